@@ -1,0 +1,253 @@
+//! One request on the one connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::{Answer, Client, ClientError, Step};
+
+/// No answer is kept beyond this.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// The connection of a client.
+pub(super) struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A request before it is sent.
+pub(super) struct Ask {
+    method: Method,
+    target: String,
+    pub(super) headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Ask {
+    pub(super) fn new(method: Method, target: &str) -> Self {
+        Self {
+            method,
+            target: target.to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    pub(super) fn get(target: &str) -> Self {
+        Self::new(Method::GET, target)
+    }
+
+    /// A request with a method that HTTP itself does not have.
+    pub(super) fn extension(method: &str, target: &str) -> Self {
+        Self::new(
+            Method::from_bytes(method.as_bytes()).expect("the callers' methods are tokens"),
+            target,
+        )
+    }
+
+    pub(super) fn body(mut self, body: Bytes) -> Self {
+        self.body = body;
+        self
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+        // A value that cannot be sent is left out, and the server will say what is missing.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    fn only_reads(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD" | "PROPFIND")
+    }
+
+    fn request(&self, host: &str) -> Result<Request<Full<Bytes>>, ClientError> {
+        let wrong = |what: &str| ClientError::Protocol(format!("'{what}' cannot be sent"));
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.parse::<Uri>().map_err(|_| wrong(&self.target))?;
+        let headers = request.headers_mut();
+        headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| wrong(host))?);
+        headers.insert(USER_AGENT, HeaderValue::from_static("SMS CCM 5.0"));
+        if !self.only_reads() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        }
+        headers.extend(self.headers.clone());
+        Ok(request)
+    }
+
+    pub(super) fn status_error(&self, answer: &Answer) -> ClientError {
+        self.status_of(answer.status, &answer.headers)
+    }
+
+    pub(super) fn status_of(&self, status: http::StatusCode, headers: &HeaderMap) -> ClientError {
+        let served_by = headers
+            .get("x-site-system")
+            .and_then(|name| name.to_str().ok())
+            .map(str::to_owned);
+        ClientError::Status {
+            method: self.method.to_string(),
+            target: self.target.clone(),
+            status,
+            served_by,
+        }
+    }
+
+    pub(super) fn cut(&self, received: u64, why: &impl ToString) -> ClientError {
+        let (method, target) = (self.method.to_string(), self.target.clone());
+        ClientError::Cut {
+            method,
+            target,
+            received,
+            why: why.to_string(),
+        }
+    }
+
+    fn timeout(&self, after: Duration) -> ClientError {
+        ClientError::Timeout {
+            method: self.method.to_string(),
+            target: self.target.clone(),
+            after,
+        }
+    }
+}
+
+impl Client {
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let socket = if self.proxy.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        if !self.source.is_unspecified() {
+            socket.bind(SocketAddr::new(self.source, 0))?;
+        }
+        let stream = socket.connect(self.proxy).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn opened(&self) -> Result<Open, ClientError> {
+        let failed = |source| ClientError::Connect {
+            from: self.source,
+            to: self.proxy,
+            source,
+        };
+        let connected = tokio::time::timeout(self.timeout, self.connect()).await;
+        let stream = connected
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(failed)?;
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|error| failed(io::Error::other(error)))?;
+        // How the connection ends is seen by the request that it ends under.
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Ok(Open { sender, driver })
+    }
+
+    /// Sends a request and returns the head of its answer.
+    pub(super) async fn send(&mut self, ask: &Ask, step: &mut Step) -> Result<Response<Incoming>, ClientError> {
+        loop {
+            let mut kept = true;
+            let mut open = self.open.take();
+            if let Some(idle) = &mut open
+                && idle.sender.ready().await.is_err()
+            {
+                open = None;
+            }
+            let mut open = match open {
+                Some(open) => open,
+                None => {
+                    kept = false;
+                    self.opened().await?
+                }
+            };
+            let request = ask.request(&self.host)?;
+            step.requests = step.requests.saturating_add(1);
+            match tokio::time::timeout(self.timeout, open.sender.try_send_request(request)).await {
+                Ok(Ok(response)) => {
+                    self.open = Some(open);
+                    step.served(response.headers());
+                    return Ok(response);
+                }
+                // Only a kept connection can have ended before this request came, so that a second round is the last.
+                Ok(Err(error)) if kept && error.message().is_some() => {}
+                Ok(Err(error)) if kept && ask.only_reads() && !error.error().is_parse() => {
+                    step.reopened += 1;
+                }
+                Ok(Err(error)) => return Err(ask.cut(0, error.error())),
+                Err(_) => return Err(ask.timeout(self.timeout)),
+            }
+        }
+    }
+
+    /// The next piece of a body; `None` at its end. On an error the connection is gone.
+    pub(super) async fn piece(
+        &mut self,
+        ask: &Ask,
+        body: &mut Incoming,
+        received: u64,
+    ) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let error = match tokio::time::timeout(self.timeout, body.frame()).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => return Ok(Some(data)),
+                    Err(_trailers) => continue,
+                },
+                Ok(Some(Err(error))) => ask.cut(received, &error),
+                Err(_) => ask.timeout(self.timeout),
+            };
+            self.open = None;
+            return Err(error);
+        }
+    }
+
+    /// Sends a request and returns its whole answer.
+    pub(super) async fn whole(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
+        let (head, mut body) = self.send(ask, step).await?.into_parts();
+        let mut kept = BytesMut::new();
+        while let Some(data) = self.piece(ask, &mut body, kept.len() as u64).await? {
+            step.bytes += data.len() as u64;
+            if kept.len() + data.len() > MAX_ANSWER {
+                self.open = None;
+                return Err(ClientError::Protocol(format!(
+                    "{}: the answer is larger than {MAX_ANSWER}",
+                    ask.target
+                )));
+            }
+            kept.extend_from_slice(&data);
+        }
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: kept.freeze(),
+        })
+    }
+
+    /// As [`Client::whole`], and anything but 2xx is an error.
+    pub(super) async fn good(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
+        let answer = self.whole(ask, step).await?;
+        if answer.status.is_success() {
+            Ok(answer)
+        } else {
+            Err(ask.status_error(&answer))
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a client asks a management point and a fallback status point.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use super::exchange::Ask;
+use super::{Client, ClientError, Step};
+use crate::message::{self, Envelope, Message, guid};
+use crate::site::{AUTHENTICATE_LEG, CHALLENGE_LEG, NEGOTIATE_LEG};
+
+const MAX_POLICIES: usize = 10_000;
+
+impl Client {
+    /// Asks for the list of management points.
+    ///
+    /// # Errors
+    /// No answer, or no list.
+    pub async fn service_location(&mut self) -> Result<Step, ClientError> {
+        let mut step = Step::default();
+        let answer = self.good(&Ask::get("/SMS_MP/.sms_aut?MPLIST"), &mut step).await?;
+        if answer.body.starts_with(b"<MPList") {
+            Ok(step)
+        } else {
+            Err(ClientError::Protocol("the answer to MPLIST is no list".to_owned()))
+        }
+    }
+
+    /// Asks for the machine's policy assignments, then fetches every policy.
+    ///
+    /// # Errors
+    /// No assignments, or a policy that could not be fetched.
+    pub async fn policy(&mut self) -> Result<Step, ClientError> {
+        let mut step = Step::default();
+        let name = &self.id[..8];
+        let request = format!(
+            "<RequestAssignments SchemaVersion=\"1.00\" ACK=\"false\" RequestType=\"Always\"><Identification><Machine>\
+             <ClientID>GUID:{}</ClientID><FQDN>{name}.lab.test</FQDN><NetBIOSName>{name}</NetBIOSName><SID/></Machine>\
+             <User/></Identification><PolicySource>SMS:PRI</PolicySource><Resource ResourceType=\"Machine\"/>\
+             <ServerCookie/></RequestAssignments>",
+            self.id
+        );
+        let reply = self.message("MP_PolicyManager", &request, &mut step).await?;
+        // The reply says <mp> where a client puts the name that it uses.
+        let locations = reply.payload.split("http://<mp>").skip(1).take(MAX_POLICIES);
+        for location in locations {
+            let target = location.split([']', '<']).next().unwrap_or_default();
+            let answer = self.good(&Ask::get(target), &mut step).await?;
+            if !answer.body.starts_with(&[0xff, 0xfe]) {
+                return Err(ClientError::Protocol(format!("{target} is no UTF-16")));
+            }
+        }
+        Ok(step)
+    }
+
+    /// Sends one state message, under an id of its own.
+    ///
+    /// # Errors
+    /// The message was not accepted.
+    pub async fn state_message(&mut self) -> Result<Step, ClientError> {
+        let mut step = Step::default();
+        let report = format!(
+            "<Report><ReportHeader><Identification><Machine><ClientID>GUID:{}</ClientID></Machine></Identification>\
+             <ReportDetails><ReportContent>State Message Data</ReportContent><ReportType>Full</ReportType>\
+             </ReportDetails></ReportHeader><ReportBody><StateMessage MessageTime=\"20240101000000.000000+000\">\
+             <Topic ID=\"{}\" Type=\"500\" IDType=\"3\"/><State ID=\"2\" Criticality=\"0\"/></StateMessage>\
+             </ReportBody></Report>",
+            self.id,
+            guid(self.rng.u128(..))
+        );
+        self.message("MP_RelayEndpoint", &report, &mut step).await?;
+        Ok(step)
+    }
+
+    /// Asks where a package is.
+    ///
+    /// # Errors
+    /// No answer, or none that names the package.
+    pub async fn content_location(&mut self, content_id: &str) -> Result<Step, ClientError> {
+        let mut step = Step::default();
+        let request = format!(
+            "<ContentLocationRequest SchemaVersion=\"1.00\" BGRVersion=\"1\">\
+             <Package ID=\"{content_id}\" Version=\"1\"/><ClientLocationInfo LocationType=\"SMSPackage\" AllowHTTP=\"1\">\
+             <IPAddresses><IPAddress Address=\"{}\"/></IPAddresses></ClientLocationInfo></ContentLocationRequest>",
+            self.source
+        );
+        let reply = self.message("MP_LocationManager", &request, &mut step).await?;
+        if reply.payload.contains(&format!("/SMS_DP_SMSPKG$/{content_id}")) {
+            Ok(step)
+        } else {
+            Err(ClientError::Protocol(format!(
+                "the location reply does not name {content_id}"
+            )))
+        }
+    }
+
+    /// Says to the fallback status point that a management point cannot be reached.
+    ///
+    /// # Errors
+    /// The message was not accepted.
+    pub async fn fsp_message(&mut self) -> Result<Step, ClientError> {
+        let mut step = Step::default();
+        let report = format!(
+            "<FspMessage><ClientID>GUID:{}</ClientID><State ID=\"1\" Topic=\"800\"/></FspMessage>",
+            self.id
+        );
+        let ask = Ask::new(Method::POST, "/SMS_FSP/.sms_fsp")
+            .body(Bytes::from(report))
+            .header("content-type", "text/xml");
+        self.good(&ask, &mut step).await?;
+        Ok(step)
+    }
+
+    /// Fetches `target` as the user who is logged on: three legs, which must reach one server over one connection.
+    ///
+    /// # Errors
+    /// A leg was refused.
+    pub async fn windows_auth(&mut self, target: &str) -> Result<Step, ClientError> {
+        let mut step = Step::default();
+        let ask = Ask::get(target);
+        let answer = self.whole(&ask, &mut step).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Err(ask.status_error(&answer));
+        }
+        let ask = Ask::get(target).header("authorization", &format!("NTLM {NEGOTIATE_LEG}"));
+        let answer = self.whole(&ask, &mut step).await?;
+        let challenge = answer
+            .headers
+            .get("www-authenticate")
+            .and_then(|value| value.to_str().ok());
+        let nonce = challenge.and_then(|text| text.strip_prefix("NTLM ")?.strip_prefix(CHALLENGE_LEG));
+        let Some(nonce) = nonce else {
+            return Err(ask.status_error(&answer));
+        };
+        let ask = Ask::get(target).header("authorization", &format!("NTLM {AUTHENTICATE_LEG}{nonce}"));
+        self.good(&ask, &mut step).await?;
+        Ok(step)
+    }
+
+    /// Sends a message until it is answered, always under the same id: a server that got it before knows it again.
+    async fn message(&mut self, endpoint: &str, payload: &str, step: &mut Step) -> Result<Message, ClientError> {
+        let id = guid(self.rng.u128(..));
+        let header = Envelope {
+            id: &id,
+            client: &self.id,
+            endpoint,
+            host: &self.host,
+        }
+        .header(payload.len());
+        let ask = Ask::extension("CCM_POST", "/ccm_system/request")
+            .body(message::encode(&header, payload))
+            .header("content-type", message::CONTENT_TYPE)
+            .header("user-agent", "ccmhttp");
+        let mut resends = self.resends;
+        let answer = loop {
+            let error = match self.whole(&ask, step).await {
+                Ok(answer) if matches!(answer.status.as_u16(), 502..=504) => ask.status_error(&answer),
+                Ok(answer) => break answer,
+                Err(error @ ClientError::Cut { .. }) => error,
+                Err(error) => return Err(error),
+            };
+            if resends == 0 {
+                return Err(error);
+            }
+            resends -= 1;
+            step.resent += 1;
+            tokio::time::sleep(self.resend_pause).await;
+        };
+        if answer.status != StatusCode::OK {
+            return Err(ask.status_error(&answer));
+        }
+        if answer.body.is_empty() {
+            return Err(ClientError::Protocol(format!("{endpoint} refused a message")));
+        }
+        let content_type = answer
+            .headers
+            .get("content-type")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        message::decode(content_type, &answer.body)
+            .ok_or_else(|| ClientError::Protocol(format!("the reply of {endpoint} cannot be read")))
+    }
+}

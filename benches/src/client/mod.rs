@@ -1,0 +1,248 @@
+//! Simulated clients.
+//!
+//! A [`Client`] is one Configuration Manager client behind one address, with one keep-alive connection. What it repeats
+//! is what a real one repeats, and every repetition is in the [`Step`] that it returns, so that a test can say that
+//! there was none. A request that a proxy could have tried elsewhere and did not is an error.
+
+mod download;
+mod exchange;
+mod management;
+mod scan;
+mod upload;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::message::guid;
+use exchange::{Ask, Open};
+
+const MAX_SERVED_BY: usize = 65_536;
+
+/// What one activity of a client took.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Requests sent, repeated ones included.
+    pub requests: u32,
+    /// Bytes of response bodies.
+    pub bytes: u64,
+    /// Who answered each request, from `X-Site-System`. Holds 65,536 names at most.
+    pub served_by: Vec<String>,
+    /// Bodies that were cut and continued at the same place.
+    pub resumed: u32,
+    /// Files, or scans, that were begun again because the server's idea of them had changed.
+    pub restarted: u32,
+    /// Messages that were sent again after 502, 503, 504 or a cut.
+    pub resent: u32,
+    /// Reads that were repeated because a kept connection ended before any answer.
+    pub reopened: u32,
+}
+
+impl Step {
+    /// Adds what `other` took.
+    pub fn merge(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+        self.resumed += other.resumed;
+        self.restarted += other.restarted;
+        self.resent += other.resent;
+        self.reopened += other.reopened;
+        let room = MAX_SERVED_BY.saturating_sub(self.served_by.len());
+        self.served_by.extend(other.served_by.into_iter().take(room));
+    }
+
+    /// Whether nothing had to be repeated.
+    #[must_use]
+    pub const fn is_smooth(&self) -> bool {
+        self.resumed == 0 && self.restarted == 0 && self.resent == 0 && self.reopened == 0
+    }
+
+    fn served(&mut self, headers: &HeaderMap) {
+        let name = headers.get("x-site-system").and_then(|name| name.to_str().ok());
+        if let Some(name) = name.filter(|_| self.served_by.len() < MAX_SERVED_BY) {
+            self.served_by.push(name.to_owned());
+        }
+    }
+}
+
+/// Why a client gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection.
+    #[error("cannot connect from {from} to {to}: {source}")]
+    Connect {
+        /// The client's own address.
+        from: IpAddr,
+        /// Where it wanted to go.
+        to: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An answer, but not the one that was needed.
+    #[error("{method} {target}: status {status} from {}", served_by.as_deref().unwrap_or("no site system"))]
+    Status {
+        /// The method.
+        method: String,
+        /// The request target.
+        target: String,
+        /// The status.
+        status: StatusCode,
+        /// The site system that answered; `None` when the proxy did.
+        served_by: Option<String>,
+    },
+    /// The connection ended before the answer did.
+    #[error("{method} {target}: cut after {received} bytes: {why}")]
+    Cut {
+        /// The method.
+        method: String,
+        /// The request target.
+        target: String,
+        /// How much of the response body had arrived.
+        received: u64,
+        /// What the connection said.
+        why: String,
+    },
+    /// A file that is not the one that was distributed.
+    #[error("{file}: SHA-256 {found} where {expected} was distributed")]
+    Hash {
+        /// The target of the file.
+        file: String,
+        /// The hash that it should have.
+        expected: String,
+        /// The hash that it has.
+        found: String,
+    },
+    /// Bytes that make no sense.
+    #[error("{0}")]
+    Protocol(String),
+    /// No answer, or no more of a body, in time.
+    #[error("{method} {target}: nothing for {after:?}")]
+    Timeout {
+        /// The method.
+        method: String,
+        /// The request target.
+        target: String,
+        /// How long it waited.
+        after: Duration,
+    },
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The site system that answered; `None` when the proxy did.
+    #[must_use]
+    pub fn served_by(&self) -> Option<&str> {
+        self.headers.get("x-site-system").and_then(|name| name.to_str().ok())
+    }
+}
+
+/// One Configuration Manager client.
+pub struct Client {
+    id: String,
+    source: IpAddr,
+    proxy: SocketAddr,
+    host: String,
+    rng: fastrand::Rng,
+    timeout: Duration,
+    resends: u32,
+    resend_pause: Duration,
+    ranges: u32,
+    open: Option<Open>,
+}
+
+impl Client {
+    /// A client with an id that follows from `seed`, which connects from `source` (not bound if unspecified) to `proxy`
+    /// and asks for `host`.
+    #[must_use]
+    pub fn new(source: IpAddr, proxy: SocketAddr, host: &str, seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Self {
+            id: guid(rng.u128(..)),
+            source,
+            proxy,
+            host: host.to_owned(),
+            rng,
+            timeout: Duration::from_secs(30),
+            resends: 5,
+            resend_pause: Duration::from_millis(50),
+            ranges: 4,
+            open: None,
+        }
+    }
+
+    /// Waits so long for an answer, and for each piece of a body: 30 s.
+    #[must_use]
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends a message again up to `times`, `pause` apart: 5 times, 50 ms.
+    #[must_use]
+    pub const fn with_resend(mut self, times: u32, pause: Duration) -> Self {
+        self.resends = times;
+        self.resend_pause = pause;
+        self
+    }
+
+    /// Fetches each file in so many ranges, 1 to 1000: 4.
+    #[must_use]
+    pub fn with_ranges(mut self, ranges: u32) -> Self {
+        self.ranges = ranges.clamp(1, 1000);
+        self
+    }
+
+    /// The client's id, without `GUID:`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Closes the connection; the next request opens another.
+    pub fn disconnect(&mut self) {
+        self.open = None;
+    }
+
+    /// Sends any request and gives its answer, whatever the status. Only a read whose kept connection had ended is
+    /// repeated.
+    ///
+    /// # Errors
+    /// There was no whole answer.
+    pub async fn request(&mut self, method: Method, target: &str, body: Bytes) -> Result<Answer, ClientError> {
+        self.whole(&Ask::new(method, target).body(body), &mut Step::default())
+            .await
+    }
+
+    /// As [`Client::request`], with header fields.
+    ///
+    /// # Errors
+    /// There was no whole answer.
+    pub async fn request_with(
+        &mut self,
+        method: Method,
+        target: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, ClientError> {
+        let mut ask = Ask::new(method, target).body(body);
+        ask.headers = headers;
+        self.whole(&ask, &mut Step::default()).await
+    }
+}

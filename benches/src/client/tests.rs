@@ -1,0 +1,304 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::content::{Content, Package};
+use crate::site::{Kind, Role, SiteSystem, Spec};
+
+const ID: &str = "Content_0f1a.1";
+
+fn package() -> Package {
+    Package::new(ID, [("setup 1.msi", 300_000), ("b.cab", 17), ("empty.txt", 0)])
+}
+
+fn content() -> Arc<Content> {
+    Arc::new(Content::new([package()]))
+}
+
+async fn start(spec: Spec) -> (SiteSystem, Client) {
+    let site = SiteSystem::start(spec).await.unwrap();
+    let client = Client::new(
+        IpAddr::V4(Ipv4Addr::new(127, 3, 2, 1)),
+        site.address(),
+        "site.lab.test",
+        42,
+    );
+    (site, client.with_resend(5, Duration::from_millis(1)))
+}
+
+async fn point() -> (SiteSystem, Client) {
+    start(Spec::distribution_point("dp1", &content())).await
+}
+
+/// A client behind a relay that takes its connections to these site systems in turn, and then to the last of them.
+async fn through(sites: &[&SiteSystem]) -> Client {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let targets: Vec<_> = sites.iter().map(|site| site.address()).collect();
+    tokio::spawn(async move {
+        let last = targets[targets.len() - 1];
+        for target in targets.into_iter().chain(std::iter::repeat(last)) {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = tokio::net::TcpStream::connect(target).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    Client::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address, "site.lab.test", 43)
+}
+
+#[tokio::test]
+async fn a_client_finds_its_site_and_fetches_its_policy_on_one_connection() {
+    let (site, mut client) = start(Spec::management_point("mp1").policies(3, 4096).content(&content())).await;
+    assert_eq!(client.service_location().await.unwrap().requests, 1);
+    let step = client.policy().await.unwrap();
+    assert_eq!((step.requests, step.served_by.len(), step.is_smooth()), (4, 4, true));
+    assert!(step.bytes > 3 * 4096);
+    client.content_location(ID).await.unwrap();
+    assert_eq!(
+        (site.counters().connections(), site.counters().requests_of(Kind::Policy)),
+        (1, 3)
+    );
+    assert_eq!(site.counters().seen()[0].client.ip().to_string(), "127.3.2.1");
+    site.faults().set_database_down(true);
+    let failed = client.service_location().await;
+    assert!(matches!(&failed, Err(ClientError::Status { status, served_by, .. })
+        if *status == 500 && served_by.as_deref() == Some("mp1")));
+}
+
+#[tokio::test]
+async fn a_state_message_is_sent_again_under_the_same_id() {
+    let (site, mut client) = start(Spec::management_point("mp1")).await;
+    assert_eq!(client.state_message().await.unwrap().resent, 0);
+    site.faults().set_status(Some(503));
+    site.faults().set_times(Some(2));
+    let step = client.state_message().await.unwrap();
+    assert_eq!((step.resent, step.requests), (2, 3));
+    site.faults().clear().unwrap();
+    site.faults().set_reset_after(Some(0));
+    site.faults().set_times(Some(1));
+    assert_eq!(client.state_message().await.unwrap().resent, 1);
+    let mut times: Vec<_> = site.counters().messages().into_values().collect();
+    times.sort_unstable();
+    assert_eq!(times, [1, 1, 2], "the third was taken, cut off and taken again");
+    site.faults().clear().unwrap();
+    site.faults().set_status(Some(502));
+    assert!(matches!(client.state_message().await, Err(ClientError::Status { status, .. }) if status == 502));
+    site.faults().set_status(Some(500));
+    let before = site.counters().requests();
+    assert!(client.state_message().await.is_err());
+    assert_eq!(
+        site.counters().requests(),
+        before + 1,
+        "500 is an answer, not a reason to send again"
+    );
+}
+
+#[tokio::test]
+async fn a_download_is_whole() {
+    let (site, mut client) = point().await;
+    let step = client.download(&package()).await.unwrap();
+    // The listing; HEAD and 4 ranges; HEAD and 4 ranges of 5 bytes; HEAD.
+    assert_eq!((step.requests, step.is_smooth()), (12, true));
+    assert!(step.bytes > 300_017);
+    assert!(
+        site.counters()
+            .seen()
+            .iter()
+            .any(|seen| seen.target.ends_with("/sccm?/setup%201.msi"))
+    );
+    let one = client.with_ranges(1).download(&package()).await.unwrap();
+    assert_eq!(one.requests, 6);
+}
+
+#[tokio::test]
+async fn a_cut_body_is_continued_where_it_was_cut() {
+    let (site, mut client) = point().await;
+    site.faults().set_reset_after(Some(50_000));
+    let step = client.download(&package()).await.unwrap();
+    // Each range of 75,000 bytes is cut once.
+    assert_eq!((step.resumed, step.restarted), (4, 0));
+    let ranges = site.counters().seen();
+    let ranges: Vec<_> = ranges.iter().filter_map(|seen| seen.header("range")).take(3).collect();
+    assert_eq!(ranges, ["bytes=0-74999", "bytes=50000-74999", "bytes=75000-149999"]);
+    site.faults().clear().unwrap();
+    site.faults().set_close_after(Some(60_000));
+    assert_eq!(client.download(&package()).await.unwrap().resumed, 4);
+    site.faults().set_close_after(Some(0));
+    assert!(
+        matches!(client.download(&package()).await, Err(ClientError::Cut { .. })),
+        "there is an end to patience"
+    );
+}
+
+#[tokio::test]
+async fn a_file_whose_validators_change_is_begun_again() {
+    let (site, client) = point().await;
+    let mut client = client.with_ranges(2);
+    // The listing, HEAD and the first range pass; the second range stalls, and the content is written again.
+    site.faults().set_stall_body_after(Some(100_000));
+    let download = tokio::spawn(async move { client.download(&package()).await });
+    while site.counters().requests_of(Kind::Content) < 2 {
+        tokio::task::yield_now().await;
+    }
+    site.faults().set_redistributed(1);
+    site.faults().set_stall_body_after(None);
+    let step = download.await.unwrap().unwrap();
+    assert_eq!((step.restarted, step.resumed), (1, 0));
+}
+
+#[tokio::test]
+async fn a_file_that_is_always_another_is_given_up() {
+    let (site, mut client) = point().await;
+    let sites = Arc::new(site);
+    let changing = Arc::clone(&sites);
+    let changer = tokio::spawn(async move {
+        for times in 1.. {
+            let seen = changing.counters().requests();
+            while changing.counters().requests() == seen {
+                tokio::task::yield_now().await;
+            }
+            changing.faults().set_redistributed(times);
+        }
+    });
+    let result = client.download(&package()).await;
+    changer.abort();
+    assert!(
+        matches!(&result, Err(ClientError::Protocol(why)) if why.contains("another file")),
+        "{result:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_noticed() {
+    let (_site, mut client) = point().await;
+    let other = Package::new(ID, [("setup 1.msi", 300_001)]);
+    let result = client.download(&other).await;
+    assert!(
+        matches!(&result, Err(ClientError::Hash { file, .. }) if file.contains("setup")),
+        "{result:?}"
+    );
+    let more = Package::new(ID, [("c.cab", 1)]);
+    assert!(matches!(client.download(&more).await, Err(ClientError::Protocol(_))));
+    let missing = Package::new("PKG00009", []);
+    assert!(matches!(client.download(&missing).await, Err(ClientError::Status { status, .. }) if status == 404));
+}
+
+#[tokio::test]
+async fn a_scan_begins_again_when_the_server_has_changed() {
+    let (site, mut client) = start(Spec::new("sup1").role(Role::SoftwareUpdatePoint)).await;
+    let step = client.scan().await.unwrap();
+    assert_eq!((step.requests, step.restarted), (4, 0));
+    site.faults().set_status(Some(500));
+    assert!(matches!(client.scan().await, Err(ClientError::Status { .. })));
+
+    let other = SiteSystem::start(Spec::new("sup2").role(Role::SoftwareUpdatePoint))
+        .await
+        .unwrap();
+    site.faults().set_status(None);
+    for site in [&site, &other] {
+        site.faults().set_close_each(true);
+    }
+    // The cookie is made by one, and what needs it goes to the other.
+    let mut client = through(&[&site, &site, &site, &other]).await;
+    let step = client.scan().await.unwrap();
+    assert_eq!(
+        (step.restarted, step.served_by.join(" ")),
+        (1, "sup1 sup1 sup1 sup2 sup2 sup2 sup2".to_owned())
+    );
+    let mut client = through(&[
+        &site, &other, &site, &other, &site, &other, &site, &other, &site, &other, &site, &other, &site,
+    ])
+    .await;
+    assert!(matches!(client.scan().await, Err(ClientError::Protocol(why)) if why.contains("cookie")));
+}
+
+#[tokio::test]
+async fn ranges_spread_over_two_points_begin_the_file_again() {
+    let (one, _) = point().await;
+    let (two, _) = start(Spec::distribution_point("dp2", &content())).await;
+    for site in [&one, &two] {
+        site.faults().set_close_each(true);
+    }
+    // Listing, HEAD and two ranges of the first file from one, the rest from the other.
+    let mut client = through(&[&one, &one, &one, &one, &two]).await;
+    assert_eq!(client.download(&package()).await.unwrap().restarted, 1);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_ends_under_a_read_is_told() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<MPList")
+                .await;
+            let _ = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    let mut client = Client::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address, "mp", 1);
+    let reopened = [
+        client.service_location().await.unwrap().reopened,
+        client.service_location().await.unwrap().reopened,
+    ];
+    assert_eq!(reopened, [0, 1]);
+    let sent = client.fsp_message().await;
+    assert!(
+        matches!(sent, Err(ClientError::Cut { .. })),
+        "a message is never repeated behind the test's back: {sent:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_fallback_status_message_is_sent_once() {
+    let (site, mut client) = start(Spec::new("fsp1").role(Role::FallbackStatusPoint)).await;
+    assert_eq!(client.fsp_message().await.unwrap().served_by, ["fsp1"]);
+    site.faults().set_status(Some(503));
+    assert!(client.fsp_message().await.is_err());
+    assert_eq!(site.counters().requests(), 2);
+}
+
+#[tokio::test]
+async fn a_failed_read_is_an_error_and_not_repeated() {
+    let (site, mut client) = point().await;
+    site.faults().set_status(Some(503));
+    site.faults().set_times(Some(1));
+    assert!(matches!(client.download(&package()).await, Err(ClientError::Status { status, .. }) if status == 503));
+    site.faults().clear().unwrap();
+    client.download(&package()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_read_on_a_connection_that_had_ended_is_repeated_and_told() {
+    let (site, mut client) = point().await;
+    client.download(&package()).await.unwrap();
+    site.faults().set_garbage(true);
+    site.faults().set_times(Some(1));
+    let garbage = client.download(&package()).await;
+    assert!(
+        matches!(garbage, Err(ClientError::Cut { .. })),
+        "garbage is an answer: {garbage:?}"
+    );
+    client.download(&package()).await.unwrap();
+    site.stop();
+    site.gone().await;
+    site.restart().await.unwrap();
+    assert!(
+        client.download(&package()).await.unwrap().is_smooth(),
+        "a connection closed before is just opened again"
+    );
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_connect_error() {
+    let (site, mut client) = point().await;
+    site.kill();
+    let result = client.download(&package()).await;
+    assert!(
+        matches!(&result, Err(ClientError::Connect { to, .. }) if *to == site.address()),
+        "{result:?}"
+    );
+}

@@ -1,0 +1,347 @@
+//! Packages whose bytes are computed, so that a gigabyte file costs no memory and both sides know its SHA-256.
+//!
+//! One random block is made once per process. Every 64 KiB piece of a file is a window into that block, at a place that
+//! depends on the content id, the file's name, its size and the piece's number. Handing out a piece therefore copies
+//! nothing, and a piece that arrives in the wrong place is seen in the hash.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use bytesize::ByteSize;
+use sha2::{Digest, Sha256};
+
+const PIECE: u64 = 64 * 1024;
+const WINDOWS: u64 = 1024 * 1024;
+const MAX_FILES: u32 = 10_000;
+
+/// A SHA-256 value.
+pub type Hash = [u8; 32];
+
+/// Lower-case hexadecimal form of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
+pub(crate) fn mix(mut value: u64) -> u64 {
+    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+pub(crate) fn mix_text(seed: u64, text: &str) -> u64 {
+    text.bytes().fold(mix(seed), |state, byte| {
+        mix(state ^ u64::from(byte.to_ascii_lowercase()))
+    })
+}
+
+/// The random block that every piece is a window of.
+pub(crate) fn block() -> &'static Bytes {
+    static BLOCK: OnceLock<Bytes> = OnceLock::new();
+    BLOCK.get_or_init(|| {
+        let words = (WINDOWS + PIECE) / 8;
+        (0..words)
+            .flat_map(|word| mix(word ^ 0x726f_6c65_6761_7465).to_le_bytes())
+            .collect::<Vec<u8>>()
+            .into()
+    })
+}
+
+/// One file of a package.
+#[derive(Debug)]
+pub struct ContentFile {
+    name: String,
+    size: u64,
+    seed: u64,
+    hash: OnceLock<Hash>,
+}
+
+impl ContentFile {
+    /// A file whose bytes follow from the content id, its name and its size.
+    #[must_use]
+    pub fn new(content_id: &str, name: &str, size: u64) -> Self {
+        let seed = mix_text(mix_text(size, content_id), name);
+        Self {
+            name: name.to_owned(),
+            size,
+            seed,
+            hash: OnceLock::new(),
+        }
+    }
+
+    /// The name as the administrator sees it, with blanks and all.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Size in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The SHA-256 of the whole file, computed when first asked for.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        *self.hash.get_or_init(|| {
+            let mut hasher = Sha256::new();
+            for piece in self.pieces(0, self.size) {
+                hasher.update(&piece);
+            }
+            hasher.finalize().into()
+        })
+    }
+
+    /// The bytes from `offset`, at most `len` of them and never past the end, in pieces that share one block of memory.
+    #[must_use]
+    pub fn pieces(&self, offset: u64, len: u64) -> Pieces {
+        let offset = offset.min(self.size);
+        Pieces {
+            seed: self.seed,
+            offset,
+            end: offset + len.min(self.size - offset),
+        }
+    }
+}
+
+/// The bytes of a part of a file, piece by piece.
+#[derive(Debug, Clone)]
+pub struct Pieces {
+    seed: u64,
+    offset: u64,
+    end: u64,
+}
+
+impl Pieces {
+    /// How many bytes are still to come.
+    #[must_use]
+    pub const fn remaining(&self) -> u64 {
+        self.end - self.offset
+    }
+
+    /// The next piece, cut to `most` bytes.
+    pub fn next_up_to(&mut self, most: u64) -> Option<Bytes> {
+        let within = self.offset % PIECE;
+        let len = (PIECE - within).min(self.remaining()).min(most);
+        if len == 0 {
+            return None;
+        }
+        let window = mix(self.seed ^ (self.offset / PIECE)) % WINDOWS;
+        self.offset += len;
+        let start = usize::try_from(window + within).expect("the block is little more than a megabyte");
+        let len = usize::try_from(len).expect("a piece is at most 64 KiB");
+        Some(block().slice(start..start + len))
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.next_up_to(u64::MAX)
+    }
+}
+
+/// A package: a content id and its files.
+#[derive(Debug)]
+pub struct Package {
+    id: String,
+    version: u32,
+    files: Vec<ContentFile>,
+}
+
+impl Package {
+    /// A package from names and sizes.
+    #[must_use]
+    pub fn new<'a>(id: &str, files: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
+        let files = files
+            .into_iter()
+            .map(|(name, size)| ContentFile::new(id, name, size))
+            .collect();
+        Self {
+            id: id.to_owned(),
+            version: 1,
+            files,
+        }
+    }
+
+    /// Parses `PKG00001:5x10MiB`: five files of ten mebibytes, called `file 1.bin` to `file 5.bin`.
+    ///
+    /// # Errors
+    /// Says what is wrong with the text, in one sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let form = "expected ID:COUNTxSIZE, for example PKG00001:5x10MiB";
+        let (id, files) = text
+            .split_once(':')
+            .ok_or_else(|| format!("'{text}' has no ':'; {form}"))?;
+        if id.is_empty() || id.contains(['/', '?', '%', ' ']) {
+            return Err(format!("'{id}' cannot be a content id; {form}"));
+        }
+        let (count, size) = files
+            .split_once(['x', 'X'])
+            .ok_or_else(|| format!("'{files}' has no 'x'; {form}"))?;
+        let count = count
+            .parse::<u32>()
+            .map_err(|_| format!("'{count}' is not a number of files; {form}"))?;
+        if count == 0 || count > MAX_FILES {
+            return Err(format!("{count} files is outside 1 to {MAX_FILES}"));
+        }
+        let size = size
+            .parse::<ByteSize>()
+            .map_err(|_| format!("'{size}' is not a size such as 10MiB"))?
+            .as_u64();
+        let files = (1..=count)
+            .map(|number| ContentFile::new(id, &format!("file {number}.bin"), size))
+            .collect();
+        Ok(Self {
+            id: id.to_owned(),
+            version: 1,
+            files,
+        })
+    }
+
+    /// The content id: `PKG00001` or `Content_<GUID>.1`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The files in their order.
+    #[must_use]
+    pub fn files(&self) -> &[ContentFile] {
+        &self.files
+    }
+
+    /// The file of that name, whatever its case.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&ContentFile> {
+        self.files.iter().find(|file| file.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The name of the signature file: `<id>.<version>.tar`, or `<id>.tar` when the id ends with its version already.
+    #[must_use]
+    pub fn signature_name(&self) -> String {
+        let versioned = self
+            .id
+            .rsplit_once('.')
+            .is_some_and(|(_, end)| end.parse::<u32>().is_ok());
+        if versioned {
+            format!("{}.tar", self.id)
+        } else {
+            format!("{}.{}.tar", self.id, self.version)
+        }
+    }
+}
+
+/// Everything that a site distributes.
+#[derive(Debug, Default)]
+pub struct Content {
+    packages: BTreeMap<String, Package>,
+}
+
+impl Content {
+    /// Content of these packages.
+    #[must_use]
+    pub fn new(packages: impl IntoIterator<Item = Package>) -> Self {
+        Self {
+            packages: packages
+                .into_iter()
+                .map(|package| (package.id.to_ascii_lowercase(), package))
+                .collect(),
+        }
+    }
+
+    /// The package of that id, whatever its case.
+    #[must_use]
+    pub fn package(&self, id: &str) -> Option<&Package> {
+        // Looking up as written first keeps the common case free of a copy.
+        self.packages
+            .get(id)
+            .or_else(|| self.packages.get(&id.to_ascii_lowercase()))
+    }
+
+    /// All packages, by id.
+    pub fn packages(&self) -> impl Iterator<Item = &Package> {
+        self.packages.values()
+    }
+
+    /// The package that a signature file `<id>.<version>.tar` belongs to.
+    #[must_use]
+    pub fn by_signature(&self, name: &str) -> Option<&Package> {
+        self.packages
+            .values()
+            .find(|package| package.signature_name().eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn bytes(pieces: Pieces) -> Vec<u8> {
+        pieces.flat_map(|piece| piece.to_vec()).collect()
+    }
+
+    #[test]
+    fn a_range_has_the_bytes_of_the_whole() {
+        let file = ContentFile::new("PKG00001", "setup.msi", 300_001);
+        let whole = bytes(file.pieces(0, u64::MAX));
+        assert_eq!(whole.len(), 300_001);
+        for (offset, len) in [
+            (0, 1),
+            (65_535, 2),
+            (65_536, 70_000),
+            (300_000, 10),
+            (300_001, 5),
+            (999_999, 1),
+        ] {
+            let from = usize::try_from(offset).unwrap().min(whole.len());
+            let to = usize::try_from(offset + len).unwrap().min(whole.len());
+            assert_eq!(bytes(file.pieces(offset, len)), whole[from..to], "{offset}+{len}");
+        }
+        assert_eq!(file.hash(), <[u8; 32]>::from(Sha256::digest(&whole)));
+    }
+
+    #[test]
+    fn contents_differ_by_id_name_and_size() {
+        let files = [
+            ("A", "x", 100_000),
+            ("B", "x", 100_000),
+            ("A", "y", 100_000),
+            ("A", "x", 100_001),
+        ];
+        let hashes: std::collections::HashSet<_> = files
+            .iter()
+            .map(|(id, name, size)| ContentFile::new(id, name, *size).hash())
+            .collect();
+        assert_eq!(hashes.len(), 4);
+    }
+
+    #[test]
+    fn a_large_file_costs_nothing_to_start_in_the_middle() {
+        let file = ContentFile::new("PKG00001", "big.wim", 1 << 40);
+        assert_eq!(bytes(file.pieces((1 << 40) - 10, 100)).len(), 10);
+    }
+
+    #[test]
+    fn packages_are_parsed_and_found_in_any_case() {
+        let content = Content::new([
+            Package::parse("PKG00001:5x10KiB").unwrap(),
+            Package::new("Content_a.1", []),
+        ]);
+        let package = content.package("pkg00001").unwrap();
+        assert_eq!((package.files().len(), package.files()[0].size()), (5, 10 * 1024));
+        assert!(package.file("FILE 5.bin").is_some());
+        assert_eq!(content.by_signature("pkg00001.1.TAR").unwrap().id(), "PKG00001");
+        assert_eq!(content.by_signature("Content_a.1.tar").unwrap().id(), "Content_a.1");
+        for wrong in ["PKG", "PKG:5", "PKG:0x1", "PKG:axb", "a/b:1x1", "PKG:1xlots", ":1x1"] {
+            assert!(Package::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

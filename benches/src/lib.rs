@@ -1,0 +1,13 @@
+//! A Configuration Manager site in miniature, for tests and measurements of rolegate.
+//!
+//! [`site`] has simulated site systems: management points, distribution points and the other client-facing roles,
+//! which answer in the documented shapes and can be made ill in a dozen ways while they run. [`client`] has simulated
+//! clients, which ask what a real client asks and repeat only what a real client would repeat. [`content`] is what both
+//! sides know about packages, and [`message`] the frame of a client message.
+//!
+//! Nothing here knows rolegate: the same pieces can be pointed at any proxy, or at each other.
+
+pub mod client;
+pub mod content;
+pub mod message;
+pub mod site;

@@ -1,0 +1,208 @@
+//! BITS uploads to `/CCM_Incoming`. A session lives in one server only.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use http::header::HeaderName;
+use http::{HeaderValue, Response, StatusCode};
+use sha2::{Digest, Sha256};
+
+use super::body::SiteBody;
+use super::counters::Uploaded;
+use super::reply;
+use super::server::Asked;
+use crate::message::guid;
+
+/// The only upload protocol that there is.
+pub(crate) const PROTOCOL: &str = "{7df0354d-249b-430f-820d-3d2a9bef4931}";
+
+const MAX_SESSIONS: usize = 4096;
+const MAX_UPLOAD: u64 = 4 * 1024 * 1024 * 1024;
+
+const PACKET_TYPE: HeaderName = HeaderName::from_static("bits-packet-type");
+const SESSION_ID: HeaderName = HeaderName::from_static("bits-session-id");
+const RECEIVED: HeaderName = HeaderName::from_static("bits-received-content-range");
+const HOST_ID: HeaderName = HeaderName::from_static("bits-host-id");
+const BITS_PROTOCOL: HeaderName = HeaderName::from_static("bits-protocol");
+const ERROR_CODE: HeaderName = HeaderName::from_static("bits-error-code");
+const ERROR_CONTEXT: HeaderName = HeaderName::from_static("bits-error-context");
+
+struct Session {
+    target: String,
+    received: u64,
+    total: Option<u64>,
+    hasher: Sha256,
+}
+
+/// The upload sessions of one server.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    open: HashMap<String, Session>,
+}
+
+impl Sessions {
+    pub(crate) fn forget(&mut self) {
+        self.open.clear();
+    }
+}
+
+fn acknowledge(status: StatusCode, session: Option<&str>) -> Response<SiteBody> {
+    let mut response = reply::empty(status);
+    response
+        .headers_mut()
+        .insert(PACKET_TYPE, HeaderValue::from_static("Ack"));
+    if let Some(session) = session.and_then(|id| HeaderValue::from_str(id).ok()) {
+        response.headers_mut().insert(SESSION_ID, session);
+    }
+    response
+}
+
+fn fail(status: StatusCode, code: &'static str) -> Response<SiteBody> {
+    let mut response = acknowledge(status, None);
+    response
+        .headers_mut()
+        .insert(ERROR_CODE, HeaderValue::from_static(code));
+    // 5: the error arose on the server, in its file store.
+    response
+        .headers_mut()
+        .insert(ERROR_CONTEXT, HeaderValue::from_static("0x5"));
+    response
+}
+
+fn unknown_session() -> Response<SiteBody> {
+    fail(StatusCode::NOT_FOUND, "0x8020001f")
+}
+
+pub(crate) fn answer(asked: &Asked<'_>) -> Response<SiteBody> {
+    if asked.method() != "BITS_POST" {
+        return reply::method_not_allowed("BITS_POST");
+    }
+    let packet = asked
+        .header("bits-packet-type")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let session = asked.header("bits-session-id").unwrap_or_default();
+    let mut sessions = asked.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    match packet.as_str() {
+        "ping" => acknowledge(StatusCode::OK, None),
+        "create-session" => create(asked, &mut sessions),
+        "fragment" => match sessions.open.get_mut(session) {
+            Some(open) => fragment(asked, session, open),
+            None => unknown_session(),
+        },
+        "close-session" => close(asked, session, &mut sessions),
+        "cancel-session" => match sessions.open.remove(session) {
+            Some(_) => acknowledge(StatusCode::OK, Some(session)),
+            None => unknown_session(),
+        },
+        _ => fail(StatusCode::BAD_REQUEST, "0x80070057"),
+    }
+}
+
+fn create(asked: &Asked<'_>, sessions: &mut Sessions) -> Response<SiteBody> {
+    let offered = asked.header("bits-supported-protocols").unwrap_or_default();
+    if !offered.to_ascii_lowercase().contains(PROTOCOL) {
+        return fail(StatusCode::BAD_REQUEST, "0x80070057");
+    }
+    if sessions.open.len() >= MAX_SESSIONS {
+        return fail(StatusCode::SERVICE_UNAVAILABLE, "0x80200014");
+    }
+    let id = format!("{{{}}}", guid(fastrand::u128(..)));
+    let target = asked.head.uri.to_string();
+    sessions.open.insert(
+        id.clone(),
+        Session {
+            target,
+            received: 0,
+            total: None,
+            hasher: Sha256::new(),
+        },
+    );
+    let mut response = acknowledge(StatusCode::OK, Some(&id));
+    response
+        .headers_mut()
+        .insert(BITS_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    let host = asked.shared.spec.bits_host_id.as_deref();
+    if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
+        response.headers_mut().insert(HOST_ID, host);
+    }
+    response
+}
+
+/// Parses `bytes 0-99/1000`.
+fn content_range(text: &str) -> Option<(u64, u64, u64)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, total) = (first.parse().ok()?, last.parse().ok()?, total.parse().ok()?);
+    (first <= last && last < total && total <= MAX_UPLOAD).then_some((first, last, total))
+}
+
+fn fragment(asked: &Asked<'_>, id: &str, session: &mut Session) -> Response<SiteBody> {
+    let Some((first, last, total)) = asked.header("content-range").and_then(content_range) else {
+        return fail(StatusCode::BAD_REQUEST, "0x80070057");
+    };
+    let known_total = session.total.is_none_or(|known| known == total);
+    if !known_total || asked.body.bytes != last - first + 1 {
+        return fail(StatusCode::BAD_REQUEST, "0x80070057");
+    }
+    let status = if first > session.received {
+        StatusCode::RANGE_NOT_SATISFIABLE
+    } else {
+        StatusCode::OK
+    };
+    if status == StatusCode::OK {
+        session.total = Some(total);
+        // A client that saw no Ack sends bytes again that have arrived.
+        let again = usize::try_from(session.received - first).unwrap_or(usize::MAX);
+        if let Some(new) = asked.body.data.get(again..) {
+            session.hasher.update(new);
+            session.received += new.len() as u64;
+        }
+    }
+    let mut response = acknowledge(status, Some(id));
+    response
+        .headers_mut()
+        .insert(RECEIVED, HeaderValue::from(session.received));
+    response
+}
+
+fn close(asked: &Asked<'_>, id: &str, sessions: &mut Sessions) -> Response<SiteBody> {
+    let Some(session) = sessions.open.get(id) else {
+        return unknown_session();
+    };
+    if session.total.is_some_and(|total| total != session.received) {
+        return fail(StatusCode::CONFLICT, "0x80070057");
+    }
+    let Some(session) = sessions.open.remove(id) else {
+        return unknown_session();
+    };
+    asked.shared.counters.uploaded(Uploaded {
+        session: id.to_owned(),
+        target: session.target,
+        bytes: session.received,
+        sha256: session.hasher.finalize().into(),
+    });
+    acknowledge(StatusCode::OK, Some(id))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::content_range;
+
+    #[test]
+    fn content_ranges_are_read_strictly() {
+        assert_eq!(content_range("bytes 0-99/1000"), Some((0, 99, 1000)));
+        for wrong in [
+            "",
+            "bytes",
+            "bytes 5-4/10",
+            "bytes 0-10/10",
+            "0-1/2",
+            "bytes 0-1/99999999999999",
+            "bytes a-b/c",
+        ] {
+            assert_eq!(content_range(wrong), None, "{wrong}");
+        }
+    }
+}

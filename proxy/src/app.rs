@@ -1,0 +1,297 @@
+//! Build, run, drain: puts control and data together. Also the way to run a proxy inside another program.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use crate::access_log;
+use crate::admin::{self, Admin};
+use crate::control::compile::Compiled;
+use crate::control::config::Source;
+use crate::control::director::{self, Director, Handles, Order};
+use crate::control::watch as file_watch;
+use crate::data::listener::{self, Listener};
+use crate::data::thread::{self, Command};
+use crate::data::worker::Shared;
+use crate::metrics::{ListenerMetrics, Metrics, RoleMetrics, ThreadMetrics};
+use crate::model::snapshot::Snapshot;
+use crate::status::Status;
+
+/// Why a proxy could not be started.
+#[derive(Debug, Error)]
+#[allow(missing_docs)]
+pub enum StartError {
+    /// Every mistake in the configuration, rendered.
+    #[error("{0}")]
+    Configuration(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({what}): {cause}")]
+    Bind { what: String, address: SocketAddr, cause: io::Error },
+    /// The access log cannot be opened.
+    #[error("cannot open the access log {path}: {cause}")]
+    AccessLog { path: String, cause: io::Error },
+    /// A thread or a runtime could not be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Why a running proxy did not take a configuration.
+#[derive(Debug, Error)]
+pub enum ReloadError {
+    /// Every mistake in it, rendered.
+    #[error("{0}")]
+    Rejected(String),
+    /// The proxy is shutting down.
+    #[error("the proxy is shutting down")]
+    Gone,
+}
+
+/// A running proxy. Dropping it stops it at once; [`App::shutdown`] drains it first.
+#[derive(Debug)]
+pub struct App {
+    handles: Handles,
+    listeners: Vec<(String, SocketAddr)>,
+    admin: SocketAddr,
+    commands: watch::Sender<Command>,
+    stop_control: Option<oneshot::Sender<()>>,
+    data: Vec<JoinHandle<io::Result<usize>>>,
+    control: Option<JoinHandle<()>>,
+    log: Option<JoinHandle<()>>,
+    metrics: Arc<Metrics>,
+    drain_timeout: Duration,
+}
+
+/// What a shutdown cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Client connections that were still open at the deadline.
+    pub cut: usize,
+}
+
+impl App {
+    /// Starts a proxy. With `file`, the file is watched and can be reloaded. Warnings about the configuration are logged.
+    ///
+    /// # Errors
+    /// [`StartError`] says what to do.
+    pub fn start(source: &Source, file: Option<PathBuf>) -> Result<Self, StartError> {
+        let (compiled, warnings) = director::read(source, false).map_err(StartError::Configuration)?;
+        if let Some(warnings) = warnings {
+            tracing::warn!("{warnings}");
+        }
+        let metrics = Arc::new(Metrics::new());
+        let fixed = compiled.fixed.clone();
+        let threads = usize::from(fixed.threads.unwrap_or_else(cores));
+        let mut sockets = bind(&compiled, threads)?;
+        let admin_socket = bind_admin(fixed.admin)?;
+        let admin = admin_socket.local_addr().unwrap_or(fixed.admin);
+        let (log, log_thread) = match &fixed.access_log {
+            Some((path, buffer)) => {
+                let opened = access_log::start(path, *buffer as usize);
+                let opened = opened.map_err(|cause| StartError::AccessLog { path: path.clone(), cause })?;
+                (Some(opened.0), Some(opened.1))
+            }
+            None => (None, None),
+        };
+        let listeners: Vec<(String, SocketAddr)> = compiled
+            .listeners
+            .iter()
+            .zip(&sockets)
+            .map(|(bound, sockets)| {
+                let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(bound.address);
+                (bound.name.clone(), address)
+            })
+            .collect();
+        let epoch = Instant::now();
+        let (director, handles) = Director::new(compiled, file.clone(), Arc::clone(&metrics), epoch);
+        let shared = Shared {
+            snapshots: Arc::clone(&handles.snapshots),
+            bell: Arc::clone(&handles.bell),
+            log,
+            metrics: ThreadMetrics::new(&metrics),
+            no_role: RoleMetrics::new(&metrics, "none"),
+            epoch,
+        };
+        let (commands, command) = watch::channel(Command::Run);
+        let mut data = Vec::with_capacity(threads);
+        for index in 0..threads {
+            let own = listeners.iter().zip(&mut sockets).enumerate().filter_map(|(place, ((name, _), sockets))| {
+                let index = u16::try_from(place).ok()?;
+                Some(Listener { index, socket: sockets.pop()?, metrics: ListenerMetrics::new(&metrics, name) })
+            });
+            let (own, shared, command): (Vec<Listener>, _, _) = (own.collect(), shared.clone(), command.clone());
+            let seed = fastrand::u64(..);
+            let name = format!("data-{index}");
+            let spawned = std::thread::Builder::new().name(name).spawn(move || thread::run(own, shared, seed, command));
+            data.push(spawned.map_err(StartError::Thread)?);
+        }
+        drop(shared);
+        let (stop_control, stopped) = oneshot::channel();
+        let control = Control { director, handles: handles.clone(), metrics: Arc::clone(&metrics), admin_socket, file };
+        let control = std::thread::Builder::new().name("control".to_owned()).spawn(move || control.run(stopped));
+        Ok(Self {
+            handles,
+            listeners,
+            admin,
+            commands,
+            stop_control: Some(stop_control),
+            data,
+            control: Some(control.map_err(StartError::Thread)?),
+            log: log_thread,
+            metrics,
+            drain_timeout: fixed.drain_timeout,
+        })
+    }
+
+    /// The address that a listener is bound to.
+    pub fn listener(&self, name: &str) -> Option<SocketAddr> {
+        self.listeners.iter().find(|(own, _)| own == name).map(|(_, address)| *address)
+    }
+
+    /// All listeners with the addresses that they are bound to.
+    pub fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// The address of the admin listener.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The snapshot that is served.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.handles.snapshots.current()
+    }
+
+    /// What `/status` says.
+    pub fn status(&self) -> Status {
+        Status::new(&self.snapshot(), &self.handles.view)
+    }
+
+    /// What `/metrics` says.
+    pub fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+
+    /// Serves another configuration from now on; gives its generation. Blocks until it is served or rejected.
+    ///
+    /// # Errors
+    /// A rejected configuration changes nothing.
+    pub fn reload(&self, source: Source) -> Result<u64, ReloadError> {
+        let (reply, answer) = oneshot::channel();
+        self.handles.orders.blocking_send(Order::Reload(source, reply)).map_err(|_| ReloadError::Gone)?;
+        answer.blocking_recv().map_err(|_| ReloadError::Gone)?.map_err(ReloadError::Rejected)
+    }
+
+    /// As [`App::reload`], for callers on a runtime.
+    ///
+    /// # Errors
+    /// A rejected configuration changes nothing.
+    pub async fn reload_async(&self, source: Source) -> Result<u64, ReloadError> {
+        let (reply, answer) = oneshot::channel();
+        self.handles.orders.send(Order::Reload(source, reply)).await.map_err(|_| ReloadError::Gone)?;
+        answer.await.map_err(|_| ReloadError::Gone)?.map_err(ReloadError::Rejected)
+    }
+
+    /// Reads the configuration file again.
+    pub fn reload_file(&self) {
+        // A full queue means that a reload is already on its way.
+        let _ = self.handles.orders.try_send(Order::ReloadFile);
+    }
+
+    /// Stops accepting, lets requests finish until the configured deadline, and says what was cut.
+    pub fn shutdown(self) -> Drained {
+        let deadline = self.drain_timeout;
+        self.shutdown_within(deadline)
+    }
+
+    /// As [`App::shutdown`], with another deadline.
+    pub fn shutdown_within(mut self, deadline: Duration) -> Drained {
+        let _ = self.commands.send(Command::Drain(deadline));
+        let cut = self.data.drain(..).filter_map(|thread| thread.join().ok()?.ok()).sum();
+        self.stop_control_thread();
+        Drained { cut }
+    }
+
+    fn stop_control_thread(&mut self) {
+        drop(self.stop_control.take());
+        for thread in [self.control.take(), self.log.take()].into_iter().flatten() {
+            // A panic of that thread was printed by it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Drain(Duration::ZERO));
+        for thread in self.data.drain(..) {
+            let _ = thread.join();
+        }
+        self.stop_control_thread();
+    }
+}
+
+struct Control {
+    director: Director,
+    handles: Handles,
+    metrics: Arc<Metrics>,
+    admin_socket: std::net::TcpListener,
+    file: Option<PathBuf>,
+}
+
+impl Control {
+    fn run(self, stopped: oneshot::Receiver<()>) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, "the control thread cannot run"),
+        };
+        runtime.block_on(async {
+            let watcher = self.file.as_deref().map(|file| file_watch::watch(file, Arc::clone(&self.handles.file_changed)));
+            if let Some(Err(error)) = &watcher {
+                tracing::warn!(%error, "the configuration file cannot be watched; SIGHUP still reloads it");
+            }
+            match TcpListener::from_std(self.admin_socket) {
+                Ok(listener) => {
+                    tokio::spawn(admin::serve(listener, Admin { handles: self.handles, metrics: self.metrics }));
+                }
+                Err(error) => tracing::error!(%error, "the admin listener cannot be used"),
+            }
+            tokio::select! {
+                () = self.director.run() => {}
+                _ = stopped => {}
+            }
+        });
+    }
+}
+
+fn cores() -> u16 {
+    std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)
+}
+
+fn bind(compiled: &Compiled, threads: usize) -> Result<Vec<Vec<std::net::TcpListener>>, StartError> {
+    let each = compiled.listeners.iter().map(|bound| {
+        listener::bind(bound.address, threads).map_err(|cause| StartError::Bind {
+            what: format!("listener {:?}", bound.name),
+            address: bound.address,
+            cause,
+        })
+    });
+    each.collect()
+}
+
+fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let bind = || {
+        let socket = std::net::TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    bind().map_err(|cause| StartError::Bind { what: "[admin] address".to_owned(), address, cause })
+}

@@ -1,0 +1,193 @@
+//! The command line.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::App;
+use crate::control::compile::compile;
+use crate::control::config::{Problems, Source, parse};
+use crate::status::Status;
+
+mod roles;
+mod show;
+
+/// A load-balancing reverse proxy for the client-facing roles of Configuration Manager.
+#[derive(Debug, Parser)]
+#[command(name = "rolegate", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a configuration until SIGTERM or Ctrl-C; SIGHUP or a change of the file reloads it.
+    Run {
+        /// The configuration.
+        #[arg(default_value = "rolegate.toml")]
+        file: PathBuf,
+    },
+    /// Check a configuration and print every mistake in it.
+    Check {
+        /// The configuration.
+        #[arg(default_value = "rolegate.toml")]
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what rolegate knows about each role.
+    Roles {
+        /// Only this role, with every field.
+        role: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a running rolegate how it is.
+    Status {
+        /// Its admin address.
+        #[arg(long, default_value = "127.0.0.1:9180")]
+        admin: SocketAddr,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command line.
+///
+/// # Errors
+/// What the user must know; the process exits with 1.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Run { file } => serve(&file),
+        Command::Check { file, json } => check(&file, json),
+        Command::Roles { role, json } => roles::print(role.as_deref(), json),
+        Command::Status { admin, json } => status(admin, json),
+    }
+}
+
+fn serve(file: &Path) -> anyhow::Result<ExitCode> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| "info,hickory_proto=warn,hickory_net=warn,hickory_resolver=warn".into()))
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let source = Source::read(file)?;
+    let app = match App::start(&source, Some(file.to_owned())) {
+        Ok(app) => app,
+        Err(error) => {
+            // The errors of a configuration are many lines with their own layout.
+            eprintln!("{error}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    for (name, address) in app.listeners() {
+        tracing::info!(listener = %name, %address, "listening");
+    }
+    tracing::info!(address = %app.admin(), "admin: /status /metrics /ready /health");
+    wait_for_signals(&app)?;
+    tracing::info!("shutting down: no new connections, requests in flight may finish; a second signal ends at once");
+    std::thread::spawn(|| {
+        if wait_for_end().is_ok() {
+            std::process::exit(1);
+        }
+    });
+    let drained = app.shutdown();
+    if drained.cut == 0 {
+        tracing::info!("all requests are finished");
+    } else {
+        tracing::warn!(connections = drained.cut, "the deadline passed: connections were cut");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns at SIGTERM or SIGINT; SIGHUP reloads.
+fn wait_for_signals(app: &App) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => app.reload_file(),
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
+        }
+    })
+}
+
+fn wait_for_end() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let source = match Source::read(file) {
+        Ok(source) => source,
+        Err(error) if json => {
+            println!("{}", serde_json::json!([{ "file": file, "message": error.to_string() }]));
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut problems = Problems::new();
+    let config = parse(&source.text, &mut problems);
+    let compiled = compile(&config, &mut problems);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&problems.json(&source.name, &source.text))?);
+    } else if !problems.is_empty() {
+        let color = std::io::stderr().is_terminal();
+        eprintln!("{}", problems.render(&source.name, &source.text, color));
+    }
+    let Some(compiled) = compiled else { return Ok(ExitCode::FAILURE) };
+    if !json {
+        let systems: std::collections::BTreeSet<_> =
+            compiled.roles.iter().flat_map(|plan| &plan.members).map(|member| &member.system).collect();
+        println!(
+            "{}: site {}, {} listeners, {} site systems, {} boundary groups: can be served",
+            source.name,
+            compiled.site.code,
+            compiled.listeners.len(),
+            systems.len(),
+            compiled.site.group_names.len() - 1
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(admin: SocketAddr, json: bool) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let body = runtime
+        .block_on(async { tokio::time::timeout(std::time::Duration::from_secs(5), show::fetch(admin, "/status")).await })
+        .context("no answer within 5 seconds")?
+        .with_context(|| format!("no rolegate answers at {admin}; --admin names another address"))?;
+    if json {
+        println!("{body}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Ok(status) = serde_json::from_str::<Status>(&body) else {
+        bail!("what answers at {admin} is not rolegate");
+    };
+    print!("{}", show::render(&status));
+    Ok(ExitCode::SUCCESS)
+}

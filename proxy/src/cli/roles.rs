@@ -1,0 +1,130 @@
+//! `rolegate roles`: the table of presets for a person, and as JSON.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use comfy_table::{ContentArrangement, Table, presets as looks};
+use serde_json::json;
+
+use crate::model::presets;
+use crate::model::role::{Fallback, ProbeKind, Protocol, Role};
+
+/// Prints all roles, or one with every field.
+pub(super) fn print(name: Option<&str>, as_json: bool) -> anyhow::Result<ExitCode> {
+    let roles = match name {
+        None => presets::presets(),
+        Some(name) => {
+            if let Some(why) = presets::without_clients(name) {
+                bail!("{why}");
+            }
+            let plain = name.eq_ignore_ascii_case("plain").then(presets::plain);
+            match plain.or_else(|| presets::find(name)) {
+                Some(role) => vec![role],
+                None => bail!("there is no role {name:?}; `rolegate roles` lists them"),
+            }
+        }
+    };
+    if as_json {
+        let list: Vec<_> = roles
+            .iter()
+            .map(|role| json!({ "role": role, "assumptions": presets::assumptions(&role.name) }))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&list)?);
+    } else if name.is_some() {
+        roles.iter().for_each(|role| print!("{}", details(role)));
+    } else {
+        println!("{}", overview(&roles));
+        println!("\n* not confirmed by public documentation: a default to check, override it in [roles.NAME]");
+        println!("`rolegate roles NAME` shows every field of a role; `[roles.NAME] preset = \"plain\"` makes one of your own.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn overview(roles: &[Role]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(looks::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if !std::io::stdout().is_terminal() {
+        table.set_width(160);
+    }
+    table.set_header(["ROLE", "SHORT", "PATHS", "PORTS", "BALANCING", "PROBE"]);
+    for role in roles {
+        let assumed = |field: &str| if presets::assumptions(&role.name).contains(&field) { " *" } else { "" };
+        let paths = if role.protocol == Protocol::Tcp { "(TCP)".to_owned() } else { role.paths.join(" ") };
+        let ports = if role.tls { role.tls_port.to_string() } else { role.port.to_string() };
+        table.add_row([
+            role.name.clone(),
+            role.short.clone(),
+            format!("{paths}{}", assumed("paths")),
+            ports,
+            word(&role.balance),
+            format!("{}{}", probe(role), assumed("probe.target")),
+        ]);
+    }
+    table
+}
+
+fn probe(role: &Role) -> String {
+    match &role.probe.kind {
+        ProbeKind::None => "none".to_owned(),
+        ProbeKind::Tcp => "TCP connect".to_owned(),
+        ProbeKind::Http(http) => format!("{} {}", http.method, http.target),
+    }
+}
+
+/// A closed enum as the word that the configuration uses.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn details(role: &Role) -> String {
+    let list = |items: &[String]| if items.is_empty() { "any".to_owned() } else { items.join(" ") };
+    let time = |duration: Duration| humantime::format_duration(duration).to_string();
+    let fallback = match role.default_fallback {
+        Fallback::Minutes(minutes) => format!("{minutes} min"),
+        Fallback::Never => "never".to_owned(),
+    };
+    let timeouts = &role.timeouts;
+    let schedule = &role.probe.schedule;
+    let rows = [
+        ("title", role.title.clone()),
+        ("short", role.short.clone()),
+        ("protocol", word(&role.protocol)),
+        ("paths", list(&role.paths)),
+        ("methods", list(&role.methods)),
+        ("hosts", list(&role.hosts)),
+        ("port", role.port.to_string()),
+        ("tls_port", role.tls_port.to_string()),
+        ("tls", role.tls.to_string()),
+        ("locality", word(&role.locality)),
+        ("default_fallback", fallback),
+        ("balance", word(&role.balance)),
+        ("panic", word(&role.panic)),
+        ("connection_auth", role.connection_auth.to_string()),
+        ("retry.attempts", role.retry.attempts.to_string()),
+        ("retry.methods", role.retry.methods.join(" ")),
+        ("retry.on_status", role.retry.on_status.iter().map(u16::to_string).collect::<Vec<_>>().join(" ")),
+        ("max_body", role.max_body.map_or("unlimited".to_owned(), |max| bytesize::ByteSize(max).to_string())),
+        ("max_requests", role.max_requests.to_string()),
+        ("slow_start", time(role.slow_start)),
+        ("timeouts.connect", time(timeouts.connect)),
+        ("timeouts.response_header", time(timeouts.response_header)),
+        ("timeouts.request_body_idle", time(timeouts.request_body_idle)),
+        ("timeouts.response_body_idle", time(timeouts.response_body_idle)),
+        ("timeouts.total", timeouts.total.map_or("unlimited".to_owned(), time)),
+        ("timeouts.upstream_idle", time(timeouts.upstream_idle)),
+        ("timeouts.tunnel_idle", time(timeouts.tunnel_idle)),
+        ("probe", probe(role)),
+        ("probe.interval", time(schedule.interval)),
+        ("probe.timeout", time(schedule.timeout)),
+        ("probe.rise / fall", format!("{} / {}", schedule.rise, schedule.fall)),
+    ];
+    let assumed = presets::assumptions(&role.name);
+    let mut out = format!("{}\n", role.name);
+    for (field, value) in rows {
+        let mark = if assumed.contains(&field) { "  * not confirmed" } else { "" };
+        out.push_str(&format!("  {field:28} {value}{mark}\n"));
+    }
+    out
+}

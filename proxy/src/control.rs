@@ -1,0 +1,10 @@
+//! The control plane: reads configuration, names and health, and writes snapshots.
+
+pub mod assemble;
+pub mod compile;
+pub mod config;
+pub mod director;
+pub mod publish;
+pub mod registry;
+pub mod resolve;
+pub mod watch;

@@ -1,0 +1,145 @@
+//! Puts a compiled configuration and the addresses of its names together: topologies to serve and servers to probe.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rolegate_health::{HttpProbe, Probe, Target};
+
+use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan};
+use super::registry::Registry;
+use crate::model::cluster::{EndpointIndex, GroupServers, Topology};
+use crate::model::endpoint::Endpoint;
+use crate::model::mix::hash_ignore_case;
+use crate::model::role::{Balance, ProbeKind, Role};
+use crate::model::route::ClusterId;
+
+/// Addresses by name; a name without an entry has never been resolved.
+pub type Addresses = HashMap<Arc<str>, Vec<IpAddr>>;
+
+/// What a probe says it is.
+const USER_AGENT: &str = concat!("rolegate/", env!("CARGO_PKG_VERSION"), " (health probe)");
+
+/// Everything that follows from a configuration and the addresses of its names.
+#[derive(Debug)]
+pub struct Assembled {
+    /// By cluster id.
+    pub topologies: Vec<Arc<Topology>>,
+    /// What the checker asks.
+    pub targets: Vec<Target>,
+}
+
+/// Assembles all roles. Endpoints that were there before keep their live part.
+pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Registry) -> Assembled {
+    registry.begin_round();
+    let mut targets = Vec::new();
+    let mut topologies = Vec::with_capacity(compiled.roles.len());
+    for (id, plan) in compiled.roles.iter().enumerate() {
+        let id = ClusterId(u16::try_from(id).unwrap_or(u16::MAX));
+        topologies.push(Arc::new(topology(id, plan, addresses, registry, &mut targets)));
+    }
+    registry.end_round();
+    Assembled { topologies, targets }
+}
+
+fn topology(
+    id: ClusterId,
+    plan: &RolePlan,
+    addresses: &Addresses,
+    registry: &mut Registry,
+    targets: &mut Vec<Target>,
+) -> Topology {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut of_member: Vec<Vec<EndpointIndex>> = Vec::with_capacity(plan.members.len());
+    for member in &plan.members {
+        let mut indices = Vec::new();
+        for address in member_addresses(member, addresses) {
+            indices.push(EndpointIndex::try_from(endpoints.len()).unwrap_or(EndpointIndex::MAX));
+            let endpoint = endpoint(&plan.role, member, address, registry);
+            targets.push(target(&endpoint, member));
+            endpoints.push(endpoint);
+        }
+        of_member.push(indices);
+    }
+    let flatten = |members: &[usize]| members.iter().flat_map(|&member| of_member[member].clone()).collect();
+    let groups = plan.groups.iter().map(|group: &GroupPlan| GroupServers {
+        members: flatten(&group.members),
+        links: group.links.clone().into_boxed_slice(),
+    });
+    // The box "Allow fallback source location for content" is about content.
+    let fallback_sources: Vec<usize> = (0..plan.members.len())
+        .filter(|&member| plan.role.balance == Balance::Content && plan.members[member].fallback_source)
+        .collect();
+    let names = plan.members.iter().flat_map(|member| {
+        member.names.iter().map(|name| (name.clone().into_boxed_str(), member.system_index)).collect::<Vec<_>>()
+    });
+    Topology {
+        id,
+        role: Arc::clone(&plan.role),
+        groups: groups.collect(),
+        fallback_sources: flatten(&fallback_sources),
+        everyone: (0..endpoints.len()).map(|index| index as EndpointIndex).collect(),
+        ungrouped: plan.ungrouped,
+        names: names.collect(),
+        metrics: registry.role(&plan.role.name),
+        endpoints: endpoints.into_boxed_slice(),
+    }
+}
+
+fn member_addresses(member: &MemberPlan, addresses: &Addresses) -> Vec<SocketAddr> {
+    let ips = match &member.place {
+        Place::Address(address) => vec![*address],
+        Place::Name(name) => addresses.get(name).cloned().unwrap_or_default(),
+    };
+    ips.into_iter().map(|ip| SocketAddr::new(ip, member.port)).collect()
+}
+
+fn endpoint(role: &Role, member: &MemberPlan, address: SocketAddr, registry: &mut Registry) -> Endpoint {
+    let (state, metrics) = registry.endpoint(&role.name, &member.system, address);
+    let seed = hash_ignore_case(0, member.system.as_bytes());
+    Endpoint {
+        system: Arc::clone(&member.system),
+        system_index: member.system_index,
+        address,
+        weight: member.weight,
+        role: Arc::clone(&member.role),
+        tls: member.tls.clone(),
+        hash: hash_ignore_case(seed, address.to_string().as_bytes()),
+        state,
+        metrics,
+    }
+}
+
+fn target(endpoint: &Endpoint, member: &MemberPlan) -> Target {
+    let question = &endpoint.role.probe;
+    let address = SocketAddr::new(endpoint.address.ip(), question.port.unwrap_or(endpoint.address.port()));
+    let probe = match &question.kind {
+        ProbeKind::None => None,
+        ProbeKind::Tcp => Some(Probe::Tcp { tls: endpoint.tls.clone() }),
+        ProbeKind::Http(http) => {
+            let host = http.host.clone().unwrap_or_else(|| match &member.place {
+                Place::Name(name) => format!("{name}:{}", address.port()),
+                Place::Address(_) => address.to_string(),
+            });
+            Some(Probe::Http(Box::new(HttpProbe {
+                // The configuration accepts only tokens.
+                method: http::Method::from_bytes(http.method.as_bytes()).unwrap_or(http::Method::GET),
+                target: http.target.clone(),
+                host,
+                status: http.status.clone(),
+                body_contains: http.body_contains.clone(),
+                second_opinion: http.second_opinion.clone(),
+                user_agent: USER_AGENT.to_owned(),
+                tls: endpoint.tls.clone(),
+            })))
+        }
+    };
+    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+    // The question is plain data; what TLS trusts can only change with the file that the configuration names.
+    hasher.write(format!("{question:?} {address} {:?}", endpoint.tls.as_ref().map(|tls| &tls.server_name)).as_bytes());
+    if let Some(tls) = &endpoint.tls {
+        hasher.write_usize(Arc::as_ptr(&tls.config).addr());
+    }
+    Target { id: endpoint.state.id, address, probe, schedule: question.schedule, fingerprint: hasher.finish() }
+}

@@ -1,0 +1,217 @@
+//! From words to values: the one door between a configuration and what can be served.
+//!
+//! [`compile`] reports every mistake it finds, each with its place; what it returns can be served without further checks.
+//! It knows no addresses of names and no health: [`super::assemble`] adds those.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::config::{Config, Problems};
+use crate::model::boundary::{BoundaryTable, GroupId};
+use crate::model::cluster::{Link, TierKind};
+use crate::model::role::Role;
+use crate::model::snapshot::{Limits, Site};
+
+/// A name with the place where it was written.
+type SpannedName = toml::Spanned<String>;
+
+mod groups;
+mod listeners;
+mod roles;
+mod systems;
+mod tls;
+
+pub use listeners::Bound;
+pub use systems::{MemberPlan, Place};
+
+/// A configuration that can be served.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Routes, boundaries, names, limits.
+    pub site: Arc<Site>,
+    /// One for each role that is used, by cluster id.
+    pub roles: Vec<RolePlan>,
+    /// One for each listener.
+    pub listeners: Vec<Bound>,
+    /// What is fixed when the process starts.
+    pub fixed: Fixed,
+    /// How names are resolved.
+    pub dns: super::config::Dns,
+}
+
+/// What a reload cannot change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// Data threads; `None` is one for each core.
+    pub threads: Option<u16>,
+    /// Address of the admin listener.
+    pub admin: std::net::SocketAddr,
+    /// Path and length of the queue of the access log.
+    pub access_log: Option<(String, u32)>,
+    /// How long a shutdown waits.
+    pub drain_timeout: Duration,
+}
+
+/// One role and its site systems.
+#[derive(Debug)]
+pub struct RolePlan {
+    /// The role.
+    pub role: Arc<Role>,
+    /// Its site systems.
+    pub members: Vec<MemberPlan>,
+    /// By group id; the site default boundary group is the last.
+    pub groups: Vec<GroupPlan>,
+    /// No group names one of the members.
+    pub ungrouped: bool,
+}
+
+/// One boundary group for one role.
+#[derive(Clone, Debug, Default)]
+pub struct GroupPlan {
+    /// Positions in [`RolePlan::members`].
+    pub members: Vec<usize>,
+    /// In order of use.
+    pub links: Vec<Link>,
+}
+
+/// Compiles a configuration.
+///
+/// `None` when `problems` is fatal afterwards; warnings alone are not.
+pub fn compile(config: &Config, problems: &mut Problems) -> Option<Compiled> {
+    let code = site_code(config, problems);
+    let mut roles = roles::Roles::collect(config, problems);
+    let tls = tls::Trust::load(config, problems);
+    let systems = systems::compile(config, &mut roles, &tls, problems);
+    let listeners = listeners::compile(config, &mut roles, &systems, problems);
+    let groups = groups::compile(config, &roles, &systems, problems);
+    let trusted_proxies = trusted_proxies(config, problems);
+    admin(config, problems);
+    check_threads(config, problems);
+    systems.warn_about_unserved(&roles, &listeners, problems);
+    if problems.is_fatal() {
+        return None;
+    }
+    let listeners = listeners?;
+    let boundaries = BoundaryTable::build(&groups.boundaries);
+    let site = Site {
+        code,
+        proxy_name: Arc::from(config.proxy.name.as_str()),
+        listeners: listeners.routes.into_boxed_slice(),
+        boundaries,
+        group_names: groups.names.clone().into_boxed_slice(),
+        trusted_proxies: trusted_proxies.into_boxed_slice(),
+        limits: limits(config),
+    };
+    let plans = groups.plan(roles.into_used(), systems);
+    let fixed = Fixed {
+        threads: config.proxy.threads.as_ref().map(|threads| *threads.get_ref()),
+        admin: *config.admin.address.get_ref(),
+        access_log: config.access_log.as_ref().map(|log| (log.path.get_ref().clone(), *log.buffer.get_ref())),
+        drain_timeout: finite(config.proxy.drain_timeout),
+    };
+    Some(Compiled { site: Arc::new(site), roles: plans, listeners: listeners.bound, fixed, dns: config.dns.clone() })
+}
+
+/// The configuration refuses `"unlimited"` where this is used.
+fn finite(duration: super::config::HumanDuration) -> Duration {
+    duration.finite().unwrap_or(Duration::from_secs(30))
+}
+
+fn limits(config: &Config) -> Limits {
+    let proxy = &config.proxy;
+    Limits {
+        request_header_timeout: finite(proxy.request_header_timeout),
+        client_keepalive_timeout: finite(proxy.client_keepalive_timeout),
+        max_header_size: usize::try_from(proxy.max_header_size.get().unwrap_or(64 << 10)).unwrap_or(64 << 10),
+        max_connections: proxy.max_connections as usize,
+        max_idle_per_endpoint: proxy.max_idle_per_endpoint as usize,
+    }
+}
+
+fn site_code(config: &Config, problems: &mut Problems) -> String {
+    let Some(code) = &config.site.code else {
+        problems.missing(0..0, "the site code is missing", "add it at the top of the file: [site] and code = \"P01\"");
+        return String::new();
+    };
+    let text = code.get_ref();
+    if text.len() != 3 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        problems.error(
+            code.span(),
+            format!("{text:?} is not a site code"),
+            "write the three letters or digits that the console shows, for example \"P01\"",
+        );
+    }
+    text.clone()
+}
+
+fn trusted_proxies(config: &Config, problems: &mut Problems) -> Vec<IpNet> {
+    let mut nets = Vec::new();
+    for entry in &config.proxy.trusted_proxies {
+        let text = entry.get_ref();
+        match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(net) => nets.push(net),
+            Err(_) => problems.error(
+                entry.span(),
+                format!("{text:?} is not an address or network"),
+                "write an address such as \"10.0.0.5\" or a network such as \"10.0.0.0/24\"",
+            ),
+        }
+    }
+    nets
+}
+
+fn admin(config: &Config, problems: &mut Problems) {
+    let address = &config.admin.address;
+    if !address.get_ref().ip().is_loopback() && !config.admin.allow_remote {
+        problems.error(
+            address.span(),
+            format!("the admin address {} can be reached from other machines", address.get_ref()),
+            "use 127.0.0.1 or [::1], or set allow_remote = true below [admin] if that is meant",
+        );
+    }
+}
+
+fn check_threads(config: &Config, problems: &mut Problems) {
+    if let Some(threads) = &config.proxy.threads
+        && !(1..=1024).contains(threads.get_ref())
+    {
+        problems.error(
+            threads.span(),
+            format!("{} data threads", threads.get_ref()),
+            "write a number from 1 to 1024, or leave threads out for one for each core",
+        );
+    }
+}
+
+/// Finds names that are given twice.
+struct Once<'a> {
+    what: &'static str,
+    seen: HashMap<String, &'a SpannedName>,
+}
+
+impl<'a> Once<'a> {
+    fn new(what: &'static str) -> Self {
+        Self { what, seen: HashMap::new() }
+    }
+
+    fn check(&mut self, name: &'a SpannedName, problems: &mut Problems) -> bool {
+        let fresh = self.seen.insert(name.get_ref().to_ascii_lowercase(), name).is_none();
+        if !fresh {
+            problems.error(
+                name.span(),
+                format!("there is another {} with the name {:?}", self.what, name.get_ref()),
+                "give each one a name of its own; upper and lower case do not differ",
+            );
+        }
+        fresh
+    }
+}
+
+/// The key of a link's order: what opens first, and at equal times neighbors before the default group.
+fn link(offset: u32, kind: TierKind, group: usize) -> Link {
+    Link { offset, kind, group: GroupId(u16::try_from(group).unwrap_or(u16::MAX)) }
+}

@@ -1,0 +1,166 @@
+//! Listeners: where clients come in, and which paths lead to which role.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::roles::Roles;
+use super::systems::Systems;
+use super::{Once, SpannedName};
+use crate::control::config::{Config, Listener, Problems};
+use crate::model::role::{Protocol, Role};
+use crate::model::route::{ClusterId, Route, RouteTable};
+use crate::model::snapshot::ListenerRoutes;
+
+/// What must be bound for a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Name in metrics and logs.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// TCP role or HTTP: cannot change while the listener lives.
+    pub protocol: Protocol,
+}
+
+#[derive(Debug)]
+pub(super) struct Listeners {
+    pub(super) bound: Vec<Bound>,
+    pub(super) routes: Vec<ListenerRoutes>,
+    /// Positions of roles that some listener serves.
+    pub(super) served: HashSet<usize>,
+}
+
+pub(super) fn compile<'a>(
+    config: &'a Config,
+    roles: &mut Roles<'a>,
+    systems: &Systems<'a>,
+    problems: &mut Problems,
+) -> Option<Listeners> {
+    if config.listeners.is_empty() {
+        problems.missing(
+            0..0,
+            "there is no listener",
+            "add [[listeners]] with address = \"0.0.0.0:80\" and roles = [\"MP\", \"DP\"]",
+        );
+    }
+    let mut result = Listeners { bound: Vec::new(), routes: Vec::new(), served: HashSet::new() };
+    let mut names = Once::new("listener");
+    let mut addresses: Vec<(SocketAddr, String)> = vec![(*config.admin.address.get_ref(), "[admin]".to_owned())];
+    let mut complete = true;
+    for listener in &config.listeners {
+        if let Some(name) = &listener.name {
+            names.check(name, problems);
+        }
+        let Some(address) = &listener.address else {
+            let near = listener.name.as_ref().or(listener.roles.first()).map_or(0..0, toml::Spanned::span);
+            problems.missing(near, "a listener has no address", "add address = \"0.0.0.0:80\" to this [[listeners]]");
+            complete = false;
+            continue;
+        };
+        let own = *address.get_ref();
+        let name = listener.name.as_ref().map_or_else(|| own.to_string(), |name| name.get_ref().clone());
+        if let Some((other, who)) = addresses.iter().find(|(other, _)| overlap(own, *other)) {
+            problems.error(
+                address.span(),
+                format!("{own} overlaps {other} of {who}"),
+                "give each listener a port of its own, or addresses that do not contain each other",
+            );
+        }
+        addresses.push((own, format!("listener {name:?}")));
+        match serve(listener, &name, roles, systems, &mut result.served, problems) {
+            Some((protocol, routes)) => {
+                result.bound.push(Bound { name, address: own, protocol });
+                result.routes.push(routes);
+            }
+            None => complete = false,
+        }
+    }
+    complete.then_some(result)
+}
+
+/// The same port, and one address contains the other.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_family = a.is_ipv4() == b.is_ipv4();
+    a.port() == b.port()
+        && a.port() != 0
+        && same_family
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+fn serve<'a>(
+    listener: &'a Listener,
+    name: &str,
+    roles: &mut Roles<'a>,
+    systems: &Systems<'a>,
+    served: &mut HashSet<usize>,
+    problems: &mut Problems,
+) -> Option<(Protocol, ListenerRoutes)> {
+    if listener.roles.is_empty() {
+        let near = listener.address.as_ref().map_or(0..0, toml::Spanned::span);
+        problems.missing(near, format!("listener {name:?} serves no role"), "add roles = [\"MP\", \"DP\"]");
+        return None;
+    }
+    let mut found: Vec<(usize, &SpannedName)> = Vec::new();
+    for role in &listener.roles {
+        let Some(position) = roles.find(role, problems) else { continue };
+        served.insert(position);
+        if found.iter().any(|(other, _)| *other == position) {
+            problems.error(role.span(), format!("{:?} is listed twice", role.get_ref()), "take one out");
+            continue;
+        }
+        if !systems.mentions(position) {
+            let title = &roles.get(position).title;
+            problems.missing(
+                role.span(),
+                format!("no site system holds {title}"),
+                "add it to the roles of a [[site_systems]], or take it out of this listener",
+            );
+        }
+        found.push((position, role));
+    }
+    if found.len() < listener.roles.len() {
+        return None;
+    }
+    let tcp = found.iter().find(|(position, _)| roles.get(*position).protocol == Protocol::Tcp);
+    let name = Arc::from(name);
+    if let Some((position, role)) = tcp {
+        if found.len() > 1 {
+            let text = format!("{:?} is not HTTP and cannot share a listener", role.get_ref());
+            problems.error(role.span(), text, "give it a [[listeners]] of its own");
+            return None;
+        }
+        let tcp = Some(cluster(*position));
+        return Some((Protocol::Tcp, ListenerRoutes { name, routes: RouteTable::default(), tcp }));
+    }
+    let routes = found.iter().flat_map(|(position, _)| routes_of(*position, roles.get(*position)));
+    match RouteTable::build(routes) {
+        Ok(routes) => Some((Protocol::Http, ListenerRoutes { name, routes, tcp: None })),
+        Err(ambiguous) => {
+            let by_cluster: HashMap<ClusterId, &SpannedName> =
+                found.iter().map(|(position, role)| (cluster(*position), *role)).collect();
+            for pair in ambiguous {
+                let (first, second) = (by_cluster[&pair.clusters.0], by_cluster[&pair.clusters.1]);
+                problems.error(
+                    second.span(),
+                    format!("{:?} and {:?} both serve {:?}", first.get_ref(), second.get_ref(), pair.prefix),
+                    "change paths or hosts of one of them in [roles.NAME], or use two listeners",
+                );
+            }
+            None
+        }
+    }
+}
+
+fn routes_of(position: usize, role: &Role) -> Vec<Route> {
+    let hosts: Vec<Option<String>> =
+        if role.hosts.is_empty() { vec![None] } else { role.hosts.iter().cloned().map(Some).collect() };
+    let each = |path: &String| {
+        hosts.iter().map(|host| Route { prefix: path.clone(), host: host.clone(), cluster: cluster(position) }).collect()
+    };
+    role.paths.iter().flat_map(|path| -> Vec<Route> { each(path) }).collect()
+}
+
+fn cluster(position: usize) -> ClusterId {
+    ClusterId(u16::try_from(position).unwrap_or(u16::MAX))
+}

@@ -1,0 +1,90 @@
+//! The roles that a configuration uses: presets with their overrides, and roles of one's own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::SpannedName;
+use crate::control::config::{Config, Problems, RoleOverrides, effective_role, role_key};
+use crate::model::presets;
+use crate::model::role::Role;
+
+/// Roles by name; each has a position, which becomes its cluster id.
+#[derive(Debug)]
+pub(super) struct Roles<'a> {
+    overrides: HashMap<String, (&'a SpannedName, &'a RoleOverrides)>,
+    by_name: HashMap<String, Option<usize>>,
+    list: Vec<Arc<Role>>,
+}
+
+impl<'a> Roles<'a> {
+    /// Reads `[roles]`.
+    pub(super) fn collect(config: &'a Config, problems: &mut Problems) -> Self {
+        let mut overrides: HashMap<String, (&'a SpannedName, &'a RoleOverrides)> = HashMap::new();
+        for (name, own) in &config.roles {
+            if let Some((first, _)) = overrides.insert(role_key(name.get_ref()), (name, own)) {
+                problems.error(
+                    name.span(),
+                    format!("{:?} and {:?} are the same role", name.get_ref(), first.get_ref()),
+                    "put everything about a role into one table",
+                );
+            }
+        }
+        let mut roles = Self { overrides, by_name: HashMap::new(), list: Vec::new() };
+        // Mistakes in a table are shown even when nothing uses its role.
+        for name in config.roles.keys() {
+            roles.find(name, problems);
+        }
+        roles
+    }
+
+    /// The position of a role; a name that means none is reported once for each place.
+    pub(super) fn find(&mut self, name: &SpannedName, problems: &mut Problems) -> Option<usize> {
+        let key = role_key(name.get_ref());
+        if let Some(Some(known)) = self.by_name.get(&key) {
+            return Some(*known);
+        }
+        let own = self.overrides.get(&key).map(|(_, own)| *own);
+        if own.is_some() && self.by_name.contains_key(&key) {
+            return None;
+        }
+        if own.is_none()
+            && presets::canonical(name.get_ref()).is_none()
+            && presets::without_clients(name.get_ref()).is_none()
+            && let Some(near) = super::super::config::nearest(&key, self.overrides.keys().map(String::as_str))
+        {
+            problems.error(
+                name.span(),
+                format!("there is no role {:?}", name.get_ref()),
+                format!("did you mean {near:?}, which [roles] defines?"),
+            );
+            return None;
+        }
+        let role = effective_role(name, own, problems);
+        let position = role.map(|role| {
+            self.list.push(Arc::new(role));
+            self.list.len() - 1
+        });
+        self.by_name.insert(key, position);
+        position
+    }
+
+    /// Whether some part of the configuration uses a role of this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        matches!(self.by_name.get(&role_key(name)), Some(Some(_)))
+    }
+
+    /// The role at a position.
+    pub(super) fn get(&self, position: usize) -> &Arc<Role> {
+        &self.list[position]
+    }
+
+    /// How many roles there are.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// All roles, by position.
+    pub(super) fn into_used(self) -> Vec<Arc<Role>> {
+        self.list
+    }
+}

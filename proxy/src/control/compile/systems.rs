@@ -1,0 +1,244 @@
+//! Site systems: where they are and which roles they hold.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rolegate_health::TlsProbe;
+
+use super::listeners::Listeners;
+use super::roles::Roles;
+use super::tls::Trust;
+use super::{Once, SpannedName};
+use crate::control::config::{
+    Config, Problems, RoleEntry, RoleOnSiteSystem, SiteSystem, nearest, on_site_system, weight,
+};
+use crate::model::role::Role;
+
+/// Weight when none is written.
+const WEIGHT: u32 = 100;
+
+/// Where a site system is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// At this address.
+    Address(IpAddr),
+    /// At the addresses of this name.
+    Name(Arc<str>),
+}
+
+/// A site system in one role.
+#[derive(Clone, Debug)]
+pub struct MemberPlan {
+    /// The site system's name.
+    pub system: Arc<str>,
+    /// Its position in the configuration.
+    pub system_index: u16,
+    /// Where it is.
+    pub place: Place,
+    /// Port of the role.
+    pub port: u16,
+    /// Share of the traffic.
+    pub weight: u32,
+    /// The role as it holds it.
+    pub role: Arc<Role>,
+    /// How TLS connections to it are verified, if it wants TLS.
+    pub tls: Option<TlsProbe>,
+    /// Serves content to every client, last.
+    pub fallback_source: bool,
+    /// Names in `Host` that mean it.
+    pub names: Vec<String>,
+}
+
+/// All site systems.
+#[derive(Debug)]
+pub(super) struct Systems<'a> {
+    /// Position by lower-cased name.
+    pub(super) by_name: HashMap<String, u16>,
+    /// Members by the position of the role.
+    pub(super) members: Vec<Vec<MemberPlan>>,
+    /// Where a role was first given to a site system.
+    mentioned: HashMap<usize, &'a SpannedName>,
+}
+
+pub(super) fn compile<'a>(
+    config: &'a Config,
+    roles: &mut Roles<'a>,
+    trust: &Trust,
+    problems: &mut Problems,
+) -> Systems<'a> {
+    let mut systems = Systems { by_name: HashMap::new(), members: Vec::new(), mentioned: HashMap::new() };
+    let mut names = Once::new("site system");
+    for (index, system) in config.site_systems.iter().enumerate() {
+        let Some(name) = &system.name else {
+            let near = system.roles.first().map_or(0..0, toml::Spanned::span);
+            problems.missing(near, "a site system has no name", "add name = \"...\" to this [[site_systems]]");
+            continue;
+        };
+        names.check(name, problems);
+        let Ok(index) = u16::try_from(index) else {
+            problems.error(name.span(), "there are more than 65535 site systems", "use several proxies");
+            break;
+        };
+        systems.by_name.insert(name.get_ref().to_ascii_lowercase(), index);
+        if system.roles.is_empty() {
+            problems.missing(
+                name.span(),
+                format!("site system {:?} holds no role", name.get_ref()),
+                "add roles = [\"MP\"] or whatever it holds, or take it out",
+            );
+        }
+        systems.add(index, name, system, roles, trust, problems);
+    }
+    systems
+}
+
+impl<'a> Systems<'a> {
+    fn add(
+        &mut self,
+        index: u16,
+        name: &'a SpannedName,
+        system: &'a SiteSystem,
+        roles: &mut Roles<'a>,
+        trust: &Trust,
+        problems: &mut Problems,
+    ) {
+        let mut held: HashMap<usize, ()> = HashMap::new();
+        for entry in &system.roles {
+            let plain = RoleOnSiteSystem::default();
+            let (role_name, own) = match entry.get_ref() {
+                RoleEntry::Name(text) => (toml::Spanned::new(entry.span(), text.clone()), &plain),
+                RoleEntry::Table(table) => match &table.role {
+                    Some(role) => (role.clone(), &**table),
+                    None => {
+                        problems.missing(entry.span(), "this entry names no role", "write { role = \"DP\", ... }");
+                        continue;
+                    }
+                },
+            };
+            let Some(position) = roles.find(&role_name, problems) else { continue };
+            if held.insert(position, ()).is_some() {
+                let text = format!("{:?} holds {} twice", name.get_ref(), roles.get(position).title);
+                problems.error(entry.span(), text, "put everything about the role into one entry");
+                continue;
+            }
+            self.mentioned.entry(position).or_insert_with(|| name);
+            let member = member(index, name, system, roles.get(position), own, trust, problems);
+            if self.members.len() <= position {
+                self.members.resize_with(position + 1, Vec::new);
+            }
+            self.members[position].extend(member);
+        }
+    }
+
+    /// The position of a site system that a group names.
+    pub(super) fn find(&self, name: &SpannedName, problems: &mut Problems) -> Option<u16> {
+        let found = self.by_name.get(&name.get_ref().to_ascii_lowercase()).copied();
+        if found.is_none() {
+            let help = match nearest(name.get_ref(), self.by_name.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "add a [[site_systems]] with this name, or take it out here".to_owned(),
+            };
+            problems.error(name.span(), format!("there is no site system {:?}", name.get_ref()), help);
+        }
+        found
+    }
+
+    /// Whether some site system is said to hold the role, be it with mistakes.
+    pub(super) fn mentions(&self, position: usize) -> bool {
+        self.mentioned.contains_key(&position)
+    }
+
+    /// The members of a role.
+    pub(super) fn of_role(&self, position: usize) -> &[MemberPlan] {
+        self.members.get(position).map_or(&[], Vec::as_slice)
+    }
+
+    /// A role that site systems hold and no listener serves is probably a mistake.
+    pub(super) fn warn_about_unserved(
+        &self,
+        roles: &Roles<'_>,
+        listeners: &Option<Listeners>,
+        problems: &mut Problems,
+    ) {
+        let Some(listeners) = listeners else { return };
+        for position in 0..roles.len() {
+            if let Some(name) = self.mentioned.get(&position)
+                && !listeners.served.contains(&position)
+            {
+                let title = &roles.get(position).title;
+                let text = format!("no listener serves {title}, which {:?} holds", name.get_ref());
+                problems.warning(name.span(), text, "add the role to a [[listeners]]");
+            }
+        }
+    }
+}
+
+fn member(
+    index: u16,
+    name: &SpannedName,
+    system: &SiteSystem,
+    role: &Arc<Role>,
+    own: &RoleOnSiteSystem,
+    trust: &Trust,
+    problems: &mut Problems,
+) -> Option<MemberPlan> {
+    let written = own.address.as_ref().or(system.address.as_ref()).unwrap_or(name);
+    let place = place(written, own.address.is_none() && system.address.is_none(), problems)?;
+    let effective = on_site_system(role, own, problems);
+    let default_port = if effective.tls { effective.tls_port } else { effective.port };
+    let port = own.port.as_ref().map_or(default_port, |port| *port.get_ref());
+    if port == 0 {
+        let span = own.port.as_ref().map_or_else(|| name.span(), toml::Spanned::span);
+        let text = format!("{} on {:?} has no port", role.title, name.get_ref());
+        problems.error(span, text, "write { role = \"...\", port = 80 }, or set port in [roles.NAME]");
+    }
+    let weight = weight(own.weight.as_ref(), weight(system.weight.as_ref(), WEIGHT, problems), problems);
+    let tls = if effective.tls { trust.for_system(written, system.insecure, problems) } else { None };
+    let mut names = vec![name.get_ref().to_ascii_lowercase()];
+    names.extend(system.address.as_ref().map(|address| address.get_ref().to_ascii_lowercase()));
+    names.extend(system.host_names.iter().map(|host| host.get_ref().to_ascii_lowercase()));
+    Some(MemberPlan {
+        system: Arc::from(name.get_ref().as_str()),
+        system_index: index,
+        place,
+        port,
+        weight,
+        role: if effective == **role { Arc::clone(role) } else { Arc::new(effective) },
+        tls,
+        fallback_source: system.fallback_source,
+        names,
+    })
+}
+
+fn place(written: &SpannedName, is_name: bool, problems: &mut Problems) -> Option<Place> {
+    let text = written.get_ref().trim();
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Some(Place::Address(address));
+    }
+    if is_dns_name(text) {
+        return Some(Place::Name(Arc::from(text.to_ascii_lowercase())));
+    }
+    let help = if is_name {
+        "add address = \"...\" with its address or DNS name; without it the name must be one"
+    } else if text.contains(':') {
+        "write the address alone; the port goes into the role: { role = \"MP\", port = 8080 }"
+    } else {
+        "write an address such as \"10.0.0.5\" or a DNS name such as \"mp1.contoso.com\""
+    };
+    problems.error(written.span(), format!("{text:?} is not an address or DNS name"), help);
+    None
+}
+
+/// Letters, digits, hyphens and underscores (Windows allows them) in labels of at most 63; the last label is not a number.
+fn is_dns_name(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let last_is_number = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    !text.is_empty() && text.len() <= 253 && text.split('.').all(label) && !last_is_number
+}

@@ -1,0 +1,452 @@
+//! The only writer: every change of configuration, names and health comes here, one after the other, and becomes the next
+//! snapshot.
+//!
+//! Changes that arrive together are published together. A configuration that does not compile changes nothing: the old
+//! snapshot goes on serving, and why is logged, counted and shown.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use metrics::{Counter, Gauge};
+use rolegate_health::{Change, Checker, Ejections, Health, HealthEvent, Member};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::assemble::{Addresses, Assembled, assemble};
+use super::compile::{Compiled, Place, compile};
+use super::config::{Problems, Source, parse};
+use super::publish::Publisher;
+use super::registry::{Leaving, Registry};
+use super::resolve::{Names, Resolved};
+use crate::metrics::Metrics;
+use crate::model::snapshot::Snapshots;
+
+/// Probes under way at the same time.
+const PROBE_LIMIT: usize = 64;
+/// Changes that may wait for the Director; who sends more waits.
+const QUEUE: usize = 1024;
+/// An editor writes a file in several steps.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How often recorded samples are folded into histograms.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// What the Director can be told.
+#[derive(Debug)]
+pub enum Order {
+    /// Read the file again.
+    ReloadFile,
+    /// Take this configuration. The answer is the new generation, or the rendered errors.
+    Reload(Source, oneshot::Sender<Result<u64, String>>),
+}
+
+/// What others may read of the Director's state. Only the control thread uses it.
+#[derive(Debug)]
+pub struct View {
+    /// Histories of probes.
+    pub checker: Checker,
+    /// Names and their addresses.
+    pub names: Names,
+    /// Endpoints that left and still have requests.
+    pub leaving: Vec<Leaving>,
+    /// When an ejection ends, in milliseconds of the process clock, by endpoint id.
+    pub ejected_until: HashMap<u32, u64>,
+    /// The last reload.
+    pub reload: Reload,
+}
+
+/// How the last reload went.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// When.
+    pub at: SystemTime,
+    /// Whether it was accepted.
+    pub accepted: bool,
+    /// Rendered errors of a rejected one.
+    pub errors: Option<String>,
+}
+
+/// The Director.
+pub struct Director {
+    compiled: Compiled,
+    targets_pending: Option<Assembled>,
+    publisher: Publisher,
+    registry: Registry,
+    addresses: Addresses,
+    ejections: HashMap<String, Ejections>,
+    view: Arc<Mutex<View>>,
+    file: Option<PathBuf>,
+    epoch: Instant,
+    metrics: Arc<Metrics>,
+    accepted: Counter,
+    rejected: Counter,
+    last_success: Gauge,
+    unresolved: Gauge,
+    inbox: Inbox,
+}
+
+struct Inbox {
+    health: mpsc::Receiver<HealthEvent>,
+    resolved: mpsc::Receiver<Resolved>,
+    orders: mpsc::Receiver<Order>,
+    bell: Arc<Notify>,
+    file_changed: Arc<Notify>,
+}
+
+/// How the rest of the process reaches the Director.
+#[derive(Clone, Debug)]
+pub struct Handles {
+    /// Snapshots that it publishes.
+    pub snapshots: Arc<Snapshots>,
+    /// What may be read of its state.
+    pub view: Arc<Mutex<View>>,
+    /// Orders.
+    pub orders: mpsc::Sender<Order>,
+    /// Rung by data threads.
+    pub bell: Arc<Notify>,
+    /// Rung when the file may have changed.
+    pub file_changed: Arc<Notify>,
+}
+
+impl std::fmt::Debug for Director {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Director").field("generation", &self.publisher.generation()).finish_non_exhaustive()
+    }
+}
+
+/// Reads and compiles a configuration; the errors are rendered.
+///
+/// # Errors
+/// Every mistake in the file, with its place.
+pub fn read(source: &Source, color: bool) -> Result<(Compiled, Option<String>), String> {
+    let mut problems = Problems::new();
+    let config = parse(&source.text, &mut problems);
+    let compiled = compile(&config, &mut problems);
+    let text = (!problems.is_empty()).then(|| problems.render(&source.name, &source.text, color));
+    match compiled {
+        Some(compiled) => Ok((compiled, text)),
+        None => Err(text.unwrap_or_default()),
+    }
+}
+
+impl Director {
+    /// Publishes the first snapshot. Nothing is probed or resolved before [`Director::run`].
+    pub fn new(compiled: Compiled, file: Option<PathBuf>, metrics: Arc<Metrics>, epoch: Instant) -> (Self, Handles) {
+        let mut registry = Registry::new(Arc::clone(&metrics));
+        let addresses = Addresses::new();
+        let assembled = assemble(&compiled, &addresses, &mut registry);
+        let publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies.clone(), &metrics);
+        let (health_sender, health) = mpsc::channel(QUEUE);
+        let (resolved_sender, resolved) = mpsc::channel(QUEUE);
+        let (orders_sender, orders) = mpsc::channel(QUEUE);
+        let view = Arc::new(Mutex::new(View {
+            checker: Checker::new(PROBE_LIMIT, fastrand::u64(..), health_sender),
+            names: Names::new(resolved_sender, &metrics),
+            leaving: Vec::new(),
+            ejected_until: HashMap::new(),
+            reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
+        }));
+        let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
+        let handles = Handles {
+            snapshots: Arc::clone(publisher.snapshots()),
+            view: Arc::clone(&view),
+            orders: orders_sender,
+            bell: Arc::clone(&inbox.bell),
+            file_changed: Arc::clone(&inbox.file_changed),
+        };
+        let reloads = |result| metrics.counter("rolegate_config_reloads_total", &[("result", result)]);
+        let director = Self {
+            targets_pending: Some(assembled),
+            publisher,
+            registry,
+            addresses,
+            ejections: HashMap::new(),
+            view,
+            file,
+            epoch,
+            accepted: reloads("accepted"),
+            rejected: reloads("rejected"),
+            last_success: metrics.gauge("rolegate_config_last_reload_success", &[]),
+            unresolved: metrics.gauge("rolegate_dns_names_unresolved", &[]),
+            metrics,
+            inbox,
+            compiled,
+        };
+        director.last_success.set(1.0);
+        (director, handles)
+    }
+
+    /// Works until everybody who could give orders is gone.
+    pub async fn run(mut self) {
+        if let Some(assembled) = self.targets_pending.take() {
+            self.view().checker.set_targets(assembled.targets);
+        }
+        self.ask_for_names();
+        let mut upkeep = tokio::time::interval(UPKEEP);
+        upkeep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            let expiry = self.next_expiry();
+            tokio::select! {
+                Some(event) = self.inbox.health.recv() => self.on_health(event),
+                Some(resolved) = self.inbox.resolved.recv() => self.on_resolved(resolved),
+                order = self.inbox.orders.recv() => match order {
+                    Some(order) => self.on_order(order),
+                    None => return,
+                },
+                () = self.inbox.bell.notified() => self.on_bell(),
+                () = tokio::time::sleep_until(expiry) => self.on_bell(),
+                () = self.inbox.file_changed.notified() => {
+                    tokio::time::sleep(SETTLE).await;
+                    self.reload_file();
+                }
+                _ = upkeep.tick() => self.upkeep(),
+            }
+            // What has come meanwhile goes into the same snapshot.
+            while let Ok(event) = self.inbox.health.try_recv() {
+                self.on_health(event);
+            }
+            self.publisher.publish();
+        }
+    }
+
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn on_health(&mut self, HealthEvent { id, transition }: HealthEvent) {
+        let now_ms = self.now_ms().max(1);
+        let recovered = transition.to == Health::Up && transition.from == Health::Down;
+        let known = self.publisher.stand(id, |standing| {
+            standing.health = transition.to;
+            if recovered {
+                standing.ramp_from_ms = now_ms;
+            }
+        });
+        if !known {
+            return;
+        }
+        let mut forgiven = false;
+        for cluster in self.publisher.clusters() {
+            let Some(endpoint) = cluster.topology.endpoints.iter().find(|endpoint| endpoint.state.id == id) else {
+                continue;
+            };
+            let (role, system, address) = (&cluster.topology.role.name, &endpoint.system, endpoint.address);
+            let cause = transition.cause.as_ref().map(ToString::to_string).unwrap_or_default();
+            let (from, to) = (transition.from.as_str(), transition.to.as_str());
+            match transition.to {
+                Health::Up => {
+                    endpoint.metrics.to_up.increment(1);
+                    tracing::info!(%role, %system, %address, from, to, "the endpoint is well");
+                }
+                Health::Degraded | Health::Down | Health::Unproven => {
+                    let down = transition.to == Health::Down;
+                    let counter = if down { &endpoint.metrics.to_down } else { &endpoint.metrics.to_degraded };
+                    counter.increment(1);
+                    tracing::warn!(%role, %system, %address, from, to, %cause, "the endpoint is not well");
+                }
+            }
+            if recovered {
+                endpoint.state.passive.reset();
+                if let Some(ejections) = self.ejections.get_mut(role) {
+                    ejections.forgive(id);
+                    forgiven = true;
+                }
+            }
+        }
+        if forgiven {
+            self.publisher.stand(id, |standing| standing.ejected = false);
+            self.view().ejected_until.remove(&id);
+        }
+    }
+
+    fn on_resolved(&mut self, resolved: Resolved) {
+        self.addresses.insert(resolved.name, resolved.addresses);
+        self.assemble_again();
+    }
+
+    fn assemble_again(&mut self) {
+        let assembled = assemble(&self.compiled, &self.addresses, &mut self.registry);
+        self.publisher.replace(assembled.topologies);
+        self.view().checker.set_targets(assembled.targets);
+        self.count_unresolved();
+    }
+
+    /// Live traffic crossed a threshold, or an ejection is over.
+    fn on_bell(&mut self) {
+        let now_ms = self.now_ms();
+        let mut changes: Vec<(usize, Change)> = Vec::new();
+        for (place, cluster) in self.publisher.clusters().iter().enumerate() {
+            let topology = &cluster.topology;
+            let members: Vec<Member> = topology
+                .endpoints
+                .iter()
+                .map(|endpoint| Member {
+                    id: endpoint.state.id,
+                    alarmed: endpoint.state.passive.alarm(),
+                    usable: self.publisher.standing(endpoint.state.id).health != Health::Down,
+                })
+                .collect();
+            let alarmed = members.iter().any(|member| member.alarmed);
+            let known = self.ejections.contains_key(&topology.role.name);
+            if !alarmed && !known {
+                continue;
+            }
+            let ejections = self.ejections.entry(topology.role.name.clone()).or_default();
+            let found = ejections.consider(&topology.role.passive, now_ms, &members);
+            changes.extend(found.into_iter().map(|change| (place, change)));
+            topology.endpoints.iter().filter(|endpoint| endpoint.state.passive.alarm()).for_each(|endpoint| {
+                endpoint.state.passive.reset();
+            });
+        }
+        for (place, change) in changes {
+            self.apply(place, change, now_ms);
+        }
+    }
+
+    fn apply(&mut self, place: usize, change: Change, now_ms: u64) {
+        let id = match change {
+            Change::Ejected { id, .. } | Change::Returned { id } => id,
+        };
+        let cluster = Arc::clone(&self.publisher.clusters()[place]);
+        let role = &cluster.topology.role.name;
+        let endpoint = cluster.topology.endpoints.iter().find(|endpoint| endpoint.state.id == id);
+        match change {
+            Change::Ejected { until_ms, .. } => {
+                self.publisher.stand(id, |standing| standing.ejected = true);
+                self.view().ejected_until.insert(id, until_ms);
+                if let Some(endpoint) = endpoint {
+                    endpoint.metrics.ejections.increment(1);
+                    let seconds = until_ms.saturating_sub(now_ms) / 1000;
+                    tracing::warn!(%role, system = %endpoint.system, address = %endpoint.address, seconds, "live traffic took the endpoint out");
+                }
+            }
+            Change::Returned { .. } => {
+                self.publisher.stand(id, |standing| {
+                    standing.ejected = false;
+                    standing.ramp_from_ms = now_ms.max(1);
+                });
+                self.view().ejected_until.remove(&id);
+                if let Some(endpoint) = endpoint {
+                    tracing::info!(%role, system = %endpoint.system, address = %endpoint.address, "the endpoint is back");
+                }
+            }
+        }
+    }
+
+    /// Far away when nothing is ejected.
+    fn next_expiry(&self) -> Instant {
+        let next = self.ejections.values().filter_map(Ejections::next_expiry).min();
+        match next {
+            Some(at) => self.epoch + Duration::from_millis(at),
+            None => Instant::now() + Duration::from_secs(3600),
+        }
+    }
+
+    fn on_order(&mut self, order: Order) {
+        match order {
+            Order::ReloadFile => self.reload_file(),
+            Order::Reload(source, reply) => {
+                // Whoever asked may have gone away; the reload counts all the same.
+                let _ = reply.send(self.reload(&source));
+            }
+        }
+    }
+
+    fn reload_file(&mut self) {
+        let Some(file) = self.file.clone() else {
+            tracing::warn!("there is no configuration file to read again");
+            return;
+        };
+        match Source::read(&file) {
+            Ok(source) => {
+                let _ = self.reload(&source);
+            }
+            Err(error) => {
+                let _ = self.reject(error.to_string());
+            }
+        }
+    }
+
+    fn reload(&mut self, source: &Source) -> Result<u64, String> {
+        let (compiled, warnings) = match read(source, false) {
+            Ok(read) => read,
+            Err(errors) => return self.reject(errors),
+        };
+        if let Some(difference) = listeners_differ(&self.compiled, &compiled) {
+            return self.reject(difference);
+        }
+        if compiled.fixed != self.compiled.fixed {
+            tracing::warn!("[proxy] threads and drain_timeout, [admin] and [access_log] take effect at the next start");
+        }
+        if let Some(warnings) = warnings {
+            tracing::warn!("{warnings}");
+        }
+        let assembled = assemble(&compiled, &self.addresses, &mut self.registry);
+        self.publisher.replace_site(Arc::clone(&compiled.site), assembled.topologies);
+        self.compiled = compiled;
+        self.view().checker.set_targets(assembled.targets);
+        self.ask_for_names();
+        self.publisher.publish();
+        self.accepted.increment(1);
+        self.last_success.set(1.0);
+        self.view().reload = Reload { at: SystemTime::now(), accepted: true, errors: None };
+        let generation = self.publisher.generation();
+        tracing::info!(generation, "the new configuration is served");
+        Ok(generation)
+    }
+
+    fn reject(&self, errors: String) -> Result<u64, String> {
+        self.rejected.increment(1);
+        self.last_success.set(0.0);
+        tracing::error!("the new configuration is rejected, the old one goes on serving\n{errors}");
+        self.view().reload = Reload { at: SystemTime::now(), accepted: false, errors: Some(errors.clone()) };
+        Err(errors)
+    }
+
+    fn ask_for_names(&mut self) {
+        let members = self.compiled.roles.iter().flat_map(|plan| &plan.members);
+        let names: BTreeSet<Arc<str>> = members
+            .filter_map(|member| match &member.place {
+                Place::Name(name) => Some(Arc::clone(name)),
+                Place::Address(_) => None,
+            })
+            .collect();
+        self.addresses.retain(|name, _| names.contains(name));
+        self.view().names.set(names, &self.compiled.dns);
+        self.count_unresolved();
+    }
+
+    fn count_unresolved(&self) {
+        let states = self.view().names.states();
+        self.unresolved.set(states.values().filter(|state| state.resolved.is_none()).count() as f64);
+    }
+
+    fn upkeep(&mut self) {
+        self.metrics.run_upkeep();
+        self.count_unresolved();
+        let leaving = self.registry.leaving().to_vec();
+        self.view().leaving = leaving;
+    }
+}
+
+/// Sockets are bound once: what they are cannot change while the process runs.
+fn listeners_differ(old: &Compiled, new: &Compiled) -> Option<String> {
+    if old.listeners == new.listeners {
+        return None;
+    }
+    let list = |compiled: &Compiled| {
+        let each = compiled.listeners.iter().map(|listener| format!("{} at {}", listener.name, listener.address));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    Some(format!(
+        "the listeners are not the ones that this process has bound: they are fixed until it is started again\n  \
+         bound: {}\n  in the file: {}",
+        list(old),
+        list(new)
+    ))
+}

@@ -1,0 +1,244 @@
+//! Site systems given by name: asked for off the request path, again when their answer is no longer good.
+//!
+//! Each name has a task of its own. An answer is good for its TTL, between a floor and a ceiling. When DNS fails, the last
+//! good answer stays in use and the name is asked for again after the retry interval.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use metrics::Counter;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::config::Dns;
+use crate::metrics::Metrics;
+
+/// A name has these addresses now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The name.
+    pub name: Arc<str>,
+    /// Sorted, without duplicates, never empty.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What is known of one name.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct NameState {
+    /// Last good answer.
+    pub addresses: Vec<IpAddr>,
+    /// When that was.
+    pub resolved: Option<SystemTime>,
+    /// Why the last question failed; absent after a good answer.
+    pub failure: Option<String>,
+}
+
+type States = Arc<Mutex<HashMap<Arc<str>, NameState>>>;
+
+/// Asks for all names that a configuration uses.
+#[derive(Debug)]
+pub struct Names {
+    tasks: HashMap<Arc<str>, JoinHandle<()>>,
+    states: States,
+    answers: mpsc::Sender<Resolved>,
+    settings: Option<Settings>,
+    good: Counter,
+    failed: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Settings {
+    servers: Vec<std::net::SocketAddr>,
+    floor: Duration,
+    ceiling: Duration,
+    retry: Duration,
+    timeout: Duration,
+}
+
+impl Settings {
+    fn new(dns: &Dns) -> Self {
+        let or = |written: super::config::HumanDuration, otherwise| {
+            written.finite().unwrap_or(Duration::from_secs(otherwise))
+        };
+        let floor = or(dns.min_ttl, 5);
+        Self {
+            servers: dns.servers.iter().map(|server| *server.get_ref()).collect(),
+            floor,
+            ceiling: or(dns.max_ttl, 300).max(floor),
+            retry: or(dns.retry_interval, 5),
+            timeout: or(dns.timeout, 5),
+        }
+    }
+}
+
+impl Names {
+    /// Nothing is asked for yet. Answers go to `answers`.
+    pub fn new(answers: mpsc::Sender<Resolved>, metrics: &Metrics) -> Self {
+        let counter = |result| metrics.counter("rolegate_dns_answers_total", &[("result", result)]);
+        Self {
+            tasks: HashMap::new(),
+            states: States::default(),
+            answers,
+            settings: None,
+            good: counter("ok"),
+            failed: counter("failed"),
+        }
+    }
+
+    /// Makes `names` the ones that are asked for. New settings ask for all of them again; answers are kept.
+    pub fn set(&mut self, names: BTreeSet<Arc<str>>, dns: &Dns) {
+        let settings = Settings::new(dns);
+        let keep_tasks = self.settings.as_ref() == Some(&settings);
+        self.tasks.retain(|name, task| {
+            let keep = keep_tasks && names.contains(name);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        self.lock().retain(|name, _| names.contains(name));
+        self.settings = Some(settings.clone());
+        let missing: Vec<Arc<str>> = names.into_iter().filter(|name| !self.tasks.contains_key(name)).collect();
+        if missing.is_empty() {
+            return;
+        }
+        let resolver = match resolver(&settings) {
+            Ok(resolver) => Arc::new(resolver),
+            Err(failure) => {
+                tracing::error!(%failure, "the resolver cannot be made");
+                for name in missing {
+                    self.lock().entry(name).or_default().failure = Some(failure.clone());
+                }
+                return;
+            }
+        };
+        for name in missing {
+            self.lock().entry(Arc::clone(&name)).or_default();
+            let task = Task {
+                name: Arc::clone(&name),
+                resolver: Arc::clone(&resolver),
+                settings: settings.clone(),
+                states: Arc::clone(&self.states),
+                answers: self.answers.clone(),
+                good: self.good.clone(),
+                failed: self.failed.clone(),
+            };
+            self.tasks.insert(name, tokio::spawn(task.run()));
+        }
+    }
+
+    /// What is known of all names.
+    pub fn states(&self) -> HashMap<Arc<str>, NameState> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, NameState>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(JoinHandle::abort);
+    }
+}
+
+fn resolver(settings: &Settings) -> Result<TokioResolver, String> {
+    let mut builder = if settings.servers.is_empty() {
+        TokioResolver::builder_tokio().map_err(|error| error.to_string())?
+    } else {
+        let servers = settings.servers.iter().map(|server| {
+            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = server.port();
+                connection
+            });
+            NameServerConfig::new(server.ip(), true, connections.to_vec())
+        });
+        let config = ResolverConfig::from_name_servers(servers.collect());
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    let options = builder.options_mut();
+    options.timeout = settings.timeout;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    // Every question is asked because its answer has expired: a cache would only hide that from our floor and ceiling.
+    options.cache_size = 0;
+    builder.build().map_err(|error| error.to_string())
+}
+
+struct Task {
+    name: Arc<str>,
+    resolver: Arc<TokioResolver>,
+    settings: Settings,
+    states: States,
+    answers: mpsc::Sender<Resolved>,
+    good: Counter,
+    failed: Counter,
+}
+
+impl Task {
+    async fn run(self) {
+        loop {
+            let wait = match self.resolver.lookup_ip(&*self.name).await {
+                Ok(lookup) => {
+                    let good_for = lookup.valid_until().saturating_duration_since(Instant::now().into_std());
+                    let mut addresses: Vec<IpAddr> = lookup.iter().map(|ip| ip.to_canonical()).collect();
+                    addresses.sort_unstable();
+                    addresses.dedup();
+                    if self.accept(addresses).await.is_err() {
+                        return;
+                    }
+                    good_for.clamp(self.settings.floor, self.settings.ceiling)
+                }
+                Err(error) => {
+                    self.refuse(error.to_string());
+                    self.settings.retry
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn accept(&self, addresses: Vec<IpAddr>) -> Result<(), mpsc::error::SendError<Resolved>> {
+        if addresses.is_empty() {
+            self.refuse("the answer has no address".to_owned());
+            return Ok(());
+        }
+        self.good.increment(1);
+        let changed = self.with_state(|state| {
+            state.resolved = Some(SystemTime::now());
+            if let Some(failure) = state.failure.take() {
+                tracing::info!(name = %self.name, %failure, "the name is resolved again");
+            }
+            let changed = state.addresses != addresses;
+            state.addresses.clone_from(&addresses);
+            changed
+        });
+        if !changed {
+            return Ok(());
+        }
+        tracing::info!(name = %self.name, ?addresses, "the name has new addresses");
+        self.answers.send(Resolved { name: Arc::clone(&self.name), addresses }).await
+    }
+
+    fn refuse(&self, failure: String) {
+        self.failed.increment(1);
+        self.with_state(|state| {
+            if state.failure.is_none() {
+                tracing::warn!(name = %self.name, %failure, addresses = ?state.addresses, "the name cannot be resolved");
+            }
+            state.failure = Some(failure);
+        });
+    }
+
+    fn with_state<T>(&self, use_it: impl FnOnce(&mut NameState) -> T) -> T {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        use_it(states.entry(Arc::clone(&self.name)).or_default())
+    }
+}

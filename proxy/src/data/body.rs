@@ -1,0 +1,213 @@
+//! Bodies in both directions. They stream: a piece is read when the other side has taken the one before.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::exchange::{End, Exchange};
+use super::session::Session;
+use crate::error::Error;
+
+/// Why a body ended early; hyper closes the connection that it was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyCut(pub Error);
+
+impl std::fmt::Display for BodyCut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.details())
+    }
+}
+
+impl std::error::Error for BodyCut {}
+
+/// A request body on its way to an endpoint.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// From the client.
+    Stream(Uploading),
+}
+
+/// A request body with its bounds.
+#[derive(Debug)]
+pub struct Uploading {
+    /// From hyper.
+    pub incoming: Incoming,
+    /// Whose request it is.
+    pub session: Rc<Session>,
+    /// Bytes that may still come.
+    pub left: u64,
+    /// The client must send a piece within this time.
+    pub idle: Duration,
+    /// When all is sent, the response head must come within this time.
+    pub response_header: Duration,
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyCut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Stream(uploading) => uploading.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream(uploading) => uploading.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream(uploading) => uploading.incoming.size_hint(),
+        }
+    }
+}
+
+impl Uploading {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        let upload = &self.session.upload;
+        upload.started.set(true);
+        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        upload.waiting.set(frame.is_pending());
+        match ready!(frame) {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                if length > self.left {
+                    return Poll::Ready(Some(Err(self.cut(Error::BodyTooLarge))));
+                }
+                self.left -= length;
+                upload.bytes.set(upload.bytes.get() + length);
+                self.progress(self.incoming.is_end_stream());
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(_)) => Poll::Ready(Some(Err(self.cut(Error::ClientGone)))),
+            None => {
+                self.progress(true);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn progress(&self, done: bool) {
+        self.session.upload.done.set(done);
+        self.session.timer.set(if done { self.response_header } else { self.idle });
+    }
+
+    fn cut(&self, why: Error) -> BodyCut {
+        self.session.upload.error.set(Some(why));
+        BodyCut(why)
+    }
+}
+
+/// A response body on its way to the client.
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// There is none.
+    Empty,
+    /// One of our own answers.
+    Full(Option<Bytes>),
+    /// From an endpoint.
+    Stream(Box<Downloading>),
+}
+
+/// A response body and the exchange that ends with it.
+#[derive(Debug)]
+pub struct Downloading {
+    incoming: Incoming,
+    /// Taken when the exchange ends.
+    exchange: Option<Box<Exchange>>,
+}
+
+impl Downloading {
+    /// The exchange ends with this body.
+    pub fn new(incoming: Incoming, exchange: Box<Exchange>) -> Self {
+        Self { incoming, exchange: Some(exchange) }
+    }
+
+    fn end(&mut self, end: End) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.end(end);
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Poll::Ready(frame) = polled else { return self.poll_stalled(cx) };
+        match frame {
+            Some(Ok(frame)) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.moved(frame.data_ref().map_or(0, Bytes::len));
+                }
+                if self.incoming.is_end_stream() {
+                    self.end(End::Complete);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(_)) => {
+                self.end(End::Cut(Error::Terminated));
+                Poll::Ready(Some(Err(BodyCut(Error::Terminated))))
+            }
+            None => {
+                self.end(End::Complete);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Nothing came. That is an error when the deadline passed while we were waiting for the server.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        let Some(exchange) = &self.exchange else { return Poll::Pending };
+        let timer = &exchange.session.timer;
+        ready!(timer.poll_elapsed(cx));
+        let error = if timer.cap_passed() { Error::TotalTimeout } else { Error::ResponseTimeout };
+        self.end(End::Cut(error));
+        Poll::Ready(Some(Err(BodyCut(error))))
+    }
+}
+
+impl Drop for Downloading {
+    fn drop(&mut self) {
+        self.end(End::ClientGone);
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyCut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(downloading) => downloading.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Stream(downloading) => downloading.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(downloading) => downloading.incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A request as it is sent to endpoints: prepared once, sent one or more times.
+
+use std::rc::Rc;
+
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Uri, Version};
+use hyper::body::{Body, Incoming};
+
+use super::body::{RequestBody, Uploading};
+use super::headers;
+use super::pin;
+use super::session::Session;
+use crate::error::Error;
+use crate::model::role::Role;
+
+/// A prepared request.
+#[derive(Debug)]
+pub struct Call {
+    request: Option<Request<RequestBody>>,
+    repeatable: bool,
+    authorizes: bool,
+}
+
+impl Call {
+    /// Strips and writes what a proxy must, and bounds the body. The target stays as it is, byte for byte.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for CONNECT, [`Error::BodyTooLarge`] when the length is known to be.
+    pub fn prepare(session: &Rc<Session>, role: &Role, request: Request<Incoming>) -> Result<Self, Error> {
+        if request.method() == Method::CONNECT {
+            return Err(Error::BadRequest);
+        }
+        let (mut parts, incoming) = request.into_parts();
+        let hop = headers::strip_hop_by_hop(&mut parts.headers);
+        if hop.close {
+            session.close_after_response();
+        }
+        into_origin_form(&mut parts)?;
+        if let Some(protocol) = hop.upgrade {
+            parts.headers.insert(header::UPGRADE, protocol);
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        } else if hop.trailers {
+            parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
+        // We answer 100 ourselves, when a connection to an endpoint takes the first piece of the body.
+        parts.headers.remove(header::EXPECT);
+        session.write_forwarding(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+
+        let limit = role.max_body.unwrap_or(u64::MAX);
+        if incoming.size_hint().lower() > limit {
+            return Err(Error::BodyTooLarge);
+        }
+        let body = if incoming.is_end_stream() {
+            RequestBody::Empty
+        } else {
+            if incoming.size_hint().exact().is_none() {
+                // Without this, hyper sends no body with a method that usually has none.
+                parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            let idle = role.timeouts.request_body_idle;
+            let response_header = role.timeouts.response_header;
+            RequestBody::Stream(Uploading { incoming, session: Rc::clone(session), left: limit, idle, response_header })
+        };
+        let authorizes = role.connection_auth && pin::authorizes_connection(&parts.headers);
+        let method = parts.method.as_str();
+        let repeatable =
+            matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
+        Ok(Self { request: Some(Request::from_parts(parts, body)), repeatable, authorizes })
+    }
+
+    /// Whether the connection it is sent on belongs to its client from then on.
+    pub fn authorizes(&self) -> bool {
+        self.authorizes
+    }
+
+    /// Whether it may be sent again although a server may have seen it.
+    pub fn repeatable(&self) -> bool {
+        self.repeatable
+    }
+
+    /// Whether there is something to send.
+    pub fn has_request(&self) -> bool {
+        self.request.is_some()
+    }
+
+    /// The request for one attempt: a copy if it may be needed again.
+    pub fn request(&mut self) -> Option<Request<RequestBody>> {
+        if !self.repeatable {
+            return self.request.take();
+        }
+        let original = self.request.as_ref()?;
+        let mut copy = Request::new(RequestBody::Empty);
+        *copy.method_mut() = original.method().clone();
+        *copy.uri_mut() = original.uri().clone();
+        *copy.version_mut() = original.version();
+        *copy.headers_mut() = original.headers().clone();
+        *copy.extensions_mut() = original.extensions().clone();
+        Some(copy)
+    }
+
+    /// Takes a request back of which nothing was sent.
+    pub fn give_back(&mut self, unsent: Option<Request<RequestBody>>) {
+        if self.request.is_none() {
+            self.request = unsent;
+        }
+    }
+}
+
+/// A client that thinks it talks to a forward proxy sends the whole URL; its authority replaces `Host` (RFC 9112,
+/// section 3.2.2).
+fn into_origin_form(parts: &mut http::request::Parts) -> Result<(), Error> {
+    let Some(authority) = parts.uri.authority() else { return Ok(()) };
+    let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Error::BadRequest)?;
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let origin: Uri = target.parse().map_err(|_| Error::BadRequest)?;
+    parts.headers.insert(header::HOST, host);
+    parts.uri = origin;
+    Ok(())
+}

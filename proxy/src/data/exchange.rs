@@ -1,0 +1,272 @@
+//! One request and its response, with everything learned on the way. Ends exactly once: counted, logged, given back.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode, Uri};
+use tokio::time::Instant;
+
+use super::access_log::Record;
+use super::pin::Pinned;
+use super::pool::Sender;
+use super::session::Session;
+use super::worker::Held;
+use crate::error::Error;
+use crate::metrics::{RoleMetrics, code_class};
+use crate::model::cluster::{EndpointIndex, TierKind};
+use crate::model::endpoint::{Endpoint, Lease};
+use crate::model::route::ClusterId;
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The client connection.
+    pub session: Rc<Session>,
+    /// The version of the world that serves this request, from its first to its last byte.
+    pub snapshot: Held,
+    /// When its head was complete.
+    pub started: Instant,
+    /// The client, after trusted forwarding fields.
+    pub client: IpAddr,
+    /// The role, once it is known.
+    pub role: Option<ClusterId>,
+    /// How many boundary groups contain the client.
+    pub groups: u16,
+    /// The tier that the last endpoint was picked from.
+    pub tier: Option<TierKind>,
+    /// The last endpoint that was asked.
+    pub endpoint: Option<EndpointIndex>,
+    /// How many endpoints were asked.
+    pub attempts: u32,
+    /// The status that the client sees.
+    pub status: StatusCode,
+    /// Why there is no response of an endpoint, or why it was cut.
+    pub error: Option<Error>,
+    sent: u64,
+    /// What the access log needs of the request, only when there is one.
+    line: Option<Box<RequestLine>>,
+    held: Option<HeldConnection>,
+    over: bool,
+    /// The place of a tunnel at its endpoint.
+    tunnel: Option<Lease>,
+}
+
+#[derive(Debug)]
+struct RequestLine {
+    method: Method,
+    target: Uri,
+    host: Option<http::HeaderValue>,
+    first_byte: Option<Duration>,
+}
+
+/// The connection that a response is read from, and where it goes afterwards.
+#[derive(Debug)]
+struct HeldConnection {
+    sender: Sender,
+    lease: Lease,
+    then: Afterwards,
+}
+
+/// Where an upstream connection goes when its response is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// To the pool.
+    Pool,
+    /// To the client connection that it belongs to.
+    Pin,
+    /// Nowhere: it is closed.
+    Close,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The whole response was handed on.
+    Complete,
+    /// The response was cut.
+    Cut(Error),
+    /// The client went away.
+    ClientGone,
+}
+
+impl Exchange {
+    /// A request's head is here.
+    pub fn begin(session: &Rc<Session>, method: &Method, uri: &Uri, headers: &HeaderMap) -> Box<Self> {
+        session.begin_request();
+        let snapshot = session.worker.snapshot();
+        let line = session.worker.log.is_some().then(|| {
+            Box::new(RequestLine {
+                method: method.clone(),
+                target: uri.clone(),
+                host: headers.get(http::header::HOST).cloned(),
+                first_byte: None,
+            })
+        });
+        Box::new(Self {
+            client: session.client(headers, &snapshot),
+            session: Rc::clone(session),
+            snapshot,
+            started: Instant::now(),
+            role: None,
+            groups: 0,
+            tier: None,
+            endpoint: None,
+            attempts: 0,
+            status: StatusCode::OK,
+            error: None,
+            sent: 0,
+            line,
+            held: None,
+            over: false,
+            tunnel: None,
+        })
+    }
+
+    /// The response head is here and its body, read from `sender`, follows.
+    pub fn hold(&mut self, sender: Sender, lease: Lease, then: Afterwards) {
+        self.held = Some(HeldConnection { sender, lease, then });
+    }
+
+    /// Keeps the place at the endpoint until the exchange ends: a tunnel has no response body to carry it.
+    pub fn keep_lease(&mut self, lease: Lease) {
+        self.tunnel = Some(lease);
+    }
+
+    /// The time to the response head, for the access log.
+    pub fn first_byte(&mut self) {
+        let elapsed = self.started.elapsed();
+        if let Some(line) = &mut self.line {
+            line.first_byte = Some(elapsed);
+        }
+    }
+
+    /// A piece of the response was handed on.
+    pub fn moved(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+        self.session.bytes_went();
+    }
+
+    /// The exchange is over.
+    pub fn end(mut self: Box<Self>, end: End) {
+        match end {
+            End::Complete => {}
+            End::Cut(error) => self.error = Some(error),
+            End::ClientGone => self.error = Some(Error::ClientGone),
+        }
+        self.finish(end == End::Complete);
+    }
+
+    fn finish(&mut self, complete: bool) {
+        self.over = true;
+        self.release(complete);
+        self.count();
+        self.log();
+        self.session.end_exchange();
+    }
+
+    /// Gives the connection back and tells the endpoint's passive health how it went.
+    fn release(&mut self, complete: bool) {
+        let Some(HeldConnection { sender, lease, then }) = self.held.take() else { return };
+        let (Some(role), Some(index)) = (self.role, self.endpoint) else { return };
+        let worker = &self.session.worker;
+        let endpoint = self.snapshot.cluster(role).endpoint(index);
+        if complete && endpoint.role.retry.on_status.contains(&self.status.as_u16()) {
+            worker.failed(endpoint);
+        } else if complete {
+            worker.passed(endpoint);
+        } else if let Some(error) = self.error
+            && error.blames_endpoint()
+        {
+            endpoint.metrics.failure(error).increment(1);
+            worker.failed(endpoint);
+        }
+        match then {
+            Afterwards::Pool if complete => {
+                let limit = self.snapshot.site.limits.max_idle_per_endpoint;
+                let keep = endpoint.role.timeouts.upstream_idle;
+                worker.pool.give_back(endpoint.state.id, sender, worker.ticker.now_ms(), keep, limit);
+            }
+            Afterwards::Pin if complete => {
+                let pin = Pinned { role, endpoint_id: endpoint.state.id, sender, lease };
+                self.session.pins.borrow_mut().keep(pin);
+            }
+            Afterwards::Pool | Afterwards::Pin | Afterwards::Close => {}
+        }
+    }
+
+    fn count(&self) {
+        let metrics = self.role_metrics();
+        metrics.requests[code_class(self.status)].increment(1);
+        metrics.duration.record(self.started.elapsed());
+        if let Some(error) = self.error {
+            metrics.error(error).increment(1);
+        }
+        let received = self.session.upload.bytes.get();
+        if received > 0 {
+            metrics.request_bytes.increment(received);
+        }
+        if self.sent > 0 {
+            metrics.response_bytes.increment(self.sent);
+        }
+        if let Some(tier) = self.tier {
+            metrics.tier(tier).increment(1);
+        }
+    }
+
+    /// The handles of the role, or those for requests of no role.
+    pub fn role_metrics(&self) -> &RoleMetrics {
+        match self.role {
+            Some(role) => &self.snapshot.cluster(role).topology.metrics,
+            None => &self.session.worker.no_role,
+        }
+    }
+
+    /// The last endpoint that was asked.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        Some(self.snapshot.cluster(self.role?).endpoint(self.endpoint?))
+    }
+
+    fn log(&mut self) {
+        let Some(line) = self.line.take() else { return };
+        let worker = &self.session.worker;
+        let Some(log) = &worker.log else { return };
+        let endpoint = self.endpoint();
+        let record = Record {
+            at: std::time::SystemTime::now(),
+            listener: self.session.listener,
+            snapshot: self.snapshot.share(),
+            peer: self.session.peer,
+            client: self.client,
+            method: line.method,
+            target: line.target,
+            host: line.host,
+            role: self.role,
+            groups: self.groups,
+            tier: self.tier,
+            endpoint: endpoint.map(|endpoint| endpoint.address),
+            site_system: endpoint.map(|endpoint| std::sync::Arc::clone(&endpoint.system)),
+            attempts: self.attempts,
+            status: self.status,
+            error: self.error,
+            received: self.session.upload.bytes.get(),
+            sent: self.sent,
+            first_byte: line.first_byte,
+            total: self.started.elapsed(),
+        };
+        if log.try_send(record).is_err() {
+            worker.metrics.log_dropped.increment(1);
+        }
+    }
+}
+
+/// The future of a request is dropped when its client goes away before the response head: the exchange ends here.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.over {
+            self.error = Some(Error::ClientGone);
+            self.status = Error::ClientGone.status();
+            self.finish(false);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What is taken out of a message's head and what is put in. Pure functions on a `HeaderMap`.
+//!
+//! Hop-by-hop fields go: those that `Connection` names, in every one of its lines, and the ones RFC 9110, section 7.6.1,
+//! lists. Forwarding fields of the client are kept only when they come from a trusted proxy. Every other field is passed on
+//! as it is.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::model::snapshot::Site;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// `X-Forwarded-For`
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// `Proxy-Status` (RFC 9209)
+pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Takes the hop-by-hop fields out. Gives the protocol of an upgrade that the message asks for or agrees to, and whether
+/// it takes trailers.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
+    let mut found = HopByHop::default();
+    if headers.contains_key(header::CONNECTION) {
+        let mut named: Vec<HeaderName> = Vec::new();
+        for line in headers.get_all(header::CONNECTION) {
+            for token in line.as_bytes().split(|&byte| byte == b',') {
+                let token = token.trim_ascii();
+                if token.eq_ignore_ascii_case(b"keep-alive") {
+                    continue;
+                }
+                if token.eq_ignore_ascii_case(b"close") {
+                    found.close = true;
+                } else if token.eq_ignore_ascii_case(b"upgrade") {
+                    found.upgrade = headers.get(header::UPGRADE).cloned();
+                } else if let Ok(name) = HeaderName::from_bytes(token)
+                    && !END_TO_END.contains(&name)
+                {
+                    named.push(name);
+                }
+            }
+        }
+        headers.remove(header::CONNECTION);
+        for name in named {
+            headers.remove(&name);
+        }
+    }
+    if let Some(te) = headers.get(header::TE) {
+        found.trailers = te.as_bytes().split(|&byte| byte == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+        headers.remove(header::TE);
+    }
+    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE] {
+        if headers.contains_key(name) {
+            headers.remove(name);
+        }
+    }
+    found
+}
+
+/// `Connection` may not take these away: they frame or route the message.
+const END_TO_END: [HeaderName; 3] = [header::CONTENT_LENGTH, header::HOST, header::AUTHORIZATION];
+
+
+/// What the hop-by-hop fields said.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct HopByHop {
+    /// The sender closes the connection after this message.
+    pub close: bool,
+    /// Value of `Upgrade`, when `Connection` names it.
+    pub upgrade: Option<HeaderValue>,
+    /// `TE: trailers`
+    pub trailers: bool,
+}
+
+/// Values of forwarding fields that are the same for all requests of a client connection.
+#[derive(Debug)]
+pub struct ForwardingValues {
+    peer: IpAddr,
+    trusted: bool,
+    peer_value: HeaderValue,
+    via: HeaderValue,
+    /// `Forwarded` for the last seen `Host`: a client connection almost always has one.
+    forwarded: Option<(Option<HeaderValue>, HeaderValue)>,
+}
+
+impl ForwardingValues {
+    /// Prepares the values for one client connection.
+    pub fn new(peer: IpAddr, site: &Site) -> Self {
+        let peer = peer.to_canonical();
+        let peer_value = HeaderValue::try_from(peer.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        let via = HeaderValue::try_from(format!("1.1 {}", site.proxy_name))
+            .unwrap_or(HeaderValue::from_static("1.1 rolegate"));
+        Self { peer, trusted: site.trusts(peer), peer_value, via, forwarded: None }
+    }
+
+    /// The client's address: the peer's or, from a trusted peer, the last address in the forwarding fields that is not
+    /// itself a trusted proxy.
+    pub fn client(&self, headers: &HeaderMap, site: &Site) -> IpAddr {
+        if !self.trusted {
+            return self.peer;
+        }
+        let mut client = self.peer;
+        let mut chain: Vec<IpAddr> = Vec::new();
+        if headers.contains_key(X_FORWARDED_FOR) {
+            headers.get_all(X_FORWARDED_FOR).iter().for_each(|line| chain.extend(x_forwarded_for(line)));
+        } else {
+            headers.get_all(header::FORWARDED).iter().for_each(|line| chain.extend(forwarded_for(line)));
+        }
+        for hop in chain.into_iter().rev() {
+            client = hop;
+            if !site.trusts(hop) {
+                break;
+            }
+        }
+        client
+    }
+
+    /// Writes the forwarding fields of a request.
+    pub fn write(&mut self, headers: &mut HeaderMap) {
+        let host = headers.get(header::HOST);
+        if self.forwarded.as_ref().is_none_or(|(known, _)| known.as_ref() != host) {
+            let host = host.cloned();
+            let value = forwarded_value(self.peer, host.as_ref());
+            self.forwarded = Some((host, value));
+        }
+        if let Some((_, value)) = &self.forwarded {
+            self.append(headers, header::FORWARDED, value.clone());
+        }
+        self.append(headers, X_FORWARDED_FOR, self.peer_value.clone());
+        if !(self.trusted && headers.contains_key(X_FORWARDED_PROTO)) {
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        }
+        if !(self.trusted && headers.contains_key(X_FORWARDED_HOST)) {
+            match headers.get(header::HOST).cloned() {
+                Some(host) => headers.insert(X_FORWARDED_HOST, host),
+                None => headers.remove(X_FORWARDED_HOST),
+            };
+        }
+        // `Via` is a record, not a claim: what others wrote stays.
+        headers.append(header::VIA, self.via.clone());
+    }
+
+    fn append(&self, headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+        if self.trusted {
+            headers.append(name, value);
+        } else {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// `for=10.1.2.3;host="mp1:80";proto=http` (RFC 7239).
+fn forwarded_value(peer: IpAddr, host: Option<&HeaderValue>) -> HeaderValue {
+    let node = match peer {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("\"[{v6}]\""),
+    };
+    let quotable = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\']));
+    let text = match quotable {
+        Some(host) => format!("for={node};host=\"{host}\";proto=http"),
+        None => format!("for={node};proto=http"),
+    };
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
+}
+
+fn x_forwarded_for(line: &HeaderValue) -> Vec<IpAddr> {
+    line.as_bytes().split(|&byte| byte == b',').filter_map(|node| address(node.trim_ascii())).collect()
+}
+
+fn forwarded_for(line: &HeaderValue) -> Vec<IpAddr> {
+    let elements = line.as_bytes().split(|&byte| byte == b',');
+    elements
+        .filter_map(|element| {
+            element.split(|&byte| byte == b';').find_map(|pair| {
+                let pair = pair.trim_ascii();
+                let (name, value) = pair.split_at_checked(4)?;
+                name.eq_ignore_ascii_case(b"for=").then(|| address(value))?
+            })
+        })
+        .collect()
+}
+
+/// An address with or without quotes, brackets and port.
+fn address(node: &[u8]) -> Option<IpAddr> {
+    let node = std::str::from_utf8(node).ok()?.trim_matches('"');
+    if let Some(rest) = node.strip_prefix('[') {
+        return rest.split(']').next()?.parse().ok();
+    }
+    node.parse::<IpAddr>().ok().or_else(|| node.rsplit_once(':')?.0.parse().ok()).map(|ip| ip.to_canonical())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn every_connection_line_counts() {
+        let mut map = headers(&[
+            ("connection", "close, X-One"),
+            ("connection", "x-two , upgrade"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-two", "2"),
+            ("upgrade", "websocket"),
+            ("te", "gzip, trailers"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("ccmclientid", "GUID:1"),
+            ("authorization", "NTLM x"),
+        ]);
+        let found = strip_hop_by_hop(&mut map);
+        assert_eq!(found.upgrade.unwrap(), "websocket");
+        assert!(found.close && found.trailers);
+        let left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["ccmclientid", "authorization"]);
+    }
+
+    #[test]
+    fn framing_and_routing_cannot_be_named_away() {
+        let mut map = headers(&[("connection", "host, content-length"), ("host", "mp1"), ("content-length", "3")]);
+        strip_hop_by_hop(&mut map);
+        assert_eq!(map.len(), 2);
+    }
+
+    #[test]
+    fn addresses_in_forwarding_fields() {
+        for (text, expected) in [
+            ("10.1.2.3", Some("10.1.2.3")),
+            ("10.1.2.3:4711", Some("10.1.2.3")),
+            ("\"[2001:db8::1]:80\"", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("_hidden", None),
+            ("", None),
+        ] {
+            assert_eq!(address(text.as_bytes()), expected.map(|e| e.parse().unwrap()), "{text}");
+        }
+        let line = HeaderValue::from_static("for=1.2.3.4;proto=http, For=\"[::1]:5\", by=x");
+        assert_eq!(forwarded_for(&line).len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_hop_by_hop_field_survives(
+            named in prop::collection::vec("[a-z]{1,8}", 0..6),
+            split in 0_usize..6,
+            junk in prop::collection::vec("[ -~]{0,20}", 0..4),
+        ) {
+            let mut map = HeaderMap::new();
+            for name in &named {
+                map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
+            }
+            let (first, second) = named.split_at(split.min(named.len()));
+            for part in [first, second] {
+                map.append(header::CONNECTION, HeaderValue::from_str(&part.join(" ,")).unwrap());
+            }
+            for line in &junk {
+                map.append(header::CONNECTION, HeaderValue::from_str(line).unwrap());
+            }
+            for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::TE, &header::UPGRADE] {
+                map.append(name.clone(), HeaderValue::from_static("x"));
+                map.append(name.clone(), HeaderValue::from_static("y"));
+            }
+            strip_hop_by_hop(&mut map);
+            for name in named.iter().filter(|name| !["host", "keep-alive"].contains(&name.as_str())) {
+                prop_assert!(!map.contains_key(name.as_str()), "{}", name);
+            }
+            for name in [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::TRANSFER_ENCODING, header::TE, header::UPGRADE] {
+                prop_assert!(!map.contains_key(&name), "{}", name);
+            }
+        }
+    }
+}

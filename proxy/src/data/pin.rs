@@ -1,0 +1,102 @@
+//! Connection-bound authentication: one client connection, one upstream connection.
+//!
+//! NTLM and Negotiate authenticate a TCP connection, not a request. From the first 401 that offers one of them, or the first
+//! `Authorization` that uses one, the upstream connection belongs to this client connection: it never sees the pool, no
+//! other client ever uses it, and both close together. A connection that has been pooled is never authenticated on.
+
+use std::task::{Context, Poll};
+
+use http::header::{self, HeaderMap};
+
+use super::pool::Sender;
+use crate::model::cluster::EndpointIndex;
+use crate::model::endpoint::Lease;
+use crate::model::route::ClusterId;
+
+/// An upstream connection that belongs to one client connection.
+#[derive(Debug)]
+pub struct Pinned {
+    /// The role it was made for.
+    pub role: ClusterId,
+    /// Id of the endpoint's live part, to find the endpoint again in another snapshot.
+    pub endpoint_id: u32,
+    /// The connection.
+    pub sender: Sender,
+    /// Its place at the endpoint, held between requests too: the connection is taken up all the time.
+    pub lease: Lease,
+}
+
+/// The pinned connections of one client connection, at most one for each role.
+#[derive(Debug, Default)]
+pub struct Pins {
+    pins: Vec<Pinned>,
+}
+
+impl Pins {
+    /// Takes the pinned connection of a role for a request.
+    pub fn take(&mut self, role: ClusterId) -> Option<Pinned> {
+        let place = self.pins.iter().position(|pin| pin.role == role)?;
+        Some(self.pins.swap_remove(place))
+    }
+
+    /// Keeps a connection for the next request.
+    pub fn keep(&mut self, pin: Pinned) {
+        self.pins.push(pin);
+    }
+
+    /// Whether one of them was closed by the other side.
+    pub fn poll_any_closed(&mut self, cx: &mut Context<'_>) -> bool {
+        self.pins.iter_mut().any(|pin| matches!(pin.sender.poll_ready(cx), Poll::Ready(Err(_))))
+    }
+}
+
+/// Whether a request authenticates its connection.
+pub fn authorizes_connection(headers: &HeaderMap) -> bool {
+    headers.get_all(header::AUTHORIZATION).iter().any(|value| is_connection_scheme(value.as_bytes()))
+}
+
+/// Whether a response asks the client to authenticate its connection.
+pub fn challenges_connection(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::WWW_AUTHENTICATE)
+        .iter()
+        .any(|value| value.as_bytes().split(|&byte| byte == b',').any(is_connection_scheme))
+}
+
+fn is_connection_scheme(value: &[u8]) -> bool {
+    let value = value.trim_ascii_start();
+    let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
+    let scheme = &value[..end];
+    scheme.eq_ignore_ascii_case(b"NTLM") || scheme.eq_ignore_ascii_case(b"Negotiate")
+}
+
+/// The index of an endpoint in a cluster by the id of its live part.
+pub fn find_endpoint(cluster: &crate::model::cluster::Cluster, id: u32) -> Option<EndpointIndex> {
+    let place = cluster.topology.endpoints.iter().position(|endpoint| endpoint.state.id == id)?;
+    u32::try_from(place).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn schemes() {
+        for (value, expected) in [
+            ("NTLM", true),
+            ("ntlm TlRMTVNTUAAB", true),
+            ("Negotiate", true),
+            ("Basic realm=\"x\", Negotiate", true),
+            ("Basic realm=\"NTLM\"", false),
+            ("NTLMX", false),
+            ("Bearer NTLM", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_str(value).unwrap());
+            assert_eq!(challenges_connection(&headers), expected, "{value}");
+        }
+    }
+}

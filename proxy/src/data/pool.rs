@@ -1,0 +1,62 @@
+//! Idle connections to endpoints, one pool for each data thread: no lock, and no connection ever changes its thread.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use hyper::client::conn::http1::SendRequest;
+
+use super::body::RequestBody;
+
+/// The sending half of a connection to an endpoint.
+pub type Sender = SendRequest<RequestBody>;
+
+/// Idle connections by the id of the endpoint's live part, so that they survive a reload.
+#[derive(Debug, Default)]
+pub struct Pool {
+    idle: RefCell<HashMap<u32, VecDeque<Idle>, FixedState>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: Sender,
+    expires_ms: u64,
+}
+
+impl Pool {
+    /// The connection that was used last: it is the least likely to have been closed.
+    pub fn checkout(&self, endpoint_id: u32, now_ms: u64) -> Option<Sender> {
+        let mut idle = self.idle.borrow_mut();
+        let list = idle.get_mut(&endpoint_id)?;
+        while let Some(newest) = list.pop_back() {
+            if newest.expires_ms > now_ms && !newest.sender.is_closed() {
+                return Some(newest.sender);
+            }
+        }
+        None
+    }
+
+    /// Takes a connection back; above `limit` the oldest one goes.
+    pub fn give_back(&self, endpoint_id: u32, sender: Sender, now_ms: u64, keep: Duration, limit: usize) {
+        if sender.is_closed() || limit == 0 {
+            return;
+        }
+        let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        let mut idle = self.idle.borrow_mut();
+        let list = idle.entry(endpoint_id).or_default();
+        if list.len() >= limit {
+            list.pop_front();
+        }
+        list.push_back(Idle { sender, expires_ms: now_ms.saturating_add(keep) });
+    }
+
+    /// Closes what has been idle for too long and forgets endpoints without connections.
+    pub fn reap(&self, now_ms: u64) {
+        self.idle.borrow_mut().retain(|_, list| {
+            list.retain(|idle| idle.expires_ms > now_ms && !idle.sender.is_closed());
+            !list.is_empty()
+        });
+    }
+
+}

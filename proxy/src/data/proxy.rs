@@ -1,0 +1,291 @@
+//! The request path: route, locate, pick, forward, respond. Reads from top to bottom.
+//!
+//! [`handle`] makes the [`Exchange`], turns an error into a response, and never fails. [`serve`] is the path itself: the
+//! decision once, then a loop of attempts, each at another endpoint, bounded by the role's retry rules and budget.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::body::{Downloading, ResponseBody};
+use super::call::Call;
+use super::exchange::{Afterwards, End, Exchange};
+use super::forward::{self, Answer, Failure};
+use super::headers;
+use super::pin::{self, Pinned};
+use super::respond;
+use super::session::{PendingTunnel, Session};
+use crate::error::{Error, Retry};
+use crate::metrics::code_class;
+use crate::model::balance::{NoPick, Tried};
+use crate::model::cluster::EndpointIndex;
+use crate::model::decision::{Decision, Facts, Refusal};
+use crate::model::endpoint::{Endpoint, Lease};
+use crate::model::route::host_without_port;
+
+/// Answers one request.
+///
+/// # Errors
+/// None: every error becomes a response.
+pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+    let mut exchange = Exchange::begin(&session, request.method(), request.uri(), request.headers());
+    let mut response = match serve(&session, &mut exchange, request).await {
+        Ok(served) => served.finish(exchange),
+        Err(error) => {
+            let role = exchange.role.map(|role| &*exchange.snapshot.cluster(role).topology.role);
+            let answer = respond::error(error, &exchange.snapshot.site.proxy_name, role, session.worker.dice());
+            exchange.status = error.status();
+            exchange.end(End::Cut(error));
+            answer
+        }
+    };
+    if session.closes() {
+        response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// The request path.
+async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<Incoming>) -> Result<Served, Error> {
+    let snapshot = exchange.snapshot.clone();
+    let facts = Facts {
+        listener: session.listener,
+        host: host(&request),
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        client: exchange.client,
+    };
+    let decision = Decision::new(&snapshot, &facts).map_err(|refusal| refused(refusal, exchange))?;
+    exchange.role = Some(decision.cluster_id);
+    exchange.groups = u16::try_from(decision.groups.len()).unwrap_or(u16::MAX);
+    count_groups(session, &decision);
+    let role = &decision.cluster.topology.role;
+    session.worker.count_request(decision.cluster_id);
+    session.timer.cap(role.timeouts.total);
+    let mut call = Call::prepare(session, role, request)?;
+
+    let pinned = session.pins.borrow_mut().take(decision.cluster_id);
+    if let Some(pinned) = pinned {
+        return on_pinned(session, exchange, &decision, call, pinned).await;
+    }
+    let mut tried = Tried::new();
+    let mut last: Option<Error> = None;
+    loop {
+        let picked = decision.pick(&tried, session.worker.ticker.now_ms(), session.worker.dice());
+        let pick = picked.map_err(|nobody| last.unwrap_or_else(|| nobody_left(nobody)))?;
+        tried.push(pick.endpoint);
+        exchange.endpoint = Some(pick.endpoint);
+        exchange.tier = Some(pick.tier.kind);
+        exchange.attempts += 1;
+        let endpoint = decision.cluster.endpoint(pick.endpoint);
+        let lease = Lease::take(&endpoint.state);
+        let attempts_left = exchange.attempts <= role.retry.attempts && !tried.is_full();
+
+        let error = match attempt(session, endpoint, &mut call).await {
+            Ok(answer) => {
+                let status = answer.response.status().as_u16();
+                let elsewhere = role.retry.on_status.contains(&status) && call.repeatable() && attempts_left;
+                // The response of a sick server is better than none: it is given up only for another server.
+                if !elsewhere || !someone_else(&decision, &tried, session) || !may_retry(session, &decision) {
+                    return Ok(Served { answer, lease, fresh: call.authorizes(), connection_auth: role.connection_auth });
+                }
+                session.worker.failed(endpoint);
+                continue;
+            }
+            Err(error) => error,
+        };
+        drop(lease);
+        last = Some(error);
+        let allowed = match error.retry() {
+            Retry::Never => false,
+            Retry::Unsent => call.has_request(),
+            Retry::Repeatable => call.repeatable(),
+        };
+        if !allowed || !attempts_left {
+            return Err(error);
+        }
+        if someone_else(&decision, &tried, session) && !may_retry(session, &decision) {
+            return Err(error);
+        }
+    }
+}
+
+/// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was
+/// closed under it: that is no failure of the endpoint.
+async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call) -> Result<Answer, Error> {
+    let mut fresh = call.authorizes();
+    loop {
+        let Some(request) = call.request() else { return Err(Error::Terminated) };
+        let sent = tokio::time::Instant::now();
+        match forward::attempt(session, endpoint, request, fresh).await {
+            Ok(answer) => {
+                endpoint.metrics.duration.record(sent.elapsed());
+                endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
+                return Ok(answer);
+            }
+            Err(Failure { error: Error::Terminated, reused: true, .. }) if !fresh && call.repeatable() => fresh = true,
+            Err(Failure { error, unsent, .. }) => {
+                call.give_back(unsent);
+                if error.blames_endpoint() {
+                    endpoint.metrics.failure(error).increment(1);
+                    session.worker.failed(endpoint);
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// A request on a connection that belongs to this client. It is never sent anywhere else, and when it fails, both
+/// connections close.
+async fn on_pinned(
+    session: &Rc<Session>,
+    exchange: &mut Exchange,
+    decision: &Decision<'_>,
+    mut call: Call,
+    pinned: Pinned,
+) -> Result<Served, Error> {
+    let gone = || {
+        session.close_after_response();
+        Error::Terminated
+    };
+    let index = pin::find_endpoint(decision.cluster, pinned.endpoint_id).ok_or_else(gone)?;
+    exchange.endpoint = Some(index);
+    exchange.attempts = 1;
+    let endpoint = decision.cluster.endpoint(index);
+    let request = call.request().ok_or_else(gone)?;
+    let sent = tokio::time::Instant::now();
+    match forward::on_connection(session, endpoint, pinned.sender, request, true).await {
+        Ok(answer) => {
+            endpoint.metrics.duration.record(sent.elapsed());
+            endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
+            Ok(Served { answer, lease: pinned.lease, fresh: true, connection_auth: true })
+        }
+        Err(failure) => {
+            session.close_after_response();
+            endpoint.metrics.failure(failure.error).increment(1);
+            Err(failure.error)
+        }
+    }
+}
+
+/// A response head from an endpoint.
+struct Served {
+    answer: Answer,
+    lease: Lease,
+    /// The connection authenticates a client: it must not be pooled.
+    fresh: bool,
+    connection_auth: bool,
+}
+
+impl Served {
+    /// Hands the response on; the exchange ends with its body.
+    fn finish(self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
+        let Answer { response, sender } = self.answer;
+        let (mut parts, incoming) = response.into_parts();
+        let hop = headers::strip_hop_by_hop(&mut parts.headers);
+        exchange.status = parts.status;
+        exchange.first_byte();
+        let session = Rc::clone(&exchange.session);
+        let timeouts = exchange.endpoint().map(|endpoint| endpoint.role.timeouts);
+        if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            return switch(parts, incoming, hop.upgrade, exchange, self.lease);
+        }
+        let pin = self.fresh || (self.connection_auth && pin::challenges_connection(&parts.headers));
+        let then = match (pin, hop.close || parts.version < http::Version::HTTP_11) {
+            (true, false) => Afterwards::Pin,
+            (false, false) => Afterwards::Pool,
+            (_, true) => Afterwards::Close,
+        };
+        if pin && then == Afterwards::Close {
+            session.close_after_response();
+        }
+        exchange.hold(sender, self.lease, then);
+        parts.version = http::Version::HTTP_11;
+        if hyper::body::Body::is_end_stream(&incoming) {
+            exchange.end(End::Complete);
+            return Response::from_parts(parts, ResponseBody::Empty);
+        }
+        if let Some(timeouts) = timeouts {
+            session.begin_response(timeouts.response_body_idle);
+        }
+        Response::from_parts(parts, ResponseBody::Stream(Box::new(Downloading::new(incoming, exchange))))
+    }
+}
+
+/// 101: both sides leave HTTP. The tunnel starts when hyper lets go of the client's socket.
+fn switch(
+    mut parts: http::response::Parts,
+    incoming: Incoming,
+    protocol: Option<http::HeaderValue>,
+    mut exchange: Box<Exchange>,
+    lease: Lease,
+) -> Response<ResponseBody> {
+    if let Some(protocol) = protocol {
+        parts.headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+        parts.headers.insert(http::header::UPGRADE, protocol);
+    }
+    let session = Rc::clone(&exchange.session);
+    let idle = exchange.endpoint().map_or(super::ticker::TICK, |endpoint| endpoint.role.timeouts.tunnel_idle);
+    let mut whole = Response::from_parts(parts, incoming);
+    let upgrade = hyper::upgrade::on(&mut whole);
+    exchange.keep_lease(lease);
+    *session.tunnel.borrow_mut() = Some(PendingTunnel { upgrade, exchange, idle });
+    whole.map(|_| ResponseBody::Empty)
+}
+
+fn host(request: &Request<Incoming>) -> Option<&str> {
+    let from_target = request.uri().authority().map(http::uri::Authority::as_str);
+    let from_field = || request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    from_target.or_else(from_field).map(host_without_port)
+}
+
+fn refused(refusal: Refusal, exchange: &mut Exchange) -> Error {
+    match refusal {
+        Refusal::NoRoute => Error::NoRoute,
+        Refusal::Method(role) => {
+            exchange.role = Some(role);
+            Error::MethodNotAllowed
+        }
+        Refusal::NotNamed(role) => {
+            exchange.role = Some(role);
+            Error::NotNamed
+        }
+    }
+}
+
+fn nobody_left(why: NoPick) -> Error {
+    match why {
+        NoPick::NoServer => Error::NoServer,
+        NoPick::NoneWell | NoPick::AllTried => Error::NoneWell,
+        NoPick::Overloaded => Error::Overloaded,
+    }
+}
+
+fn someone_else(decision: &Decision<'_>, tried: &[EndpointIndex], session: &Session) -> bool {
+    let tried: Tried = tried.iter().copied().collect();
+    decision.pick(&tried, session.worker.ticker.now_ms(), 0).is_ok()
+}
+
+fn may_retry(session: &Session, decision: &Decision<'_>) -> bool {
+    let topology = &decision.cluster.topology;
+    let allowed = session.worker.may_retry(decision.cluster_id, &topology.role.retry);
+    let counter = if allowed { &topology.metrics.retries } else { &topology.metrics.retries_refused };
+    counter.increment(1);
+    allowed
+}
+
+fn count_groups(session: &Session, decision: &Decision<'_>) {
+    if decision.cluster.topology.grouped() {
+        let metrics = &session.worker.metrics;
+        let counter = match decision.groups.len() {
+            0 => &metrics.groups_none,
+            1 => &metrics.groups_one,
+            _ => &metrics.groups_many,
+        };
+        counter.increment(1);
+    }
+}
+

@@ -1,0 +1,76 @@
+//! A data thread: its runtime, its listeners, its end.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use super::listener::{Listener, accept_loop};
+use super::ticker::TICK;
+use super::worker::{Shared, Worker};
+
+/// Ticks between two looks through the idle connections.
+const REAP_EVERY: u32 = 10;
+
+/// What the rest of the process tells a data thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve.
+    Run,
+    /// Accept nothing more and end when all connections have, or after this time.
+    Drain(Duration),
+}
+
+/// Runs a data thread until it is told to drain and has. Returns how many connections were cut.
+///
+/// # Errors
+/// The runtime could not be made.
+pub fn run(listeners: Vec<Listener>, shared: Shared, seed: u64, mut commands: watch::Receiver<Command>) -> io::Result<usize> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    let cut = local.block_on(&runtime, async {
+        let worker = Worker::new(shared, seed);
+        let accepting: Vec<_> = listeners
+            .into_iter()
+            .map(|listener| tokio::task::spawn_local(accept_loop(listener, Rc::clone(&worker))))
+            .collect();
+        tokio::task::spawn_local(tick_loop(Rc::clone(&worker)));
+        let deadline = loop {
+            if let Command::Drain(deadline) = *commands.borrow_and_update() {
+                break deadline;
+            }
+            // The sender is gone only when the process ends.
+            if commands.changed().await.is_err() {
+                break Duration::ZERO;
+            }
+        };
+        accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        worker.drain();
+        let empty = async {
+            while worker.connections.get() > 0 {
+                tokio::time::sleep(TICK / 10).await;
+            }
+        };
+        let _ = tokio::time::timeout(deadline, empty).await;
+        worker.connections.get()
+    });
+    Ok(cut)
+}
+
+async fn tick_loop(worker: Rc<Worker>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut ticks = 0_u32;
+    loop {
+        interval.tick().await;
+        worker.ticker.tick();
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(REAP_EVERY) {
+            worker.pool.reap(worker.ticker.now_ms());
+            // An idle thread would otherwise keep an old snapshot alive.
+            drop(worker.snapshot());
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What one data thread owns. Nothing in it is shared with another thread but what the snapshot holds.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::access_log::Sink;
+use super::pool::Pool;
+use super::ticker::Ticker;
+use crate::metrics::{RoleMetrics, ThreadMetrics};
+use crate::model::endpoint::Endpoint;
+use crate::model::retry::RetryBudget;
+use crate::model::role::Retry;
+use crate::model::route::ClusterId;
+use crate::model::snapshot::{Snapshot, Snapshots};
+
+/// What all data threads are given.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Where the current snapshot is.
+    pub snapshots: Arc<Snapshots>,
+    /// Rung when live traffic says that an endpoint is ill.
+    pub bell: Arc<Notify>,
+    /// The access log, if there is one.
+    pub log: Option<Sink>,
+    /// Handles that belong to no role.
+    pub metrics: ThreadMetrics,
+    /// Handles for requests of no role.
+    pub no_role: RoleMetrics,
+    /// Start of the process clock.
+    pub epoch: Instant,
+}
+
+/// One data thread.
+#[derive(Debug)]
+pub struct Worker {
+    /// Deadlines and the clock.
+    pub ticker: Rc<Ticker>,
+    /// Idle connections.
+    pub pool: Pool,
+    /// See [`Shared::log`].
+    pub log: Option<Sink>,
+    /// See [`Shared::metrics`].
+    pub metrics: ThreadMetrics,
+    /// See [`Shared::no_role`].
+    pub no_role: RoleMetrics,
+    /// Client connections that are open.
+    pub connections: Cell<usize>,
+    snapshots: Arc<Snapshots>,
+    held: RefCell<Held>,
+    bell: Arc<Notify>,
+    dice: RefCell<fastrand::Rng>,
+    budgets: RefCell<Vec<RetryBudget>>,
+    draining: Cell<bool>,
+}
+
+/// A snapshot as a data thread holds it. Cloning it counts on a number of this thread, not on one that all cores share.
+#[derive(Clone, Debug)]
+pub struct Held(Rc<Arc<Snapshot>>);
+
+impl Deref for Held {
+    type Target = Snapshot;
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
+impl Held {
+    /// The snapshot for another thread.
+    pub fn share(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Worker {
+    /// A data thread's state.
+    pub fn new(shared: Shared, seed: u64) -> Rc<Self> {
+        Rc::new(Self {
+            ticker: Ticker::new(shared.epoch),
+            pool: Pool::default(),
+            log: shared.log,
+            metrics: shared.metrics,
+            no_role: shared.no_role,
+            connections: Cell::new(0),
+            held: RefCell::new(Held(Rc::new(shared.snapshots.current()))),
+            snapshots: shared.snapshots,
+            bell: shared.bell,
+            dice: RefCell::new(fastrand::Rng::with_seed(seed)),
+            budgets: RefCell::default(),
+            draining: Cell::new(false),
+        })
+    }
+
+    /// The current snapshot: loaded here, once for each request.
+    pub fn snapshot(&self) -> Held {
+        let mut held = self.held.borrow_mut();
+        if let Some(newer) = self.snapshots.newer_than(&held.0) {
+            *held = Held(Rc::new(newer));
+        }
+        held.clone()
+    }
+
+    /// A random number.
+    pub fn dice(&self) -> u64 {
+        self.dice.borrow_mut().u64(..)
+    }
+
+    /// Counts a request for the retry budget of its role.
+    pub fn count_request(&self, role: ClusterId) {
+        self.with_budget(role, |budget, now| budget.request(now));
+    }
+
+    /// Whether the budget of the role allows a retry.
+    pub fn may_retry(&self, role: ClusterId, retry: &Retry) -> bool {
+        self.with_budget(role, |budget, now| budget.retry(now, retry.budget_percent, retry.budget_min_per_second))
+    }
+
+    fn with_budget<T>(&self, role: ClusterId, use_it: impl FnOnce(&mut RetryBudget, u64) -> T) -> T {
+        let mut budgets = self.budgets.borrow_mut();
+        let place = usize::from(role.0);
+        if budgets.len() <= place {
+            budgets.resize_with(place + 1, RetryBudget::default);
+        }
+        use_it(&mut budgets[place], self.ticker.now_ms())
+    }
+
+    /// The endpoint answered.
+    pub fn passed(&self, endpoint: &Endpoint) {
+        endpoint.state.passive.record(&endpoint.role.passive, self.ticker.now_ms(), false);
+    }
+
+    /// The endpoint failed. Rings the Director when that was once too often.
+    pub fn failed(&self, endpoint: &Endpoint) {
+        if endpoint.state.passive.record(&endpoint.role.passive, self.ticker.now_ms(), true) {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Whether the process is shutting down.
+    pub fn draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// The process shuts down: idle connections close now, the others after their response.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.ticker.wake_all();
+    }
+}

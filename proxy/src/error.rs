@@ -1,0 +1,277 @@
+//! What can go wrong with one request. Closed: a new kind of failure must answer every question here.
+//!
+//! [`Error::reason`] is the one word for a failure: the `error` parameter of `Proxy-Status` (RFC 9209, section 2.3), the
+//! metric label and the access-log field are the same word.
+
+use http::StatusCode;
+
+/// A request that got no response from a site system, or was not allowed to ask one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Error {
+    /// No role of the listener serves this path.
+    NoRoute,
+    /// The role does not take this method.
+    MethodNotAllowed,
+    /// The servers of the role hold different data and the request names none of them.
+    NotNamed,
+    /// The request cannot be forwarded without changing its meaning.
+    BadRequest,
+    /// The request body is larger than the role allows.
+    BodyTooLarge,
+    /// The client stopped sending its body.
+    BodyTimeout,
+    /// The client went away; nobody will read the answer.
+    ClientGone,
+    /// The client's boundary groups and their fallbacks name no server of the role.
+    NoServer,
+    /// No server of the role is well.
+    NoneWell,
+    /// Every server that is well is at its limit.
+    Overloaded,
+    /// The server's port is closed.
+    ConnectRefused,
+    /// The server did not take the connection in time.
+    ConnectTimeout,
+    /// There is no way to the server, or the connection could not be made for another reason.
+    ConnectFailed,
+    /// The TLS handshake failed for another reason than the certificate.
+    TlsFailed,
+    /// The server's certificate is not trusted.
+    TlsCertificate,
+    /// A connection ended before anything was sent on it.
+    NeverSent,
+    /// The connection ended before the response head was complete; the server may have seen the request.
+    Terminated,
+    /// The response head did not come in time.
+    ResponseTimeout,
+    /// The whole exchange took too long.
+    TotalTimeout,
+    /// The server's answer is not HTTP.
+    BadResponse,
+    /// The server agreed to an upgrade and then did not.
+    UpgradeFailed,
+}
+
+/// Whose fault it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client's.
+    Downstream,
+    /// The site system's.
+    Upstream,
+    /// Nobody's but ours: configuration or capacity.
+    Internal,
+}
+
+/// Whether the request may be sent again, to another endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// No.
+    Never,
+    /// Always: no server has seen any of it.
+    Unsent,
+    /// Only if the method may be repeated and the body is still here.
+    Repeatable,
+}
+
+impl Error {
+    /// All of them, in the order of [`Error::index`].
+    pub const ALL: [Self; 21] = [
+        Self::NoRoute,
+        Self::MethodNotAllowed,
+        Self::NotNamed,
+        Self::BadRequest,
+        Self::BodyTooLarge,
+        Self::BodyTimeout,
+        Self::ClientGone,
+        Self::NoServer,
+        Self::NoneWell,
+        Self::Overloaded,
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+        Self::ConnectFailed,
+        Self::TlsFailed,
+        Self::TlsCertificate,
+        Self::NeverSent,
+        Self::Terminated,
+        Self::ResponseTimeout,
+        Self::TotalTimeout,
+        Self::BadResponse,
+        Self::UpgradeFailed,
+    ];
+
+    /// Position in [`Error::ALL`], for tables of metric handles.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The status of the answer.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotNamed => StatusCode::MISDIRECTED_REQUEST,
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout | Self::ClientGone => StatusCode::REQUEST_TIMEOUT,
+            Self::NoServer | Self::NoneWell | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectRefused
+            | Self::ConnectFailed
+            | Self::TlsFailed
+            | Self::TlsCertificate
+            | Self::NeverSent
+            | Self::Terminated
+            | Self::BadResponse
+            | Self::UpgradeFailed => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::ResponseTimeout | Self::TotalTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The RFC 9209 word.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NoRoute | Self::NotNamed => "destination_not_found",
+            Self::MethodNotAllowed => "http_request_denied",
+            Self::BadRequest | Self::BodyTooLarge | Self::BodyTimeout | Self::ClientGone => "http_request_error",
+            Self::NoServer | Self::NoneWell => "destination_unavailable",
+            Self::Overloaded => "connection_limit_reached",
+            Self::ConnectRefused => "connection_refused",
+            Self::ConnectTimeout => "connection_timeout",
+            Self::ConnectFailed => "destination_ip_unroutable",
+            Self::TlsFailed => "tls_protocol_error",
+            Self::TlsCertificate => "tls_certificate_error",
+            Self::NeverSent | Self::Terminated => "connection_terminated",
+            Self::ResponseTimeout | Self::TotalTimeout => "http_response_timeout",
+            Self::BadResponse => "http_protocol_error",
+            Self::UpgradeFailed => "http_upgrade_failed",
+        }
+    }
+
+    /// One sentence for the `details` of `Proxy-Status` and the body of the answer.
+    pub fn details(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no role of this listener serves the path",
+            Self::MethodNotAllowed => "the role does not take this method",
+            Self::NotNamed => "the Host names no server of this role, and each holds data of its own",
+            Self::BadRequest => "the request cannot be forwarded",
+            Self::BodyTooLarge => "the request body is larger than the role allows",
+            Self::BodyTimeout => "the request body stopped coming",
+            Self::ClientGone => "the client went away",
+            Self::NoServer => "the client's boundary groups name no server of this role",
+            Self::NoneWell => "no server of this role is well",
+            Self::Overloaded => "every server of this role is at its limit",
+            Self::ConnectRefused => "the server refused the connection",
+            Self::ConnectTimeout => "the server did not take the connection in time",
+            Self::ConnectFailed => "the server cannot be reached",
+            Self::TlsFailed => "the TLS handshake with the server failed",
+            Self::TlsCertificate => "the server's certificate is not trusted",
+            Self::NeverSent => "the connection closed before the request was sent",
+            Self::Terminated => "the server closed the connection before it answered",
+            Self::ResponseTimeout => "the server did not answer in time",
+            Self::TotalTimeout => "the exchange took too long",
+            Self::BadResponse => "the server's answer is not HTTP",
+            Self::UpgradeFailed => "the server did not complete the upgrade",
+        }
+    }
+
+    /// Whose fault it was.
+    pub fn side(self) -> Side {
+        match self {
+            Self::NoRoute
+            | Self::MethodNotAllowed
+            | Self::NotNamed
+            | Self::BadRequest
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::ClientGone => Side::Downstream,
+            Self::NoServer | Self::NoneWell | Self::Overloaded => Side::Internal,
+            Self::ConnectRefused
+            | Self::ConnectTimeout
+            | Self::ConnectFailed
+            | Self::TlsFailed
+            | Self::TlsCertificate
+            | Self::NeverSent
+            | Self::Terminated
+            | Self::ResponseTimeout
+            | Self::TotalTimeout
+            | Self::BadResponse
+            | Self::UpgradeFailed => Side::Upstream,
+        }
+    }
+
+    /// Whether another endpoint may be asked.
+    pub fn retry(self) -> Retry {
+        match self {
+            Self::ConnectRefused
+            | Self::ConnectTimeout
+            | Self::ConnectFailed
+            | Self::TlsFailed
+            | Self::TlsCertificate
+            | Self::NeverSent => Retry::Unsent,
+            Self::Terminated | Self::ResponseTimeout | Self::BadResponse => Retry::Repeatable,
+            Self::NoRoute
+            | Self::MethodNotAllowed
+            | Self::NotNamed
+            | Self::BadRequest
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::ClientGone
+            | Self::NoServer
+            | Self::NoneWell
+            | Self::Overloaded
+            | Self::TotalTimeout
+            | Self::UpgradeFailed => Retry::Never,
+        }
+    }
+
+    /// Whether the endpoint's passive health should hear of it. A connection that an idle timeout closed is nobody's
+    /// failure.
+    pub fn blames_endpoint(self) -> bool {
+        self.side() == Side::Upstream && self != Self::NeverSent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_complete_and_in_order() {
+        for (position, error) in Error::ALL.into_iter().enumerate() {
+            assert_eq!(error.index(), position, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_those_of_rfc_9209() {
+        let known = [
+            "destination_not_found",
+            "destination_unavailable",
+            "destination_ip_unroutable",
+            "connection_refused",
+            "connection_terminated",
+            "connection_timeout",
+            "connection_limit_reached",
+            "tls_protocol_error",
+            "tls_certificate_error",
+            "http_request_error",
+            "http_request_denied",
+            "http_response_timeout",
+            "http_upgrade_failed",
+            "http_protocol_error",
+        ];
+        for error in Error::ALL {
+            assert!(known.contains(&error.reason()), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_may_have_seen_is_never_sent_blindly() {
+        for error in Error::ALL {
+            if error.retry() == Retry::Unsent {
+                assert_eq!(error.side(), Side::Upstream, "{error:?}");
+                assert!(!matches!(error, Error::Terminated | Error::ResponseTimeout), "{error:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! rolegate: a load-balancing reverse proxy for the client-facing site system roles of Configuration Manager.
+//!
+//! Everything a request needs is in one immutable [`model::snapshot::Snapshot`]. Only the [`control::director::Director`]
+//! makes snapshots. A request takes a [`model::endpoint::Lease`] on an endpoint and gives it back with an outcome.
+//! `ARCHITECTURE.md` has the picture; [`data::proxy`] is the request path; [`app::App`] runs all of it inside a program.
+
+pub mod access_log;
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod control;
+pub mod data;
+pub mod error;
+pub mod metrics;
+pub mod model;
+pub mod status;

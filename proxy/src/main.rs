@@ -1,0 +1,7 @@
+//! The `rolegate` program.
+
+use std::process::ExitCode;
+
+fn main() -> anyhow::Result<ExitCode> {
+    rolegate::cli::run()
+}

@@ -1,0 +1,64 @@
+//! A boundary as the routing table sees it: an inclusive range of addresses.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An inclusive range of addresses of one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum AddressRange {
+    /// IPv4, as numbers.
+    V4 { first: u32, last: u32 },
+    /// IPv6, as numbers.
+    V6 { first: u128, last: u128 },
+}
+
+impl AddressRange {
+    /// Whether the address is in the range. An IPv4-mapped IPv6 address counts as the IPv4 address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (*self, address.to_canonical()) {
+            (Self::V4 { first, last }, IpAddr::V4(a)) => (first..=last).contains(&u32::from(a)),
+            (Self::V6 { first, last }, IpAddr::V6(a)) => (first..=last).contains(&u128::from(a)),
+            (Self::V4 { .. }, IpAddr::V6(_)) | (Self::V6 { .. }, IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::V4 { first, last } => write!(f, "{}-{}", Ipv4Addr::from(first), Ipv4Addr::from(last)),
+            Self::V6 { first, last } => write!(f, "{}-{}", Ipv6Addr::from(first), Ipv6Addr::from(last)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_belong_to_the_range() {
+        let range = AddressRange::V4 {
+            first: 0x0a00_0001,
+            last: 0x0a00_0003,
+        };
+        for (address, inside) in [
+            ("10.0.0.0", false),
+            ("10.0.0.1", true),
+            ("10.0.0.3", true),
+            ("10.0.0.4", false),
+        ] {
+            assert_eq!(range.contains(address.parse().unwrap()), inside, "{address}");
+        }
+        assert!(range.contains("::ffff:10.0.0.2".parse().unwrap()));
+        assert!(!range.contains("::1".parse().unwrap()));
+        assert_eq!(range.to_string(), "10.0.0.1-10.0.0.3");
+        let all = AddressRange::V6 {
+            first: 0,
+            last: u128::MAX,
+        };
+        assert!(all.contains("ffff::".parse().unwrap()) && !all.contains("1.2.3.4".parse().unwrap()));
+    }
+}

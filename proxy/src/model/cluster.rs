@@ -1,0 +1,191 @@
+//! The site systems that hold one role, and how each of them stands right now.
+//!
+//! [`Topology`] is what configuration and DNS say; [`Cluster`] adds one [`Standing`] for each endpoint. A change of
+//! health makes a new `Cluster` around the same topology, which is why it is published in microseconds.
+
+use std::sync::Arc;
+
+use rolegate_health::Health;
+
+use super::boundary::GroupId;
+use super::endpoint::Endpoint;
+use super::role::{Locality, Panic, Role};
+use super::route::ClusterId;
+use crate::metrics::RoleMetrics;
+
+/// Position of an endpoint in its cluster.
+pub type EndpointIndex = u32;
+
+/// What configuration and DNS say about one role.
+#[derive(Debug)]
+pub struct Topology {
+    /// Its position in the snapshot.
+    pub id: ClusterId,
+    /// The role; single site systems may differ, see [`Endpoint::role`].
+    pub role: Arc<Role>,
+    /// Every address of every site system of the role.
+    pub endpoints: Box<[Endpoint]>,
+    /// By [`GroupId`]; the site default boundary group is the last one.
+    pub groups: Box<[GroupServers]>,
+    /// Servers of the older model's fallback source locations.
+    pub fallback_sources: Box<[EndpointIndex]>,
+    /// All endpoints.
+    pub everyone: Box<[EndpointIndex]>,
+    /// No group names a server of this role: groups do not matter to it.
+    pub ungrouped: bool,
+    /// Lower-cased names that mean one site system, for [`super::role::Balance::Named`].
+    pub names: Box<[(Box<str>, u16)]>,
+    /// Handles, resolved once.
+    pub metrics: RoleMetrics,
+}
+
+/// What one boundary group means for one role.
+#[derive(Clone, Debug, Default)]
+pub struct GroupServers {
+    /// Its own servers.
+    pub members: Box<[EndpointIndex]>,
+    /// Groups to fall back to, in the order in which they open; without those that are `never` used.
+    pub links: Box<[Link]>,
+}
+
+/// A relationship for one role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// Minutes until it opens.
+    pub offset: u32,
+    /// Neighbor or default group.
+    pub kind: TierKind,
+    /// Whose servers.
+    pub group: GroupId,
+}
+
+/// Why a server is in a tier. The order is the order of use at equal offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TierKind {
+    /// The client's own boundary groups.
+    Current,
+    /// A direct neighbor of one of them.
+    Neighbor,
+    /// The site default boundary group.
+    Default,
+    /// A fallback source location of the older model.
+    FallbackSource,
+    /// All servers of the site: the role does not know boundary groups, or the client's groups name no server.
+    Site,
+}
+
+impl TierKind {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Current, Self::Neighbor, Self::Default, Self::FallbackSource, Self::Site];
+
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Neighbor => "neighbor",
+            Self::Default => "default",
+            Self::FallbackSource => "fallback_source",
+            Self::Site => "site",
+        }
+    }
+}
+
+/// How one endpoint stands right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What active probes say.
+    pub health: Health,
+    /// Taken out by live traffic.
+    pub ejected: bool,
+    /// Start of its slow start, in milliseconds of the process clock; 0 = it has its full share.
+    pub ramp_from_ms: u64,
+}
+
+/// Who may be picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Proven well.
+    Well,
+    /// Not probed yet, or answering without what it depends on: used when nobody is well.
+    Second,
+    /// Down or ejected: used only in panic.
+    Out,
+}
+
+impl Standing {
+    /// An endpoint that nobody has asked yet.
+    pub const UNPROVEN: Self = Self { health: Health::Unproven, ejected: false, ramp_from_ms: 0 };
+
+    /// Who may pick it.
+    pub fn class(&self) -> Class {
+        if self.ejected {
+            return Class::Out;
+        }
+        match self.health {
+            Health::Up => Class::Well,
+            Health::Unproven | Health::Degraded => Class::Second,
+            Health::Down => Class::Out,
+        }
+    }
+}
+
+/// One role with the standing of its endpoints.
+#[derive(Debug)]
+pub struct Cluster {
+    /// What configuration and DNS say.
+    pub topology: Arc<Topology>,
+    standing: Box<[Standing]>,
+    panicking: bool,
+}
+
+impl Cluster {
+    /// Puts the standings to their endpoints; missing ones are unproven.
+    pub fn new(topology: Arc<Topology>, mut standing: Vec<Standing>) -> Self {
+        standing.resize(topology.endpoints.len(), Standing::UNPROVEN);
+        let nobody = standing.iter().all(|s| s.class() == Class::Out);
+        let panicking = nobody && !standing.is_empty() && topology.role.panic == Panic::Serve;
+        Self { topology, standing: standing.into_boxed_slice(), panicking }
+    }
+
+    /// How an endpoint stands.
+    pub fn standing(&self, endpoint: EndpointIndex) -> Standing {
+        self.standing[endpoint as usize]
+    }
+
+    /// All standings, in endpoint order.
+    pub fn standings(&self) -> &[Standing] {
+        &self.standing
+    }
+
+    /// Nobody is well and the role's policy is to serve all the same.
+    pub fn panicking(&self) -> bool {
+        self.panicking
+    }
+
+    /// The endpoint at a position.
+    pub fn endpoint(&self, endpoint: EndpointIndex) -> &Endpoint {
+        &self.topology.endpoints[endpoint as usize]
+    }
+}
+
+impl Topology {
+    /// Whether boundary groups decide who serves a client.
+    pub fn grouped(&self) -> bool {
+        !self.ungrouped && self.role.locality != Locality::Site
+    }
+
+    /// The site default boundary group.
+    pub fn default_group(&self) -> GroupId {
+        GroupId(self.groups.len().saturating_sub(1) as u16)
+    }
+
+    /// The site system that a host (without port) names: one of its names, or the only site system there is.
+    pub fn named(&self, host: Option<&str>) -> Option<u16> {
+        let by_name = host.and_then(|host| self.names.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)));
+        if let Some(&(_, system)) = by_name {
+            return Some(system);
+        }
+        let first = self.endpoints.first()?.system_index;
+        self.endpoints.iter().all(|endpoint| endpoint.system_index == first).then_some(first)
+    }
+}

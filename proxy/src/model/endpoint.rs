@@ -1,0 +1,80 @@
+//! One address of one site system in one role, and the right to use it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rolegate_health::{Passive, TlsProbe};
+
+use super::role::Role;
+use crate::metrics::EndpointMetrics;
+
+/// One address of a cluster, as the configuration and DNS have it. Rebuilt when either changes.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The site system's name.
+    pub system: Arc<str>,
+    /// Position of the site system in the configuration.
+    pub system_index: u16,
+    /// Where connections go.
+    pub address: SocketAddr,
+    /// Share of the traffic.
+    pub weight: u32,
+    /// The role as this site system holds it: timeouts, limits and passive detection may differ from its peers'.
+    pub role: Arc<Role>,
+    /// TLS towards this endpoint.
+    pub tls: Option<TlsProbe>,
+    /// The same in every process: what rendezvous hashing ranks by.
+    pub hash: u64,
+    /// What survives a reload.
+    pub state: Arc<EndpointState>,
+    /// Handles, resolved once.
+    pub metrics: EndpointMetrics,
+}
+
+/// The live part of an endpoint: found again after a reload, shared by all threads.
+#[derive(Debug)]
+pub struct EndpointState {
+    /// Never used again for another endpoint while the process lives.
+    pub id: u32,
+    in_flight: AtomicU32,
+    /// What live traffic says about it.
+    pub passive: Passive,
+}
+
+impl EndpointState {
+    /// A fresh endpoint without requests.
+    pub fn new(id: u32) -> Self {
+        Self { id, in_flight: AtomicU32::new(0), passive: Passive::default() }
+    }
+
+    /// Requests and tunnels that are under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+/// The right to send one request to one endpoint. Dropping it gives the right back and blames nobody.
+#[derive(Debug)]
+pub struct Lease {
+    state: Arc<EndpointState>,
+}
+
+impl Lease {
+    /// Takes a place at the endpoint.
+    pub fn take(state: &Arc<EndpointState>) -> Self {
+        state.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { state: Arc::clone(state) }
+    }
+
+    /// The endpoint's live part.
+    pub fn state(&self) -> &EndpointState {
+        &self.state
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

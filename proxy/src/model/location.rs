@@ -1,0 +1,98 @@
+//! Where a client may be served: the ordered tiers of a role's servers for the boundary groups that contain it.
+//!
+//! Nothing is looked up or copied to make a [`ContentLocation`]: it borrows the groups of the client and the topology, and
+//! its tiers are found by walking the links of these groups. Combinations of groups are many (every overlap is one), so
+//! tiers compiled for each of them would cost more memory than they save time. Not to be confused with the HTTP field
+//! `Content-Location`.
+
+use super::boundary::GroupId;
+use super::cluster::{EndpointIndex, TierKind, Topology};
+use super::role::Locality;
+
+/// The ordered tiers for one client and one role.
+#[derive(Clone, Copy, Debug)]
+pub struct ContentLocation<'a> {
+    topology: &'a Topology,
+    groups: &'a [GroupId],
+}
+
+/// One step: servers that become available at the same time for the same reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tier {
+    /// Minutes after which it opens.
+    pub offset: u32,
+    /// Why its servers are in it.
+    pub kind: TierKind,
+}
+
+impl<'a> ContentLocation<'a> {
+    /// The location of a client in `groups`; a client in no group starts in the site default boundary group.
+    pub fn new(topology: &'a Topology, groups: &'a [GroupId]) -> Self {
+        Self { topology, groups }
+    }
+
+    /// The tiers in order of use, empty ones left out.
+    pub fn tiers(self) -> impl Iterator<Item = Tier> + 'a {
+        let mut last = None;
+        std::iter::from_fn(move || {
+            loop {
+                let tier = self.next_tier(last)?;
+                last = Some(tier);
+                if self.members(tier).any(|list| !list.is_empty()) {
+                    return Some(tier);
+                }
+            }
+        })
+    }
+
+    /// The servers of a tier, as one slice for each group that brings some; a server may be in several.
+    pub fn members(self, tier: Tier) -> impl Iterator<Item = &'a [EndpointIndex]> + 'a {
+        let topology = self.topology;
+        let own = match tier.kind {
+            TierKind::Site => Some(&topology.everyone[..]),
+            TierKind::FallbackSource => Some(&topology.fallback_sources[..]),
+            TierKind::Current if self.groups.is_empty() => Some(&topology.groups[topology.default_group().0 as usize].members[..]),
+            TierKind::Current | TierKind::Neighbor | TierKind::Default => None,
+        };
+        let groups = if own.is_some() { &[][..] } else { self.groups };
+        let of_groups = groups.iter().flat_map(move |group| {
+            let servers = &topology.groups[group.0 as usize];
+            let current = (tier.kind == TierKind::Current).then_some(&servers.members[..]);
+            let linked = servers
+                .links
+                .iter()
+                .filter(move |link| link.offset == tier.offset && link.kind == tier.kind)
+                .map(move |link| &topology.groups[link.group.0 as usize].members[..]);
+            current.into_iter().chain(linked)
+        });
+        own.into_iter().chain(of_groups)
+    }
+
+    fn next_tier(self, last: Option<Tier>) -> Option<Tier> {
+        let topology = self.topology;
+        if !topology.grouped() {
+            let site = Tier { offset: 0, kind: TierKind::Site };
+            return last.is_none().then_some(site);
+        }
+        let Some(last) = last else { return Some(Tier { offset: 0, kind: TierKind::Current }) };
+        let linked = self
+            .groups
+            .iter()
+            .flat_map(|group| &topology.groups[group.0 as usize].links[..])
+            .map(|link| Tier { offset: link.offset, kind: link.kind })
+            .filter(|tier| *tier > last)
+            .min();
+        let beyond = [
+            Some(Tier { offset: u32::MAX, kind: TierKind::FallbackSource }),
+            self.may_use_all().then_some(Tier { offset: u32::MAX, kind: TierKind::Site }),
+        ];
+        linked.or_else(|| beyond.into_iter().flatten().find(|tier| *tier > last))
+    }
+
+    /// A management point is found by every client: one whose own groups name none gets the list of the whole site.
+    fn may_use_all(self) -> bool {
+        let current = Tier { offset: 0, kind: TierKind::Current };
+        self.topology.role.locality == Locality::BoundaryGroupsOrSite
+            && self.members(current).all(<[EndpointIndex]>::is_empty)
+    }
+}

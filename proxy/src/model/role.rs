@@ -1,0 +1,195 @@
+//! What rolegate knows about a ConfigMgr role: which requests belong to it and how its servers are treated.
+//!
+//! A [`Role`] is plain data. [`crate::model::presets`] holds one row for every client-facing role, the configuration may
+//! override every field of a row, and `compile` turns the result into routes and clusters. Nothing on the request
+//! path asks *which* role it serves: it only reads these fields, so a role of one's own is as good as a built-in one.
+
+use std::time::Duration;
+
+use rolegate_health::{PassivePolicy, Schedule};
+use serde::Serialize;
+
+/// Everything the proxy needs to know about one role.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Role {
+    /// The name used in configuration, metrics and logs, for example `management-point`.
+    pub name: String,
+    /// The abbreviation that ConfigMgr administrators use, for example `MP`; empty when there is none.
+    pub short: String,
+    /// The name as the ConfigMgr console spells it, for example `Management point`.
+    pub title: String,
+    /// HTTP requests or an opaque TCP stream.
+    pub protocol: Protocol,
+    /// Path prefixes, matched ASCII-case-insensitively and only up to a `/`, a `?` or the end; `/` matches everything.
+    pub paths: Vec<String>,
+    /// Methods that are forwarded; empty means every method. Others are answered with 405.
+    pub methods: Vec<String>,
+    /// Host names (without port) this role answers for; empty means every host.
+    pub hosts: Vec<String>,
+    /// The port of the role on a site system when `tls` is off.
+    pub port: u16,
+    /// The port of the role on a site system when `tls` is on.
+    pub tls_port: u16,
+    /// Whether connections to the site systems use TLS.
+    pub tls: bool,
+    /// Which site systems a client may be sent to.
+    pub locality: Locality,
+    /// The time after which the site default boundary group is used when no relationship names it, in minutes.
+    pub default_fallback: Fallback,
+    /// How one of the eligible site systems is chosen.
+    pub balance: Balance,
+    /// What happens when no site system of the role is well.
+    pub panic: Panic,
+    /// Whether NTLM and Negotiate handshakes are expected: such a client connection gets an upstream connection of its own.
+    pub connection_auth: bool,
+    /// What may be sent again to another site system.
+    pub retry: Retry,
+    /// Largest request body in bytes; `None` is no limit. A larger one is answered with 413.
+    pub max_body: Option<u64>,
+    /// Most requests at one site system at the same time; more are sent elsewhere or answered with 503.
+    pub max_requests: u32,
+    /// Every wait has a bound.
+    pub timeouts: Timeouts,
+    /// How a site system is asked whether it is well.
+    pub probe: Probe,
+    /// When live traffic takes a site system out.
+    pub passive: PassivePolicy,
+    /// How long a recovered site system takes to reach its full share of the traffic.
+    pub slow_start: Duration,
+}
+
+/// What the role speaks on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// HTTP/1.1 requests.
+    Http,
+    /// Bytes in both directions, never looked into.
+    Tcp,
+}
+
+/// Which site systems of a role a client may be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Locality {
+    /// Those of its boundary groups, then neighbors, then the site default boundary group. Clients whose groups name no
+    /// server of the role get none.
+    BoundaryGroups,
+    /// As `BoundaryGroups`, but a client whose groups name no server of the role may use all of them
+    /// (ConfigMgr treats management points so).
+    BoundaryGroupsOrSite,
+    /// Every site system of the role: ConfigMgr does not associate this role with boundary groups.
+    Site,
+}
+
+/// How one of the eligible site systems is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// Two are drawn by weight, the one with fewer requests in flight for its weight is used.
+    LeastRequests,
+    /// Drawn by weight.
+    Random,
+    /// Rendezvous hash of the client's address: a client stays with its server.
+    Client,
+    /// Rendezvous hash of the client's address and the content: all requests of one download stay on one server.
+    Content,
+    /// Only the server named by the `Host` of the request, never another.
+    Named,
+}
+
+/// What happens when no site system of a role is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Panic {
+    /// Requests are sent to the site systems all the same: when all fail together, the cause is shared (a database, a
+    /// network) and one that answers something beats one that is never asked.
+    Serve,
+    /// The client gets 503 and asks again later.
+    Refuse,
+}
+
+/// Time until a boundary group's servers become available to clients of another group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fallback {
+    /// After this many minutes.
+    Minutes(u32),
+    /// Not at all.
+    Never,
+}
+
+/// What may be sent again, always to another site system.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Retry {
+    /// Extra attempts after the first.
+    pub attempts: u32,
+    /// Methods that may be repeated although a server may have seen them (RFC 9110, section 9.2.2).
+    pub methods: Vec<String>,
+    /// Response statuses that are tried elsewhere for those methods.
+    pub on_status: Vec<u16>,
+    /// Share of requests that may be retries, in percent.
+    pub budget_percent: u32,
+    /// Retries per second that are always allowed.
+    pub budget_min_per_second: u32,
+}
+
+/// Bounds of every wait, named as in the configuration. Zero durations are refused by the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Timeouts {
+    /// Opening a connection to a site system, the TLS handshake included.
+    pub connect: Duration,
+    /// From the request sent to the response head.
+    pub response_header: Duration,
+    /// Between two pieces of a request body.
+    pub request_body_idle: Duration,
+    /// Between two pieces of a response body.
+    pub response_body_idle: Duration,
+    /// The whole exchange; `None` is no limit.
+    pub total: Option<Duration>,
+    /// How long an unused connection to a site system is kept. IIS closes after 120 s.
+    pub upstream_idle: Duration,
+    /// How long a tunnel (upgrade or TCP role) may be silent.
+    pub tunnel_idle: Duration,
+}
+
+/// How a site system is asked whether it is well.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Probe {
+    /// The kind of question; [`ProbeKind::None`] trusts live traffic alone.
+    pub kind: ProbeKind,
+    /// Port to ask; `None` is the port of the role.
+    pub port: Option<u16>,
+    /// Rhythm, deadline, rise and fall.
+    pub schedule: Schedule,
+}
+
+/// The kind of question a probe asks.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeKind {
+    /// No active probe.
+    None,
+    /// A TCP connection (and a TLS handshake where the role uses TLS) can be opened.
+    Tcp,
+    /// An HTTP request has the expected answer.
+    Http(HttpProbe),
+}
+
+/// An HTTP question and how to read its answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HttpProbe {
+    /// Method, any token.
+    pub method: String,
+    /// Request target, sent byte for byte.
+    pub target: String,
+    /// `Host` of the question; `None` is the address of the site system.
+    pub host: Option<String>,
+    /// Inclusive ranges of statuses that mean well.
+    pub status: Vec<(u16, u16)>,
+    /// Text that the body must contain (searched for in the first 64 KiB).
+    pub body_contains: Option<String>,
+    /// A second question, asked when the first fails with a status or body: if its answer is a status of `status`, the
+    /// server itself is well and what it depends on is not (MPCERT answers without the site database, MPLIST does not).
+    pub second_opinion: Option<String>,
+}

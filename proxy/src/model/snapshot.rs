@@ -1,0 +1,116 @@
+//! Everything a request needs, in one immutable value, and the one place where it is swapped.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use super::boundary::BoundaryTable;
+use super::cluster::Cluster;
+use super::route::{ClusterId, RouteTable};
+
+/// One version of the world. Never changed after it was published.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Grows by one with every publication.
+    pub version: u64,
+    /// Grows by one with every accepted configuration.
+    pub generation: u64,
+    /// When it was published.
+    pub published: SystemTime,
+    /// What only a new configuration changes.
+    pub site: Arc<Site>,
+    /// By [`ClusterId`].
+    pub clusters: Box<[Arc<Cluster>]>,
+}
+
+/// The part of a snapshot that only a new configuration changes.
+#[derive(Debug)]
+pub struct Site {
+    /// Site code.
+    pub code: String,
+    /// Name in `Via` and `Proxy-Status`.
+    pub proxy_name: Arc<str>,
+    /// Routes by listener.
+    pub listeners: Box<[ListenerRoutes]>,
+    /// Who is in which boundary group.
+    pub boundaries: BoundaryTable,
+    /// Names by group id, the site default boundary group last.
+    pub group_names: Box<[String]>,
+    /// Whose forwarding fields are believed.
+    pub trusted_proxies: Box<[IpNet]>,
+    /// Bounds of client connections.
+    pub limits: Limits,
+}
+
+/// What one listener serves.
+#[derive(Debug)]
+pub struct ListenerRoutes {
+    /// Name in metrics and logs.
+    pub name: Arc<str>,
+    /// HTTP routes; empty for a TCP listener.
+    pub routes: RouteTable,
+    /// The role of a TCP listener.
+    pub tcp: Option<ClusterId>,
+}
+
+/// Bounds of client connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A request's head must be complete after this time.
+    pub request_header_timeout: Duration,
+    /// An idle client connection is closed after this time.
+    pub client_keepalive_timeout: Duration,
+    /// Largest request head in bytes.
+    pub max_header_size: usize,
+    /// Client connections of one data thread.
+    pub max_connections: usize,
+    /// Idle connections to one endpoint of one data thread.
+    pub max_idle_per_endpoint: usize,
+}
+
+impl Snapshot {
+    /// The cluster with this id.
+    pub fn cluster(&self, id: ClusterId) -> &Arc<Cluster> {
+        &self.clusters[usize::from(id.0)]
+    }
+}
+
+impl Site {
+    /// Whether forwarding fields from this peer are believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// The only place where snapshots are exchanged. The Director stores, everybody else loads.
+#[derive(Debug)]
+pub struct Snapshots {
+    current: ArcSwap<Snapshot>,
+}
+
+impl Snapshots {
+    /// Starts with a first snapshot.
+    pub fn new(first: Snapshot) -> Self {
+        Self { current: ArcSwap::from_pointee(first) }
+    }
+
+    /// The current snapshot. Counts a reference that all cores share: fine for the control thread.
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// The current snapshot if it is not the one that the caller holds. Counts no reference when nothing has changed.
+    pub fn newer_than(&self, held: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
+        let guard = self.current.load();
+        (!Arc::ptr_eq(&guard, held)).then(|| Arc::clone(&guard))
+    }
+
+    /// Makes `next` current.
+    pub fn publish(&self, next: Arc<Snapshot>) {
+        self.current.store(next);
+    }
+}

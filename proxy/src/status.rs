@@ -1,0 +1,267 @@
+//! What `/status` says: the snapshot that is served and how every endpoint stands. Also what `rolegate status` reads.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rolegate_health::{Outcome, Record};
+use serde::{Deserialize, Serialize};
+
+use crate::control::director::View;
+use crate::model::cluster::{Class, Cluster, EndpointIndex};
+use crate::model::snapshot::Snapshot;
+
+/// Everything. Times are seconds since 1970.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Status {
+    /// Version of rolegate.
+    pub rolegate: String,
+    /// Site code.
+    pub site: String,
+    /// Version of the snapshot.
+    pub snapshot: u64,
+    /// Number of accepted configurations.
+    pub generation: u64,
+    /// When the snapshot was published.
+    pub published: f64,
+    /// The last reload.
+    pub reload: ReloadStatus,
+    /// Listeners.
+    pub listeners: Vec<ListenerStatus>,
+    /// Roles and their endpoints.
+    pub roles: Vec<RoleStatus>,
+    /// Boundary groups, the site default boundary group last.
+    pub boundary_groups: Vec<GroupStatus>,
+    /// Site systems given by name.
+    pub names: Vec<NameStatus>,
+    /// Endpoints that left and still have requests.
+    pub draining: Vec<DrainingStatus>,
+}
+
+/// How the last reload went.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct ReloadStatus {
+    /// When.
+    pub at: f64,
+    /// Whether it was accepted.
+    pub accepted: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub errors: Option<String>,
+}
+
+/// One listener.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// Roles that it serves.
+    pub roles: Vec<String>,
+}
+
+/// One role.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct RoleStatus {
+    /// Its name.
+    pub name: String,
+    /// As the console spells it.
+    pub title: String,
+    /// Nobody is well and requests are sent all the same.
+    pub panic: bool,
+    /// Whether boundary groups decide who serves a client.
+    pub boundary_groups: bool,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct EndpointStatus {
+    /// Site system.
+    pub site_system: String,
+    /// Its address.
+    pub address: String,
+    /// `unproven`, `up`, `degraded` or `down`.
+    pub health: String,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<f64>,
+    /// Whether it may be picked as well.
+    pub available: bool,
+    /// Taken out by live traffic.
+    pub ejected: bool,
+    /// Share of the traffic.
+    pub weight: u32,
+    /// Requests and tunnels under way.
+    pub in_flight: u32,
+    /// Probes that passed and failed.
+    pub probes: (u64, u64),
+    /// Why the last failed probe failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_failure: Option<FailureStatus>,
+    /// The last probes, oldest first: `.` passed, `d` degraded, `x` failed.
+    pub history: String,
+}
+
+/// A failed probe.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct FailureStatus {
+    /// When.
+    pub at: f64,
+    /// What was seen.
+    pub cause: String,
+}
+
+/// One boundary group.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: String,
+    /// Its servers by role.
+    pub servers: Vec<(String, Vec<String>)>,
+    /// Where its clients fall back to, by role: group and minutes, in order.
+    pub fallback: Vec<(String, Vec<(String, u32)>)>,
+}
+
+/// One name.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct NameStatus {
+    /// The name.
+    pub name: String,
+    /// Its last good answer; empty when it was never resolved.
+    pub addresses: Vec<String>,
+    /// When that was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resolved: Option<f64>,
+    /// Why the last question failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<String>,
+}
+
+/// An endpoint that left.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct DrainingStatus {
+    /// Role.
+    pub role: String,
+    /// Site system.
+    pub site_system: String,
+    /// Its address.
+    pub address: String,
+    /// Requests and tunnels under way.
+    pub in_flight: u32,
+}
+
+impl Status {
+    /// Reads the snapshot and the Director's view.
+    pub fn new(snapshot: &Snapshot, view: &Arc<Mutex<View>>) -> Self {
+        let view = view.lock().unwrap_or_else(PoisonError::into_inner);
+        let role_name = |cluster: &Cluster| cluster.topology.role.name.clone();
+        let listeners = snapshot.site.listeners.iter().map(|listener| {
+            let mut roles: Vec<usize> = listener.routes.routes().map(|route| usize::from(route.cluster.0)).collect();
+            roles.extend(listener.tcp.map(|id| usize::from(id.0)));
+            roles.sort_unstable();
+            roles.dedup();
+            let roles = roles.into_iter().map(|id| role_name(&snapshot.clusters[id])).collect();
+            ListenerStatus { name: listener.name.to_string(), roles }
+        });
+        let names = view.names.states().into_iter().map(|(name, state)| NameStatus {
+            name: name.to_string(),
+            addresses: state.addresses.iter().map(ToString::to_string).collect(),
+            resolved: state.resolved.map(seconds),
+            failure: state.failure,
+        });
+        let mut names: Vec<NameStatus> = names.collect();
+        names.sort_by(|a, b| a.name.cmp(&b.name));
+        let draining = view.leaving.iter().filter(|leaving| leaving.state.in_flight() > 0);
+        Self {
+            rolegate: env!("CARGO_PKG_VERSION").to_owned(),
+            site: snapshot.site.code.clone(),
+            snapshot: snapshot.version,
+            generation: snapshot.generation,
+            published: seconds(snapshot.published),
+            reload: ReloadStatus {
+                at: seconds(view.reload.at),
+                accepted: view.reload.accepted,
+                errors: view.reload.errors.clone(),
+            },
+            listeners: listeners.collect(),
+            roles: snapshot.clusters.iter().map(|cluster| role(cluster, &view)).collect(),
+            boundary_groups: (0..snapshot.site.group_names.len()).map(|id| group(id, snapshot)).collect(),
+            names,
+            draining: draining
+                .map(|leaving| DrainingStatus {
+                    role: leaving.role.clone(),
+                    site_system: leaving.system.to_string(),
+                    address: leaving.address.to_string(),
+                    in_flight: leaving.state.in_flight(),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn role(cluster: &Cluster, view: &View) -> RoleStatus {
+    let topology = &cluster.topology;
+    let endpoints = topology.endpoints.iter().enumerate().map(|(index, endpoint)| {
+        let standing = cluster.standing(index as EndpointIndex);
+        let report = view.checker.report(endpoint.state.id);
+        let record = report.as_ref().and_then(|report| report.last_failure.as_ref());
+        EndpointStatus {
+            site_system: endpoint.system.to_string(),
+            address: endpoint.address.to_string(),
+            health: standing.health.as_str().to_owned(),
+            since: report.as_ref().and_then(|report| report.since).map(seconds),
+            available: standing.class() == Class::Well,
+            ejected: standing.ejected,
+            weight: endpoint.weight,
+            in_flight: endpoint.state.in_flight(),
+            probes: report.as_ref().map_or((0, 0), |report| (report.passes, report.failures)),
+            last_failure: record.map(|record| FailureStatus {
+                at: seconds(record.at),
+                cause: record.failure.as_ref().map(ToString::to_string).unwrap_or_default(),
+            }),
+            history: report.map(|report| report.history.iter().map(mark).collect()).unwrap_or_default(),
+        }
+    });
+    RoleStatus {
+        name: topology.role.name.clone(),
+        title: topology.role.title.clone(),
+        panic: cluster.panicking(),
+        boundary_groups: topology.grouped(),
+        endpoints: endpoints.collect(),
+    }
+}
+
+fn mark(record: &Record) -> char {
+    match record.outcome {
+        Outcome::Pass => '.',
+        Outcome::Degraded => 'd',
+        Outcome::Fail => 'x',
+    }
+}
+
+fn group(id: usize, snapshot: &Snapshot) -> GroupStatus {
+    let names = &snapshot.site.group_names;
+    let mut servers = Vec::new();
+    let mut fallback = Vec::new();
+    for cluster in snapshot.clusters.iter().filter(|cluster| cluster.topology.grouped()) {
+        let topology = &cluster.topology;
+        let Some(group) = topology.groups.get(id) else { continue };
+        let role = topology.role.name.clone();
+        let mut systems: Vec<String> =
+            group.members.iter().map(|&member| cluster.endpoint(member).system.to_string()).collect();
+        systems.dedup();
+        if !systems.is_empty() {
+            servers.push((role.clone(), systems));
+        }
+        let links = group.links.iter().map(|link| (names[usize::from(link.group.0)].clone(), link.offset));
+        let links: Vec<(String, u32)> = links.collect();
+        if !links.is_empty() {
+            fallback.push((role, links));
+        }
+    }
+    GroupStatus { name: names[id].clone(), servers, fallback }
+}
+
+fn seconds(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
