@@ -34,9 +34,7 @@ pub(crate) fn mix(mut value: u64) -> u64 {
 }
 
 pub(crate) fn mix_text(seed: u64, text: &str) -> u64 {
-    text.bytes().fold(mix(seed), |state, byte| {
-        mix(state ^ u64::from(byte.to_ascii_lowercase()))
-    })
+    text.bytes().fold(mix(seed), |state, byte| mix(state ^ u64::from(byte.to_ascii_lowercase())))
 }
 
 /// The random block that every piece is a window of.
@@ -44,10 +42,7 @@ pub(crate) fn block() -> &'static Bytes {
     static BLOCK: OnceLock<Bytes> = OnceLock::new();
     BLOCK.get_or_init(|| {
         let words = (WINDOWS + PIECE) / 8;
-        (0..words)
-            .flat_map(|word| mix(word ^ 0x726f_6c65_6761_7465).to_le_bytes())
-            .collect::<Vec<u8>>()
-            .into()
+        (0..words).flat_map(|word| mix(word ^ 0x726f_6c65_6761_7465).to_le_bytes()).collect::<Vec<u8>>().into()
     })
 }
 
@@ -65,12 +60,7 @@ impl ContentFile {
     #[must_use]
     pub fn new(content_id: &str, name: &str, size: u64) -> Self {
         let seed = mix_text(mix_text(size, content_id), name);
-        Self {
-            name: name.to_owned(),
-            size,
-            seed,
-            hash: OnceLock::new(),
-        }
+        Self { name: name.to_owned(), size, seed, hash: OnceLock::new() }
     }
 
     /// The name as the administrator sees it, with blanks and all.
@@ -101,11 +91,7 @@ impl ContentFile {
     #[must_use]
     pub fn pieces(&self, offset: u64, len: u64) -> Pieces {
         let offset = offset.min(self.size);
-        Pieces {
-            seed: self.seed,
-            offset,
-            end: offset + len.min(self.size - offset),
-        }
+        Pieces { seed: self.seed, offset, end: offset + len.min(self.size - offset) }
     }
 }
 
@@ -159,15 +145,8 @@ impl Package {
     /// A package from names and sizes.
     #[must_use]
     pub fn new<'a>(id: &str, files: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
-        let files = files
-            .into_iter()
-            .map(|(name, size)| ContentFile::new(id, name, size))
-            .collect();
-        Self {
-            id: id.to_owned(),
-            version: 1,
-            files,
-        }
+        let files = files.into_iter().map(|(name, size)| ContentFile::new(id, name, size)).collect();
+        Self { id: id.to_owned(), version: 1, files }
     }
 
     /// Parses `PKG00001:5x10MiB`: five files of ten mebibytes, called `file 1.bin` to `file 5.bin`.
@@ -176,33 +155,18 @@ impl Package {
     /// Says what is wrong with the text, in one sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let form = "expected ID:COUNTxSIZE, for example PKG00001:5x10MiB";
-        let (id, files) = text
-            .split_once(':')
-            .ok_or_else(|| format!("'{text}' has no ':'; {form}"))?;
+        let (id, files) = text.split_once(':').ok_or_else(|| format!("'{text}' has no ':'; {form}"))?;
         if id.is_empty() || id.contains(['/', '?', '%', ' ']) {
             return Err(format!("'{id}' cannot be a content id; {form}"));
         }
-        let (count, size) = files
-            .split_once(['x', 'X'])
-            .ok_or_else(|| format!("'{files}' has no 'x'; {form}"))?;
-        let count = count
-            .parse::<u32>()
-            .map_err(|_| format!("'{count}' is not a number of files; {form}"))?;
+        let (count, size) = files.split_once(['x', 'X']).ok_or_else(|| format!("'{files}' has no 'x'; {form}"))?;
+        let count = count.parse::<u32>().map_err(|_| format!("'{count}' is not a number of files; {form}"))?;
         if count == 0 || count > MAX_FILES {
             return Err(format!("{count} files is outside 1 to {MAX_FILES}"));
         }
-        let size = size
-            .parse::<ByteSize>()
-            .map_err(|_| format!("'{size}' is not a size such as 10MiB"))?
-            .as_u64();
-        let files = (1..=count)
-            .map(|number| ContentFile::new(id, &format!("file {number}.bin"), size))
-            .collect();
-        Ok(Self {
-            id: id.to_owned(),
-            version: 1,
-            files,
-        })
+        let size = size.parse::<ByteSize>().map_err(|_| format!("'{size}' is not a size such as 10MiB"))?.as_u64();
+        let files = (1..=count).map(|number| ContentFile::new(id, &format!("file {number}.bin"), size)).collect();
+        Ok(Self { id: id.to_owned(), version: 1, files })
     }
 
     /// The content id: `PKG00001` or `Content_<GUID>.1`.
@@ -226,15 +190,8 @@ impl Package {
     /// The name of the signature file: `<id>.<version>.tar`, or `<id>.tar` when the id ends with its version already.
     #[must_use]
     pub fn signature_name(&self) -> String {
-        let versioned = self
-            .id
-            .rsplit_once('.')
-            .is_some_and(|(_, end)| end.parse::<u32>().is_ok());
-        if versioned {
-            format!("{}.tar", self.id)
-        } else {
-            format!("{}.{}.tar", self.id, self.version)
-        }
+        let versioned = self.id.rsplit_once('.').is_some_and(|(_, end)| end.parse::<u32>().is_ok());
+        if versioned { format!("{}.tar", self.id) } else { format!("{}.{}.tar", self.id, self.version) }
     }
 }
 
@@ -248,21 +205,14 @@ impl Content {
     /// Content of these packages.
     #[must_use]
     pub fn new(packages: impl IntoIterator<Item = Package>) -> Self {
-        Self {
-            packages: packages
-                .into_iter()
-                .map(|package| (package.id.to_ascii_lowercase(), package))
-                .collect(),
-        }
+        Self { packages: packages.into_iter().map(|package| (package.id.to_ascii_lowercase(), package)).collect() }
     }
 
     /// The package of that id, whatever its case.
     #[must_use]
     pub fn package(&self, id: &str) -> Option<&Package> {
         // Looking up as written first keeps the common case free of a copy.
-        self.packages
-            .get(id)
-            .or_else(|| self.packages.get(&id.to_ascii_lowercase()))
+        self.packages.get(id).or_else(|| self.packages.get(&id.to_ascii_lowercase()))
     }
 
     /// All packages, by id.
@@ -273,9 +223,7 @@ impl Content {
     /// The package that a signature file `<id>.<version>.tar` belongs to.
     #[must_use]
     pub fn by_signature(&self, name: &str) -> Option<&Package> {
-        self.packages
-            .values()
-            .find(|package| package.signature_name().eq_ignore_ascii_case(name))
+        self.packages.values().find(|package| package.signature_name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -293,14 +241,7 @@ mod tests {
         let file = ContentFile::new("PKG00001", "setup.msi", 300_001);
         let whole = bytes(file.pieces(0, u64::MAX));
         assert_eq!(whole.len(), 300_001);
-        for (offset, len) in [
-            (0, 1),
-            (65_535, 2),
-            (65_536, 70_000),
-            (300_000, 10),
-            (300_001, 5),
-            (999_999, 1),
-        ] {
+        for (offset, len) in [(0, 1), (65_535, 2), (65_536, 70_000), (300_000, 10), (300_001, 5), (999_999, 1)] {
             let from = usize::try_from(offset).unwrap().min(whole.len());
             let to = usize::try_from(offset + len).unwrap().min(whole.len());
             assert_eq!(bytes(file.pieces(offset, len)), whole[from..to], "{offset}+{len}");
@@ -310,16 +251,9 @@ mod tests {
 
     #[test]
     fn contents_differ_by_id_name_and_size() {
-        let files = [
-            ("A", "x", 100_000),
-            ("B", "x", 100_000),
-            ("A", "y", 100_000),
-            ("A", "x", 100_001),
-        ];
-        let hashes: std::collections::HashSet<_> = files
-            .iter()
-            .map(|(id, name, size)| ContentFile::new(id, name, *size).hash())
-            .collect();
+        let files = [("A", "x", 100_000), ("B", "x", 100_000), ("A", "y", 100_000), ("A", "x", 100_001)];
+        let hashes: std::collections::HashSet<_> =
+            files.iter().map(|(id, name, size)| ContentFile::new(id, name, *size).hash()).collect();
         assert_eq!(hashes.len(), 4);
     }
 
@@ -331,10 +265,7 @@ mod tests {
 
     #[test]
     fn packages_are_parsed_and_found_in_any_case() {
-        let content = Content::new([
-            Package::parse("PKG00001:5x10KiB").unwrap(),
-            Package::new("Content_a.1", []),
-        ]);
+        let content = Content::new([Package::parse("PKG00001:5x10KiB").unwrap(), Package::new("Content_a.1", [])]);
         let package = content.package("pkg00001").unwrap();
         assert_eq!((package.files().len(), package.files()[0].size()), (5, 10 * 1024));
         assert!(package.file("FILE 5.bin").is_some());

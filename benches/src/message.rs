@@ -28,33 +28,21 @@ pub struct Message {
 #[must_use]
 pub fn guid(bits: u128) -> String {
     let hex = format!("{bits:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// UTF-16LE, with the byte order mark if asked for.
 #[must_use]
 pub fn utf16(text: &str, mark: bool) -> Vec<u8> {
     let mark = mark.then_some(0xfeff);
-    mark.into_iter()
-        .chain(text.encode_utf16())
-        .flat_map(u16::to_le_bytes)
-        .collect()
+    mark.into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
 }
 
 /// Reads UTF-16LE, with or without its mark; what is no UTF-16 becomes U+FFFD.
 #[must_use]
 pub fn from_utf16(bytes: &[u8]) -> String {
     let units = bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair));
-    let text: String = char::decode_utf16(units)
-        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
+    let text: String = char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
     text.trim_start_matches('\u{feff}').to_owned()
 }
 
@@ -124,10 +112,7 @@ pub fn decode(content_type: &str, body: &[u8]) -> Option<Message> {
     }
     let payload = from_utf16(&payload?);
     let payload = payload.split('\0').next().unwrap_or_default().trim_end().to_owned();
-    Some(Message {
-        header: header?,
-        payload,
-    })
+    Some(Message { header: header?, payload })
 }
 
 fn boundary(content_type: &str) -> Option<&str> {
@@ -184,12 +169,7 @@ impl Envelope<'_> {
     /// The `<Msg>` header of a payload of `length` bytes.
     #[must_use]
     pub fn header(&self, length: usize) -> String {
-        let Self {
-            id,
-            client,
-            endpoint,
-            host,
-        } = self;
+        let Self { id, client, endpoint, host } = self;
         let name = client.get(..8).unwrap_or(client);
         let mut xml = format!(
             "<Msg ReplyCompression=\"zlib\" SchemaVersion=\"1.1\"><Body Type=\"ByteRange\" Length=\"{length}\" \
@@ -218,22 +198,10 @@ mod tests {
 
     #[test]
     fn a_message_survives_the_frame() {
-        let header = Envelope {
-            id: "1",
-            client: "abcdefgh-1",
-            endpoint: "MP_PolicyManager",
-            host: "mp",
-        }
-        .header(3);
+        let header = Envelope { id: "1", client: "abcdefgh-1", endpoint: "MP_PolicyManager", host: "mp" }.header(3);
         let body = encode(&header, "<A>ü</A>");
         let message = decode(CONTENT_TYPE, &body).unwrap();
-        assert_eq!(
-            message,
-            Message {
-                header: header.clone(),
-                payload: "<A>ü</A>".to_owned()
-            }
-        );
+        assert_eq!(message, Message { header: header.clone(), payload: "<A>ü</A>".to_owned() });
         assert_eq!(element(&message.header, "ID"), Some("{1}"));
         assert_eq!(element(&message.header, "TargetEndpoint"), Some("MP_PolicyManager"));
     }
@@ -250,13 +218,7 @@ mod tests {
         other.extend(&body[start..start + end]);
         other.extend(b"\r\n--x y--\r\n");
         let message = decode("Multipart/Mixed; charset=x; Boundary=\"x y\"", &other).unwrap();
-        assert_eq!(
-            message,
-            Message {
-                header: "<Msg/>".to_owned(),
-                payload: "<B/>".to_owned()
-            }
-        );
+        assert_eq!(message, Message { header: "<Msg/>".to_owned(), payload: "<B/>".to_owned() });
     }
 
     #[test]

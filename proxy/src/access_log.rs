@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::thread::JoinHandle;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use serde::Serialize;
@@ -13,10 +13,10 @@ use crate::data::access_log::{Record, Sink};
 /// How long a line may wait in the writer's buffer when nothing follows it.
 const FLUSH: Duration = Duration::from_millis(200);
 
-/// One line. Times are in microseconds.
+/// One line: `ts` is RFC 3339 in UTC, other times are microseconds.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
-    ts: f64,
+    ts: String,
     snapshot: u64,
     listener: &'a str,
     peer: String,
@@ -87,7 +87,7 @@ fn line(out: &mut impl Write, record: &Record) -> io::Result<()> {
     let role = record.role.map(|role| record.snapshot.cluster(role).topology.role.name.as_str());
     let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let line = Line {
-        ts: record.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        ts: humantime::format_rfc3339_micros(record.at).to_string(),
         snapshot: record.snapshot.version,
         listener: &record.snapshot.site.listeners[usize::from(record.listener)].name,
         peer: record.peer.to_string(),

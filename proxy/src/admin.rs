@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub struct Admin {
     pub handles: Handles,
     /// All metrics.
     pub metrics: Arc<Metrics>,
+    /// The process is shutting down.
+    pub draining: Arc<AtomicBool>,
 }
 
 /// Serves the admin listener until the process ends.
@@ -100,13 +103,16 @@ impl Admin {
         }
     }
 
-    /// Ready when every role can serve somebody.
+    /// Ready when every role that a listener serves has a server for somebody, and until the shutdown begins.
     fn ready(&self) -> Response<Full<Bytes>> {
+        if self.draining.load(Ordering::Relaxed) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".to_owned());
+        }
         let snapshot = self.handles.snapshots.current();
         let mut waiting = Vec::new();
         for cluster in &snapshot.clusters {
             let servable = cluster.panicking() || cluster.standings().iter().any(|s| s.class() != Class::Out);
-            if !servable {
+            if !servable && snapshot.site.serves(cluster.topology.id) {
                 waiting.push(cluster.topology.role.name.clone());
             }
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -67,6 +68,7 @@ pub struct App {
     log: Option<JoinHandle<()>>,
     metrics: Arc<Metrics>,
     drain_timeout: Duration,
+    draining: Arc<AtomicBool>,
 }
 
 /// What a shutdown cut.
@@ -134,7 +136,9 @@ impl App {
         }
         drop(shared);
         let (stop_control, stopped) = oneshot::channel();
-        let control = Control { director, handles: handles.clone(), metrics: Arc::clone(&metrics), admin_socket, file };
+        let draining = Arc::new(AtomicBool::new(false));
+        let shown = Admin { handles: handles.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };
+        let control = Control { director, admin: shown, admin_socket, file };
         let control = std::thread::Builder::new().name("control".to_owned()).spawn(move || control.run(stopped));
         Ok(Self {
             handles,
@@ -147,6 +151,7 @@ impl App {
             log: log_thread,
             metrics,
             drain_timeout: fixed.drain_timeout,
+            draining,
         })
     }
 
@@ -214,6 +219,7 @@ impl App {
 
     /// As [`App::shutdown`], with another deadline.
     pub fn shutdown_within(mut self, deadline: Duration) -> Drained {
+        self.draining.store(true, Ordering::Relaxed);
         let _ = self.commands.send(Command::Drain(deadline));
         let cut = self.data.drain(..).filter_map(|thread| thread.join().ok()?.ok()).sum();
         self.stop_control_thread();
@@ -241,8 +247,7 @@ impl Drop for App {
 
 struct Control {
     director: Director,
-    handles: Handles,
-    metrics: Arc<Metrics>,
+    admin: Admin,
     admin_socket: std::net::TcpListener,
     file: Option<PathBuf>,
 }
@@ -254,13 +259,13 @@ impl Control {
             Err(error) => return tracing::error!(%error, "the control thread cannot run"),
         };
         runtime.block_on(async {
-            let watcher = self.file.as_deref().map(|file| file_watch::watch(file, Arc::clone(&self.handles.file_changed)));
+            let watcher = self.file.as_deref().map(|file| file_watch::watch(file, Arc::clone(&self.admin.handles.file_changed)));
             if let Some(Err(error)) = &watcher {
                 tracing::warn!(%error, "the configuration file cannot be watched; SIGHUP still reloads it");
             }
             match TcpListener::from_std(self.admin_socket) {
                 Ok(listener) => {
-                    tokio::spawn(admin::serve(listener, Admin { handles: self.handles, metrics: self.metrics }));
+                    tokio::spawn(admin::serve(listener, self.admin));
                 }
                 Err(error) => tracing::error!(%error, "the admin listener cannot be used"),
             }

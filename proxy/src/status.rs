@@ -184,7 +184,12 @@ impl Status {
                 errors: view.reload.errors.clone(),
             },
             listeners: listeners.collect(),
-            roles: snapshot.clusters.iter().map(|cluster| role(cluster, &view)).collect(),
+            roles: snapshot
+                .clusters
+                .iter()
+                .filter(|cluster| !cluster.topology.endpoints.is_empty() || snapshot.site.serves(cluster.topology.id))
+                .map(|cluster| role(cluster, &view))
+                .collect(),
             boundary_groups: (0..snapshot.site.group_names.len()).map(|id| group(id, snapshot)).collect(),
             names,
             draining: draining

@@ -44,11 +44,7 @@ fn faults_help() -> String {
         format!("  {flag:<26} {what}\n")
     });
     let roles: Vec<_> = Role::NAMES.iter().map(|(name, _)| *name).collect();
-    format!(
-        "Roles: {}\n\nFaults (off turns each off):\n{}",
-        roles.join(", "),
-        lines.collect::<String>()
-    )
+    format!("Roles: {}\n\nFaults (off turns each off):\n{}", roles.join(", "), lines.collect::<String>())
 }
 
 /// Everything that the flags say, checked.
@@ -61,20 +57,14 @@ fn system(text: &str) -> Result<(String, Vec<Role>, SocketAddr), String> {
     let form = "expected NAME=ROLE[+ROLE...]@ADDRESS, for example mp1=MP@127.0.0.1:8101";
     let (name, rest) = text.split_once('=').ok_or_else(|| format!("no '='; {form}"))?;
     let (roles, address) = rest.split_once('@').ok_or_else(|| format!("no '@'; {form}"))?;
-    if name.is_empty()
-        || !name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
-    {
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)) {
         return Err(format!("'{name}' cannot be a name; {form}"));
     }
     let roles = roles.split('+').map(str::parse).collect::<Result<Vec<Role>, _>>()?;
     if roles.contains(&Role::ClientNotification) && roles.len() > 1 {
         return Err("BGB has a listener of its own: give it a --system of its own".to_owned());
     }
-    let address = address
-        .parse()
-        .map_err(|_| format!("'{address}' is not an address such as 127.0.0.1:8101"))?;
+    let address = address.parse().map_err(|_| format!("'{address}' is not an address such as 127.0.0.1:8101"))?;
     Ok((name.to_owned(), roles, address))
 }
 
@@ -83,7 +73,7 @@ fn fault(text: &str, systems: &[String]) -> Result<(usize, String, String), Stri
     let (system, rest) = text.split_once(':').ok_or_else(|| format!("no ':'; {form}"))?;
     let (name, value) = rest.split_once('=').unwrap_or((rest, ""));
     let found = systems.iter().position(|known| known == system);
-    let index = found.ok_or_else(|| format!("there is no --system '{system}'; there are {}", systems.join(", ")))?;
+    let index = found.ok_or_else(|| format!("no --system is called '{system}' (there are: {})", systems.join(", ")))?;
     // A rehearsal on a healthy set of faults, so that a wrong value is told together with all other mistakes.
     Faults::rehearse(name, value)?;
     Ok((index, name.to_owned(), value.to_owned()))
@@ -114,11 +104,7 @@ impl Flags {
             Package::parse(text).map_or_else(|error| note("--content", text, error), |package| packages.push(package));
         }
         if self.systems.is_empty() {
-            note(
-                "--system",
-                "",
-                "at least one is needed, for example mp1=MP@127.0.0.1:8101".to_owned(),
-            );
+            note("--system", "", "at least one is needed, for example mp1=MP@127.0.0.1:8101".to_owned());
         }
         if !(1..=256).contains(&self.threads) {
             note("--threads", &self.threads.to_string(), "1 to 256".to_owned());
@@ -126,31 +112,17 @@ impl Flags {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        Ok(Plan {
-            specs: self.specs(&systems, &Arc::new(Content::new(packages))),
-            faults,
-        })
+        Ok(Plan { specs: self.specs(&systems, &Arc::new(Content::new(packages))), faults })
     }
 
     fn specs(&self, systems: &[(String, Vec<Role>, SocketAddr)], content: &Arc<Content>) -> Vec<Spec> {
         let holders = |role: Role| -> Names {
-            names(
-                systems
-                    .iter()
-                    .filter(|(_, roles, _)| roles.contains(&role))
-                    .map(|(name, ..)| name.clone()),
-            )
+            names(systems.iter().filter(|(_, roles, _)| roles.contains(&role)).map(|(name, ..)| name.clone()))
         };
         let (mps, dps) = (holders(Role::ManagementPoint), holders(Role::DistributionPoint));
         let specs = systems.iter().map(|(name, roles, address)| {
-            let spec = Spec::new(name)
-                .address(*address)
-                .site_code(&self.site_code)
-                .content(content);
-            let spec = spec
-                .management_points(&mps)
-                .distribution_points(&dps)
-                .recording(self.record);
+            let spec = Spec::new(name).address(*address).site_code(&self.site_code).content(content);
+            let spec = spec.management_points(&mps).distribution_points(&dps).recording(self.record);
             roles.iter().fold(spec, |spec, role| spec.role(*role))
         });
         specs.collect()
@@ -179,12 +151,7 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
     tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
     for system in &running {
         let counters = system.counters();
-        println!(
-            "{}: {} requests, {} connections",
-            system.name(),
-            counters.requests(),
-            counters.connections()
-        );
+        println!("{}: {} requests, {} connections", system.name(), counters.requests(), counters.connections());
     }
     Ok(())
 }
@@ -193,10 +160,7 @@ fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
     if threads == 1 {
         return tokio::runtime::Builder::new_current_thread().enable_all().build();
     }
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .enable_all()
-        .build()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }
 
 fn main() -> ExitCode {
@@ -210,9 +174,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let ran = runtime(flags.threads)
-        .context("starting the runtime")
-        .and_then(|runtime| runtime.block_on(run(plan)));
+    let ran = runtime(flags.threads).context("starting the runtime").and_then(|runtime| runtime.block_on(run(plan)));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -261,9 +223,7 @@ mod tests {
             "--content=PKG",
             "--threads=0",
         ]);
-        let Err(wrong) = wrong else {
-            panic!("this must not pass")
-        };
+        let Err(wrong) = wrong else { panic!("this must not pass") };
         assert_eq!(wrong.len(), 9, "{wrong:#?}");
     }
 

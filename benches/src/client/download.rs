@@ -21,19 +21,12 @@ struct Validators {
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
 impl Validators {
     fn new(headers: &HeaderMap, size: u64) -> Self {
-        Self {
-            size,
-            etag: text(headers, "etag"),
-            modified: text(headers, "last-modified"),
-        }
+        Self { size, etag: text(headers, "etag"), modified: text(headers, "last-modified") }
     }
 }
 
@@ -74,11 +67,7 @@ impl Client {
         for file in package.files() {
             let target = file_target(package.id(), file.name());
             if !listing.contains(&format!("{target}<")) {
-                return Err(ClientError::Protocol(format!(
-                    "the listing of {} lacks {}",
-                    package.id(),
-                    file.name()
-                )));
+                return Err(ClientError::Protocol(format!("the listing of {} lacks {}", package.id(), file.name())));
             }
             self.file(&target, file, &mut step).await?;
         }
@@ -91,18 +80,12 @@ impl Client {
                 Pass::Done(found) if found == file.hash() => return Ok(()),
                 Pass::Done(found) => {
                     let (expected, found) = (hex(&file.hash()), hex(&found));
-                    return Err(ClientError::Hash {
-                        file: target.to_owned(),
-                        expected,
-                        found,
-                    });
+                    return Err(ClientError::Hash { file: target.to_owned(), expected, found });
                 }
                 Pass::Changed => step.restarted += 1,
             }
         }
-        Err(ClientError::Protocol(format!(
-            "{target} was another file every time, {MAX_RESTARTS} times over"
-        )))
+        Err(ClientError::Protocol(format!("{target} was another file every time, {MAX_RESTARTS} times over")))
     }
 
     async fn pass(&mut self, target: &str, step: &mut Step) -> Result<Pass, ClientError> {
@@ -151,16 +134,12 @@ impl Client {
             StatusCode::PARTIAL_CONTENT => {}
             StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => return Ok(Part::Changed),
             StatusCode::OK => {
-                return Err(ClientError::Protocol(format!(
-                    "{target}: a range was answered with the whole"
-                )));
+                return Err(ClientError::Protocol(format!("{target}: a range was answered with the whole")));
             }
             status => return Err(ask.status_of(status, &head.headers)),
         }
         let Some((first, last, size)) = content_range(&head.headers) else {
-            return Err(ClientError::Protocol(format!(
-                "{target}: 206 without a readable Content-Range"
-            )));
+            return Err(ClientError::Protocol(format!("{target}: 206 without a readable Content-Range")));
         };
         if Validators::new(&head.headers, size) != *expected {
             self.disconnect();
@@ -179,9 +158,7 @@ impl Client {
                 Ok(Some(data)) => {
                     received += data.len() as u64;
                     if received > wanted {
-                        return Err(ClientError::Protocol(format!(
-                            "{target}: more bytes than the range has"
-                        )));
+                        return Err(ClientError::Protocol(format!("{target}: more bytes than the range has")));
                     }
                     step.bytes += data.len() as u64;
                     hasher.update(&data);

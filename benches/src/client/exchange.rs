@@ -41,12 +41,7 @@ pub(super) struct Ask {
 
 impl Ask {
     pub(super) fn new(method: Method, target: &str) -> Self {
-        Self {
-            method,
-            target: target.to_owned(),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-        }
+        Self { method, target: target.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
     }
 
     pub(super) fn get(target: &str) -> Self {
@@ -55,10 +50,7 @@ impl Ask {
 
     /// A request with a method that HTTP itself does not have.
     pub(super) fn extension(method: &str, target: &str) -> Self {
-        Self::new(
-            Method::from_bytes(method.as_bytes()).expect("the callers' methods are tokens"),
-            target,
-        )
+        Self::new(Method::from_bytes(method.as_bytes()).expect("the callers' methods are tokens"), target)
     }
 
     pub(super) fn body(mut self, body: Bytes) -> Self {
@@ -98,44 +90,23 @@ impl Ask {
     }
 
     pub(super) fn status_of(&self, status: http::StatusCode, headers: &HeaderMap) -> ClientError {
-        let served_by = headers
-            .get("x-site-system")
-            .and_then(|name| name.to_str().ok())
-            .map(str::to_owned);
-        ClientError::Status {
-            method: self.method.to_string(),
-            target: self.target.clone(),
-            status,
-            served_by,
-        }
+        let served_by = headers.get("x-site-system").and_then(|name| name.to_str().ok()).map(str::to_owned);
+        ClientError::Status { method: self.method.to_string(), target: self.target.clone(), status, served_by }
     }
 
     pub(super) fn cut(&self, received: u64, why: &impl ToString) -> ClientError {
         let (method, target) = (self.method.to_string(), self.target.clone());
-        ClientError::Cut {
-            method,
-            target,
-            received,
-            why: why.to_string(),
-        }
+        ClientError::Cut { method, target, received, why: why.to_string() }
     }
 
     fn timeout(&self, after: Duration) -> ClientError {
-        ClientError::Timeout {
-            method: self.method.to_string(),
-            target: self.target.clone(),
-            after,
-        }
+        ClientError::Timeout { method: self.method.to_string(), target: self.target.clone(), after }
     }
 }
 
 impl Client {
     async fn connect(&self) -> io::Result<TcpStream> {
-        let socket = if self.proxy.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
+        let socket = if self.proxy.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if !self.source.is_unspecified() {
             socket.bind(SocketAddr::new(self.source, 0))?;
         }
@@ -145,15 +116,9 @@ impl Client {
     }
 
     async fn opened(&self) -> Result<Open, ClientError> {
-        let failed = |source| ClientError::Connect {
-            from: self.source,
-            to: self.proxy,
-            source,
-        };
+        let failed = |source| ClientError::Connect { from: self.source, to: self.proxy, source };
         let connected = tokio::time::timeout(self.timeout, self.connect()).await;
-        let stream = connected
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(failed)?;
+        let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| failed(io::Error::other(error)))?;
         // How the connection ends is seen by the request that it ends under.
@@ -227,27 +192,16 @@ impl Client {
             step.bytes += data.len() as u64;
             if kept.len() + data.len() > MAX_ANSWER {
                 self.open = None;
-                return Err(ClientError::Protocol(format!(
-                    "{}: the answer is larger than {MAX_ANSWER}",
-                    ask.target
-                )));
+                return Err(ClientError::Protocol(format!("{}: the answer is larger than {MAX_ANSWER}", ask.target)));
             }
             kept.extend_from_slice(&data);
         }
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: kept.freeze(),
-        })
+        Ok(Answer { status: head.status, headers: head.headers, body: kept.freeze() })
     }
 
     /// As [`Client::whole`], and anything but 2xx is an error.
     pub(super) async fn good(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
         let answer = self.whole(ask, step).await?;
-        if answer.status.is_success() {
-            Ok(answer)
-        } else {
-            Err(ask.status_error(&answer))
-        }
+        if answer.status.is_success() { Ok(answer) } else { Err(ask.status_error(&answer)) }
     }
 }

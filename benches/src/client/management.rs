@@ -79,7 +79,8 @@ impl Client {
         let mut step = Step::default();
         let request = format!(
             "<ContentLocationRequest SchemaVersion=\"1.00\" BGRVersion=\"1\">\
-             <Package ID=\"{content_id}\" Version=\"1\"/><ClientLocationInfo LocationType=\"SMSPackage\" AllowHTTP=\"1\">\
+             <Package ID=\"{content_id}\" Version=\"1\"/>\
+             <ClientLocationInfo LocationType=\"SMSPackage\" AllowHTTP=\"1\">\
              <IPAddresses><IPAddress Address=\"{}\"/></IPAddresses></ClientLocationInfo></ContentLocationRequest>",
             self.source
         );
@@ -87,9 +88,7 @@ impl Client {
         if reply.payload.contains(&format!("/SMS_DP_SMSPKG$/{content_id}")) {
             Ok(step)
         } else {
-            Err(ClientError::Protocol(format!(
-                "the location reply does not name {content_id}"
-            )))
+            Err(ClientError::Protocol(format!("the location reply does not name {content_id}")))
         }
     }
 
@@ -99,13 +98,10 @@ impl Client {
     /// The message was not accepted.
     pub async fn fsp_message(&mut self) -> Result<Step, ClientError> {
         let mut step = Step::default();
-        let report = format!(
-            "<FspMessage><ClientID>GUID:{}</ClientID><State ID=\"1\" Topic=\"800\"/></FspMessage>",
-            self.id
-        );
-        let ask = Ask::new(Method::POST, "/SMS_FSP/.sms_fsp")
-            .body(Bytes::from(report))
-            .header("content-type", "text/xml");
+        let report =
+            format!("<FspMessage><ClientID>GUID:{}</ClientID><State ID=\"1\" Topic=\"800\"/></FspMessage>", self.id);
+        let ask =
+            Ask::new(Method::POST, "/SMS_FSP/.sms_fsp").body(Bytes::from(report)).header("content-type", "text/xml");
         self.good(&ask, &mut step).await?;
         Ok(step)
     }
@@ -123,10 +119,7 @@ impl Client {
         }
         let ask = Ask::get(target).header("authorization", &format!("NTLM {NEGOTIATE_LEG}"));
         let answer = self.whole(&ask, &mut step).await?;
-        let challenge = answer
-            .headers
-            .get("www-authenticate")
-            .and_then(|value| value.to_str().ok());
+        let challenge = answer.headers.get("www-authenticate").and_then(|value| value.to_str().ok());
         let nonce = challenge.and_then(|text| text.strip_prefix("NTLM ")?.strip_prefix(CHALLENGE_LEG));
         let Some(nonce) = nonce else {
             return Err(ask.status_error(&answer));
@@ -139,13 +132,7 @@ impl Client {
     /// Sends a message until it is answered, always under the same id: a server that got it before knows it again.
     async fn message(&mut self, endpoint: &str, payload: &str, step: &mut Step) -> Result<Message, ClientError> {
         let id = guid(self.rng.u128(..));
-        let header = Envelope {
-            id: &id,
-            client: &self.id,
-            endpoint,
-            host: &self.host,
-        }
-        .header(payload.len());
+        let header = Envelope { id: &id, client: &self.id, endpoint, host: &self.host }.header(payload.len());
         let ask = Ask::extension("CCM_POST", "/ccm_system/request")
             .body(message::encode(&header, payload))
             .header("content-type", message::CONTENT_TYPE)
@@ -171,11 +158,7 @@ impl Client {
         if answer.body.is_empty() {
             return Err(ClientError::Protocol(format!("{endpoint} refused a message")));
         }
-        let content_type = answer
-            .headers
-            .get("content-type")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
+        let content_type = answer.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         message::decode(content_type, &answer.body)
             .ok_or_else(|| ClientError::Protocol(format!("the reply of {endpoint} cannot be read")))
     }

@@ -226,8 +226,7 @@ impl Client {
     /// # Errors
     /// There was no whole answer.
     pub async fn request(&mut self, method: Method, target: &str, body: Bytes) -> Result<Answer, ClientError> {
-        self.whole(&Ask::new(method, target).body(body), &mut Step::default())
-            .await
+        self.whole(&Ask::new(method, target).body(body), &mut Step::default()).await
     }
 
     /// As [`Client::request`], with header fields.

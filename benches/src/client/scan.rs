@@ -36,14 +36,10 @@ impl Client {
     /// A call failed for another reason, or no server knew its own cookies.
     pub async fn scan(&mut self) -> Result<Step, ClientError> {
         let mut step = Step::default();
-        self.good(&Ask::get("/ClientWebService/wusserverversion.xml"), &mut step)
-            .await?;
+        self.good(&Ask::get("/ClientWebService/wusserverversion.xml"), &mut step).await?;
         for _ in 0..=MAX_RESTARTS {
-            self.good(&call("GetConfig", "<protocolVersion>2.50</protocolVersion>"), &mut step)
-                .await?;
-            let answer = self
-                .good(&call("GetCookie", "<protocolVersion>2.50</protocolVersion>"), &mut step)
-                .await?;
+            self.good(&call("GetConfig", "<protocolVersion>2.50</protocolVersion>"), &mut step).await?;
+            let answer = self.good(&call("GetCookie", "<protocolVersion>2.50</protocolVersion>"), &mut step).await?;
             let text = String::from_utf8_lossy(&answer.body);
             let data = element(&text, "EncryptedData")
                 .ok_or_else(|| ClientError::Protocol("the answer to GetCookie has no cookie".to_owned()))?;
@@ -58,8 +54,6 @@ impl Client {
             }
             step.restarted += 1;
         }
-        Err(ClientError::Protocol(format!(
-            "no cookie was good, {MAX_RESTARTS} times over"
-        )))
+        Err(ClientError::Protocol(format!("no cookie was good, {MAX_RESTARTS} times over")))
     }
 }

@@ -18,12 +18,7 @@ fn content() -> Arc<Content> {
 
 async fn start(spec: Spec) -> (SiteSystem, Client) {
     let site = SiteSystem::start(spec).await.unwrap();
-    let client = Client::new(
-        IpAddr::V4(Ipv4Addr::new(127, 3, 2, 1)),
-        site.address(),
-        "site.lab.test",
-        42,
-    );
+    let client = Client::new(IpAddr::V4(Ipv4Addr::new(127, 3, 2, 1)), site.address(), "site.lab.test", 42);
     (site, client.with_resend(5, Duration::from_millis(1)))
 }
 
@@ -55,10 +50,7 @@ async fn a_client_finds_its_site_and_fetches_its_policy_on_one_connection() {
     assert_eq!((step.requests, step.served_by.len(), step.is_smooth()), (4, 4, true));
     assert!(step.bytes > 3 * 4096);
     client.content_location(ID).await.unwrap();
-    assert_eq!(
-        (site.counters().connections(), site.counters().requests_of(Kind::Policy)),
-        (1, 3)
-    );
+    assert_eq!((site.counters().connections(), site.counters().requests_of(Kind::Policy)), (1, 3));
     assert_eq!(site.counters().seen()[0].client.ip().to_string(), "127.3.2.1");
     site.faults().set_database_down(true);
     let failed = client.service_location().await;
@@ -87,11 +79,7 @@ async fn a_state_message_is_sent_again_under_the_same_id() {
     site.faults().set_status(Some(500));
     let before = site.counters().requests();
     assert!(client.state_message().await.is_err());
-    assert_eq!(
-        site.counters().requests(),
-        before + 1,
-        "500 is an answer, not a reason to send again"
-    );
+    assert_eq!(site.counters().requests(), before + 1, "500 is an answer, not a reason to send again");
 }
 
 #[tokio::test]
@@ -101,12 +89,7 @@ async fn a_download_is_whole() {
     // The listing; HEAD and 4 ranges; HEAD and 4 ranges of 5 bytes; HEAD.
     assert_eq!((step.requests, step.is_smooth()), (12, true));
     assert!(step.bytes > 300_017);
-    assert!(
-        site.counters()
-            .seen()
-            .iter()
-            .any(|seen| seen.target.ends_with("/sccm?/setup%201.msi"))
-    );
+    assert!(site.counters().seen().iter().any(|seen| seen.target.ends_with("/sccm?/setup%201.msi")));
     let one = client.with_ranges(1).download(&package()).await.unwrap();
     assert_eq!(one.requests, 6);
 }
@@ -125,10 +108,7 @@ async fn a_cut_body_is_continued_where_it_was_cut() {
     site.faults().set_close_after(Some(60_000));
     assert_eq!(client.download(&package()).await.unwrap().resumed, 4);
     site.faults().set_close_after(Some(0));
-    assert!(
-        matches!(client.download(&package()).await, Err(ClientError::Cut { .. })),
-        "there is an end to patience"
-    );
+    assert!(matches!(client.download(&package()).await, Err(ClientError::Cut { .. })), "there is an end to patience");
 }
 
 #[tokio::test]
@@ -163,10 +143,7 @@ async fn a_file_that_is_always_another_is_given_up() {
     });
     let result = client.download(&package()).await;
     changer.abort();
-    assert!(
-        matches!(&result, Err(ClientError::Protocol(why)) if why.contains("another file")),
-        "{result:?}"
-    );
+    assert!(matches!(&result, Err(ClientError::Protocol(why)) if why.contains("another file")), "{result:?}");
 }
 
 #[tokio::test]
@@ -174,10 +151,7 @@ async fn a_wrong_file_is_noticed() {
     let (_site, mut client) = point().await;
     let other = Package::new(ID, [("setup 1.msi", 300_001)]);
     let result = client.download(&other).await;
-    assert!(
-        matches!(&result, Err(ClientError::Hash { file, .. }) if file.contains("setup")),
-        "{result:?}"
-    );
+    assert!(matches!(&result, Err(ClientError::Hash { file, .. }) if file.contains("setup")), "{result:?}");
     let more = Package::new(ID, [("c.cab", 1)]);
     assert!(matches!(client.download(&more).await, Err(ClientError::Protocol(_))));
     let missing = Package::new("PKG00009", []);
@@ -192,9 +166,7 @@ async fn a_scan_begins_again_when_the_server_has_changed() {
     site.faults().set_status(Some(500));
     assert!(matches!(client.scan().await, Err(ClientError::Status { .. })));
 
-    let other = SiteSystem::start(Spec::new("sup2").role(Role::SoftwareUpdatePoint))
-        .await
-        .unwrap();
+    let other = SiteSystem::start(Spec::new("sup2").role(Role::SoftwareUpdatePoint)).await.unwrap();
     site.faults().set_status(None);
     for site in [&site, &other] {
         site.faults().set_close_each(true);
@@ -202,14 +174,10 @@ async fn a_scan_begins_again_when_the_server_has_changed() {
     // The cookie is made by one, and what needs it goes to the other.
     let mut client = through(&[&site, &site, &site, &other]).await;
     let step = client.scan().await.unwrap();
-    assert_eq!(
-        (step.restarted, step.served_by.join(" ")),
-        (1, "sup1 sup1 sup1 sup2 sup2 sup2 sup2".to_owned())
-    );
-    let mut client = through(&[
-        &site, &other, &site, &other, &site, &other, &site, &other, &site, &other, &site, &other, &site,
-    ])
-    .await;
+    assert_eq!((step.restarted, step.served_by.join(" ")), (1, "sup1 sup1 sup1 sup2 sup2 sup2 sup2".to_owned()));
+    let mut client =
+        through(&[&site, &other, &site, &other, &site, &other, &site, &other, &site, &other, &site, &other, &site])
+            .await;
     assert!(matches!(client.scan().await, Err(ClientError::Protocol(why)) if why.contains("cookie")));
 }
 
@@ -233,17 +201,13 @@ async fn a_kept_connection_that_ends_under_a_read_is_told() {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<MPList")
-                .await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<MPList").await;
             let _ = stream.read(&mut [0; 4096]).await;
         }
     });
     let mut client = Client::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address, "mp", 1);
-    let reopened = [
-        client.service_location().await.unwrap().reopened,
-        client.service_location().await.unwrap().reopened,
-    ];
+    let reopened =
+        [client.service_location().await.unwrap().reopened, client.service_location().await.unwrap().reopened];
     assert_eq!(reopened, [0, 1]);
     let sent = client.fsp_message().await;
     assert!(
@@ -278,18 +242,12 @@ async fn a_read_on_a_connection_that_had_ended_is_repeated_and_told() {
     site.faults().set_garbage(true);
     site.faults().set_times(Some(1));
     let garbage = client.download(&package()).await;
-    assert!(
-        matches!(garbage, Err(ClientError::Cut { .. })),
-        "garbage is an answer: {garbage:?}"
-    );
+    assert!(matches!(garbage, Err(ClientError::Cut { .. })), "garbage is an answer: {garbage:?}");
     client.download(&package()).await.unwrap();
     site.stop();
     site.gone().await;
     site.restart().await.unwrap();
-    assert!(
-        client.download(&package()).await.unwrap().is_smooth(),
-        "a connection closed before is just opened again"
-    );
+    assert!(client.download(&package()).await.unwrap().is_smooth(), "a connection closed before is just opened again");
 }
 
 #[tokio::test]
@@ -297,8 +255,5 @@ async fn nobody_there_is_a_connect_error() {
     let (site, mut client) = point().await;
     site.kill();
     let result = client.download(&package()).await;
-    assert!(
-        matches!(&result, Err(ClientError::Connect { to, .. }) if *to == site.address()),
-        "{result:?}"
-    );
+    assert!(matches!(&result, Err(ClientError::Connect { to, .. }) if *to == site.address()), "{result:?}");
 }

@@ -15,11 +15,7 @@ fn packet(target: &str, kind: &str, session: &str) -> Ask {
         .header("bits-packet-type", kind)
         .header("accept-encoding", "Identity")
         .header("user-agent", "Microsoft BITS/7.8");
-    if session.is_empty() {
-        ask
-    } else {
-        ask.header("bits-session-id", session)
-    }
+    if session.is_empty() { ask } else { ask.header("bits-session-id", session) }
 }
 
 fn field<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, ClientError> {
@@ -50,18 +46,13 @@ impl Client {
                 .header("content-range", &format!("bytes {sent}-{}/{size}", sent + len - 1))
                 .body(body.freeze());
             let answer = self.good(&ask, &mut step).await?;
-            let received = field(&answer.headers, "bits-received-content-range")?
-                .parse()
-                .unwrap_or(0);
+            let received = field(&answer.headers, "bits-received-content-range")?.parse().unwrap_or(0);
             if received <= sent || received > size {
-                return Err(ClientError::Protocol(format!(
-                    "a fragment from {sent} was received up to {received}"
-                )));
+                return Err(ClientError::Protocol(format!("a fragment from {sent} was received up to {received}")));
             }
             sent = received;
         }
-        self.good(&packet(&target, "Close-Session", &session), &mut step)
-            .await?;
+        self.good(&packet(&target, "Close-Session", &session), &mut step).await?;
         Ok(step)
     }
 }

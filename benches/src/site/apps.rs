@@ -42,21 +42,11 @@ struct Row {
 }
 
 const fn open(segment: &'static str, role: Role, app: App) -> Row {
-    Row {
-        segment,
-        role,
-        app,
-        windows_auth: false,
-    }
+    Row { segment, role, app, windows_auth: false }
 }
 
 const fn closed(segment: &'static str, role: Role, app: App) -> Row {
-    Row {
-        segment,
-        role,
-        app,
-        windows_auth: true,
-    }
+    Row { segment, role, app, windows_auth: true }
 }
 
 const ROWS: &[Row] = &[
@@ -112,10 +102,7 @@ fn row(segment: &str) -> Option<&'static Row> {
 /// The application that a path belongs to, if one of `roles` brings it, and the rest of the path.
 pub(crate) fn find<'a>(roles: &[Role], path: &'a str) -> (Option<App>, &'a str) {
     let (segment, rest) = split(path);
-    (
-        row(segment).filter(|row| roles.contains(&row.role)).map(|row| row.app),
-        rest,
-    )
+    (row(segment).filter(|row| roles.contains(&row.role)).map(|row| row.app), rest)
 }
 
 /// Whether this request must prove its user first.
@@ -154,10 +141,7 @@ mod tests {
     fn paths_are_found_in_any_case_and_only_for_roles_that_are_held() {
         let roles = [Role::ManagementPoint, Role::DistributionPoint];
         assert_eq!(find(&roles, "/sms_mp/.sms_aut"), (Some(App::Authority), "/.sms_aut"));
-        assert_eq!(
-            find(&roles, "/SMS_MP_ALTAUTH/.sms_aut"),
-            (Some(App::Authority), "/.sms_aut")
-        );
+        assert_eq!(find(&roles, "/SMS_MP_ALTAUTH/.sms_aut"), (Some(App::Authority), "/.sms_aut"));
         assert_eq!(find(&roles, "/sms_dp_smspkg$/PKG"), (Some(App::Packages), "/PKG"));
         assert_eq!(find(&roles, "/SMS_DP_SMSPKG$"), (Some(App::Packages), ""));
         assert_eq!(find(&roles, "/SMS_FSP/.sms_fsp"), (None, "/.sms_fsp"));

@@ -37,18 +37,11 @@ pub(crate) fn check(link: &Link, headers: &HeaderMap) -> Option<Response<SiteBod
     }
     if token.starts_with(NEGOTIATE_LEG) {
         let nonce = fastrand::u64(..);
-        *auth = Auth {
-            nonce: Some(nonce),
-            authenticated: false,
-        };
+        *auth = Auth { nonce: Some(nonce), authenticated: false };
         return Some(refuse(Some(format!("{scheme} {CHALLENGE_LEG}{nonce:016x}"))));
     }
     // A Kerberos ticket proves its user in one leg and, by IIS's default, for one request.
-    if scheme.eq_ignore_ascii_case("negotiate") && !token.is_empty() {
-        None
-    } else {
-        Some(refuse(None))
-    }
+    if scheme.eq_ignore_ascii_case("negotiate") && !token.is_empty() { None } else { Some(refuse(None)) }
 }
 
 fn refuse(challenge: Option<String>) -> Response<SiteBody> {

@@ -34,17 +34,11 @@ pub(crate) struct SiteBody {
 
 impl SiteBody {
     pub(crate) fn memory(bytes: impl Into<Bytes>) -> Self {
-        Self {
-            source: Source::Memory(bytes.into()),
-            fault: None,
-        }
+        Self { source: Source::Memory(bytes.into()), fault: None }
     }
 
     pub(crate) const fn file(pieces: Pieces) -> Self {
-        Self {
-            source: Source::File(pieces),
-            fault: None,
-        }
+        Self { source: Source::File(pieces), fault: None }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -58,13 +52,7 @@ impl SiteBody {
     pub(crate) fn break_after(&mut self, at: u64, kind: BodyFault, link: &Arc<Link>, shared: &Arc<Shared>) {
         if self.len() > at {
             let (link, shared) = (Arc::clone(link), Arc::clone(shared));
-            self.fault = Some(Box::new(Fault {
-                left: at,
-                kind,
-                link,
-                shared,
-                stall: None,
-            }));
+            self.fault = Some(Box::new(Fault { left: at, kind, link, shared, stall: None }));
         }
     }
 

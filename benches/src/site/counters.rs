@@ -85,18 +85,14 @@ impl Seen {
     /// The first value of that field, whatever the name's case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
 pub(crate) fn copy_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let cut = |value: &[u8]| String::from_utf8_lossy(&value[..value.len().min(MAX_VALUE)]).into_owned();
     let copy = headers.iter().take(MAX_HEADERS);
-    copy.map(|(name, value)| (name.as_str().to_owned(), cut(value.as_bytes())))
-        .collect()
+    copy.map(|(name, value)| (name.as_str().to_owned(), cut(value.as_bytes()))).collect()
 }
 
 /// A BITS upload that was closed by its client.

@@ -32,11 +32,7 @@ impl Stamped {
     fn new(oldest: SystemTime, redistributed: u32) -> Self {
         let modified = oldest + Duration::from_secs(HOUR * u64::from(redistributed));
         let header = HeaderValue::from_str(&httpdate::fmt_http_date(modified)).expect("a date is plain ASCII");
-        Self {
-            redistributed,
-            modified,
-            header,
-        }
+        Self { redistributed, modified, header }
     }
 }
 
@@ -55,11 +51,7 @@ impl Stamp {
         let offset = spec.validator_offset.unwrap_or(Duration::from_secs(salt % MONTH));
         let first = SystemTime::UNIX_EPOCH + NEWEST.saturating_sub(Duration::from_secs(offset.as_secs()));
         let salt = mix(offset.as_secs());
-        Self {
-            first,
-            salt,
-            now: ArcSwap::from_pointee(Stamped::new(first, 0)),
-        }
+        Self { first, salt, now: ArcSwap::from_pointee(Stamped::new(first, 0)) }
     }
 
     fn now(&self, redistributed: u32) -> Arc<Stamped> {
@@ -98,20 +90,12 @@ fn wanted(range: Option<&str>, size: u64) -> Wanted {
         let Ok(suffix) = last.parse::<u64>() else {
             return Wanted::Whole;
         };
-        return if suffix == 0 || size == 0 {
-            Wanted::Nothing
-        } else {
-            part(size.saturating_sub(suffix), size - 1)
-        };
+        return if suffix == 0 || size == 0 { Wanted::Nothing } else { part(size.saturating_sub(suffix), size - 1) };
     }
     let Ok(first) = first.parse::<u64>() else {
         return Wanted::Whole;
     };
-    let last = if last.is_empty() {
-        Ok(u64::MAX)
-    } else {
-        last.parse::<u64>()
-    };
+    let last = if last.is_empty() { Ok(u64::MAX) } else { last.parse::<u64>() };
     match last {
         Ok(last) if last < first => Wanted::Whole,
         Ok(_) if first >= size => Wanted::Nothing,
@@ -138,18 +122,14 @@ pub(crate) fn serve(asked: &Asked<'_>, file: &ContentFile) -> Response<SiteBody>
         return reply::empty(StatusCode::PRECONDITION_FAILED);
     }
     let same = |text: &str| text.as_bytes() == etag.as_bytes() || text.as_bytes() == stamped.header.as_bytes();
-    let range = asked
-        .header("range")
-        .filter(|_| asked.header("if-range").is_none_or(same));
+    let range = asked.header("range").filter(|_| asked.header("if-range").is_none_or(same));
     let size = file.size();
     let (status, first, len) = match wanted(range, size) {
         Wanted::Whole => (StatusCode::OK, 0, size),
         Wanted::Part(first, len) => (StatusCode::PARTIAL_CONTENT, first, len),
         Wanted::Nothing => {
             let mut response = reply::empty(StatusCode::RANGE_NOT_SATISFIABLE);
-            response
-                .headers_mut()
-                .insert(CONTENT_RANGE, ascii(&format!("bytes */{size}")));
+            response.headers_mut().insert(CONTENT_RANGE, ascii(&format!("bytes */{size}")));
             return response;
         }
     };
@@ -162,10 +142,7 @@ pub(crate) fn serve(asked: &Asked<'_>, file: &ContentFile) -> Response<SiteBody>
     headers.insert(LAST_MODIFIED, stamped.header.clone());
     headers.insert(ETAG, etag);
     if status == StatusCode::PARTIAL_CONTENT {
-        headers.insert(
-            CONTENT_RANGE,
-            ascii(&format!("bytes {first}-{}/{size}", first + len - 1)),
-        );
+        headers.insert(CONTENT_RANGE, ascii(&format!("bytes {first}-{}/{size}", first + len - 1)));
     }
     response
 }
@@ -191,15 +168,14 @@ pub(crate) fn decode(text: &str) -> String {
 
 /// `text` as it may stand in a request target: everything but letters, digits and a few signs as `%XX`.
 pub(crate) fn encode(text: &str) -> String {
-    text.bytes()
-        .fold(String::with_capacity(text.len()), |mut encoded, byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~$(){}".contains(&byte) {
-                encoded.push(char::from(byte));
-            } else {
-                write!(encoded, "%{byte:02X}").expect("writing to a string cannot fail");
-            }
-            encoded
-        })
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~$(){}".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("writing to a string cannot fail");
+        }
+        encoded
+    })
 }
 
 /// The target of a file in the form that the client uses: the file is in the query.
@@ -226,11 +202,7 @@ pub(crate) fn packages(asked: &Asked<'_>) -> (Kind, Response<SiteBody>) {
     if listing {
         return (kind, list(asked, Some(package)));
     }
-    let name = if below.eq_ignore_ascii_case("sccm") {
-        asked.query()
-    } else {
-        below
-    };
+    let name = if below.eq_ignore_ascii_case("sccm") { asked.query() } else { below };
     let name = name.trim_start_matches('/');
     if name.is_empty() {
         return (kind, index(asked));
@@ -240,14 +212,7 @@ pub(crate) fn packages(asked: &Asked<'_>) -> (Kind, Response<SiteBody>) {
 }
 
 fn index(asked: &Asked<'_>) -> Response<SiteBody> {
-    reply::html(
-        StatusCode::OK,
-        &format!(
-            "{} - {}",
-            escape(&asked.shared.spec.name),
-            escape(asked.head.uri.path())
-        ),
-    )
+    reply::html(StatusCode::OK, &format!("{} - {}", escape(&asked.shared.spec.name), escape(asked.head.uri.path())))
 }
 
 fn list(asked: &Asked<'_>, package: Option<&Package>) -> Response<SiteBody> {
@@ -256,9 +221,8 @@ fn list(asked: &Asked<'_>, package: Option<&Package>) -> Response<SiteBody> {
     let redistributed = asked.shared.faults.times_redistributed();
     let stamped = asked.shared.stamp.now(redistributed);
     let modified = String::from_utf8_lossy(stamped.header.as_bytes());
-    for (package, file) in package
-        .into_iter()
-        .flat_map(|package| package.files().iter().map(move |file| (package, file)))
+    for (package, file) in
+        package.into_iter().flat_map(|package| package.files().iter().map(move |file| (package, file)))
     {
         let target = escape(&file_target(package.id(), file.name()));
         write!(
@@ -302,14 +266,7 @@ mod tests {
             assert_eq!(wanted(Some(nothing), 10), Wanted::Nothing, "{nothing}");
         }
         assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Nothing);
-        for whole in [
-            "bytes=3-1",
-            "bytes=0-1,3-4",
-            "items=0-1",
-            "bytes=",
-            "bytes=a-b",
-            "bytes=99999999999999999999-",
-        ] {
+        for whole in ["bytes=3-1", "bytes=0-1,3-4", "items=0-1", "bytes=", "bytes=a-b", "bytes=99999999999999999999-"] {
             assert_eq!(wanted(Some(whole), 10), Wanted::Whole, "{whole}");
         }
     }

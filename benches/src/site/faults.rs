@@ -68,64 +68,20 @@ impl Faults {
     /// Every fault that [`Faults::set`] knows: its name, the form of its value, and what it does.
     pub const NAMES: &[(&str, &str, &str)] = &[
         ("latency", "DURATION", "every answer waits this long first"),
-        (
-            "jitter",
-            "DURATION",
-            "every answer waits up to this much longer, at random",
-        ),
+        ("jitter", "DURATION", "every answer waits up to this much longer, at random"),
         ("status", "CODE", "every request is answered with this status"),
-        (
-            "refuse",
-            "on|off",
-            "the listener is closed: connecting is refused, open connections go on",
-        ),
-        (
-            "reset-after",
-            "SIZE",
-            "the connection is reset when this much of a body was sent",
-        ),
-        (
-            "close-after",
-            "SIZE",
-            "the connection is closed in good order when this much of a body was sent",
-        ),
-        (
-            "stall-head",
-            "on|off",
-            "requests are read and not answered until this is off again",
-        ),
-        (
-            "stall-body-after",
-            "SIZE",
-            "a body stops after this much until this is off again",
-        ),
-        (
-            "missing",
-            "ID[+ID...]",
-            "these content ids are not on this distribution point",
-        ),
-        (
-            "database-down",
-            "on|off",
-            "what needs the site database answers 500: MPLIST, policy, messages; not MPCERT",
-        ),
+        ("refuse", "on|off", "the listener is closed: connecting is refused, open connections go on"),
+        ("reset-after", "SIZE", "the connection is reset when this much of a body was sent"),
+        ("close-after", "SIZE", "the connection is closed in good order when this much of a body was sent"),
+        ("stall-head", "on|off", "requests are read and not answered until this is off again"),
+        ("stall-body-after", "SIZE", "a body stops after this much until this is off again"),
+        ("missing", "ID[+ID...]", "these content ids are not on this distribution point"),
+        ("database-down", "on|off", "what needs the site database answers 500: MPLIST, policy, messages; not MPCERT"),
         ("close-each", "on|off", "every answer closes its connection"),
-        (
-            "early-response",
-            "on|off",
-            "a request with a body is answered 413 before the body is read",
-        ),
+        ("early-response", "on|off", "a request with a body is answered 413 before the body is read"),
         ("garbage", "on|off", "requests are answered with bytes that are no HTTP"),
-        (
-            "accept-then-close",
-            "on|off",
-            "connections are accepted and closed at once",
-        ),
-        (
-            "redistributed",
-            "COUNT",
-            "content was written again so often: its time stamps and ETags differ",
-        ),
+        ("accept-then-close", "on|off", "connections are accepted and closed at once"),
+        ("redistributed", "COUNT", "content was written again so often: its time stamps and ETags differ"),
         ("times", "COUNT", "the faults of requests hold for so many requests"),
     ];
 
@@ -265,9 +221,7 @@ impl Faults {
             "latency" => self.latency_us.store(duration(name, value)?, Relaxed),
             "jitter" => self.jitter_us.store(duration(name, value)?, Relaxed),
             "status" => self.set_status(status(value)?),
-            "refuse" => self
-                .set_refuse_connections(switch(name, value)?)
-                .map_err(|error| error.to_string())?,
+            "refuse" => self.set_refuse_connections(switch(name, value)?).map_err(|error| error.to_string())?,
             "reset-after" => self.set_reset_after(size(name, value)?),
             "close-after" => self.set_close_after(size(name, value)?),
             "stall-head" => self.set_stall_head(switch(name, value)?),
@@ -312,20 +266,12 @@ impl Faults {
             early_response: self.early_response.load(Relaxed),
             garbage: self.garbage.load(Relaxed),
         };
-        if !drawn.any() || self.spend() {
-            drawn
-        } else {
-            Drawn::default()
-        }
+        if !drawn.any() || self.spend() { drawn } else { Drawn::default() }
     }
 
     fn spend(&self) -> bool {
         let spend = |left| {
-            if left == OFF {
-                Some(OFF)
-            } else {
-                u64::checked_sub(left, 1)
-            }
+            if left == OFF { Some(OFF) } else { u64::checked_sub(left, 1) }
         };
         self.times.fetch_update(Relaxed, Relaxed, spend).is_ok()
     }
@@ -375,9 +321,7 @@ impl Faults {
 }
 
 fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros())
-        .unwrap_or(u64::MAX / 4)
-        .min(u64::MAX / 4)
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
 }
 
 fn switch(name: &str, value: &str) -> Result<bool, String> {
@@ -401,9 +345,7 @@ fn size(name: &str, value: &str) -> Result<Option<u64>, String> {
     if value == "off" {
         return Ok(None);
     }
-    let size = value
-        .parse::<ByteSize>()
-        .map_err(|_| format!("{name} needs a size such as 64KiB, not '{value}'"))?;
+    let size = value.parse::<ByteSize>().map_err(|_| format!("{name} needs a size such as 64KiB, not '{value}'"))?;
     Ok(Some(size.as_u64()))
 }
 
@@ -411,10 +353,7 @@ fn count(name: &str, value: &str) -> Result<Option<u32>, String> {
     if value == "off" {
         return Ok(None);
     }
-    value
-        .parse()
-        .map(Some)
-        .map_err(|_| format!("{name} needs a number, not '{value}'"))
+    value.parse().map(Some).map_err(|_| format!("{name} needs a number, not '{value}'"))
 }
 
 fn status(value: &str) -> Result<Option<u16>, String> {
@@ -422,9 +361,7 @@ fn status(value: &str) -> Result<Option<u16>, String> {
         return Ok(None);
     }
     let status = value.parse().ok().filter(|status| (200..=599).contains(status));
-    status
-        .map(Some)
-        .ok_or_else(|| format!("status needs a code from 200 to 599, not '{value}'"))
+    status.map(Some).ok_or_else(|| format!("status needs a code from 200 to 599, not '{value}'"))
 }
 
 #[cfg(test)]
@@ -461,10 +398,7 @@ mod tests {
         let faults = Faults::new(Vec::new());
         assert!(faults.set("latencie", "1s").unwrap_err().contains("latency, jitter"));
         for (name, form, _) in Faults::NAMES.iter().filter(|(_, form, _)| *form != "ID[+ID...]") {
-            assert!(
-                faults.set(name, "wrong").unwrap_err().contains("'wrong'"),
-                "{name} {form}"
-            );
+            assert!(faults.set(name, "wrong").unwrap_err().contains("'wrong'"), "{name} {form}");
         }
         assert!(faults.set("status", "999").is_err());
     }

@@ -43,17 +43,8 @@ impl Gate {
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
         // Only Linux lets a listener share its address with a bound socket that does not listen.
         let reservation = cfg!(target_os = "linux").then_some(socket);
-        let state = Mutex::new(State {
-            running: false,
-            refusing: false,
-            open: None,
-        });
-        let gate = Self {
-            address,
-            _reservation: reservation,
-            state,
-            epoch: watch::Sender::new(0),
-        };
+        let state = Mutex::new(State { running: false, refusing: false, open: None });
+        let gate = Self { address, _reservation: reservation, state, epoch: watch::Sender::new(0) };
         gate.run(true)?;
         Ok(gate)
     }
@@ -108,12 +99,7 @@ impl Gate {
 
     /// What one accept loop keeps between calls of [`Acceptor::accept`].
     pub(crate) fn acceptor(&self) -> Acceptor<'_> {
-        Acceptor {
-            gate: self,
-            epoch: self.epoch.subscribe(),
-            listener: None,
-            seen: None,
-        }
+        Acceptor { gate: self, epoch: self.epoch.subscribe(), listener: None, seen: None }
     }
 }
 

@@ -93,9 +93,7 @@ fn list(spec: &Spec, site_code: Option<&str>) -> String {
 
 fn certificate(of: &str) -> String {
     let seed = mix_text(0x3082, of);
-    (0..96).fold(String::from("3082"), |text, word| {
-        text + &hex(&mix(seed ^ word).to_be_bytes())
-    })
+    (0..96).fold(String::from("3082"), |text, word| text + &hex(&mix(seed ^ word).to_be_bytes()))
 }
 
 fn policy_guid(spec: &Spec, number: u32) -> String {
@@ -139,11 +137,7 @@ fn configuration_item(asked: &Asked<'_>) -> Response<SiteBody> {
         return reply::server_error();
     }
     let fields = || asked.query().split('&').filter_map(|field| field.split_once('='));
-    let field = |name: &str| {
-        fields()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    };
+    let field = |name: &str| fields().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value);
     match (field("DocumentId"), field("Hash")) {
         (Some(document), Some(hash)) if hash.len() == 64 => {
             let xml = format!("<Document Id=\"{}\" Hash=\"{}\"/>", escape(document), escape(hash));
@@ -159,14 +153,8 @@ pub(crate) fn client_files(asked: &Asked<'_>) -> Response<SiteBody> {
         [("ccmsetup.exe", CLIENT_SETUP), ("ccmsetup.cab", 16 * 1024)]
             .map(|(name, size)| ContentFile::new("CCM_Client", name, size))
     });
-    if asked
-        .header("accept")
-        .is_some_and(|accept| accept.eq_ignore_ascii_case("application/json"))
-    {
-        return reply::html(
-            StatusCode::NOT_ACCEPTABLE,
-            "406 - Client browser does not accept the MIME type.",
-        );
+    if asked.header("accept").is_some_and(|accept| accept.eq_ignore_ascii_case("application/json")) {
+        return reply::html(StatusCode::NOT_ACCEPTABLE, "406 - Client browser does not accept the MIME type.");
     }
     let name = asked.rest.trim_start_matches('/');
     match files.iter().find(|file| file.name().eq_ignore_ascii_case(name)) {

@@ -38,16 +38,11 @@ fn receive(asked: &Asked<'_>) -> Response<SiteBody> {
     if asked.shared.faults.database_is_down() {
         return reply::server_error();
     }
-    let Some(message) = asked
-        .header("content-type")
-        .and_then(|kind| message::decode(kind, &asked.body.data))
-    else {
+    let Some(message) = asked.header("content-type").and_then(|kind| message::decode(kind, &asked.body.data)) else {
         return refused();
     };
-    let (Some(id), Some(endpoint)) = (
-        element(&message.header, "ID"),
-        element(&message.header, "TargetEndpoint"),
-    ) else {
+    let (Some(id), Some(endpoint)) = (element(&message.header, "ID"), element(&message.header, "TargetEndpoint"))
+    else {
         return refused();
     };
     let spec = &asked.shared.spec;
@@ -70,9 +65,7 @@ fn receive(asked: &Asked<'_>) -> Response<SiteBody> {
         );
         let mut response = reply::empty(StatusCode::OK);
         *response.body_mut() = SiteBody::memory(message::encode(&header, &payload));
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(message::CONTENT_TYPE));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(message::CONTENT_TYPE));
         response
     })
 }
@@ -140,17 +133,10 @@ fn location(spec: &Spec, request: &str) -> Option<String> {
 }
 
 fn content_location(spec: &Spec, request: &str, site: &str) -> String {
-    let id = request
-        .split("<Package ID=\"")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next())
-        .unwrap_or_default();
+    let id = request.split("<Package ID=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
     let mut xml = String::from("<ContentLocationReply SchemaVersion=\"1.00\">");
     let package = spec.content.package(id);
-    if let Some(file) = package
-        .and_then(|package| package.files().first())
-        .filter(|file| file.size() <= 1024 * 1024)
-    {
+    if let Some(file) = package.and_then(|package| package.files().first()).filter(|file| file.size() <= 1024 * 1024) {
         // Hashing a large file here would hold every other request up.
         write!(
             xml,

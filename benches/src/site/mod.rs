@@ -77,11 +77,7 @@ impl SiteSystem {
             let accept = server::accept(Arc::clone(&shared), Arc::clone(gate), notification::serve);
             acceptors.push(tokio::spawn(accept));
         }
-        Ok(Self {
-            shared,
-            gates,
-            acceptors,
-        })
+        Ok(Self { shared, gates, acceptors })
     }
 
     /// Where it listens: HTTP, or client notification if that is its only role.
@@ -124,11 +120,7 @@ impl SiteSystem {
     /// reset and uploads forgotten.
     pub fn kill(&self) {
         self.end(Phase::Killed);
-        self.shared
-            .sessions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .forget();
+        self.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner).forget();
     }
 
     /// An orderly stop: when this returns, connecting is refused. Requests in flight are answered, then their

@@ -39,10 +39,7 @@ pub(crate) fn state_migration(asked: &Asked<'_>) -> Response<SiteBody> {
 
 pub(crate) fn page(asked: &Asked<'_>) -> Response<SiteBody> {
     let path = asked.head.uri.path();
-    let is = |prefix: &str| {
-        path.get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
+    let is = |prefix: &str| path.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     if is("/AdminService") {
         return match asked.method() {
             "GET" | "HEAD" => reply::with(StatusCode::OK, "application/json", "{\"value\":[]}"),

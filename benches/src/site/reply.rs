@@ -9,9 +9,7 @@ use super::body::SiteBody;
 pub(crate) fn with(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<SiteBody> {
     let mut response = Response::new(SiteBody::memory(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -26,11 +24,7 @@ pub(crate) fn xml(body: impl Into<Bytes>) -> Response<SiteBody> {
 }
 
 pub(crate) fn html(status: StatusCode, text: &str) -> Response<SiteBody> {
-    with(
-        status,
-        "text/html",
-        format!("<html><head><title>{text}</title></head><body><h2>{text}</h2></body></html>"),
-    )
+    with(status, "text/html", format!("<html><head><title>{text}</title></head><body><h2>{text}</h2></body></html>"))
 }
 
 pub(crate) fn not_found() -> Response<SiteBody> {
@@ -42,10 +36,7 @@ pub(crate) fn server_error() -> Response<SiteBody> {
 }
 
 pub(crate) fn method_not_allowed(allow: &'static str) -> Response<SiteBody> {
-    let mut response = html(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "405 - HTTP verb used to access this page is not allowed.",
-    );
+    let mut response = html(StatusCode::METHOD_NOT_ALLOWED, "405 - HTTP verb used to access this page is not allowed.");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }

@@ -143,13 +143,7 @@ pub(crate) struct Received {
 }
 
 async fn receive(mut body: Incoming, keep: bool) -> Received {
-    let mut received = Received {
-        data: Bytes::new(),
-        bytes: 0,
-        sha256: None,
-        complete: true,
-        too_large: false,
-    };
+    let mut received = Received { data: Bytes::new(), bytes: 0, sha256: None, complete: true, too_large: false };
     if body.is_end_stream() {
         return received;
     }
@@ -206,13 +200,7 @@ async fn handle(shared: &Arc<Shared>, link: &Arc<Link>, request: Request<Incomin
     let drawn = shared.faults.draw();
     if drawn.early_response && !body.is_end_stream() {
         link.linger();
-        let received = Received {
-            data: Bytes::new(),
-            bytes: 0,
-            sha256: None,
-            complete: false,
-            too_large: false,
-        };
+        let received = Received { data: Bytes::new(), bytes: 0, sha256: None, complete: false, too_large: false };
         let response = reply::html(StatusCode::PAYLOAD_TOO_LARGE, "413 - Request entity too large.");
         return finish(shared, link, &head, &received, Kind::Fault, response, true);
     }
@@ -230,25 +218,15 @@ async fn handle(shared: &Arc<Shared>, link: &Arc<Link>, request: Request<Incomin
     let forced = drawn.status.and_then(|status| StatusCode::from_u16(status).ok());
     let (kind, mut response) = match (forced, app) {
         (Some(status), _) => (Kind::Fault, reply::html(status, "A fault of this site system.")),
-        (None, _) if received.too_large => (
-            Kind::Fault,
-            reply::html(StatusCode::PAYLOAD_TOO_LARGE, "413 - Request entity too large."),
-        ),
+        (None, _) if received.too_large => {
+            (Kind::Fault, reply::html(StatusCode::PAYLOAD_TOO_LARGE, "413 - Request entity too large."))
+        }
         // Half a message is no message; nobody is left to read this.
         (None, _) if !received.complete => (Kind::Fault, reply::html(StatusCode::BAD_REQUEST, "400 - Bad request.")),
         (None, None) => (Kind::Unknown, reply::not_found()),
         (None, Some(app)) => {
-            let asked = Asked {
-                shared,
-                link,
-                head: &head,
-                body: &received,
-                rest,
-            };
-            match apps::authenticate(app, &asked)
-                .then(|| auth::check(link, &head.headers))
-                .flatten()
-            {
+            let asked = Asked { shared, link, head: &head, body: &received, rest };
+            match apps::authenticate(app, &asked).then(|| auth::check(link, &head.headers)).flatten() {
                 Some(refusal) => (Kind::Unauthorized, refusal),
                 None => apps::answer(app, &asked),
             }

@@ -59,10 +59,7 @@ impl Role {
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES
-            .iter()
-            .find(|(_, role)| role == self)
-            .map_or("", |(name, _)| name);
+        let name = Self::NAMES.iter().find(|(_, role)| role == self).map_or("", |(name, _)| name);
         f.pad(name)
     }
 }
@@ -267,11 +264,7 @@ impl Spec {
     #[must_use]
     pub const fn max_connections(mut self, connections: usize) -> Self {
         // A million is more than one address can be given by one client machine, and less than a semaphore holds.
-        self.max_connections = if connections < 1_000_000 {
-            connections
-        } else {
-            1_000_000
-        };
+        self.max_connections = if connections < 1_000_000 { connections } else { 1_000_000 };
         self
     }
 

@@ -63,11 +63,7 @@ fn fault(code: &str) -> Response<SiteBody> {
         "<soap:Fault><faultcode>soap:Client</faultcode><faultstring>Fault occurred</faultstring><detail>\
          <ErrorCode>{code}</ErrorCode></detail></soap:Fault>"
     );
-    reply::with(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "text/xml; charset=utf-8",
-        envelope(&fault),
-    )
+    reply::with(StatusCode::INTERNAL_SERVER_ERROR, "text/xml; charset=utf-8", envelope(&fault))
 }
 
 fn soap(asked: &Asked<'_>) -> Response<SiteBody> {
@@ -79,15 +75,11 @@ fn soap(asked: &Asked<'_>) -> Response<SiteBody> {
         "GetConfig" | "GetConfig2" => "<LastChange>2024-01-01T00:00:00Z</LastChange>\
              <IsRegistrationRequired>false</IsRegistrationRequired>"
             .to_owned(),
-        "GetAuthorizationCookie" => format!(
-            "<PlugInId>SimpleTargeting</PlugInId><CookieData>{}</CookieData>",
-            cookie(spec)
-        ),
+        "GetAuthorizationCookie" => {
+            format!("<PlugInId>SimpleTargeting</PlugInId><CookieData>{}</CookieData>", cookie(spec))
+        }
         "GetCookie" => {
-            format!(
-                "<Expiration>2034-01-01T00:00:00Z</Expiration><EncryptedData>{}</EncryptedData>",
-                cookie(spec)
-            )
+            format!("<Expiration>2034-01-01T00:00:00Z</Expiration><EncryptedData>{}</EncryptedData>", cookie(spec))
         }
         "RegisterComputer" | "ReportEventBatch" => String::new(),
         // Only who made a cookie can read it.
@@ -102,12 +94,8 @@ fn soap(asked: &Asked<'_>) -> Response<SiteBody> {
         "GetExtendedUpdateInfo" => "<Updates/>".to_owned(),
         _ => return fault("InvalidParameters"),
     };
-    let content = envelope(&format!(
-        "<{action}Response><{action}Result>{content}</{action}Result></{action}Response>"
-    ));
+    let content = envelope(&format!("<{action}Response><{action}Result>{content}</{action}Result></{action}Response>"));
     let mut response = reply::xml(content);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
     response
 }

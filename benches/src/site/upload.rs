@@ -48,9 +48,7 @@ impl Sessions {
 
 fn acknowledge(status: StatusCode, session: Option<&str>) -> Response<SiteBody> {
     let mut response = reply::empty(status);
-    response
-        .headers_mut()
-        .insert(PACKET_TYPE, HeaderValue::from_static("Ack"));
+    response.headers_mut().insert(PACKET_TYPE, HeaderValue::from_static("Ack"));
     if let Some(session) = session.and_then(|id| HeaderValue::from_str(id).ok()) {
         response.headers_mut().insert(SESSION_ID, session);
     }
@@ -59,13 +57,9 @@ fn acknowledge(status: StatusCode, session: Option<&str>) -> Response<SiteBody> 
 
 fn fail(status: StatusCode, code: &'static str) -> Response<SiteBody> {
     let mut response = acknowledge(status, None);
-    response
-        .headers_mut()
-        .insert(ERROR_CODE, HeaderValue::from_static(code));
+    response.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(code));
     // 5: the error arose on the server, in its file store.
-    response
-        .headers_mut()
-        .insert(ERROR_CONTEXT, HeaderValue::from_static("0x5"));
+    response.headers_mut().insert(ERROR_CONTEXT, HeaderValue::from_static("0x5"));
     response
 }
 
@@ -77,10 +71,7 @@ pub(crate) fn answer(asked: &Asked<'_>) -> Response<SiteBody> {
     if asked.method() != "BITS_POST" {
         return reply::method_not_allowed("BITS_POST");
     }
-    let packet = asked
-        .header("bits-packet-type")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let packet = asked.header("bits-packet-type").unwrap_or_default().to_ascii_lowercase();
     let session = asked.header("bits-session-id").unwrap_or_default();
     let mut sessions = asked.shared.sessions.lock().unwrap_or_else(PoisonError::into_inner);
     match packet.as_str() {
@@ -109,19 +100,9 @@ fn create(asked: &Asked<'_>, sessions: &mut Sessions) -> Response<SiteBody> {
     }
     let id = format!("{{{}}}", guid(fastrand::u128(..)));
     let target = asked.head.uri.to_string();
-    sessions.open.insert(
-        id.clone(),
-        Session {
-            target,
-            received: 0,
-            total: None,
-            hasher: Sha256::new(),
-        },
-    );
+    sessions.open.insert(id.clone(), Session { target, received: 0, total: None, hasher: Sha256::new() });
     let mut response = acknowledge(StatusCode::OK, Some(&id));
-    response
-        .headers_mut()
-        .insert(BITS_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    response.headers_mut().insert(BITS_PROTOCOL, HeaderValue::from_static(PROTOCOL));
     let host = asked.shared.spec.bits_host_id.as_deref();
     if let Some(host) = host.and_then(|host| HeaderValue::from_str(host).ok()) {
         response.headers_mut().insert(HOST_ID, host);
@@ -145,11 +126,7 @@ fn fragment(asked: &Asked<'_>, id: &str, session: &mut Session) -> Response<Site
     if !known_total || asked.body.bytes != last - first + 1 {
         return fail(StatusCode::BAD_REQUEST, "0x80070057");
     }
-    let status = if first > session.received {
-        StatusCode::RANGE_NOT_SATISFIABLE
-    } else {
-        StatusCode::OK
-    };
+    let status = if first > session.received { StatusCode::RANGE_NOT_SATISFIABLE } else { StatusCode::OK };
     if status == StatusCode::OK {
         session.total = Some(total);
         // A client that saw no Ack sends bytes again that have arrived.
@@ -160,9 +137,7 @@ fn fragment(asked: &Asked<'_>, id: &str, session: &mut Session) -> Response<Site
         }
     }
     let mut response = acknowledge(status, Some(id));
-    response
-        .headers_mut()
-        .insert(RECEIVED, HeaderValue::from(session.received));
+    response.headers_mut().insert(RECEIVED, HeaderValue::from(session.received));
     response
 }
 
@@ -193,15 +168,8 @@ mod tests {
     #[test]
     fn content_ranges_are_read_strictly() {
         assert_eq!(content_range("bytes 0-99/1000"), Some((0, 99, 1000)));
-        for wrong in [
-            "",
-            "bytes",
-            "bytes 5-4/10",
-            "bytes 0-10/10",
-            "0-1/2",
-            "bytes 0-1/99999999999999",
-            "bytes a-b/c",
-        ] {
+        for wrong in ["", "bytes", "bytes 5-4/10", "bytes 0-10/10", "0-1/2", "bytes 0-1/99999999999999", "bytes a-b/c"]
+        {
             assert_eq!(content_range(wrong), None, "{wrong}");
         }
     }

@@ -43,17 +43,13 @@ pub(crate) struct Life {
 
 impl Life {
     pub(crate) fn new() -> Self {
-        Self {
-            phase: watch::Sender::new(Phase::Running),
-            killed: AtomicBool::new(false),
-        }
+        Self { phase: watch::Sender::new(Phase::Running), killed: AtomicBool::new(false) }
     }
 
     pub(crate) fn end(&self, phase: Phase) {
         self.killed.fetch_or(phase == Phase::Killed, Relaxed);
         // What was killed is not stopped in good order afterwards.
-        self.phase
-            .send_if_modified(|now| *now != Phase::Killed && std::mem::replace(now, phase) != phase);
+        self.phase.send_if_modified(|now| *now != Phase::Killed && std::mem::replace(now, phase) != phase);
     }
 
     pub(crate) fn watch(&self) -> watch::Receiver<Phase> {
@@ -79,14 +75,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(id: u64, peer: SocketAddr, life: Arc<Life>) -> Self {
         let (mode, lingers) = (AtomicU8::new(PLAIN), AtomicBool::new(false));
-        Self {
-            id,
-            peer,
-            life,
-            auth: Mutex::default(),
-            mode,
-            lingers,
-        }
+        Self { id, peer, life, auth: Mutex::default(), mode, lingers }
     }
 
     /// Resets the connection as soon as what was written so far is out.
@@ -120,20 +109,11 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) const fn new(stream: TcpStream, link: Arc<Link>, shared: Arc<Shared>) -> Self {
-        Self {
-            stream,
-            link,
-            shared,
-            linger: None,
-        }
+        Self { stream, link, shared, linger: None }
     }
 
     fn alive(&self) -> io::Result<()> {
-        if self.link.life.is_killed() {
-            Err(io::ErrorKind::ConnectionReset.into())
-        } else {
-            Ok(())
-        }
+        if self.link.life.is_killed() { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }
 
     fn wrote(&self, result: io::Result<usize>) -> io::Result<usize> {

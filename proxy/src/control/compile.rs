@@ -90,6 +90,7 @@ pub fn compile(config: &Config, problems: &mut Problems) -> Option<Compiled> {
     let groups = groups::compile(config, &roles, &systems, problems);
     let trusted_proxies = trusted_proxies(config, problems);
     admin(config, problems);
+    proxy_name(config, problems);
     check_threads(config, problems);
     systems.warn_about_unserved(&roles, &listeners, problems);
     if problems.is_fatal() {
@@ -99,7 +100,7 @@ pub fn compile(config: &Config, problems: &mut Problems) -> Option<Compiled> {
     let boundaries = BoundaryTable::build(&groups.boundaries);
     let site = Site {
         code,
-        proxy_name: Arc::from(config.proxy.name.as_str()),
+        proxy_name: Arc::from(config.proxy.name.get_ref().as_str()),
         listeners: listeners.routes.into_boxed_slice(),
         boundaries,
         group_names: groups.names.clone().into_boxed_slice(),
@@ -127,7 +128,8 @@ fn limits(config: &Config) -> Limits {
         request_header_timeout: finite(proxy.request_header_timeout),
         client_keepalive_timeout: finite(proxy.client_keepalive_timeout),
         max_header_size: usize::try_from(proxy.max_header_size.get().unwrap_or(64 << 10)).unwrap_or(64 << 10),
-        max_connections: proxy.max_connections as usize,
+        preserve_header_case: proxy.preserve_header_case,
+        max_connections: *proxy.max_connections.get_ref() as usize,
         max_idle_per_endpoint: proxy.max_idle_per_endpoint as usize,
     }
 }
@@ -172,6 +174,23 @@ fn admin(config: &Config, problems: &mut Problems) {
             format!("the admin address {} can be reached from other machines", address.get_ref()),
             "use 127.0.0.1 or [::1], or set allow_remote = true below [admin] if that is meant",
         );
+    }
+}
+
+/// It stands in `Via` and `Proxy-Status`, where only tokens may stand.
+fn proxy_name(config: &Config, problems: &mut Problems) {
+    let name = &config.proxy.name;
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if name.get_ref().is_empty() || !name.get_ref().bytes().all(token) {
+        problems.error(
+            name.span(),
+            format!("{:?} cannot stand in a header field", name.get_ref()),
+            "write letters, digits, hyphens, dots and underscores, for example \"rolegate-1\"",
+        );
+    }
+    let connections = &config.proxy.max_connections;
+    if *connections.get_ref() == 0 {
+        problems.error(connections.span(), "no client could connect", "write a number from 1");
     }
 }
 

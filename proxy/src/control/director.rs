@@ -77,6 +77,7 @@ pub struct Director {
     ejections: HashMap<String, Ejections>,
     view: Arc<Mutex<View>>,
     file: Option<PathBuf>,
+    last_read: Option<String>,
     epoch: Instant,
     metrics: Arc<Metrics>,
     accepted: Counter,
@@ -164,6 +165,7 @@ impl Director {
             ejections: HashMap::new(),
             view,
             file,
+            last_read: None,
             epoch,
             accepted: reloads("accepted"),
             rejected: reloads("rejected"),
@@ -198,7 +200,7 @@ impl Director {
                 () = tokio::time::sleep_until(expiry) => self.on_bell(),
                 () = self.inbox.file_changed.notified() => {
                     tokio::time::sleep(SETTLE).await;
-                    self.reload_file();
+                    self.reload_file(false);
                 }
                 _ = upkeep.tick() => self.upkeep(),
             }
@@ -349,7 +351,7 @@ impl Director {
 
     fn on_order(&mut self, order: Order) {
         match order {
-            Order::ReloadFile => self.reload_file(),
+            Order::ReloadFile => self.reload_file(true),
             Order::Reload(source, reply) => {
                 // Whoever asked may have gone away; the reload counts all the same.
                 let _ = reply.send(self.reload(&source));
@@ -357,16 +359,21 @@ impl Director {
         }
     }
 
-    fn reload_file(&mut self) {
+    /// `forced`: also when the text is the one that was read last; other files that it names may have changed.
+    fn reload_file(&mut self, forced: bool) {
         let Some(file) = self.file.clone() else {
             tracing::warn!("there is no configuration file to read again");
             return;
         };
         match Source::read(&file) {
+            // One change of a file is told several times.
+            Ok(source) if !forced && self.last_read.as_ref() == Some(&source.text) => {}
             Ok(source) => {
                 let _ = self.reload(&source);
+                self.last_read = Some(source.text);
             }
             Err(error) => {
+                self.last_read = None;
                 let _ = self.reject(error.to_string());
             }
         }

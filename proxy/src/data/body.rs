@@ -167,7 +167,7 @@ impl Downloading {
     }
 
     /// Nothing came. That is an error when the deadline passed while we were waiting for the server.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+    fn poll_stalled(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
         let Some(exchange) = &self.exchange else { return Poll::Pending };
         let timer = &exchange.session.timer;
         ready!(timer.poll_elapsed(cx));

@@ -112,9 +112,14 @@ impl Call {
 /// section 3.2.2).
 fn into_origin_form(parts: &mut http::request::Parts) -> Result<(), Error> {
     let Some(authority) = parts.uri.authority() else { return Ok(()) };
+    // A user name before the host only makes one host look like another (RFC 9110, section 4.2.4).
+    if authority.as_str().contains('@') {
+        return Err(Error::BadRequest);
+    }
     let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Error::BadRequest)?;
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let origin: Uri = target.parse().map_err(|_| Error::BadRequest)?;
+    let origin = if target.starts_with('/') { target.parse() } else { format!("/{target}").parse() };
+    let origin: Uri = origin.map_err(|_| Error::BadRequest)?;
     parts.headers.insert(header::HOST, host);
     parts.uri = origin;
     Ok(())

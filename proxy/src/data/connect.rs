@@ -36,10 +36,10 @@ pub async fn stream(endpoint: &Endpoint) -> Result<Upstream, Error> {
 ///
 /// # Errors
 /// As [`stream`].
-pub async fn http(endpoint: &Endpoint) -> Result<Sender, Error> {
+pub async fn http(endpoint: &Endpoint, preserve_header_case: bool) -> Result<Sender, Error> {
     let io = TokioIo::new(stream(endpoint).await?);
     let mut builder = http1::Builder::new();
-    builder.max_header_size(MAX_RESPONSE_HEAD).max_buf_size(READ_BUFFER).preserve_header_case(true);
+    builder.max_header_size(MAX_RESPONSE_HEAD).max_buf_size(READ_BUFFER).preserve_header_case(preserve_header_case);
     let handshake = builder.handshake::<_, RequestBody>(io).await;
     let (sender, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
     // A failure of the connection reaches whoever waits for its response; an idle one has nobody to tell.

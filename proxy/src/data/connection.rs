@@ -32,14 +32,15 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Serves HTTP on a client connection until it ends.
-pub async fn serve(stream: TcpStream, session: Rc<Session>, metrics: &ListenerMetrics, max_header_size: usize) {
+pub async fn serve(stream: TcpStream, session: Rc<Session>, metrics: &ListenerMetrics) {
+    let limits = *session.limits();
     let io = TokioIo::new(Downstream { stream, session: Rc::clone(&session) });
     let service = service_fn(|request: Request<Incoming>| proxy::handle(Rc::clone(&session), request));
     let mut builder = http1::Builder::new();
     builder
-        .max_header_size(max_header_size)
-        .max_buf_size(BUFFER.max(max_header_size))
-        .preserve_header_case(true)
+        .max_header_size(limits.max_header_size)
+        .max_buf_size(BUFFER.max(limits.max_header_size))
+        .preserve_header_case(limits.preserve_header_case)
         .auto_date_header(true);
     let connection = builder.serve_connection(io, service).without_shutdown();
     match until_over(connection, &session).await {

@@ -148,6 +148,7 @@ impl Exchange {
     }
 
     /// The exchange is over.
+    #[expect(clippy::boxed_local, reason = "it lives in a box, and moving it out to end it would copy it")]
     pub fn end(mut self: Box<Self>, end: End) {
         match end {
             End::Complete => {}

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
@@ -47,10 +47,16 @@ pub async fn attempt(
     session: &Session,
     endpoint: &Endpoint,
     mut request: Request<RequestBody>,
+    repeatable: bool,
     fresh: bool,
 ) -> Result<Answer, Failure> {
     let pool = &session.worker.pool;
     let idle = if fresh { 0 } else { STALE_LIMIT };
+    if !repeatable && !fresh {
+        // A request that may be sent only once must not meet an idle connection that its server has just closed. The
+        // runtime looks at all sockets before it comes back here, and a closed connection is not checked out.
+        tokio::task::yield_now().await;
+    }
     for _ in 0..idle {
         let Some(sender) = pool.checkout(endpoint.state.id, session.worker.ticker.now_ms()) else { break };
         endpoint.metrics.reuses.increment(1);
@@ -59,12 +65,13 @@ pub async fn attempt(
             result => return result,
         }
     }
-    match session.timer.within(endpoint.role.timeouts.connect, connect::http(endpoint)).await {
+    match session.timer.within(endpoint.role.timeouts.connect, connect::http(endpoint, session.limits().preserve_header_case)).await {
         Ok(Ok(sender)) => {
             endpoint.metrics.connects.increment(1);
             on_connection(session, endpoint, sender, request, false).await
         }
         Ok(Err(error)) => Err(Failure { error, unsent: Some(request), reused: false }),
+        Err(_) if session.timer.cap_passed() => Err(Failure { error: Error::TotalTimeout, unsent: None, reused: false }),
         Err(_) => Err(Failure { error: Error::ConnectTimeout, unsent: Some(request), reused: false }),
     }
 }
@@ -82,6 +89,7 @@ pub async fn on_connection(
 ) -> Result<Answer, Failure> {
     let timeouts = &endpoint.role.timeouts;
     let empty = matches!(request.body(), RequestBody::Empty);
+    let upgrades = request.headers().contains_key(http::header::UPGRADE);
     session.upload.done.set(empty);
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
     let mut sent = pin!(sender.try_send_request(request));
@@ -94,6 +102,10 @@ pub async fn on_connection(
     .await;
     session.timer.clear();
     match result {
+        // The client would read what follows as its next response.
+        Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades => {
+            Err(Failure { error: Error::BadResponse, unsent: None, reused })
+        }
         Ok(Ok(response)) => Ok(Answer { response, sender }),
         Ok(Err(failed)) => Err(explain(session, failed, reused)),
         Err(error) => Err(Failure { error, unsent: None, reused }),

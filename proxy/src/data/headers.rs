@@ -23,6 +23,15 @@ pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// it takes trailers.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
     let mut found = HopByHop::default();
+    // Most messages have none: one look at the names is cheaper than a lookup for each.
+    if !headers.keys().any(is_hop_by_hop) {
+        return found;
+    }
+    // Before `Connection`, which has to name it.
+    if let Some(te) = headers.get(header::TE) {
+        found.trailers = te.as_bytes().split(|&byte| byte == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+        headers.remove(header::TE);
+    }
     if headers.contains_key(header::CONNECTION) {
         let mut named: Vec<HeaderName> = Vec::new();
         for line in headers.get_all(header::CONNECTION) {
@@ -47,16 +56,19 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
             headers.remove(&name);
         }
     }
-    if let Some(te) = headers.get(header::TE) {
-        found.trailers = te.as_bytes().split(|&byte| byte == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"));
-        headers.remove(header::TE);
-    }
     for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE] {
         if headers.contains_key(name) {
             headers.remove(name);
         }
     }
     found
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" | "te"
+    )
 }
 
 /// `Connection` may not take these away: they frame or route the message.

@@ -5,11 +5,34 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use arrayvec::ArrayVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::session::Session;
+
+/// Pieces that are together no larger than this are copied and written as one: for a message that fits a few packets,
+/// gathering costs the kernel more than the copy costs us.
+const GATHER: usize = 4096;
+
+/// Writes several pieces, copied together when they are small.
+fn poll_write_pieces(
+    stream: Pin<&mut TcpStream>,
+    cx: &mut Context<'_>,
+    pieces: &[io::IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+    if total > GATHER {
+        return stream.poll_write_vectored(cx, pieces);
+    }
+    let mut together = ArrayVec::<u8, GATHER>::new();
+    for piece in pieces {
+        // The sum was compared with the capacity.
+        let _ = together.try_extend_from_slice(piece);
+    }
+    stream.poll_write(cx, &together)
+}
 
 /// A connection to a site system.
 #[derive(Debug)]
@@ -57,7 +80,7 @@ impl AsyncWrite for Upstream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Plain(stream) => poll_write_pieces(Pin::new(stream), cx, bufs),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
@@ -101,7 +124,10 @@ impl AsyncWrite for Downstream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        this.session.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -114,7 +140,7 @@ impl AsyncWrite for Downstream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
+        let written = ready!(poll_write_pieces(Pin::new(&mut this.stream), cx, bufs))?;
         this.session.bytes_went();
         Poll::Ready(Ok(written))
     }

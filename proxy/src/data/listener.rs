@@ -35,22 +35,30 @@ pub struct Listener {
 /// # Errors
 /// The address is in use, not ours, or not allowed.
 pub fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    // Sockets that share a port may belong to different processes: a second rolegate would take half of the connections
+    // without a word. One that does not want to share finds out.
+    drop(bound(address, false)?);
     let mut sockets: Vec<std::net::TcpListener> = Vec::with_capacity(threads);
     for _ in 0..threads {
         // Port 0 is chosen once: the others must have the same.
         let address = sockets.first().map_or(Ok(address), std::net::TcpListener::local_addr)?;
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
+        let socket = bound(address, true)?;
         socket.listen(BACKLOG)?;
         sockets.push(socket.into());
     }
     Ok(sockets)
+}
+
+fn bound(address: SocketAddr, share: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(share)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// Accepts until the worker drains. Never ends because of an error.
@@ -95,9 +103,8 @@ fn start(stream: TcpStream, peer: SocketAddr, listener: u16, worker: &Rc<Worker>
             }
             None => {
                 let session = Session::new(Rc::clone(&worker), listener, peer, &snapshot);
-                let max_header_size = snapshot.site.limits.max_header_size;
                 drop(snapshot);
-                connection::serve(stream, session, &open.metrics, max_header_size).await;
+                connection::serve(stream, session, &open.metrics).await;
             }
         }
         drop(open);

@@ -119,7 +119,7 @@ async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call) ->
     loop {
         let Some(request) = call.request() else { return Err(Error::Terminated) };
         let sent = tokio::time::Instant::now();
-        match forward::attempt(session, endpoint, request, fresh).await {
+        match forward::attempt(session, endpoint, request, call.repeatable(), fresh).await {
             Ok(answer) => {
                 endpoint.metrics.duration.record(sent.elapsed());
                 endpoint.metrics.requests[code_class(answer.response.status())].increment(1);

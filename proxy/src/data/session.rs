@@ -25,6 +25,8 @@ pub enum Phase {
     Request,
     /// A response body is on its way: it must move within the deadline.
     Response,
+    /// The response is complete and the client has not taken all of it: closing now would cut it.
+    Flush,
 }
 
 /// One client connection.
@@ -100,6 +102,11 @@ impl Session {
         })
     }
 
+    /// The bounds it was accepted with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// What it is doing.
     pub fn phase(&self) -> Phase {
         self.phase.get()
@@ -125,9 +132,17 @@ impl Session {
 
     /// The exchange is over.
     pub fn end_exchange(&self) {
-        self.phase.set(Phase::Idle);
+        self.phase.set(Phase::Flush);
         self.timer.cap(None);
         self.timer.set(self.limits.client_keepalive_timeout);
+    }
+
+    /// All that there was to send is sent.
+    pub fn flushed(&self) {
+        if self.phase.get() == Phase::Flush {
+            self.phase.set(Phase::Idle);
+            self.timer.set(self.limits.client_keepalive_timeout);
+        }
     }
 
     /// The client sent something.
@@ -140,8 +155,10 @@ impl Session {
 
     /// The client took something.
     pub fn bytes_went(&self) {
-        if self.phase.get() == Phase::Response {
-            self.timer.set(self.body_idle.get());
+        match self.phase.get() {
+            Phase::Response => self.timer.set(self.body_idle.get()),
+            Phase::Flush => self.timer.set(self.limits.client_keepalive_timeout),
+            Phase::Idle | Phase::Head | Phase::Request => {}
         }
     }
 
@@ -172,7 +189,7 @@ impl Session {
             (_, Poll::Pending) | (Phase::Request, Poll::Ready(_)) => Poll::Pending,
             (Phase::Idle, Poll::Ready(_)) => Poll::Ready(Over::Idle),
             (Phase::Head, Poll::Ready(_)) => Poll::Ready(Over::SlowHead),
-            (Phase::Response, Poll::Ready(_)) => Poll::Ready(Over::SlowReader),
+            (Phase::Response | Phase::Flush, Poll::Ready(_)) => Poll::Ready(Over::SlowReader),
         }
     }
 

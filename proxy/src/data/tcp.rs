@@ -2,51 +2,79 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 
 use super::connect;
+use super::io::Upstream;
+use super::ticker::Timer;
 use super::tunnel;
 use super::worker::Worker;
 use crate::error::Error;
+use crate::metrics::RoleMetrics;
 use crate::model::balance::Tried;
 use crate::model::decision::Decision;
 use crate::model::endpoint::Lease;
 use crate::model::route::ClusterId;
 
-/// Serves one connection of a TCP role. A server that cannot be reached is passed over for the next one; when there is
-/// none, the connection closes and the client comes back by itself.
+/// A connection to an endpoint, with all that a tunnel needs. It holds no snapshot: a tunnel lives for hours.
+struct Opened {
+    server: Upstream,
+    lease: Lease,
+    idle: Duration,
+    metrics: RoleMetrics,
+}
+
+/// Serves one connection of a TCP role. When no server can be reached, the connection closes and the client comes back by
+/// itself.
 pub async fn serve(mut client: TcpStream, peer: IpAddr, role: ClusterId, worker: &Rc<Worker>) {
+    let timer = worker.ticker.timer();
+    let Some(Opened { mut server, lease, idle, metrics }) = open(peer, role, worker, &timer).await else { return };
+    let moved = tunnel::run(&mut client, &mut server, &timer, idle).await;
+    metrics.tunnel_up.increment(moved.up);
+    metrics.tunnel_down.increment(moved.down);
+    drop(lease);
+}
+
+/// Opens a connection to the first server that takes one.
+async fn open(peer: IpAddr, role: ClusterId, worker: &Rc<Worker>, timer: &Timer) -> Option<Opened> {
     let snapshot = worker.snapshot();
     let metrics = &snapshot.cluster(role).topology.metrics;
-    let Ok(decision) = Decision::for_cluster(&snapshot, role, peer, None, None) else { return };
-    let timer = worker.ticker.timer();
+    let decision = Decision::for_cluster(&snapshot, role, peer, None, None).ok()?;
+    let attempts = decision.cluster.topology.role.retry.attempts as usize + 1;
     let mut tried = Tried::new();
-    while !tried.is_full() {
-        let Ok(pick) = decision.pick(&tried, worker.ticker.now_ms(), worker.dice()) else {
-            metrics.error(Error::NoneWell).increment(1);
-            return;
+    while tried.len() < attempts.min(tried.capacity()) {
+        let pick = match decision.pick(&tried, worker.ticker.now_ms(), worker.dice()) {
+            Ok(pick) => pick,
+            Err(nobody) => {
+                metrics.error(nobody.into()).increment(1);
+                return None;
+            }
         };
+        if !tried.is_empty() {
+            metrics.retries.increment(1);
+        }
         tried.push(pick.endpoint);
         let endpoint = decision.cluster.endpoint(pick.endpoint);
         let lease = Lease::take(&endpoint.state);
         let connected = timer.within(endpoint.role.timeouts.connect, connect::stream(endpoint)).await;
         match connected.unwrap_or(Err(Error::ConnectTimeout)) {
-            Ok(mut server) => {
+            Ok(server) => {
                 endpoint.metrics.connects.increment(1);
                 metrics.tier(pick.tier.kind).increment(1);
                 worker.passed(endpoint);
                 let idle = endpoint.role.timeouts.tunnel_idle;
-                let moved = tunnel::run(&mut client, &mut server, &timer, idle).await;
-                metrics.tunnel_up.increment(moved.up);
-                metrics.tunnel_down.increment(moved.down);
-                return drop(lease);
+                return Some(Opened { server, lease, idle, metrics: metrics.clone() });
             }
             Err(error) => {
                 endpoint.metrics.failure(error).increment(1);
                 worker.failed(endpoint);
-                metrics.retries.increment(1);
+                if tried.len() == attempts {
+                    metrics.error(error).increment(1);
+                }
             }
         }
     }
+    None
 }

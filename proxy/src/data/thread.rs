@@ -4,8 +4,9 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
+
 
 use super::listener::{Listener, accept_loop};
 use super::ticker::TICK;
@@ -28,9 +29,8 @@ pub enum Command {
 /// # Errors
 /// The runtime could not be made.
 pub fn run(listeners: Vec<Listener>, shared: Shared, seed: u64, mut commands: watch::Receiver<Command>) -> io::Result<usize> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    let cut = local.block_on(&runtime, async {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let cut = runtime.block_on(async {
         let worker = Worker::new(shared, seed);
         let accepting: Vec<_> = listeners
             .into_iter()

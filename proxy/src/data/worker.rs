@@ -60,6 +60,7 @@ pub struct Worker {
 
 /// A snapshot as a data thread holds it. Cloning it counts on a number of this thread, not on one that all cores share.
 #[derive(Clone, Debug)]
+#[expect(clippy::redundant_allocation, reason = "the outer count is this thread's alone, which is the point")]
 pub struct Held(Rc<Arc<Snapshot>>);
 
 impl Deref for Held {

@@ -11,6 +11,7 @@ use super::cluster::{Class, Cluster, EndpointIndex};
 use super::location::{ContentLocation, Tier};
 use super::mix::mix;
 use super::role::Balance;
+use crate::error::Error;
 
 /// Most endpoints that one least-requests draw looks at; larger tiers are sampled.
 const SAMPLE: u32 = 64;
@@ -58,6 +59,16 @@ pub enum NoPick {
     Overloaded,
     /// Every server that is well has been tried.
     AllTried,
+}
+
+impl From<NoPick> for Error {
+    fn from(why: NoPick) -> Self {
+        match why {
+            NoPick::NoServer => Self::NoServer,
+            NoPick::NoneWell | NoPick::AllTried => Self::NoneWell,
+            NoPick::Overloaded => Self::Overloaded,
+        }
+    }
 }
 
 /// Picks one endpoint. Tiers are used in order; an endpoint that is not proven well is used only when no tier has one that

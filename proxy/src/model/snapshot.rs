@@ -65,6 +65,8 @@ pub struct Limits {
     pub client_keepalive_timeout: Duration,
     /// Largest request head in bytes.
     pub max_header_size: usize,
+    /// Field names are sent as they were spelled.
+    pub preserve_header_case: bool,
     /// Client connections of one data thread.
     pub max_connections: usize,
     /// Idle connections to one endpoint of one data thread.
@@ -79,6 +81,13 @@ impl Snapshot {
 }
 
 impl Site {
+    /// Whether some listener serves the role.
+    pub fn serves(&self, id: ClusterId) -> bool {
+        self.listeners.iter().any(|listener| {
+            listener.tcp == Some(id) || listener.routes.routes().any(|route| route.cluster == id)
+        })
+    }
+
     /// Whether forwarding fields from this peer are believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();

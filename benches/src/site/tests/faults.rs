@@ -8,8 +8,7 @@ const FILE: &str = "/SMS_DP_SMSPKG$/PKG00001/sccm?/setup.msi";
 #[tokio::test]
 async fn latency_delays_every_answer() {
     let site = point().await;
-    site.faults()
-        .set_latency(Duration::from_millis(30), Duration::from_millis(5));
+    site.faults().set_latency(Duration::from_millis(30), Duration::from_millis(5));
     let before = Instant::now();
     assert_eq!(get(&site, "/SMS_DP_SMSPKG$/").await.0, 200);
     assert!(before.elapsed() >= Duration::from_millis(30));
@@ -23,28 +22,18 @@ async fn a_forced_status_holds_for_every_request_or_for_a_few() {
         assert_eq!(get(&site, target).await.0, 503);
     }
     site.faults().set_times(Some(1));
-    assert_eq!(
-        (get(&site, FILE).await.0, get(&site, "/SMS_DP_SMSPKG$/").await.0),
-        (503, 200)
-    );
+    assert_eq!((get(&site, FILE).await.0, get(&site, "/SMS_DP_SMSPKG$/").await.0), (503, 200));
 }
 
 #[tokio::test]
 async fn refusing_leaves_open_connections_alone() {
     let site = point().await;
     let mut open = client(site.address());
-    open.request(Method::GET, "/SMS_DP_SMSPKG$/", Bytes::new())
-        .await
-        .unwrap();
+    open.request(Method::GET, "/SMS_DP_SMSPKG$/", Bytes::new()).await.unwrap();
     for _ in 0..20 {
         site.faults().set_refuse_connections(true).unwrap();
-        assert!(is_refused(
-            client(site.address()).request(Method::GET, "/", Bytes::new()).await
-        ));
-        let answer = open
-            .request(Method::GET, "/SMS_DP_SMSPKG$/", Bytes::new())
-            .await
-            .unwrap();
+        assert!(is_refused(client(site.address()).request(Method::GET, "/", Bytes::new()).await));
+        let answer = open.request(Method::GET, "/SMS_DP_SMSPKG$/", Bytes::new()).await.unwrap();
         assert_eq!(answer.status, 200);
         site.faults().set_refuse_connections(false).unwrap();
         assert_eq!(get(&site, "/SMS_DP_SMSPKG$/").await.0, 200);
@@ -52,10 +41,7 @@ async fn refusing_leaves_open_connections_alone() {
 }
 
 fn body_of(said: &[u8]) -> usize {
-    let end = said
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .expect("a whole head");
+    let end = said.windows(4).position(|window| window == b"\r\n\r\n").expect("a whole head");
     said.len() - end - 4
 }
 
@@ -66,11 +52,7 @@ async fn a_body_is_reset_or_closed_after_so_many_bytes() {
     for at in [0, 1, 70_000] {
         site.faults().set_reset_after(Some(at));
         let (said, ended) = raw(site.address(), &request).await;
-        assert_eq!(
-            ended.unwrap_err().kind(),
-            std::io::ErrorKind::ConnectionReset,
-            "after {at}"
-        );
+        assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset, "after {at}");
         assert_eq!(body_of(&said) as u64, at);
         site.faults().set_reset_after(None);
         site.faults().set_close_after(Some(at));
@@ -80,11 +62,7 @@ async fn a_body_is_reset_or_closed_after_so_many_bytes() {
         site.faults().set_close_after(None);
     }
     site.faults().set_reset_after(Some(300_000));
-    assert_eq!(
-        ask(&site, "GET", FILE, &[]).await.body.len(),
-        300_000,
-        "a body that is not longer is left whole"
-    );
+    assert_eq!(ask(&site, "GET", FILE, &[]).await.body.len(), 300_000, "a body that is not longer is left whole");
 }
 
 #[tokio::test]
@@ -106,10 +84,7 @@ async fn a_stalled_body_goes_on_when_the_fault_ends() {
     let site = point().await;
     site.faults().set_stall_body_after(Some(1000));
     let mut stream = TcpStream::connect(site.address()).await.unwrap();
-    stream
-        .write_all(format!("GET {FILE} HTTP/1.1\r\nHost: dp\r\nConnection: close\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
+    stream.write_all(format!("GET {FILE} HTTP/1.1\r\nHost: dp\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
     let mut said = Vec::new();
     let more = tokio::time::timeout(Duration::from_millis(100), stream.read_to_end(&mut said)).await;
     assert!(more.is_err() && body_of(&said) == 1000);
@@ -122,19 +97,12 @@ async fn a_stalled_body_goes_on_when_the_fault_ends() {
 async fn missing_content_is_404_here_only() {
     let site = point().await;
     site.faults().set_missing_content(["pkg00001"]);
-    for (method, target) in [
-        ("GET", FILE),
-        ("PROPFIND", "/SMS_DP_SMSPKG$/PKG00001"),
-        ("GET", "/SMS_DP_SMSSIG$/PKG00001.1.tar"),
-    ] {
+    for (method, target) in
+        [("GET", FILE), ("PROPFIND", "/SMS_DP_SMSPKG$/PKG00001"), ("GET", "/SMS_DP_SMSSIG$/PKG00001.1.tar")]
+    {
         assert_eq!(ask(&site, method, target, &[]).await.status, 404, "{target}");
     }
-    assert_eq!(
-        ask(&site, "PROPFIND", "/SMS_DP_SMSPKG$/Content_0f1a.1", &[])
-            .await
-            .status,
-        207
-    );
+    assert_eq!(ask(&site, "PROPFIND", "/SMS_DP_SMSPKG$/Content_0f1a.1", &[]).await.status, 207);
 }
 
 #[tokio::test]
@@ -150,11 +118,7 @@ async fn without_its_database_a_management_point_has_only_its_certificates() {
         ("CCM_POST", "/ccm_system/request", 500),
         ("HEAD", "/CCM_Client/ccmsetup.exe", 200),
     ] {
-        assert_eq!(
-            ask(&site, method, target, &[]).await.status,
-            status,
-            "{method} {target}"
-        );
+        assert_eq!(ask(&site, method, target, &[]).await.status, status, "{method} {target}");
     }
 }
 
@@ -164,10 +128,7 @@ async fn every_answer_may_close_its_connection() {
     site.faults().set_close_each(true);
     let mut client = client(site.address());
     for _ in 0..3 {
-        let answer = client
-            .request(Method::GET, "/SMS_DP_SMSPKG$/", Bytes::new())
-            .await
-            .unwrap();
+        let answer = client.request(Method::GET, "/SMS_DP_SMSPKG$/", Bytes::new()).await.unwrap();
         assert_eq!(answer.headers["connection"], "close");
     }
     assert_eq!(site.counters().connections(), 3);
@@ -183,24 +144,12 @@ async fn an_early_response_comes_before_the_body_is_read() {
     let mut said = Vec::new();
     stream.read_to_end(&mut said).await.unwrap();
     let said = String::from_utf8_lossy(&said);
-    assert!(
-        said.starts_with("HTTP/1.1 413") && said.to_ascii_lowercase().contains("connection: close"),
-        "{said}"
-    );
+    assert!(said.starts_with("HTTP/1.1 413") && said.to_ascii_lowercase().contains("connection: close"), "{said}");
     assert!(!site.counters().seen()[0].complete);
     let large = Bytes::from(vec![1; 4_000_000]);
-    let answer = client(site.address())
-        .request(Method::POST, "/SMS_FSP/.sms_fsp", large)
-        .await;
-    assert!(
-        answer.is_ok_and(|answer| answer.status == 413),
-        "an answer is not lost to unread bytes"
-    );
-    assert_eq!(
-        get(&site, "/SMS_FSP/.sms_fsp").await.0,
-        405,
-        "requests without a body are not concerned"
-    );
+    let answer = client(site.address()).request(Method::POST, "/SMS_FSP/.sms_fsp", large).await;
+    assert_eq!(answer.expect("an answer is not lost to unread bytes").status, 413);
+    assert_eq!(get(&site, "/SMS_FSP/.sms_fsp").await.0, 405, "requests without a body are not concerned");
 }
 
 #[tokio::test]
@@ -209,9 +158,7 @@ async fn garbage_is_no_http() {
     site.faults().set_garbage(true);
     let (said, _) = raw(site.address(), "GET / HTTP/1.1\r\nHost: dp\r\n\r\n").await;
     assert!(!said.starts_with(b"HTTP/") && !said.is_empty());
-    assert!(is_cut(
-        client(site.address()).request(Method::GET, FILE, Bytes::new()).await
-    ));
+    assert!(is_cut(client(site.address()).request(Method::GET, FILE, Bytes::new()).await));
 }
 
 #[tokio::test]
@@ -220,9 +167,7 @@ async fn connections_may_be_closed_as_soon_as_accepted() {
     site.faults().set_accept_then_close(true);
     let mut stream = TcpStream::connect(site.address()).await.unwrap();
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
-    assert!(is_cut(
-        client(site.address()).request(Method::GET, FILE, Bytes::new()).await
-    ));
+    assert!(is_cut(client(site.address()).request(Method::GET, FILE, Bytes::new()).await));
     site.faults().clear().unwrap();
     assert_eq!(get(&site, "/SMS_DP_SMSPKG$/").await.0, 200);
 }

@@ -12,9 +12,7 @@ async fn killed_and_restarted() {
         let mut open = client(address);
         open.request(Method::GET, PAGE, Bytes::new()).await.unwrap();
         let mut idle = TcpStream::connect(address).await.unwrap();
-        idle.write_all(b"GET /SMS_DP_SMSPKG$/ HTTP/1.1\r\nHost: dp\r\n\r\n")
-            .await
-            .unwrap();
+        idle.write_all(b"GET /SMS_DP_SMSPKG$/ HTTP/1.1\r\nHost: dp\r\n\r\n").await.unwrap();
         assert!(idle.read(&mut [0; 16]).await.unwrap() > 0);
         site.kill();
         assert!(is_refused(open.request(Method::GET, PAGE, Bytes::new()).await));
@@ -43,18 +41,13 @@ async fn a_stopped_site_system_answers_what_it_was_asked_before() {
     let site = point().await;
     site.faults().set_stall_head(true);
     let mut stream = TcpStream::connect(site.address()).await.unwrap();
-    stream
-        .write_all(b"GET /SMS_DP_SMSPKG$/ HTTP/1.1\r\nHost: dp\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /SMS_DP_SMSPKG$/ HTTP/1.1\r\nHost: dp\r\n\r\n").await.unwrap();
     // The request is in flight once its bytes were read.
     while site.counters().bytes_in() == 0 {
         tokio::task::yield_now().await;
     }
     site.stop();
-    assert!(is_refused(
-        client(site.address()).request(Method::GET, PAGE, Bytes::new()).await
-    ));
+    assert!(is_refused(client(site.address()).request(Method::GET, PAGE, Bytes::new()).await));
     site.faults().set_stall_head(false);
     let mut said = Vec::new();
     stream.read_to_end(&mut said).await.unwrap();
@@ -77,9 +70,7 @@ async fn connections_beyond_the_bound_are_closed() {
     let site = start(Spec::distribution_point("dp1", &content()).max_connections(1)).await;
     let mut first = client(site.address());
     first.request(Method::GET, PAGE, Bytes::new()).await.unwrap();
-    assert!(is_cut(
-        client(site.address()).request(Method::GET, PAGE, Bytes::new()).await
-    ));
+    assert!(is_cut(client(site.address()).request(Method::GET, PAGE, Bytes::new()).await));
     first.request(Method::GET, PAGE, Bytes::new()).await.unwrap();
 }
 
@@ -87,10 +78,7 @@ async fn connections_beyond_the_bound_are_closed() {
 async fn an_idle_connection_is_closed_in_time() {
     let site = start(Spec::distribution_point("dp1", &content()).idle_timeout(Duration::from_millis(50))).await;
     let mut stream = TcpStream::connect(site.address()).await.unwrap();
-    stream
-        .write_all(b"GET /SMS_DP_SMSPKG$/ HTTP/1.1\r\nHost: dp\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /SMS_DP_SMSPKG$/ HTTP/1.1\r\nHost: dp\r\n\r\n").await.unwrap();
     let mut said = Vec::new();
     stream.read_to_end(&mut said).await.unwrap();
     assert!(said.starts_with(b"HTTP/1.1 200 OK"));
@@ -115,10 +103,7 @@ async fn notification_answers_lines_and_pushes() {
     stream.read_exact(&mut said).await.unwrap();
     assert_eq!(&said, b"policy\n");
     site.kill();
-    assert_eq!(
-        stream.read(&mut [0; 1]).await.unwrap_err().kind(),
-        std::io::ErrorKind::ConnectionReset
-    );
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     assert!(TcpStream::connect(address).await.is_err());
 }
 
@@ -130,8 +115,5 @@ async fn notification_alone_is_the_main_address() {
     stream.write_all(&[b'x'; 5000]).await.unwrap();
     let mut said = vec![0; 10 + 4096];
     stream.read_exact(&mut said).await.unwrap();
-    assert!(
-        said.starts_with(b"Pong bgb1 xxx"),
-        "a line without an end is answered in pieces"
-    );
+    assert!(said.starts_with(b"Pong bgb1 xxx"), "a line without an end is answered in pieces");
 }

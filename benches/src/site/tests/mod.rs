@@ -20,10 +20,7 @@ const PACKAGE: &str = "PKG00001";
 
 fn content() -> Arc<Content> {
     let files = [("setup.msi", 300_000), ("file 2.cab", 5), ("empty.txt", 0)];
-    Arc::new(Content::new([
-        Package::new(PACKAGE, files),
-        Package::new("Content_0f1a.1", [("a b.msi", 1000)]),
-    ]))
+    Arc::new(Content::new([Package::new(PACKAGE, files), Package::new("Content_0f1a.1", [("a b.msi", 1000)])]))
 }
 
 async fn start(spec: Spec) -> SiteSystem {
@@ -46,18 +43,12 @@ fn fields(fields: &[(&'static str, &str)]) -> HeaderMap {
 
 async fn ask(site: &SiteSystem, method: &str, target: &str, headers: &[(&'static str, &str)]) -> Answer {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    client(site.address())
-        .request_with(method, target, fields(headers), Bytes::new())
-        .await
-        .unwrap()
+    client(site.address()).request_with(method, target, fields(headers), Bytes::new()).await.unwrap()
 }
 
 async fn get(site: &SiteSystem, target: &str) -> (u16, String) {
     let answer = ask(site, "GET", target, &[]).await;
-    (
-        answer.status.as_u16(),
-        String::from_utf8_lossy(&answer.body).into_owned(),
-    )
+    (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
 }
 
 /// Everything that a server says to `text` before it closes, and how it closed.

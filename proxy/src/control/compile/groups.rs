@@ -213,7 +213,8 @@ impl Groups {
         systems: &Systems<'_>,
         problems: &mut Problems,
     ) {
-        if config.boundary_groups.is_empty() {
+        // A name that was not found may be the very one that is missed here.
+        if config.boundary_groups.is_empty() || problems.is_fatal() {
             return;
         }
         for position in 0..roles.len() {

@@ -43,6 +43,7 @@ pub(super) fn compile<'a>(
             "there is no listener",
             "add [[listeners]] with address = \"0.0.0.0:80\" and roles = [\"MP\", \"DP\"]",
         );
+        return None;
     }
     let mut result = Listeners { bound: Vec::new(), routes: Vec::new(), served: HashSet::new() };
     let mut names = Once::new("listener");

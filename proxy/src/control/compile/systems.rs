@@ -188,11 +188,6 @@ fn member(
     let effective = on_site_system(role, own, problems);
     let default_port = if effective.tls { effective.tls_port } else { effective.port };
     let port = own.port.as_ref().map_or(default_port, |port| *port.get_ref());
-    if port == 0 {
-        let span = own.port.as_ref().map_or_else(|| name.span(), toml::Spanned::span);
-        let text = format!("{} on {:?} has no port", role.title, name.get_ref());
-        problems.error(span, text, "write { role = \"...\", port = 80 }, or set port in [roles.NAME]");
-    }
     let weight = weight(own.weight.as_ref(), weight(system.weight.as_ref(), WEIGHT, problems), problems);
     let tls = if effective.tls { trust.for_system(written, system.insecure, problems) } else { None };
     let mut names = vec![name.get_ref().to_ascii_lowercase()];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rolegate_health::TlsProbe;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
@@ -68,12 +68,13 @@ fn from_file(path: &SpannedName, problems: &mut Problems) -> Option<RootCertStor
         None
     };
     let file = path.get_ref();
-    let certificates: Result<Vec<_>, _> = match CertificateDer::pem_file_iter(file) {
-        Ok(certificates) => certificates.collect(),
-        Err(error) => return refuse(format!("{file:?} cannot be read: {error}"), "check the path and its permissions"),
-    };
-    let Ok(certificates) = certificates else {
-        return refuse(format!("{file:?} is not a PEM file"), "export the certificates as Base-64 (PEM)");
+    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = match certificates {
+        Ok(certificates) => certificates,
+        Err(pem::Error::Io(error)) => {
+            return refuse(format!("{file:?} cannot be read: {error}"), "check the path and its permissions");
+        }
+        Err(_) => return refuse(format!("{file:?} is not a PEM file"), "export the certificates as Base-64 (PEM)"),
     };
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(certificates);

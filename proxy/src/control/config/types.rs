@@ -65,7 +65,7 @@ pub struct ProxySettings {
     /// Addresses whose `Forwarded` / `X-Forwarded-For` is believed (CIDR).
     pub trusted_proxies: Vec<Spanned<String>>,
     /// The name in `Via` and `Proxy-Status`.
-    pub name: String,
+    pub name: Spanned<String>,
     /// Time a client may take to send a request's head.
     #[serde(deserialize_with = "units::finite")]
     pub request_header_timeout: HumanDuration,
@@ -75,8 +75,11 @@ pub struct ProxySettings {
     /// Largest request head in bytes.
     #[serde(deserialize_with = "units::header_size")]
     pub max_header_size: HumanSize,
+    /// Keeps the spelling of field names (`CCMClientID`) instead of sending them in lower case. Names are the same in any
+    /// case (RFC 9110, section 5.1); for a peer that does not know that, at some cost of speed.
+    pub preserve_header_case: bool,
     /// Client connections per data thread; more wait in the kernel's queue.
-    pub max_connections: u32,
+    pub max_connections: Spanned<u32>,
     /// Idle connections kept to one endpoint by one data thread.
     pub max_idle_per_endpoint: u32,
 }
@@ -87,11 +90,12 @@ impl Default for ProxySettings {
             threads: None,
             drain_timeout: HumanDuration::from_secs(30),
             trusted_proxies: Vec::new(),
-            name: "rolegate".to_owned(),
+            name: Spanned::new(0..0, "rolegate".to_owned()),
             request_header_timeout: HumanDuration::from_secs(10),
             client_keepalive_timeout: HumanDuration::from_secs(75),
             max_header_size: HumanSize::kib(64),
-            max_connections: 65_536,
+            preserve_header_case: false,
+            max_connections: Spanned::new(0..0, 65_536),
             max_idle_per_endpoint: 64,
         }
     }

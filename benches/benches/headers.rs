@@ -1,0 +1,57 @@
+//! What the header fields of one request cost: hop-by-hop fields out, forwarding fields in.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rolegate::data::headers::{ForwardingValues, strip_hop_by_hop};
+use support::World;
+
+/// A client that sends a message, and one that downloads.
+const MESSAGE: [(&str, &str); 8] = [
+    ("connection", "Keep-Alive"),
+    ("content-length", "2914"),
+    ("content-type", "multipart/mixed; boundary=\"aAbBcCdDv1234567890VxXyYzZ\""),
+    ("host", "mp.contoso.com"),
+    ("user-agent", "ConfigMgr Messaging HTTP Sender"),
+    ("ccmclientid", "GUID:11F22A4C-6E5B-4A8F-A0B5-DD4B3DDB3B44"),
+    ("ccmclienttimestamp", "2026-01-05T08:15:30Z"),
+    ("ccmclientidsignature", "6F3A2B1C9D8E7F6A5B4C3D2E1F0A9B8C7D6E5F4A3B2C1D0E9F8A7B6C5D4E3F2A1B"),
+];
+const DOWNLOAD: [(&str, &str); 7] = [
+    ("connection", "Keep-Alive"),
+    ("accept", "*/*"),
+    ("accept-encoding", "identity"),
+    ("if-unmodified-since", "Mon, 06 Nov 2023 08:00:00 GMT"),
+    ("range", "bytes=0-4194303"),
+    ("user-agent", "Microsoft BITS/7.8"),
+    ("host", "dp1.contoso.com"),
+];
+
+fn headers(criterion: &mut Criterion) {
+    let world = World::new(&support::site(2, 1, 1));
+    let site = world.compiled.site;
+    for (scenario, lines) in [("ccm-post", &MESSAGE[..]), ("bits-get", &DOWNLOAD[..])] {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let size = lines.len();
+        let mut forwarding = ForwardingValues::new("10.1.2.3".parse().unwrap(), &site);
+        criterion.bench_function(&format!("headers/strip/{scenario}/{size}"), |bencher| {
+            bencher.iter_batched_ref(|| map.clone(), |map| black_box(strip_hop_by_hop(map)), BatchSize::SmallInput);
+        });
+        criterion.bench_function(&format!("headers/forwarding/{scenario}/{size}"), |bencher| {
+            bencher.iter_batched_ref(|| map.clone(), |map| forwarding.write(black_box(map)), BatchSize::SmallInput);
+        });
+        criterion.bench_function(&format!("headers/client/{scenario}/{size}"), |bencher| {
+            bencher.iter(|| black_box(forwarding.client(black_box(&map), &site)));
+        });
+    }
+}
+
+criterion_group!(benches, headers);
+criterion_main!(benches);

@@ -1,0 +1,3 @@
+//! Runnable examples of rolegate; [`lab`] is the one to start with.
+
+pub mod lab;

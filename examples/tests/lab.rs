@@ -1,0 +1,54 @@
+//! The lab as a newcomer starts it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Output};
+
+fn lab(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lab")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn the_story_is_told_and_nobody_loses_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("written.toml");
+    let output = lab(&["--for", "6s", "--clients", "8", "--config-out", written.to_str().unwrap()]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("\n0 failures of requests that may be retried\n"), "{told}");
+    for event in
+        ["DP1 is killed", "DP1 is back", "MP1 is killed", "MP2 loses its database", "clients of HQ download from"]
+    {
+        assert!(told.contains(event), "{event}: {told}");
+    }
+    let served = told.split_once("WHO SERVED WHOM").unwrap().1;
+    for place in ["HQ", "Branch", "Remote", "no group"] {
+        let row = served.lines().find(|line| line.trim_start().starts_with(place)).unwrap();
+        let requests: u64 = row.replace(',', "").split_whitespace().filter_map(|count| count.parse::<u64>().ok()).sum();
+        assert!(requests > 0, "{row}");
+    }
+
+    let source = rolegate::control::config::Source::read(&written).unwrap();
+    let (_, warnings) = rolegate::control::director::read(&source, false).unwrap();
+    assert_eq!(warnings, None);
+    assert!(!source.text.contains("127.0.0.1:0\""), "the addresses are those that were bound");
+}
+
+#[test]
+fn an_address_in_use_is_said_in_a_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for flag in ["--listen", "--admin"] {
+        let output = lab(&[flag, &address]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said.starts_with("lab: cannot listen on ") && said.contains(&address), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn the_embedded_proxy_checks_itself() {
+    let output = Command::new(env!("CARGO_BIN_EXE_embed")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

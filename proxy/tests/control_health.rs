@@ -1,0 +1,195 @@
+//! Who is well, as probes and live traffic say, and what that means for requests.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod control_support;
+
+use std::sync::Arc;
+
+use control_support::client::{Client, get};
+use control_support::proxy::{MPCERT, MPLIST, PROBE, Toml, admin, endpoint, health, http, management_point, series, shutdown};
+use control_support::until_true;
+use rolegate::app::App;
+use rolegate_bench::content::{Content, Package};
+use rolegate_bench::site::{SiteSystem, Spec};
+
+async fn two_management_points(role: &str) -> (SiteSystem, SiteSystem, App) {
+    let (one, two) = (management_point("mp1").await, management_point("mp2").await);
+    let app = Toml::new(&["MP"]).site(&one, "MP").site(&two, "MP").role("MP", role).start();
+    (one, two, app)
+}
+
+async fn both_up(app: &App) {
+    until_true("both up", || health(app, "mp1") == "up" && health(app, "mp2") == "up").await;
+}
+
+/// Asks `count` times and gives who answered; every answer must be good.
+async fn servers(app: &App, target: &str, count: usize) -> Vec<String> {
+    let mut client = Client::connect(http(app)).await;
+    let mut servers = Vec::new();
+    for _ in 0..count {
+        let answer = client.get(target).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        servers.push(answer.server().unwrap().to_owned());
+    }
+    servers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_management_point_goes_and_comes_back() {
+    let (one, _two, app) = two_management_points(&format!("{PROBE}slow_start = \"0s\"\n")).await;
+    both_up(&app).await;
+    assert_eq!(admin(&app, "/ready").await.status, 200);
+    let all = servers(&app, MPLIST, 60).await;
+    assert!(all.contains(&"mp1".to_owned()) && all.contains(&"mp2".to_owned()), "{all:?}");
+
+    one.kill();
+    // Until the probes have seen it, requests are tried again at the other one.
+    while health(&app, "mp1") != "down" {
+        assert_eq!(servers(&app, MPLIST, 1).await, ["mp2"]);
+    }
+    let down = endpoint(&app.status(), "mp1").unwrap();
+    assert!(!down.available && down.history.ends_with("xxx"), "{down:?}");
+    assert!(down.last_failure.unwrap().cause.starts_with("refused"));
+    assert_eq!(servers(&app, MPLIST, 30).await, vec!["mp2"; 30]);
+    assert_eq!(admin(&app, "/ready").await.status, 200, "one is enough");
+    let name = format!("site_system=\"mp1\",endpoint=\"{}\"", one.address());
+    let role = "role=\"management-point\"";
+    let metrics = app.metrics();
+    assert_eq!(series(&metrics, &format!("rolegate_endpoint_up{{{role},{name}}}")), Some(0.0));
+    assert_eq!(series(&metrics, &format!("rolegate_endpoint_state_changes_total{{{role},{name},to=\"down\"}}")), Some(1.0));
+
+    one.restart().await.unwrap();
+    until_true("up again", || health(&app, "mp1") == "up").await;
+    let all = servers(&app, MPLIST, 60).await;
+    assert!(all.contains(&"mp1".to_owned()) && all.contains(&"mp2".to_owned()), "{all:?}");
+    assert_eq!(series(&app.metrics(), &format!("rolegate_endpoint_up{{{role},{name}}}")), Some(1.0));
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_left_is_served_in_panic_and_not_ready_where_the_role_refuses() {
+    let (one, two, app) = two_management_points(&format!("{PROBE}panic = \"refuse\"\n")).await;
+    both_up(&app).await;
+    one.kill();
+    two.kill();
+    until_true("both down", || health(&app, "mp1") == "down" && health(&app, "mp2") == "down").await;
+    let ready = admin(&app, "/ready").await;
+    assert_eq!((ready.status.as_u16(), ready.text()), (503, "nobody is well: management-point\n"));
+    let answer = get(http(&app), MPLIST).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.headers.contains_key("retry-after") && answer.server().is_none(), "{answer:?}");
+    assert!(!app.status().roles[0].panic);
+    shutdown(app).await;
+
+    let (one, two, app) = two_management_points(PROBE).await;
+    both_up(&app).await;
+    for site in [&one, &two] {
+        site.faults().set_status(Some(500));
+    }
+    until_true("both down", || health(&app, "mp1") == "down" && health(&app, "mp2") == "down").await;
+    assert!(app.status().roles[0].panic);
+    let answer = get(http(&app), MPCERT).await;
+    assert!(answer.status == 500 && answer.server().is_some(), "what they say beats 503: {answer:?}");
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_database_that_is_down_makes_degraded_and_not_down() {
+    let (one, two, app) = two_management_points(PROBE).await;
+    both_up(&app).await;
+    one.faults().set_database_down(true);
+    until_true("degraded", || health(&app, "mp1") == "degraded").await;
+    let status = endpoint(&app.status(), "mp1").unwrap();
+    assert!(!status.available && status.history.ends_with('d'), "{status:?}");
+    assert_eq!(servers(&app, MPCERT, 30).await, vec!["mp2"; 30], "one that is well is preferred");
+
+    two.faults().set_database_down(true);
+    until_true("both degraded", || health(&app, "mp2") == "degraded").await;
+    let all = servers(&app, MPCERT, 60).await;
+    assert!(all.contains(&"mp1".to_owned()) && all.contains(&"mp2".to_owned()), "still served: {all:?}");
+    assert_eq!(admin(&app, "/ready").await.status, 200);
+    assert!(!app.status().roles[0].panic);
+
+    one.faults().set_database_down(false);
+    until_true("up again", || health(&app, "mp1") == "up").await;
+    assert_eq!(servers(&app, MPLIST, 30).await, vec!["mp1"; 30]);
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_distribution_point_that_wants_a_certificate_is_alive() {
+    let content = Arc::new(Content::new([Package::new("P0100001", [("setup.msi", 1000)])]));
+    let site = SiteSystem::start(Spec::distribution_point("dp1", &content)).await.unwrap();
+    let app = Toml::new(&["DP"]).site(&site, "DP").role("DP", PROBE).start();
+    until_true("up", || health(&app, "dp1") == "up").await;
+    for status in [403, 401, 404] {
+        let before = endpoint(&app.status(), "dp1").unwrap().probes.0;
+        site.faults().set_status(Some(status));
+        until_true("five more probes", || endpoint(&app.status(), "dp1").unwrap().probes.0 > before + 5).await;
+        assert_eq!(health(&app, "dp1"), "up", "{status}");
+    }
+    site.faults().set_status(Some(503));
+    until_true("down", || health(&app, "dp1") == "down").await;
+    assert!(endpoint(&app.status(), "dp1").unwrap().last_failure.unwrap().cause.contains("503"));
+    shutdown(app).await;
+}
+
+/// Live traffic alone decides.
+const PASSIVE: &str = "probe = { kind = \"none\" }\nslow_start = \"0s\"\n\
+     passive = { consecutive_failures = 5, failure_percent = 0, eject_time = \"1s\" }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_traffic_takes_an_endpoint_out_and_time_brings_it_back() {
+    let (one, _two, app) = two_management_points(PASSIVE).await;
+    both_up(&app).await;
+    one.faults().set_accept_then_close(true);
+    let ejected = |app: &App| endpoint(&app.status(), "mp1").unwrap().ejected;
+    let before = one.counters().connections();
+    let mut requests = 0;
+    while !ejected(&app) {
+        requests += 1;
+        assert!(requests < 5000, "it is never ejected");
+        assert_eq!(servers(&app, MPLIST, 1).await, ["mp2"], "the client sees none of it");
+    }
+    let met = one.counters().connections() - before;
+    assert!((5..50).contains(&met), "{met} connections were tried");
+    let name = format!("role=\"management-point\",site_system=\"mp1\",endpoint=\"{}\"", one.address());
+    assert_eq!(series(&app.metrics(), &format!("rolegate_endpoint_ejections_total{{{name}}}")), Some(1.0));
+    assert_eq!(health(&app, "mp1"), "up", "the probes' verdict is another thing");
+
+    one.faults().set_accept_then_close(false);
+    until_true("the ejection ends", || !ejected(&app)).await;
+    let all = servers(&app, MPLIST, 60).await;
+    assert!(all.contains(&"mp1".to_owned()), "{all:?}");
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_one_is_never_taken_out() {
+    let site = management_point("mp1").await;
+    let app = Toml::new(&["MP"]).site(&site, "MP").role("MP", PASSIVE).start();
+    until_true("up", || health(&app, "mp1") == "up").await;
+    site.faults().set_accept_then_close(true);
+    for _ in 0..30 {
+        assert_eq!(get(http(&app), MPLIST).await.status, 502);
+        assert!(!endpoint(&app.status(), "mp1").unwrap().ejected);
+    }
+    site.faults().set_accept_then_close(false);
+    assert_eq!(get(http(&app), MPLIST).await.status, 200, "and it serves as soon as it can");
+    shutdown(app).await;
+
+    let (one, two, app) = two_management_points(PASSIVE).await;
+    both_up(&app).await;
+    one.faults().set_accept_then_close(true);
+    two.faults().set_accept_then_close(true);
+    let ejected = |app: &App| app.status().roles[0].endpoints.iter().filter(|endpoint| endpoint.ejected).count();
+    let mut seen = false;
+    for _ in 0..60 {
+        assert_eq!(get(http(&app), MPLIST).await.status, 502);
+        let now = ejected(&app);
+        assert!(now < 2, "both are out");
+        seen |= now == 1;
+    }
+    assert!(seen, "one of two may go");
+    shutdown(app).await;
+}

@@ -1,0 +1,73 @@
+//! A client with one keep-alive connection that says when it broke.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::PATIENCE;
+
+pub struct Client {
+    address: SocketAddr,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The site system that answered; `None` when it was the proxy.
+    pub fn server(&self) -> Option<&str> {
+        self.headers.get("x-site-system").map(|name| name.to_str().unwrap())
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self { address, sender }
+    }
+
+    /// One request on the connection.
+    pub async fn send(&mut self, method: &str, target: &str) -> Result<Answer, String> {
+        let request = Request::builder().method(method).uri(target).header("host", self.address.to_string());
+        let request = request.body(Full::default()).unwrap();
+        let whole = async {
+            self.sender.ready().await.map_err(|error| format!("the connection is gone: {error}"))?;
+            let response = self.sender.send_request(request).await.map_err(|error| format!("no answer: {error}"))?;
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| format!("the body broke: {error}"))?.to_bytes();
+            Ok(Answer { status: parts.status, headers: parts.headers, body })
+        };
+        tokio::time::timeout(PATIENCE, whole).await.map_err(|_| format!("{method} {target}: no answer in {PATIENCE:?}"))?
+    }
+
+    pub async fn get(&mut self, target: &str) -> Answer {
+        self.send("GET", target).await.unwrap()
+    }
+
+    /// Whether the other side has closed the connection.
+    pub fn closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+}
+
+/// One request on a connection of its own.
+pub async fn get(address: SocketAddr, target: &str) -> Answer {
+    Client::connect(address).await.get(target).await
+}

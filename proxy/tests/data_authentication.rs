@@ -1,0 +1,217 @@
+//! Windows authentication belongs to a connection: one client, one connection to one server, and nobody else's.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolegate_bench::client::Client;
+use rolegate_bench::content::{Content, Package};
+use rolegate_bench::site::{SiteSystem, Spec};
+use support::{Message, Peer, Proxy, Setup, Wire, get, ok, until};
+
+/// A server that knows its users by their connections, as IIS does: `NTLM <name>` logs on, everybody else must.
+async fn iis() -> Peer {
+    Peer::serve(|mut talk| async move {
+        let mut user = None;
+        while let Some(request) = talk.request().await {
+            if let Some(name) = request.field("authorization").and_then(|value| value.strip_prefix("NTLM ")) {
+                user = Some(name.to_owned());
+            }
+            let number = talk.number;
+            let answer = match &user {
+                _ if request.target() == "/open" => ok(&format!("anybody on {number}")),
+                _ if request.target() == "/bye" => return,
+                Some(user) => ok(&format!("{user} on {number}")),
+                None => format!(
+                    "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Negotiate\r\nWWW-Authenticate: NTLM\r\n\
+                     X-Connection: {number}\r\nContent-Length: 4\r\n\r\nwho?"
+                ),
+            };
+            if !talk.say(answer).await {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+fn log_on(name: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: h\r\nAuthorization: NTLM {name}\r\n\r\n")
+}
+
+async fn logged_on(proxy: &Proxy, name: &str) -> (Wire, String) {
+    let mut client = proxy.open().await;
+    assert_eq!(client.ask(&get("/")).await.status(), 401);
+    let answer = client.ask(&log_on(name)).await;
+    answer.is_from_server(200);
+    (client, answer.text())
+}
+
+#[tokio::test]
+async fn a_user_has_a_connection_of_its_own() {
+    let server = iis().await;
+    let proxy = Setup::new([server.address]).start();
+    let (mut ann, on_ann) = logged_on(&proxy, "ann").await;
+    let (mut bob, on_bob) = logged_on(&proxy, "bob").await;
+    assert!(on_ann.starts_with("ann on ") && on_bob.starts_with("bob on "), "{on_ann} {on_bob}");
+    let mut stranger = proxy.open().await;
+    for _ in 0..10 {
+        assert_eq!(ann.ask(&get("/")).await.text(), on_ann, "without any credentials");
+        assert_eq!(bob.ask(&get("/x")).await.text(), on_bob);
+        let open = stranger.ask(&get("/open")).await.text();
+        let mine = open.replace("anybody", "");
+        assert!(!on_ann.ends_with(&mine) && !on_bob.ends_with(&mine), "{open}");
+        assert_eq!(proxy.get("/").await.status(), 401, "nobody inherits a logon");
+    }
+    until("only they have a place, between requests too", || proxy.in_flight() == 2).await;
+}
+
+#[tokio::test]
+async fn the_connection_of_a_challenge_is_kept_for_its_answer() {
+    let server = iis().await;
+    let proxy = Setup::new([server.address]).start();
+    let mut clients = [proxy.open().await, proxy.open().await, proxy.open().await];
+    let mut challenged: Vec<String> = Vec::new();
+    for client in &mut clients {
+        let answer = client.ask(&get("/")).await;
+        challenged.push(answer.field("x-connection").unwrap().to_owned());
+    }
+    let mut stranger = proxy.open().await;
+    stranger.ask(&get("/open")).await.is_from_server(200);
+    for (client, number) in clients.iter_mut().zip(&challenged).rev() {
+        assert_eq!(client.ask(&log_on("ann")).await.text(), format!("ann on {number}"));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_others_used_is_never_logged_on() {
+    let server = iis().await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    assert_eq!(client.ask(&get("/open")).await.text(), "anybody on 0");
+    for scheme in ["NTLM", "negotiate"] {
+        let mut user = proxy.open().await;
+        let before = server.accepted();
+        let request = format!("CCM_POST / HTTP/1.1\r\nHost: h\r\nAuthorization: {scheme} x\r\nContent-Length: 2\r\n\r\nhi");
+        let answer = user.ask(&request).await;
+        assert!([200, 401].contains(&answer.status()));
+        assert_eq!(server.accepted(), before + 1, "{scheme}");
+    }
+    let mut user = proxy.open().await;
+    let before = server.accepted();
+    user.ask("GET /open HTTP/1.1\r\nHost: h\r\nAuthorization: Basic eA==\r\n\r\n").await.is_from_server(200);
+    assert_eq!(server.accepted(), before, "Basic belongs to a request");
+}
+
+#[tokio::test]
+async fn both_connections_close_together() {
+    let server = iis().await;
+    let proxy = Setup::new([server.address]).start();
+    let (ann, _) = logged_on(&proxy, "ann").await;
+    assert_eq!(server.open(), 1);
+    drop(ann);
+    until("the server's side closes", || server.open() == 0).await;
+    proxy.until_idle().await;
+
+    // The server closes between two requests, at once or after a while.
+    for pause in [0, 300] {
+        let leaving = Peer::serve(move |mut talk| async move {
+            talk.request().await;
+            talk.say(ok("hello")).await;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        })
+        .await;
+        let proxy = Setup::new([leaving.address]).start();
+        let mut client = proxy.open().await;
+        client.ask(&log_on("ann")).await.is_from_server(200);
+        client.ends().await;
+        proxy.until_idle().await;
+    }
+
+    // The server closes under a request: it may not be sent on another connection, which nobody is logged on to.
+    let proxy = Setup::new([server.address]).start();
+    let (mut ann, _) = logged_on(&proxy, "ann").await;
+    let before = server.count();
+    ann.ask(&get("/bye")).await.is_own(502, "connection_terminated");
+    ann.ends().await;
+    assert_eq!(server.count(), before + 1);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_closes_its_connection_closes_the_clients_too() {
+    let server = Peer::serve(|mut talk| async move {
+        talk.request().await;
+        talk.say("HTTP/1.1 401 Who\r\nWWW-Authenticate: NTLM\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await;
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    let answer = client.ask(&log_on("ann")).await;
+    assert_eq!((answer.status(), answer.field("connection")), (401, Some("close")));
+    client.ends().await;
+    proxy.until_idle().await;
+}
+
+/// More than the kernel keeps for a connection.
+const LONG: usize = 16 << 20;
+
+#[tokio::test]
+async fn the_last_answer_is_whole_although_the_server_has_closed() {
+    let server = Peer::serve(|mut talk| async move {
+        talk.request().await;
+        let length = LONG;
+        talk.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n")).await;
+        talk.say(vec![b'x'; length]).await;
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = Wire::connect_narrow(proxy.at("http")).await;
+    client.say(log_on("ann")).await;
+    let mut answer = client.response_head().await;
+    // A slow reader: the tail is still in the proxy when the server is long gone.
+    while answer.body.len() < LONG {
+        let piece = client.take(16 * 1024).await;
+        assert!(!piece.is_empty(), "cut after {}", answer.body.len());
+        answer.body.extend(piece);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn where_it_is_switched_off_nothing_is_pinned() {
+    let server = iis().await;
+    let proxy = Setup::new([server.address]).role("connection_auth = false").start();
+    for _ in 0..5 {
+        let answer: Message = proxy.get("/").await;
+        assert_eq!(answer.field("x-connection"), Some("0"));
+    }
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn users_of_a_distribution_point_that_wants_to_know_them() {
+    let content = Arc::new(Content::new([Package::parse("PKG00001:1x200KiB").unwrap()]));
+    let spec = |name: &str| Spec::distribution_point(name, &content).role(rolegate_bench::site::Role::ManagementPoint);
+    let first = SiteSystem::start(spec("one.lab.test").anonymous_content(false)).await.unwrap();
+    let second = SiteSystem::start(spec("two.lab.test").anonymous_content(false)).await.unwrap();
+    let proxy = Setup::new([first.address(), second.address()]).threads(2).start();
+    let users = (0..8).map(|seed| {
+        let at = proxy.at("http");
+        async move {
+            let mut client = Client::new(IpAddr::V4(Ipv4Addr::LOCALHOST), at, "dp.lab.test", seed);
+            for _ in 0..5 {
+                let step = client.windows_auth("/SMS_DP_SMSPKG$/PKG00001/sccm?/file%201.bin").await.unwrap();
+                client.disconnect();
+                let mut by = step.served_by.clone();
+                by.dedup();
+                assert_eq!(by.len(), 1, "all legs at one server: {step:?}");
+            }
+        }
+    });
+    support::within("all users", futures_util::future::join_all(users)).await;
+    proxy.until_idle().await;
+}

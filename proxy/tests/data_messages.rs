@@ -1,0 +1,255 @@
+//! What of a request and of a response is handed on as it is, and what a proxy must change.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use support::{Message, Peer, Setup, get, ok, until};
+
+async fn echo() -> Peer {
+    Peer::saying(ok("fine")).await
+}
+
+#[tokio::test]
+async fn targets_are_forwarded_byte_for_byte() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    let targets = [
+        "/SMS_DP_SMSPKG$/PKG00001/sccm?/a%20b.msi",
+        "/SMS_MP/.sms_pol?{D0A1-5E}.1_00&x={GUID}",
+        "//a//b/",
+        "/a%2fb%2F..%5c",
+        "/a/../b/./c",
+        "/a;b=c,d!'()*~@:&=+?x=/?&&=",
+        "/%",
+        "/%zz?%",
+        "/?",
+        "/a?",
+        "/\"{x}\"/Schl\u{fc}ssel.txt",
+        "*",
+        "/~a_b-c.d",
+        "/UPPER/lower",
+    ];
+    for target in targets {
+        let answer = client.ask(&get(target)).await;
+        answer.is_from_server(200);
+        assert_eq!(server.heard().last().unwrap().start, format!("GET {target} HTTP/1.1"));
+    }
+}
+
+#[tokio::test]
+async fn host_is_preserved_and_an_absolute_target_replaces_it() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    let cases = [
+        ("GET /a HTTP/1.1\r\nHost: MP1.Contoso.com:8080\r\n\r\n", "/a", "MP1.Contoso.com:8080"),
+        ("GET http://dp1.lab.test:81/a%20b?{x} HTTP/1.1\r\nHost: other\r\n\r\n", "/a%20b?{x}", "dp1.lab.test:81"),
+        ("GET http://dp1.lab.test HTTP/1.1\r\nHost: other\r\n\r\n", "/", "dp1.lab.test"),
+        ("GET http://dp1.lab.test?x=1 HTTP/1.1\r\nHost: other\r\n\r\n", "/?x=1", "dp1.lab.test"),
+    ];
+    let user = "GET http://mp1.lab.test@evil.test/ HTTP/1.1\r\nHost: other\r\n\r\n";
+    client.ask(user).await.is_own(400, "http_request_error");
+    for (request, target, host) in cases {
+        client.ask(request).await.is_from_server(200);
+        let heard = server.heard().pop().unwrap();
+        assert_eq!((heard.target(), heard.field("host")), (target, Some(host)));
+    }
+}
+
+#[tokio::test]
+async fn extension_methods_are_ordinary() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    for method in ["CCM_POST", "BITS_POST", "PROPFIND", "X-Y!"] {
+        let request = format!("{method} /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
+        client.ask(&request).await.is_from_server(200);
+        let heard = server.heard().pop().unwrap();
+        assert_eq!((heard.start.as_str(), heard.text().as_str()), (&*format!("{method} /x HTTP/1.1"), "abc"));
+    }
+    let chunked = "PROPFIND /y HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+    client.ask(chunked).await.is_from_server(200);
+    assert_eq!(server.heard().pop().unwrap().text(), "ab");
+}
+
+#[tokio::test]
+async fn names_keep_their_case_and_repeated_fields_their_order() {
+    let server = Peer::saying(
+        "HTTP/1.1 200 Very Fine\r\nX-ODD-Case: 1\r\nSet-Cookie: b=2\r\nset-cookie: a=1\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
+    let proxy = Setup::new([server.address]).proxy("preserve_header_case = true").start();
+    let request = "GET / HTTP/1.1\r\nHost: h\r\nCCMClientID: GUID:1\r\nx-LAST: b\r\nX-Last: a\r\nempty:\r\n\r\n";
+    let answer = proxy.ask(request).await;
+    answer.is_from_server(200);
+    let has = |message: &Message, name: &str, value: &str| {
+        let field = (name.to_owned(), value.to_owned());
+        assert!(message.fields.contains(&field), "{field:?} {:?}", message.fields);
+    };
+    has(&answer, "X-ODD-Case", "1");
+    assert_eq!(answer.all("set-cookie"), ["b=2", "a=1"]);
+    let heard = server.only();
+    has(&heard, "CCMClientID", "GUID:1");
+    has(&heard, "x-LAST", "b");
+    has(&heard, "X-Last", "a");
+    has(&heard, "empty", "");
+    assert_eq!(heard.all("x-last"), ["b", "a"]);
+}
+
+#[tokio::test]
+async fn what_no_role_serves_is_refused_and_says_why() {
+    let server = echo().await;
+    let role = "paths = [\"/web\"]\nmethods = [\"GET\", \"CCM_POST\"]";
+    let proxy = Setup::new([server.address]).role(role).start();
+    let mut client = proxy.open().await;
+    let answer = client.ask(&get("/elsewhere")).await;
+    answer.is_own(404, "destination_not_found");
+    let answer = client.ask("DELETE /web/x HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    answer.is_own(405, "http_request_denied");
+    assert_eq!(answer.field("allow"), Some("GET, CCM_POST"));
+    client.ask(&get("/WEB/x")).await.is_from_server(200);
+    assert_eq!(server.only().target(), "/WEB/x");
+    assert_eq!(proxy.metric("rolegate_requests_total", &[]), 3.0, "{}", proxy.app().metrics());
+}
+
+#[tokio::test]
+async fn a_tunnel_through_the_proxy_is_refused() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let answer = proxy.ask("CONNECT lab.test:443 HTTP/1.1\r\nHost: lab.test:443\r\n\r\n").await;
+    assert!((400..500).contains(&answer.status()), "{answer:?}");
+    assert!(answer.field("proxy-status").is_some());
+    assert_eq!(server.count(), 0);
+}
+
+#[tokio::test]
+async fn hop_by_hop_fields_are_stripped_from_requests() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: X-One, keep-alive\r\nX-One: 1\r\nConnection: x-two\r\n\
+                   X-Two: 2\r\nX-TWO: 2\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: gzip\r\n\
+                   Upgrade: h2c\r\nX-Three: 3\r\nConnection: host, authorization\r\nAuthorization: Basic eA==\r\n\r\n";
+    proxy.ask(request).await.is_from_server(200);
+    let heard = server.only();
+    for name in ["connection", "x-one", "x-two", "keep-alive", "proxy-connection", "te", "upgrade"] {
+        assert_eq!(heard.all(name), Vec::<&str>::new(), "{name}");
+    }
+    assert_eq!((heard.field("x-three"), heard.field("host")), (Some("3"), Some("h")));
+    assert_eq!(heard.field("authorization"), Some("Basic eA=="));
+}
+
+#[tokio::test]
+async fn hop_by_hop_fields_are_stripped_from_responses() {
+    let server = Peer::saying(
+        "HTTP/1.1 200 OK\r\nConnection: X-One\r\nConnection: x-two\r\nX-One: 1\r\nX-Two: 2\r\nKeep-Alive: timeout=5\r\n\
+         Proxy-Connection: x\r\nUpgrade: h2c\r\nX-Three: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    )
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    for _ in 0..2 {
+        let answer = client.ask(&get("/")).await;
+        answer.is_from_server(200);
+        for name in ["connection", "x-one", "x-two", "keep-alive", "proxy-connection", "upgrade"] {
+            assert_eq!(answer.all(name), Vec::<&str>::new(), "{name}");
+        }
+        assert_eq!((answer.field("x-three"), answer.text().as_str()), (Some("3"), "ok"));
+        assert_eq!(answer.all("transfer-encoding"), ["chunked"], "once");
+    }
+}
+
+const CLAIMS: &str = "GET / HTTP/1.1\r\nHost: MP1.lab.test:80\r\nX-Forwarded-For: 10.9.9.9\r\nX-Forwarded-For: 10.8.8.8\r\n\
+                      X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=10.9.9.9;proto=https\r\n\
+                      Via: 1.0 edge\r\n\r\n";
+
+#[tokio::test]
+async fn forwarding_fields_of_strangers_are_replaced() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).proxy("name = \"gate-1\"").start();
+    proxy.open_from("127.0.7.9").await.ask(CLAIMS).await.is_from_server(200);
+    let heard = server.only();
+    assert_eq!(heard.field("x-forwarded-for"), Some("127.0.7.9"));
+    assert_eq!(heard.field("x-forwarded-proto"), Some("http"));
+    assert_eq!(heard.field("x-forwarded-host"), Some("MP1.lab.test:80"));
+    assert_eq!(heard.field("forwarded"), Some("for=127.0.7.9;host=\"MP1.lab.test:80\";proto=http"));
+    assert_eq!(heard.all("via"), ["1.0 edge", "1.1 gate-1"]);
+}
+
+#[tokio::test]
+async fn forwarding_fields_of_trusted_proxies_are_extended() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).proxy("trusted_proxies = [\"127.0.7.0/24\"]").start();
+    proxy.open_from("127.0.7.9").await.ask(CLAIMS).await.is_from_server(200);
+    let heard = server.only();
+    assert_eq!(heard.all("x-forwarded-for"), ["10.9.9.9", "10.8.8.8", "127.0.7.9"]);
+    assert_eq!(heard.field("x-forwarded-proto"), Some("https"));
+    assert_eq!(heard.field("x-forwarded-host"), Some("evil"));
+    let forwarded = heard.all("forwarded");
+    assert_eq!(forwarded, ["for=10.9.9.9;proto=https", "for=127.0.7.9;host=\"MP1.lab.test:80\";proto=http"]);
+}
+
+#[tokio::test]
+async fn forwarding_values_follow_the_host_of_each_request() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    for host in ["one", "two:81", "one"] {
+        client.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.is_from_server(200);
+        let heard = server.heard().pop().unwrap();
+        assert_eq!(heard.field("forwarded"), Some(&*format!("for=127.0.0.1;host=\"{host}\";proto=http")));
+        assert_eq!(heard.field("x-forwarded-host"), Some(host));
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_two_framings_reaches_the_server_with_one() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let chunked = "Transfer-Encoding: chunked";
+    for (first, second) in [("Content-Length: 4", chunked), (chunked, "Content-Length: 4")] {
+        let request = format!("POST / HTTP/1.1\r\nHost: h\r\n{first}\r\n{second}\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        let answer = proxy.ask(&request).await;
+        if answer.status() == 400 {
+            continue;
+        }
+        answer.is_from_server(200);
+        let heard = server.heard().pop().unwrap();
+        assert_eq!((heard.text().as_str(), heard.field("content-length")), ("abc", None), "{heard:?}");
+        assert_eq!(heard.all("transfer-encoding"), ["chunked"]);
+    }
+}
+
+#[tokio::test]
+async fn heads_that_are_no_http_end_the_connection() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).proxy("max_header_size = \"8KiB\"").start();
+    for request in [
+        "GET / HTTP/1.1\r\nHost: h\r\nbad name: x\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned(),
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n".to_owned(),
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(),
+        format!("GET / HTTP/1.1\r\nHost: h\r\nX-Long: {}\r\n\r\n", "x".repeat(10_000)),
+        "\u{16}\u{3}\u{1}\r\n\r\n".to_owned(),
+    ] {
+        let mut client = proxy.open().await;
+        let answer = client.ask(&request).await;
+        assert!(answer.cut || (400..500).contains(&answer.status()), "{request} {answer:?}");
+        client.ends().await;
+    }
+    assert_eq!(server.count(), 0);
+    until("all are gone", || proxy.metric("rolegate_connections", &["http"]) == 0.0).await;
+}
+
+#[tokio::test]
+async fn connections_to_servers_are_used_again() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let mut clients = [proxy.open().await, proxy.open().await, proxy.open().await];
+    for _ in 0..20 {
+        for client in &mut clients {
+            client.ask(&get("/")).await.is_from_server(200);
+        }
+    }
+    assert_eq!((server.count(), server.accepted()), (60, 1));
+}

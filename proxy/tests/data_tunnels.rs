@@ -1,0 +1,219 @@
+//! Connections that are not, or no longer, HTTP: upgrades and client notification.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use rolegate_bench::site::{Role, SiteSystem, Spec};
+use support::{Peer, Proxy, Setup, Wire, get, ok, peers, until};
+
+const ASK: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n";
+const AGREE: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nX-Key: 1\r\n\r\n";
+
+/// Agrees to every upgrade and sends back what it hears, once the other side has ended its direction, with `bye`.
+async fn switching(early: &'static str) -> Peer {
+    Peer::serve(move |mut talk| async move {
+        talk.head().await;
+        talk.say(format!("{AGREE}{early}")).await;
+        loop {
+            let heard = std::mem::take(&mut talk.wire.ahead);
+            talk.say(heard).await;
+            if talk.wire.more().await == 0 {
+                break;
+            }
+        }
+        talk.say("bye").await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_upgrade_is_a_tunnel_and_no_byte_is_lost() {
+    let server = switching("early ").await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    client.say(format!("{ASK}too early ")).await;
+    let answer = client.response("GET").await;
+    assert_eq!((answer.status(), answer.field("upgrade"), answer.field("x-key")), (101, Some("WebSocket"), Some("1")));
+    assert!(answer.field("connection").unwrap().eq_ignore_ascii_case("upgrade"));
+    assert_eq!(client.take(16).await, b"early too early ");
+    let heard = server.only();
+    assert_eq!((heard.field("connection"), heard.field("upgrade")), (Some("upgrade"), Some("WebSocket")));
+    for size in [1, 1000, 300_000] {
+        let piece = vec![b'y'; size];
+        client.say(&piece).await;
+        assert_eq!(client.take(size).await, piece);
+    }
+    assert_eq!(proxy.in_flight(), 1);
+    client.end().await;
+    assert_eq!(client.take(4).await, b"bye");
+    client.ends().await;
+    proxy.until_idle().await;
+    until("the server's side is closed", || server.open() == 0).await;
+    assert_eq!(proxy.metric("rolegate_tunnel_bytes_total", &["up"]), 301_011.0);
+    assert_eq!(proxy.metric("rolegate_tunnel_bytes_total", &["down"]), 301_020.0);
+}
+
+#[tokio::test]
+async fn either_side_can_end_a_tunnel() {
+    let server = switching("").await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    assert_eq!(client.ask(ASK).await.status(), 101);
+    client.reset();
+    proxy.until_idle().await;
+    until("the server's side is closed", || server.open() == 0).await;
+    let leaving = Peer::serve(|mut talk| async move {
+        talk.head().await;
+        talk.say(format!("{AGREE}gone")).await;
+    })
+    .await;
+    let proxy = Setup::new([leaving.address]).start();
+    let mut client = proxy.open().await;
+    assert_eq!(client.ask(ASK).await.status(), 101);
+    assert_eq!(client.take(5).await, b"gone");
+    client.end().await;
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_the_server_declines_is_an_ordinary_request() {
+    let server = Peer::saying(ok("no")).await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    for request in [ASK, &get("/"), ASK] {
+        let answer = client.ask(request).await;
+        answer.is_from_server(200);
+        assert_eq!(answer.text(), "no");
+    }
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_switch_that_nobody_asked_for_is_refused() {
+    let server = Peer::saying(AGREE).await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    client.ask(&get("/")).await.is_own(502, "http_protocol_error");
+    proxy.until_idle().await;
+    until("the server's side is closed", || server.open() == 0).await;
+}
+
+#[tokio::test]
+async fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
+    let server = switching("").await;
+    let proxy = Setup::new([server.address]).role("timeouts = { tunnel_idle = \"700ms\", total = \"500ms\" }").start();
+    let mut client = proxy.open().await;
+    assert_eq!(client.ask(ASK).await.status(), 101);
+    for _ in 0..15 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        client.say("x").await;
+        assert_eq!(client.take(1).await, b"x");
+    }
+    client.ends().await;
+    proxy.until_idle().await;
+    until("the server's side is closed", || server.open() == 0).await;
+}
+
+fn notification(servers: &[(&str, std::net::SocketAddr)], role: &str) -> Proxy {
+    let systems: String = servers
+        .iter()
+        .map(|(name, at)| {
+            format!(
+                "[[site_systems]]\nname = \"{name}\"\naddress = \"127.0.0.1\"\n\
+                 roles = [{{ role = \"client-notification\", port = {} }}]\n",
+                at.port()
+            )
+        })
+        .collect();
+    Proxy::start(&format!(
+        "[site]\ncode = \"P01\"\n[admin]\naddress = \"127.0.0.1:0\"\n[proxy]\nthreads = 2\n[[listeners]]\nname = \"bgb\"\n\
+         address = \"127.0.0.1:0\"\nroles = [\"client-notification\"]\n[roles.client-notification]\n\
+         probe = {{ kind = \"none\" }}\n{role}\n{systems}"
+    ))
+}
+
+#[tokio::test]
+async fn client_notification_is_a_tunnel() {
+    let site = SiteSystem::start(Spec::new("mp1.lab.test").role(Role::ClientNotification)).await.unwrap();
+    let refused = peers::refuse();
+    let servers = [("mp0.lab.test", refused.address), ("mp1.lab.test", site.notification_address().unwrap())];
+    let proxy = notification(&servers, "");
+    let mut clients = Vec::new();
+    for number in 0..20 {
+        let mut client = Wire::connect(proxy.at("bgb")).await;
+        client.say(format!("Ping {number}\r\n")).await;
+        assert_eq!(client.line().await.unwrap(), format!("Pong mp1.lab.test Ping {number}"));
+        clients.push(client);
+    }
+    assert_eq!(proxy.in_flight(), 20);
+    assert_eq!(site.push("wake up\r\n"), 20);
+    for client in &mut clients {
+        assert_eq!(client.line().await.unwrap(), "wake up");
+    }
+    clients.truncate(5);
+    until("their places are given back", || proxy.in_flight() == 5).await;
+    site.kill();
+    for client in &mut clients {
+        client.ends().await;
+    }
+    proxy.until_idle().await;
+    let mut nobody = Wire::connect(proxy.at("bgb")).await;
+    nobody.ends().await;
+}
+
+#[tokio::test]
+async fn one_direction_of_a_tunnel_may_end_first() {
+    let server = Peer::serve(|mut talk| async move {
+        talk.wait().await;
+        let heard = std::mem::take(&mut talk.wire.ahead);
+        talk.say(format!("{} bytes", heard.len())).await;
+    })
+    .await;
+    let proxy = notification(&[("mp1.lab.test", server.address)], "");
+    let mut client = Wire::connect(proxy.at("bgb")).await;
+    client.say(vec![b'x'; 1_000_000]).await;
+    client.end().await;
+    assert_eq!(client.take(100).await, b"1000000 bytes");
+    proxy.until_idle().await;
+    let server = Peer::serve(|mut talk| async move {
+        talk.say("hello").await;
+        talk.wire.end().await;
+        talk.wait().await;
+        assert_eq!(talk.wire.ahead, b"and good bye");
+    })
+    .await;
+    let proxy = notification(&[("mp1.lab.test", server.address)], "");
+    let mut client = Wire::connect(proxy.at("bgb")).await;
+    assert_eq!(client.take(100).await, b"hello");
+    client.say("and good bye").await;
+    client.end().await;
+    until("the server's side is closed", || server.open() == 0).await;
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_idle_notification_channel_is_closed() {
+    let server = Peer::serve(|mut talk| async move { talk.wait().await }).await;
+    let proxy = notification(&[("mp1.lab.test", server.address)], "timeouts = { tunnel_idle = \"300ms\" }");
+    let mut client = Wire::connect(proxy.at("bgb")).await;
+    client.ends().await;
+    proxy.until_idle().await;
+    until("the server's side is closed", || server.open() == 0).await;
+}
+
+#[tokio::test]
+async fn notification_channels_have_a_limit() {
+    let server = Peer::serve(|mut talk| async move {
+        talk.say("hello").await;
+        talk.wait().await;
+    })
+    .await;
+    let proxy = notification(&[("mp1.lab.test", server.address)], "max_requests = 1");
+    let mut first = Wire::connect(proxy.at("bgb")).await;
+    assert_eq!(first.take(5).await, b"hello");
+    Wire::connect(proxy.at("bgb")).await.ends().await;
+    drop(first);
+    proxy.until_idle().await;
+    let mut second = Wire::connect(proxy.at("bgb")).await;
+    assert_eq!(second.take(5).await, b"hello");
+}

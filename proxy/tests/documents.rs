@@ -1,0 +1,534 @@
+#![allow(clippy::unwrap_used, missing_docs)]
+//! What README.md and the pages in docs/ say is compared with the code: every configuration in them compiles, and every
+//! table that lists something of the code lists all of it.
+//!
+//! A ```` ```toml ```` block is a whole configuration. One that starts with `# fragment` is appended to [`BASE`] first.
+//! One that starts with `# refused: WORDS` is appended too, and must be refused with a message that contains the words.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use rolegate::control::compile::{Compiled, compile};
+use rolegate::control::config::{
+    AccessLog, Admin, Dns, HumanDuration, Problem, Problems, ProxySettings, Severity, parse,
+};
+use rolegate::error::Error;
+use rolegate::metrics::{FAMILIES, Kind};
+use rolegate::model::presets;
+use rolegate::model::role::{Fallback, ProbeKind, Protocol, Role};
+use serde::Serialize;
+
+/// What a fragment is appended to.
+const BASE: &str = r#"
+[site]
+code = "P01"
+
+[[listeners]]
+address = "0.0.0.0:80"
+roles = ["MP", "DP"]
+
+[[site_systems]]
+name = "mp1.contoso.com"
+roles = ["MP"]
+
+[[site_systems]]
+name = "dp1.contoso.com"
+roles = ["DP"]
+
+[[site_systems]]
+name = "dp2.contoso.com"
+roles = ["DP"]
+"#;
+
+/// Added when a fragment has boundary groups and no default group, so that every role is in some group.
+const BASE_DEFAULT_GROUP: &str = r#"
+[default_boundary_group]
+site_systems = ["mp1.contoso.com", "dp1.contoso.com"]
+"#;
+
+#[test]
+fn every_configuration_in_the_documents_compiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = certification_authority(folder.path());
+    let mut seen = 0;
+    for (name, text) in documents() {
+        for block in blocks(&text, "toml") {
+            seen += 1;
+            let place = format!("{name}, line {}", block.line);
+            let (source, expected) = source(&block.text, &ca_file);
+            let mut problems = Problems::new();
+            let compiled = read(&source, &mut problems);
+            let rendered = problems.render(&place, &source, false);
+            match expected {
+                None => assert!(compiled.is_some() && problems.is_empty(), "{place}\n{rendered}"),
+                Some(words) => {
+                    let errors: Vec<&Problem> = problems.iter().filter(|p| p.severity == Severity::Error).collect();
+                    assert!(compiled.is_none() && !errors.is_empty(), "{place} is not refused\n{source}");
+                    let said = errors.iter().all(|error| error.message.contains(&words));
+                    assert!(said, "{place} is refused for another reason than {words:?}\n{rendered}");
+                }
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} configurations were found");
+}
+
+#[test]
+fn every_key_is_in_the_reference_and_none_that_does_not_exist() {
+    let reference = document("docs/configuration.md");
+    for (heading, file) in [
+        ("### `[site]`", "[site]\nQ = 1"),
+        ("### `[proxy]`", "[proxy]\nQ = 1"),
+        ("### `[admin]`", "[admin]\nQ = 1"),
+        ("### `[access_log]`", "[access_log]\nQ = 1"),
+        ("### `[dns]`", "[dns]\nQ = 1"),
+        ("### `[tls]`", "[tls]\nQ = 1"),
+        ("### `[[listeners]]`", "[[listeners]]\nQ = 1"),
+        ("### `[[site_systems]]`", "[[site_systems]]\nQ = 1"),
+        ("#### A role with what differs", "[[site_systems]]\nroles = [{ Q = 1 }]"),
+        ("### `[[boundary_groups]]`", "[[boundary_groups]]\nQ = 1"),
+        ("#### Boundaries that are not addresses", "[[boundary_groups]]\nboundaries = [{ Q = 1 }]"),
+        ("#### Neighbors", "[[boundary_groups]]\nneighbors = [{ Q = 1 }]"),
+        ("### `[default_boundary_group]`", "[default_boundary_group]\nQ = 1"),
+        ("### `[roles.NAME]`", "[roles.MP]\nQ = 1"),
+        ("#### `[roles.NAME.retry]`", "[roles.MP.retry]\nQ = 1"),
+        ("#### `[roles.NAME.timeouts]`", "[roles.MP.timeouts]\nQ = 1"),
+        ("#### `[roles.NAME.probe]`", "[roles.MP.probe]\nQ = 1"),
+        ("#### `[roles.NAME.passive]`", "[roles.MP.passive]\nQ = 1"),
+    ] {
+        let written: Vec<String> = table(&reference, heading).into_iter().map(|row| code(&row[0]).to_owned()).collect();
+        assert_eq!(sorted(written), sorted(known_keys(file)), "the keys below {heading:?}");
+    }
+    for section in known_keys("Q = 1") {
+        let headings = [format!("[{section}]"), format!("[[{section}]]"), format!("[{section}.NAME]")];
+        let mut lines = reference.lines().filter(|line| line.starts_with("### "));
+        assert!(lines.any(|line| headings.iter().any(|heading| line.contains(heading))), "no heading for {section}");
+    }
+}
+
+#[test]
+fn defaults_in_the_reference_are_those_of_the_code() {
+    let (proxy, admin, log, dns) = (ProxySettings::default(), Admin::default(), AccessLog::default(), Dns::default());
+    let time = |written: HumanDuration| duration(written.get().unwrap());
+    let text = |text: &str| format!("{text:?}");
+    let reference = document("docs/configuration.md");
+    for (heading, key, default) in [
+        ("### `[proxy]`", "drain_timeout", time(proxy.drain_timeout)),
+        ("### `[proxy]`", "trusted_proxies", format!("{:?}", proxy.trusted_proxies)),
+        ("### `[proxy]`", "name", text(&proxy.name)),
+        ("### `[proxy]`", "request_header_timeout", time(proxy.request_header_timeout)),
+        ("### `[proxy]`", "client_keepalive_timeout", time(proxy.client_keepalive_timeout)),
+        ("### `[proxy]`", "max_header_size", text(&size(proxy.max_header_size.get()))),
+        ("### `[proxy]`", "max_connections", proxy.max_connections.to_string()),
+        ("### `[proxy]`", "max_idle_per_endpoint", proxy.max_idle_per_endpoint.to_string()),
+        ("### `[admin]`", "address", text(&admin.address.get_ref().to_string())),
+        ("### `[admin]`", "allow_remote", admin.allow_remote.to_string()),
+        ("### `[access_log]`", "path", text(log.path.get_ref())),
+        ("### `[access_log]`", "buffer", log.buffer.get_ref().to_string()),
+        ("### `[dns]`", "servers", format!("{:?}", dns.servers)),
+        ("### `[dns]`", "min_ttl", time(dns.min_ttl)),
+        ("### `[dns]`", "max_ttl", time(dns.max_ttl)),
+        ("### `[dns]`", "retry_interval", time(dns.retry_interval)),
+        ("### `[dns]`", "timeout", time(dns.timeout)),
+    ] {
+        let rows = table(&reference, heading);
+        let row = rows.iter().find(|row| code(&row[0]) == key).unwrap();
+        assert_eq!(code(&row[2]), default, "{key} below {heading:?}");
+    }
+}
+
+#[test]
+fn the_tables_of_presets_are_the_presets() {
+    let reference = document("docs/configuration.md");
+    let roles: Vec<Role> = presets::presets().into_iter().chain([presets::plain()]).collect();
+    let tables = [names(&roles), behavior(&roles), waits(&roles), probes(&roles), the_same_for_all(&roles)];
+    let missing: Vec<String> = tables.into_iter().filter(|table| !reference.contains(table)).collect();
+    assert!(missing.is_empty(), "docs/configuration.md should have these tables:\n\n{}", missing.join("\n"));
+    // Every assumption has a column that can carry its mark.
+    let marked = [
+        "paths",
+        "methods",
+        "connection_auth",
+        "max_body",
+        "max_requests",
+        "probe.target",
+        "probe.status",
+        "timeouts.tunnel_idle",
+    ];
+    for role in &roles {
+        for assumption in presets::assumptions(&role.name) {
+            assert!(marked.contains(assumption), "{assumption} of {} is not marked in a table", role.name);
+        }
+    }
+}
+
+#[test]
+fn the_table_of_metrics_is_the_list_of_families() {
+    let operations = document("docs/operations.md");
+    let written: Vec<[String; 3]> = table(&operations, "## Metrics")
+        .into_iter()
+        .map(|row| [code(&row[0]).to_owned(), row[1].clone(), row[2].clone()])
+        .collect();
+    let families: Vec<[String; 3]> = FAMILIES
+        .iter()
+        .map(|family| {
+            let kind = match family.1 {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
+            [family.0.to_owned(), kind.to_owned(), family.2.to_owned()]
+        })
+        .collect();
+    assert_eq!(written, families);
+}
+
+#[test]
+fn the_table_of_reasons_is_the_list_of_errors() {
+    let operations = document("docs/operations.md");
+    let written: Vec<[String; 3]> = table(&operations, "## When rolegate answers itself")
+        .into_iter()
+        .map(|row| [code(&row[0]).to_owned(), row[1].clone(), row[2].clone()])
+        .collect();
+    let errors: Vec<[String; 3]> = Error::ALL
+        .iter()
+        .map(|error| [error.reason().to_owned(), error.status().as_u16().to_string(), error.details().to_owned()])
+        .collect();
+    assert_eq!(written, errors);
+}
+
+#[test]
+fn links_in_the_pages_lead_somewhere() {
+    for (name, text) in documents().into_iter().filter(|(name, _)| name.starts_with("docs/")) {
+        let folder = root().join(&name).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { root().join(&name) } else { folder.join(file) };
+            assert!(target.exists(), "{name} links to {link}");
+            if !anchor.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap();
+                assert!(anchors(&text).iter().any(|known| known == anchor), "{name} links to {link}: no such heading");
+            }
+        }
+    }
+}
+
+// The files
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn document(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// README.md, if there is one, and every page in docs/: name and text.
+fn documents() -> Vec<(String, String)> {
+    let mut names: Vec<String> = std::fs::read_dir(root().join("docs"))
+        .unwrap()
+        .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()))
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    names.sort();
+    if root().join("README.md").exists() {
+        names.insert(0, "README.md".to_owned());
+    }
+    names.into_iter().map(|name| (name.clone(), document(&name))).collect()
+}
+
+struct Block {
+    line: usize,
+    text: String,
+}
+
+/// Fenced blocks in this language.
+fn blocks(text: &str, language: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    let mut open: Option<(bool, Block)> = None;
+    for (index, line) in text.lines().enumerate() {
+        match (line.trim_start().strip_prefix("```"), &mut open) {
+            (Some(_), Some(_)) => {
+                let (wanted, block) = open.take().unwrap();
+                found.extend(wanted.then_some(block));
+            }
+            (Some(info), None) => {
+                open = Some((info.trim() == language, Block { line: index + 1, text: String::new() }));
+            }
+            (None, Some((_, block))) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a fence is not closed");
+    found
+}
+
+/// The rows of the first table below a heading, without its two header lines.
+fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
+    let lines = text.lines().skip_while(|line| *line != heading).skip(1);
+    let rows: Vec<&str> =
+        lines.skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 2, "there is no table below {heading:?}");
+    let cells = |row: &str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    rows[2..].iter().map(|row| cells(row)).collect()
+}
+
+/// What is between the backticks of a cell, or the cell when there are none.
+fn code(cell: &str) -> &str {
+    cell.split('`').nth(1).unwrap_or(cell)
+}
+
+/// The anchors of a page's headings, as the usual renderers make them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let anchor = |heading: &str| -> String {
+        let kept = heading.to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+// The configurations
+
+fn read(source: &str, problems: &mut Problems) -> Option<Compiled> {
+    let config = parse(source, problems);
+    compile(&config, problems)
+}
+
+/// The configuration that a block stands for, and the words with which it must be refused.
+fn source(block: &str, ca_file: &Path) -> (String, Option<String>) {
+    let first = block.lines().next().unwrap_or_default();
+    let refused = first.strip_prefix("# refused:").map(|words| words.trim().to_owned());
+    let mut text = String::new();
+    if first.starts_with("# fragment") || refused.is_some() {
+        text.push_str(BASE);
+        if block.contains("[[boundary_groups]]") && !block.contains("[default_boundary_group]") {
+            text.push_str(BASE_DEFAULT_GROUP);
+        }
+    }
+    for line in block.lines() {
+        // The certificates of an example are on no machine.
+        if line.trim_start().starts_with("ca_file") {
+            writeln!(text, "ca_file = {:?}", ca_file.to_str().unwrap()).unwrap();
+        } else {
+            writeln!(text, "{line}").unwrap();
+        }
+    }
+    (text, refused)
+}
+
+fn certification_authority(folder: &Path) -> PathBuf {
+    let made = rcgen::generate_simple_self_signed(vec!["ca.contoso.com".to_owned()]).unwrap();
+    let path = folder.join("ca.pem");
+    std::fs::write(&path, made.cert.pem()).unwrap();
+    path
+}
+
+/// The keys that are possible where `Q` stands in this configuration, as the error about `Q` lists them.
+fn known_keys(file: &str) -> Vec<String> {
+    let mut problems = Problems::new();
+    parse(file, &mut problems);
+    let help = problems.iter().map(|problem| problem.help.as_str()).find(|help| help.starts_with("known here: "));
+    let help = help.unwrap_or_else(|| panic!("{file:?} says: {}", problems.render("", file, false)));
+    help.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn sorted(mut list: Vec<String>) -> Vec<String> {
+    list.sort();
+    list
+}
+
+// The tables of presets
+
+fn names(roles: &[Role]) -> String {
+    let header = ["Role", "Also called", "`tls`", "`port`", "`tls_port`", "`paths`"];
+    let rows = roles.iter().map(|role| {
+        let mut aliases = presets::known_names()
+            .filter(|name| presets::canonical(name) == Some(&role.name) && *name != role.name)
+            .collect::<Vec<_>>();
+        aliases.dedup();
+        let paths = if role.protocol == Protocol::Tcp { "any bytes (TCP)".to_owned() } else { codes(&role.paths) };
+        vec![
+            format!("`{}`", role.name),
+            aliases.join(", "),
+            role.tls.to_string(),
+            role.port.to_string(),
+            role.tls_port.to_string(),
+            marked(role, "paths", paths),
+        ]
+    });
+    markdown(&header, rows)
+}
+
+fn behavior(roles: &[Role]) -> String {
+    let header = [
+        "Role",
+        "`methods`",
+        "`locality`",
+        "`default_fallback`",
+        "`balance`",
+        "`panic`",
+        "`connection_auth`",
+        "`max_body`",
+        "`max_requests`",
+    ];
+    let rows = roles.iter().map(|role| {
+        let methods = if role.methods.is_empty() { "any".to_owned() } else { role.methods.join(" ") };
+        let fallback = match role.default_fallback {
+            Fallback::Minutes(minutes) => minutes.to_string(),
+            Fallback::Never => "never".to_owned(),
+        };
+        vec![
+            format!("`{}`", role.name),
+            marked(role, "methods", methods),
+            word(&role.locality),
+            fallback,
+            word(&role.balance),
+            word(&role.panic),
+            marked(role, "connection_auth", role.connection_auth.to_string()),
+            marked(role, "max_body", size(role.max_body)),
+            marked(role, "max_requests", role.max_requests.to_string()),
+        ]
+    });
+    markdown(&header, rows)
+}
+
+fn waits(roles: &[Role]) -> String {
+    let header = [
+        "Role",
+        "`timeouts.response_header`",
+        "`timeouts.total`",
+        "`timeouts.tunnel_idle`",
+        "`retry.attempts`",
+        "`retry.methods`",
+        "`retry.on_status`",
+    ];
+    let none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
+    let rows = roles.iter().map(|role| {
+        let statuses: Vec<String> = role.retry.on_status.iter().map(ToString::to_string).collect();
+        vec![
+            format!("`{}`", role.name),
+            duration(role.timeouts.response_header),
+            role.timeouts.total.map_or("unlimited".to_owned(), duration),
+            marked(role, "timeouts.tunnel_idle", duration(role.timeouts.tunnel_idle)),
+            role.retry.attempts.to_string(),
+            none(role.retry.methods.join(" ")),
+            none(statuses.join(" ")),
+        ]
+    });
+    markdown(&header, rows)
+}
+
+fn probes(roles: &[Role]) -> String {
+    let header = ["Role", "Question", "`probe.status`", "`probe.interval`", "`probe.timeout`"];
+    let rows = roles.iter().map(|role| {
+        let (question, status) = match &role.probe.kind {
+            ProbeKind::None => ("none".to_owned(), String::new()),
+            ProbeKind::Tcp if role.tls => ("opens a connection, with TLS".to_owned(), String::new()),
+            ProbeKind::Tcp => ("opens a connection".to_owned(), String::new()),
+            ProbeKind::Http(http) => {
+                let mut question = format!("`{} {}`", http.method, http.target);
+                if let Some(text) = &http.body_contains {
+                    write!(question, ", the body contains `{text}`").unwrap();
+                }
+                if let Some(target) = &http.second_opinion {
+                    write!(question, ", second opinion `{target}`").unwrap();
+                }
+                (question, http.status.iter().map(|range| status_range(*range)).collect::<Vec<_>>().join(", "))
+            }
+        };
+        vec![
+            format!("`{}`", role.name),
+            marked(role, "probe.target", question),
+            marked(role, "probe.status", status),
+            duration(role.probe.schedule.interval),
+            duration(role.probe.schedule.timeout),
+        ]
+    });
+    markdown(&header, rows)
+}
+
+fn the_same_for_all(roles: &[Role]) -> String {
+    let rows_of = |role: &Role| -> Vec<Vec<String>> {
+        let (timeouts, schedule, passive) = (&role.timeouts, &role.probe.schedule, &role.passive);
+        let hosts = if role.hosts.is_empty() { "any".to_owned() } else { codes(&role.hosts) };
+        let rows = [
+            ("hosts", hosts),
+            ("slow_start", duration(role.slow_start)),
+            ("timeouts.connect", duration(timeouts.connect)),
+            ("timeouts.request_body_idle", duration(timeouts.request_body_idle)),
+            ("timeouts.response_body_idle", duration(timeouts.response_body_idle)),
+            ("timeouts.upstream_idle", duration(timeouts.upstream_idle)),
+            ("retry.budget_percent", role.retry.budget_percent.to_string()),
+            ("retry.budget_min_per_second", role.retry.budget_min_per_second.to_string()),
+            ("probe.port", role.probe.port.map_or("that of the role".to_owned(), |port| port.to_string())),
+            ("probe.fast_interval", duration(schedule.fast_interval)),
+            ("probe.down_interval", duration(schedule.down_interval)),
+            ("probe.rise", schedule.rise.to_string()),
+            ("probe.fall", schedule.fall.to_string()),
+            ("probe.jitter_percent", schedule.jitter_percent.to_string()),
+            ("passive.consecutive_failures", passive.consecutive_failures.to_string()),
+            ("passive.failure_percent", passive.failure_percent.to_string()),
+            ("passive.min_requests", passive.min_requests.to_string()),
+            ("passive.window", duration(passive.window)),
+            ("passive.eject_time", duration(passive.eject_time)),
+            ("passive.max_eject_time", duration(passive.max_eject_time)),
+        ];
+        rows.into_iter().map(|(key, value)| vec![format!("`{key}`"), value]).collect()
+    };
+    let rows = rows_of(&roles[0]);
+    for role in roles {
+        assert_eq!(rows_of(role), rows, "{}: move what differs into another table", role.name);
+    }
+    markdown(&["Key", "Default"], rows.into_iter())
+}
+
+fn markdown(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[&str]| format!("| {} |\n", cells.join(" | "));
+    let mut table = line(header);
+    table.push_str(&line(&vec!["---"; header.len()]));
+    for row in rows {
+        let cells: Vec<&str> = row.iter().map(String::as_str).collect();
+        table.push_str(&line(&cells));
+    }
+    table
+}
+
+/// A cell, with a star when no public source confirms the field.
+fn marked(role: &Role, field: &str, cell: String) -> String {
+    if presets::assumptions(&role.name).contains(&field) { format!("{cell} \\*") } else { cell }
+}
+
+fn codes(list: &[String]) -> String {
+    list.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(" ")
+}
+
+/// A closed enum as the word that the configuration uses.
+fn word(value: &impl Serialize) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+}
+
+fn status_range((first, last): (u16, u16)) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+fn duration(duration: std::time::Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// A size as one writes it.
+fn size(bytes: Option<u64>) -> String {
+    match bytes {
+        None => "unlimited".to_owned(),
+        Some(bytes) if bytes % (1 << 20) == 0 => format!("{}MiB", bytes >> 20),
+        Some(bytes) if bytes % (1 << 10) == 0 => format!("{}KiB", bytes >> 10),
+        Some(bytes) => bytes.to_string(),
+    }
+}

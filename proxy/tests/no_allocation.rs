@@ -1,0 +1,127 @@
+//! Route, locate and pick cost no allocation, whatever the policy, the boundary groups and the state of the servers.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod control_support;
+
+use std::hint::black_box;
+use std::net::IpAddr;
+
+use control_support::world::{DEGRADED, DOWN, World};
+use rolegate::model::balance::{NoPick, Tried};
+use rolegate::model::cluster::TierKind;
+use rolegate::model::decision::{Decision, Facts, Refusal};
+use rolegate::model::snapshot::Snapshot;
+
+const BALANCES: [&str; 5] = ["least-requests", "random", "client", "content", "named"];
+
+/// Three groups that contain 10.1.1.1, each with two servers and neighbors, and a fallback source.
+fn config(balance: &str, groups: bool) -> String {
+    let locality = if groups { "boundary-groups" } else { "site" };
+    let mut text = format!(
+        "[site]\ncode = \"P01\"\n\
+         [[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"pages\", \"DP\"]\n\
+         [roles.pages]\npreset = \"plain\"\npaths = [\"/Pages\"]\nmethods = [\"GET\"]\n\
+         locality = \"{locality}\"\nbalance = \"{balance}\"\n"
+    );
+    for server in 0..12 {
+        let source = server == 11;
+        text.push_str(&format!(
+            "[[site_systems]]\nname = \"s{server}\"\naddress = \"10.9.0.{server}\"\nroles = [\"pages\", \"DP\"]\n\
+             fallback_source = {source}\n"
+        ));
+    }
+    if groups {
+        for group in 0..5 {
+            let boundary = if group < 3 { "\"10.1.0.0/16\"" } else { "" };
+            let (a, b) = (group * 2, group * 2 + 1);
+            text.push_str(&format!(
+                "[[boundary_groups]]\nname = \"g{group}\"\nboundaries = [{boundary}]\nsite_systems = [\"s{a}\", \"s{b}\"]\n\
+                 neighbors = [{{ group = \"g{}\", fallback = {{ DP = 30 }} }}]\n",
+                (group + 3) % 5
+            ));
+        }
+        text.push_str("[default_boundary_group]\nsite_systems = [\"s10\"]\n");
+    }
+    text
+}
+
+fn facts<'a>(path: &'a str, client: &'a str) -> Facts<'a> {
+    Facts { listener: 0, host: Some("S3"), method: "GET", path, client: client.parse::<IpAddr>().unwrap() }
+}
+
+/// What a request does: the decision once, then attempts until nobody is left.
+fn request(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<(usize, NoPick), Refusal> {
+    let decision = Decision::new(snapshot, facts)?;
+    let mut tried = Tried::new();
+    loop {
+        match decision.pick(&tried, 1000, 4711 + tried.len() as u64) {
+            Ok(pick) if !tried.is_full() => tried.push(pick.endpoint),
+            Ok(_) => return Ok((tried.len(), NoPick::AllTried)),
+            Err(why) => return Ok((tried.len(), why)),
+        }
+    }
+}
+
+fn assert_none(snapshot: &Snapshot, facts: &Facts<'_>, what: &str) -> Result<(usize, NoPick), Refusal> {
+    let mut result = None;
+    let counted = allocation_counter::measure(|| result = Some(black_box(request(snapshot, facts))));
+    assert_eq!(counted.count_total, 0, "{what}: {} bytes", counted.bytes_total);
+    result.unwrap()
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocation_counter::measure(|| drop(black_box(Box::new(1)))).count_total, 1);
+}
+
+#[test]
+fn a_request_is_routed_located_and_picked_without_an_allocation() {
+    for balance in BALANCES {
+        for groups in [false, true] {
+            let mut world = World::new(&config(balance, groups));
+            world.all_up();
+            for down in 0..12 {
+                let snapshot = world.snapshot();
+                for client in ["10.1.1.1", "10.200.0.1", "::ffff:10.1.1.1", "2001:db8::1"] {
+                    for path in ["/Pages/x", "/pages", "/SMS_DP_SMSPKG$/ABC00012/setup.msi"] {
+                        let what = format!("{balance}, groups {groups}, {down} down, {client}, {path}");
+                        let served = assert_none(&snapshot, &facts(path, client), &what);
+                        assert!(served.is_ok(), "{what}: {served:?}");
+                    }
+                }
+                let standing = if down % 3 == 2 { DEGRADED } else { DOWN };
+                world.stand_system(&format!("s{down}"), standing);
+                world.publisher.publish();
+            }
+        }
+    }
+}
+
+#[test]
+fn several_tiers_down_still_cost_nothing() {
+    let mut world = World::new(&config("content", true));
+    world.all_up();
+    for server in 0..11 {
+        world.stand_system(&format!("s{server}"), DOWN);
+    }
+    world.publisher.publish();
+    let snapshot = world.snapshot();
+    let facts = facts("/SMS_DP_SMSPKG$/ABC00012", "10.1.1.1");
+    let decision = Decision::new(&snapshot, &facts).unwrap();
+    assert_eq!(decision.groups.len(), 3);
+    let pick = decision.pick(&Tried::new(), 0, 0).unwrap();
+    assert_eq!(pick.tier.kind, TierKind::FallbackSource, "five tiers were walked through");
+    assert_eq!(assert_none(&snapshot, &facts, "all but the last tier down"), Ok((1, NoPick::AllTried)));
+}
+
+#[test]
+fn refusals_cost_nothing() {
+    let world = World::new(&config("named", true));
+    let snapshot = world.snapshot();
+    let nowhere = facts("/nowhere", "10.1.1.1");
+    assert_eq!(assert_none(&snapshot, &nowhere, "no route"), Err(Refusal::NoRoute));
+    let unnamed = Facts { host: Some("stranger"), ..facts("/pages", "10.1.1.1") };
+    assert!(matches!(assert_none(&snapshot, &unnamed, "not named"), Err(Refusal::NotNamed(_))));
+    let method = Facts { method: "DELETE", ..facts("/pages", "10.1.1.1") };
+    assert!(matches!(assert_none(&snapshot, &method, "method"), Err(Refusal::Method(_))));
+}
