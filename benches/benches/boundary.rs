@@ -44,8 +44,11 @@ fn toml(boundaries: &[(AddressRange, GroupId)]) -> String {
     for group in 0..LAYERS * GROUPS_OF_LAYER {
         let own = boundaries.iter().filter(|(_, other)| other.0 == group).map(|(range, _)| format!("  \"{range}\",\n"));
         let own = own.collect::<String>();
-        writeln!(text, "[[boundary_groups]]\nname = \"Office {group}\"\nsite_systems = [\"s1\"]\nboundaries = [\n{own}]")
-            .unwrap();
+        writeln!(
+            text,
+            "[[boundary_groups]]\nname = \"Office {group}\"\nsite_systems = [\"s1\"]\nboundaries = [\n{own}]"
+        )
+        .unwrap();
     }
     text
 }

@@ -258,7 +258,12 @@ fn group(id: usize, snapshot: &Snapshot) -> GroupStatus {
         if !systems.is_empty() {
             servers.push((role.clone(), systems));
         }
-        let links = group.links.iter().map(|link| (names[usize::from(link.group.0)].clone(), link.offset));
+        // A group without a server of the role is no place to fall back to.
+        let links = group
+            .links
+            .iter()
+            .filter(|link| !topology.groups[usize::from(link.group.0)].members.is_empty())
+            .map(|link| (names[usize::from(link.group.0)].clone(), link.offset));
         let links: Vec<(String, u32)> = links.collect();
         if !links.is_empty() {
             fallback.push((role, links));

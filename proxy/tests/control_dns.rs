@@ -132,9 +132,8 @@ async fn an_address_that_changes_is_probed_first_and_the_old_one_drains() {
     // One request is on its way to each of the two.
     sites.iter().take(2).for_each(|site| site.faults().set_stall_head(true));
     let address = http(&app);
-    let in_flight = |app: &App| -> Vec<u32> {
-        app.status().roles[0].endpoints.iter().map(|endpoint| endpoint.in_flight).collect()
-    };
+    let in_flight =
+        |app: &App| -> Vec<u32> { app.status().roles[0].endpoints.iter().map(|endpoint| endpoint.in_flight).collect() };
     let mut slow = Vec::new();
     until_true("a request at each", || {
         slow.push(tokio::spawn(async move { Client::connect(address).await.send("GET", MPLIST).await }));
@@ -196,6 +195,23 @@ async fn a_failure_keeps_the_last_good_answer() {
     dns.addresses(NAME, &["127.0.0.3"], 0);
     until_true("a new answer", || addresses(&app)[0].starts_with("127.0.0.3:")).await;
     assert_eq!(servers(&app, 5).await, ["127.0.0.3"]);
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_one_family_keeps_its_addresses() {
+    let sites = at(&["127.0.0.2", "::1"]).await;
+    let both = ["127.0.0.2", "::1"];
+    let dns = Dns::start().await;
+    dns.addresses(NAME, &both, 0);
+    let app = named(&dns, sites[0].address().port(), PROBE, QUICK).start();
+    until_true("both up", || well(&app) == 2).await;
+    for family in [RecordType::A, RecordType::AAAA] {
+        dns.say(NAME, Says::FailsFor(family, both.iter().map(|address| address.parse().unwrap()).collect()));
+        let before = dns.questions(NAME, family).len();
+        until_true("four failures", || dns.questions(NAME, family).len() > before + 4).await;
+        assert_eq!(addresses(&app).len(), 2, "{family} fails: {:?}", addresses(&app));
+    }
     shutdown(app).await;
 }
 

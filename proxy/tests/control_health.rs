@@ -3,12 +3,22 @@
 
 mod control_support;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
 
 use control_support::client::{Client, get};
-use control_support::proxy::{MPCERT, MPLIST, PROBE, Toml, admin, endpoint, health, http, management_point, series, shutdown};
+use control_support::proxy::{
+    MPCERT, MPLIST, PROBE, Toml, admin, endpoint, health, http, management_point, series, shutdown,
+};
 use control_support::until_true;
+use control_support::world::compiled;
 use rolegate::app::App;
+use rolegate::control::director::{Director, Order};
+use rolegate::metrics::Metrics;
+use rolegate::model::cluster::Class;
 use rolegate_bench::content::{Content, Package};
 use rolegate_bench::site::{SiteSystem, Spec};
 
@@ -56,7 +66,10 @@ async fn a_management_point_goes_and_comes_back() {
     let role = "role=\"management-point\"";
     let metrics = app.metrics();
     assert_eq!(series(&metrics, &format!("rolegate_endpoint_up{{{role},{name}}}")), Some(0.0));
-    assert_eq!(series(&metrics, &format!("rolegate_endpoint_state_changes_total{{{role},{name},to=\"down\"}}")), Some(1.0));
+    assert_eq!(
+        series(&metrics, &format!("rolegate_endpoint_state_changes_total{{{role},{name},to=\"down\"}}")),
+        Some(1.0)
+    );
 
     one.restart().await.unwrap();
     until_true("up again", || health(&app, "mp1") == "up").await;
@@ -192,4 +205,46 @@ async fn the_last_one_is_never_taken_out() {
     }
     assert!(seen, "one of two may go");
     shutdown(app).await;
+}
+
+/// The Director alone: an ejection whose role the next configuration does not have any more.
+#[tokio::test]
+async fn an_ejection_ends_with_its_role_and_leaves_nothing_to_do() {
+    let addresses = ["127.0.0.1:1", "127.0.0.1:2"].map(|address| address.parse().unwrap());
+    let quick = PASSIVE.replace("1s", "100ms");
+    let config = |role: &str| {
+        let config = Toml::new(&[role]).role(role, if role == "MP" { &quick } else { "" });
+        config.system("s1", role, addresses[0], "").system("s2", role, addresses[1], "")
+    };
+    let (director, handles) =
+        Director::new(compiled(&config("MP").0), None, Arc::new(Metrics::new()), tokio::time::Instant::now());
+    let polls = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&polls);
+    tokio::spawn(async move {
+        let mut run = pin!(director.run());
+        poll_fn(|cx| {
+            counter.fetch_add(1, Relaxed);
+            run.as_mut().poll(cx)
+        })
+        .await;
+    });
+    let snapshot = || handles.snapshots.current();
+    until_true("up", || snapshot().clusters[0].standings().iter().all(|s| s.class() == Class::Well)).await;
+    let endpoint = Arc::clone(&snapshot().clusters[0].topology);
+    let ill = &endpoint.endpoints[0];
+    for _ in 0..5 {
+        ill.state.passive.record(&ill.role.passive, 0, true);
+    }
+    handles.bell.notify_one();
+    until_true("ejected", || snapshot().clusters[0].standing(0).ejected).await;
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    let source = control_support::proxy::source(&config("FSP").0);
+    handles.orders.send(Order::Reload(source, reply)).await.unwrap();
+    answer.await.unwrap().unwrap();
+    // Longer than the ejection: then there is nothing left to wait for.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let before = polls.load(Relaxed);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let woken = polls.load(Relaxed) - before;
+    assert!(woken < 50, "the Director was woken {woken} times in 300 ms with nothing to do");
 }

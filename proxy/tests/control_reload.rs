@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use control_support::client::{Client, get};
-use control_support::proxy::{MPCERT, MPLIST, PROBE, Toml, admin, endpoint, health, http, management_point, reload, series, shutdown};
+use control_support::proxy::{
+    MPCERT, MPLIST, PROBE, Toml, admin, endpoint, health, http, management_point, reload, series, shutdown,
+};
 use control_support::{until, until_true};
 use rolegate::app::App;
 use rolegate::control::config::Source;
@@ -278,7 +280,8 @@ async fn a_thousand_reloads_under_load_lose_nothing() {
     assert!(connections < 200, "{connections} connections: idle ones do not survive");
     let status = app.status();
     assert_eq!(status.generation, RELOADS + 1);
-    until_true("leases balance", || app.status().roles[0].endpoints.iter().all(|endpoint| endpoint.in_flight == 0)).await;
+    until_true("leases balance", || app.status().roles[0].endpoints.iter().all(|endpoint| endpoint.in_flight == 0))
+        .await;
     let drained = tokio::time::timeout(Duration::from_secs(30), shutdown(app)).await.unwrap();
     assert_eq!(drained.cut, 0);
 }

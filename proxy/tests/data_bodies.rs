@@ -371,3 +371,101 @@ async fn bytes_after_an_answer_are_nobodys() {
         assert_eq!((answer.status(), answer.text().as_str()), (200, "mine"));
     }
 }
+
+#[tokio::test]
+async fn an_answer_does_not_end_the_upload_that_it_overtook() {
+    // The server answers first and takes the rest of the body slowly, for longer than a head may take.
+    let server = Peer::serve(|mut talk| async move {
+        let Some(mut request) = talk.head().await else { return };
+        talk.say(ok("early")).await;
+        talk.wire.rest_of(&mut request).await;
+        assert_eq!((request.body.len(), request.cut), (20, false));
+        talk.request().await;
+        talk.say(ok("next")).await;
+        talk.wait().await;
+    })
+    .await;
+    let proxy = Setup::new([server.address]).proxy("request_header_timeout = \"500ms\"").start();
+    let mut client = proxy.open().await;
+    client.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n").await;
+    for number in 0..20 {
+        assert!(client.say("x").await);
+        if number == 2 {
+            let answer = client.response("POST").await;
+            assert_eq!(answer.text(), "early");
+        }
+        tokio::time::sleep(Duration::from_millis(80)).await;
+    }
+    let answer = client.ask(&get("/")).await;
+    answer.is_from_server(200);
+    assert_eq!(answer.text(), "next");
+}
+
+#[tokio::test]
+async fn clients_and_servers_that_leave_at_any_moment_leave_nothing_behind() {
+    let server = Peer::serve(|mut talk| async move {
+        while let Some(request) = talk.head().await {
+            let mut request = request;
+            let dice = fastrand::u32(..) % 12;
+            if dice != 0 {
+                talk.wire.rest_of(&mut request).await;
+            }
+            match dice {
+                0 => {
+                    talk.say(ok("early")).await;
+                }
+                1 => return,
+                2 => return talk.wire.reset(),
+                3 => {
+                    talk.say("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\nonly").await;
+                    return;
+                }
+                4 => {
+                    talk.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nonly").await;
+                    return talk.wire.reset();
+                }
+                5 => {
+                    talk.say("HTTP/1.1 401 Who\r\nWWW-Authenticate: NTLM\r\nContent-Length: 4\r\n\r\nwho?").await;
+                }
+                6 => {
+                    talk.say("HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await;
+                    return;
+                }
+                _ => {
+                    talk.say(ok(&"x".repeat(fastrand::usize(0..100_000)))).await;
+                }
+            }
+        }
+    })
+    .await;
+    let role = "max_body = \"64KiB\"\npassive = { eject_time = \"0s\" }\ntimeouts = { request_body_idle = \"1s\", \
+                response_header = \"1s\", response_body_idle = \"1s\" }";
+    let proxy = Setup::new([server.address]).threads(2).role(role).start();
+    let clients = (0..40).map(|_| async {
+        for _ in 0..15 {
+            let mut client = proxy.open().await;
+            for _ in 0..3 {
+                let length = fastrand::usize(0..90_000);
+                let method = fastrand::choice(["GET", "CCM_POST", "HEAD"]).unwrap();
+                let upgrade = fastrand::choice(["", "Connection: upgrade\r\nUpgrade: x\r\n"]).unwrap();
+                client.say(format!("{method} / HTTP/1.1\r\nHost: h\r\n{upgrade}Content-Length: {length}\r\n\r\n")).await;
+                let part = if fastrand::bool() { length } else { fastrand::usize(0..=length) };
+                client.say("x".repeat(part)).await;
+                if part < length || fastrand::u32(..) % 4 == 0 {
+                    break;
+                }
+                if client.response(method).await.cut {
+                    break;
+                }
+            }
+            if fastrand::bool() {
+                client.reset();
+            }
+        }
+    });
+    futures_util::future::join_all(clients).await;
+    proxy.until_idle().await;
+    until("all clients are gone", || proxy.metric("rolegate_connections", &["http"]) == 0.0).await;
+    let asked = proxy.metric("rolegate_connections_total", &["http"]);
+    assert_eq!(asked, 600.0);
+}

@@ -253,3 +253,97 @@ async fn connections_to_servers_are_used_again() {
     }
     assert_eq!((server.count(), server.accepted()), (60, 1));
 }
+
+#[tokio::test]
+async fn a_connection_lives_as_long_as_both_of_its_ends_want() {
+    let server = Peer::serve(|mut talk| async move {
+        if talk.request().await.is_some() {
+            talk.say("HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 4\r\n\r\nfine").await;
+        }
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    for number in 1..=3 {
+        let answer = client.ask(&get("/")).await;
+        answer.is_from_server(200);
+        assert_eq!((answer.field("connection"), server.accepted()), (None, number), "the server's end is not the client's");
+    }
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    for _ in 0..3 {
+        let mut client = proxy.open().await;
+        let answer = client.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await;
+        answer.is_from_server(200);
+        assert_eq!(answer.field("connection"), Some("close"));
+        client.ends().await;
+    }
+    assert_eq!(server.accepted(), 1, "the client's end is not the server's");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_read_is_not_the_next_request() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).role("paths = [\"/web\"]\nmax_body = \"16B\"").start();
+    let hidden = get("/web/hidden");
+    let length = hidden.len();
+    let chunk = format!("{length:x}\r\n{hidden}\r\n0\r\n\r\n");
+    for (line, head, body) in [
+        ("POST /elsewhere", format!("Content-Length: {length}"), &hidden),
+        ("POST /elsewhere", "Transfer-Encoding: chunked".to_owned(), &chunk),
+        ("POST /web", format!("Content-Length: {length}"), &hidden),
+        ("POST /web", "Transfer-Encoding: chunked".to_owned(), &chunk),
+        ("HEAD /elsewhere", format!("Content-Length: {length}"), &hidden),
+    ] {
+        for separately in [false, true] {
+            let mut client = proxy.open().await;
+            let head = format!("{line} HTTP/1.1\r\nHost: h\r\n{head}\r\n\r\n");
+            if separately {
+                client.say(head).await;
+                client.say(body).await;
+            } else {
+                client.say(format!("{head}{body}")).await;
+            }
+            let answer = client.response(line.split(' ').next().unwrap()).await;
+            assert!([404, 413].contains(&answer.status()), "{answer:?}");
+            // Either the connection ends or the next request is the next request.
+            client.say(get("/web/next")).await;
+            let next = client.response("GET").await;
+            assert!(next.cut || next.status() == 200, "{next:?}");
+        }
+    }
+    assert!(server.heard().iter().all(|request| request.target() != "/web/hidden"), "{:?}", server.heard());
+}
+
+#[tokio::test]
+async fn own_answers_to_head_have_no_body() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).role("paths = [\"/web\"]").start();
+    let mut client = proxy.open().await;
+    client.ask("HEAD /elsewhere HTTP/1.1\r\nHost: h\r\n\r\n").await.is_own(404, "destination_not_found");
+    client.ask(&get("/web")).await.is_from_server(200);
+}
+
+#[tokio::test]
+async fn an_address_that_a_trusted_proxy_does_not_tell_is_not_guessed() {
+    let server = echo().await;
+    let role = "locality = \"boundary-groups\"";
+    let groups = "[[boundary_groups]]\nname = \"one\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"srv0.lab.test\"]\n\
+                  [default_boundary_group]\nfallback = { web = \"never\" }\n";
+    let text = Setup::new([server.address]).role(role).proxy("trusted_proxies = [\"127.0.0.0/8\"]").text();
+    let proxy = support::Proxy::start(&format!("{text}{groups}"));
+    for (fields, status) in [
+        ("X-Forwarded-For: 10.1.1.1", 200),
+        ("X-Forwarded-For: , 10.1.1.1,", 200),
+        ("X-Forwarded-For: 10.1.1.1, unknown", 503),
+        ("X-Forwarded-For: 10.1.1.1, 127.0.0.9, _hidden, 127.0.0.7", 503),
+        ("Forwarded: for=10.1.1.1;by=x", 200),
+        ("Forwarded: by=x; for = 9.9.9.9 ;host=y", 503),
+        ("Forwarded: for=10.1.1.1, for=unknown", 503),
+        ("Forwarded: for=10.1.1.1, proto=http", 503),
+        ("Forwarded: for=10.1.1.1, for=\"_x\"", 503),
+    ] {
+        let answer = proxy.ask(&format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n")).await;
+        assert_eq!(answer.status(), status, "{fields}");
+    }
+}

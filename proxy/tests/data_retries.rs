@@ -247,3 +247,19 @@ async fn a_request_that_no_server_may_see_twice_is_on_one_connection() {
     until("all are there", || server.count() == 21).await;
     assert_eq!(server.accepted(), 1);
 }
+
+#[tokio::test]
+async fn a_message_does_not_meet_a_connection_that_its_server_has_closed() {
+    let server = Peer::serve(|mut talk| async move {
+        talk.request().await;
+        talk.say(ok("fine")).await;
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    for id in 0..30 {
+        client.ask(&upload("CCM_POST", id)).await.is_from_server(200);
+        until("it is closed", || server.open() == 0).await;
+    }
+    assert!(server.heard().iter().all(|request| request.text() == "hello"));
+}

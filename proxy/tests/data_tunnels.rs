@@ -114,6 +114,38 @@ async fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
     until("the server's side is closed", || server.open() == 0).await;
 }
 
+#[tokio::test]
+async fn a_client_that_leaves_while_the_server_agrees_gives_its_place_back() {
+    let server = Peer::saying(AGREE).await;
+    let proxy = Setup::new([server.address]).start();
+    for round in 0..200 {
+        let mut client = proxy.open().await;
+        client.say(ASK).await;
+        // Sooner or later: the proxy may be anywhere.
+        for _ in 0..round % 20 {
+            tokio::task::yield_now().await;
+        }
+        client.reset();
+    }
+    proxy.until_idle().await;
+    until("all are gone", || server.open() == 0).await;
+    until("and the clients", || proxy.metric("rolegate_connections", &["http"]) == 0.0).await;
+}
+
+#[tokio::test]
+async fn http_1_0_has_no_upgrades() {
+    let server = Peer::answering(|request, _| match request.field("upgrade") {
+        Some(_) => AGREE.to_owned(),
+        None => ok("plain"),
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    let answer = proxy.ask("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n").await;
+    answer.is_from_server(200);
+    assert_eq!(answer.text(), "plain");
+    proxy.until_idle().await;
+}
+
 fn notification(servers: &[(&str, std::net::SocketAddr)], role: &str) -> Proxy {
     let systems: String = servers
         .iter()

@@ -236,7 +236,8 @@ fn only_the_keys_of_a_server_that_goes_move() {
 fn a_server_in_several_overlapping_groups_has_no_larger_share() {
     for balance in BALANCES {
         let mut text = weights(balance, &[100; 4]);
-        for (group, servers) in [("\"s0\", \"s1\""), ("\"s0\", \"s2\""), ("\"s3\", \"s0\", \"s1\"")].iter().enumerate() {
+        for (group, servers) in [("\"s0\", \"s1\""), ("\"s0\", \"s2\""), ("\"s3\", \"s0\", \"s1\"")].iter().enumerate()
+        {
             text.push_str(&format!(
                 "[[boundary_groups]]\nname = \"g{group}\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [{servers}]\n"
             ));
@@ -277,9 +278,13 @@ fn never_removes_and_there_are_no_two_hops() {
     let to = |group: u32, time: &str| format!("{{ group = \"g{group}\", fallback = {{ pages = {time} }} }}");
     let current = (0, TierKind::Current, vec![0]);
     let world = chain(&to(1, "30"), &to(2, "0"));
-    assert_eq!(systems(&world), [current.clone(), (30, TierKind::Neighbor, vec![1])], "the neighbor's neighbor is no neighbor");
+    assert_eq!(
+        systems(&world),
+        [current.clone(), (30, TierKind::Neighbor, vec![1])],
+        "the neighbor's neighbor is no neighbor"
+    );
     let world = chain(&to(1, "\"never\""), &to(2, "0"));
-    assert_eq!(systems(&world), [current.clone()], "never removes");
+    assert_eq!(systems(&world), std::slice::from_ref(&current), "never removes");
     let both = format!("{}, {}", to(1, "60"), to(2, "15"));
     let world = chain(&both, &to(0, "0"));
     let found = systems(&world);

@@ -75,9 +75,8 @@ impl Storm {
             }
             8..20 => {
                 let name = NAMES[self.dice.usize(..NAMES.len())];
-                let addresses: BTreeSet<IpAddr> = (0..self.dice.u32(1..4))
-                    .map(|_| Ipv4Addr::new(10, 8, 0, self.dice.u8(..5)).into())
-                    .collect();
+                let addresses: BTreeSet<IpAddr> =
+                    (0..self.dice.u32(1..4)).map(|_| Ipv4Addr::new(10, 8, 0, self.dice.u8(..5)).into()).collect();
                 self.world.resolve(name, addresses.into_iter().collect());
             }
             20..45 => self.change_health(),

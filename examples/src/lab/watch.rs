@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Ticks between two looks at the rates.
 const RATES_EVERY: u32 = 10;
 /// Causes may quote a page of the server.
-const LONGEST_CAUSE: usize = 60;
+const LONGEST_CAUSE: usize = 80;
 /// Requests that show who serves a place: fewer might miss a server that has a small share.
 const SAMPLE: u64 = 30;
 
@@ -53,12 +53,17 @@ impl Health {
                 lab.screen.event(&format!("  {system}: {what}"));
             }
             if now.0 != before.0 && before.0 != "unproven" {
-                let cause = endpoint.last_failure.filter(|_| now.0 != "up").map(|failure| failure.cause);
-                let cause = cause.map(|cause| format!(" ({})", cause.chars().take(LONGEST_CAUSE).collect::<String>()));
+                let cause = endpoint.last_failure.filter(|_| now.0 != "up").map(|failure| short(&failure.cause));
                 lab.screen.event(&format!("  {system}: probes find it {}{}", now.0, cause.unwrap_or_default()));
             }
         }
     }
+}
+
+fn short(cause: &str) -> String {
+    let start: String = cause.chars().take(LONGEST_CAUSE).collect();
+    let dots = if start.len() < cause.len() { "..." } else { "" };
+    format!(" ({start}{dots})")
 }
 
 /// Who serves whom, by place and kind of server.

@@ -14,6 +14,8 @@ use hyper_util::rt::TokioIo;
 
 use crate::status::{EndpointStatus, RoleStatus, Status};
 
+/// Characters of a failure that are shown.
+const CAUSE: usize = 72;
 /// How many of the last probes are shown.
 const HISTORY: usize = 20;
 
@@ -97,8 +99,17 @@ fn endpoint_row(title: &str, endpoint: &EndpointStatus) -> [String; 8] {
         endpoint.since.map(ago).unwrap_or_default(),
         endpoint.in_flight.to_string(),
         endpoint.history.chars().skip(skip).collect(),
-        failure.map(|failure| format!("{} ago: {}", ago(failure.at), failure.cause)).unwrap_or_default(),
+        failure.map(|failure| format!("{} ago: {}", ago(failure.at), short(&failure.cause))).unwrap_or_default(),
     ]
+}
+
+/// The beginning of a text that may quote a whole page; `--json` has all of it.
+fn short(text: &str) -> String {
+    let mut short: String = text.chars().take(CAUSE).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
 }
 
 fn groups(status: &Status) -> Table {

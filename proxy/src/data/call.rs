@@ -36,7 +36,8 @@ impl Call {
             session.close_after_response();
         }
         into_origin_form(&mut parts)?;
-        if let Some(protocol) = hop.upgrade {
+        // RFC 9110, section 7.8: an upgrade in an HTTP/1.0 request is ignored.
+        if let Some(protocol) = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11) {
             parts.headers.insert(header::UPGRADE, protocol);
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         } else if hop.trailers {

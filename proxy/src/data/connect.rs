@@ -1,6 +1,7 @@
 //! A new connection to an endpoint.
 
 use std::io;
+use std::rc::Rc;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -9,7 +10,7 @@ use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
 use super::io::Upstream;
-use super::pool::Sender;
+use super::pool::{Lifetime, Sender};
 use crate::error::Error;
 use crate::model::endpoint::Endpoint;
 
@@ -41,12 +42,15 @@ pub async fn http(endpoint: &Endpoint, preserve_header_case: bool) -> Result<Sen
     let mut builder = http1::Builder::new();
     builder.max_header_size(MAX_RESPONSE_HEAD).max_buf_size(READ_BUFFER).preserve_header_case(preserve_header_case);
     let handshake = builder.handshake::<_, RequestBody>(io).await;
-    let (sender, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
+    let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
+    let lifetime = Rc::new(Lifetime::default());
+    let driven = Rc::clone(&lifetime);
     // A failure of the connection reaches whoever waits for its response; an idle one has nobody to tell.
     tokio::task::spawn_local(async move {
         let _ = connection.with_upgrades().await;
+        driven.end();
     });
-    Ok(sender)
+    Ok(Sender { requests, lifetime })
 }
 
 fn connect_error(error: &io::Error) -> Error {

@@ -56,6 +56,11 @@ pub async fn serve(stream: TcpStream, session: Rc<Session>, metrics: &ListenerMe
             if error.is_parse() || error.is_timeout() {
                 metrics.protocol_errors.increment(1);
             }
+            // The client left before it heard of its upgrade, whose exchange holds the session that holds it.
+            let unheard = session.tunnel.borrow_mut().take();
+            if let Some(pending) = unheard {
+                pending.exchange.end(End::ClientGone);
+            }
         }
         Ended::Over(Over::SlowHead | Over::SlowReader) => metrics.protocol_errors.increment(1),
         Ended::Over(Over::Drained | Over::Idle | Over::PinClosed) => {}

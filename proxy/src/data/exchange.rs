@@ -189,7 +189,7 @@ impl Exchange {
                 worker.pool.give_back(endpoint.state.id, sender, worker.ticker.now_ms(), keep, limit);
             }
             Afterwards::Pin if complete => {
-                let pin = Pinned { role, endpoint_id: endpoint.state.id, sender, lease };
+                let pin = Pinned { snapshot: self.snapshot.clone(), role, endpoint: index, sender, lease };
                 self.session.pins.borrow_mut().keep(pin);
             }
             Afterwards::Pool | Afterwards::Pin | Afterwards::Close => {}

@@ -84,15 +84,19 @@ pub async fn on_connection(
     session: &Session,
     endpoint: &Endpoint,
     mut sender: Sender,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     reused: bool,
 ) -> Result<Answer, Failure> {
     let timeouts = &endpoint.role.timeouts;
+    if let RequestBody::Stream(uploading) = request.body_mut() {
+        uploading.idle = timeouts.request_body_idle;
+        uploading.response_header = timeouts.response_header;
+    }
     let empty = matches!(request.body(), RequestBody::Empty);
     let upgrades = request.headers().contains_key(http::header::UPGRADE);
     session.upload.done.set(empty);
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
-    let mut sent = pin!(sender.try_send_request(request));
+    let mut sent = pin!(sender.requests.try_send_request(request));
     let result = poll_fn(|cx: &mut Context<'_>| {
         if let Poll::Ready(result) = sent.as_mut().poll(cx) {
             return Poll::Ready(Ok(result));

@@ -114,13 +114,14 @@ impl ForwardingValues {
             return self.peer;
         }
         let mut client = self.peer;
-        let mut chain: Vec<IpAddr> = Vec::new();
+        let mut chain: Vec<Option<IpAddr>> = Vec::new();
         if headers.contains_key(X_FORWARDED_FOR) {
             headers.get_all(X_FORWARDED_FOR).iter().for_each(|line| chain.extend(x_forwarded_for(line)));
         } else {
             headers.get_all(header::FORWARDED).iter().for_each(|line| chain.extend(forwarded_for(line)));
         }
-        for hop in chain.into_iter().rev() {
+        // What stands before a hop that is not told was told by somebody unknown.
+        for hop in chain.into_iter().rev().map_while(|hop| hop) {
             client = hop;
             if !site.trusts(hop) {
                 break;
@@ -177,14 +178,19 @@ fn forwarded_value(peer: IpAddr, host: Option<&HeaderValue>) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
 }
 
-fn x_forwarded_for(line: &HeaderValue) -> Vec<IpAddr> {
-    line.as_bytes().split(|&byte| byte == b',').filter_map(|node| address(node.trim_ascii())).collect()
+/// The hops of a line, `None` for one that tells no address.
+fn x_forwarded_for(line: &HeaderValue) -> Vec<Option<IpAddr>> {
+    elements(line).map(address).collect()
 }
 
-fn forwarded_for(line: &HeaderValue) -> Vec<IpAddr> {
-    let elements = line.as_bytes().split(|&byte| byte == b',');
-    elements
-        .filter_map(|element| {
+fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
+/// As [`x_forwarded_for`].
+fn forwarded_for(line: &HeaderValue) -> Vec<Option<IpAddr>> {
+    elements(line)
+        .map(|element| {
             element.split(|&byte| byte == b';').find_map(|pair| {
                 let pair = pair.trim_ascii();
                 let (name, value) = pair.split_at_checked(4)?;
@@ -261,7 +267,8 @@ mod tests {
             assert_eq!(address(text.as_bytes()), expected.map(|e| e.parse().unwrap()), "{text}");
         }
         let line = HeaderValue::from_static("for=1.2.3.4;proto=http, For=\"[::1]:5\", by=x");
-        assert_eq!(forwarded_for(&line).len(), 2);
+        let told: Vec<bool> = forwarded_for(&line).iter().map(Option::is_some).collect();
+        assert_eq!(told, [true, true, false]);
     }
 
     proptest! {

@@ -4,11 +4,12 @@
 //! `Authorization` that uses one, the upstream connection belongs to this client connection: it never sees the pool, no
 //! other client ever uses it, and both close together. A connection that has been pooled is never authenticated on.
 
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use http::header::{self, HeaderMap};
 
 use super::pool::Sender;
+use super::worker::Held;
 use crate::model::cluster::EndpointIndex;
 use crate::model::endpoint::Lease;
 use crate::model::route::ClusterId;
@@ -16,10 +17,13 @@ use crate::model::route::ClusterId;
 /// An upstream connection that belongs to one client connection.
 #[derive(Debug)]
 pub struct Pinned {
-    /// The role it was made for.
+    /// The version of the world it was made in. It keeps to it: a reload may have moved or removed its endpoint, and an
+    /// authenticated connection cannot change its server.
+    pub snapshot: Held,
+    /// The role in that version.
     pub role: ClusterId,
-    /// Id of the endpoint's live part, to find the endpoint again in another snapshot.
-    pub endpoint_id: u32,
+    /// The endpoint in that version.
+    pub endpoint: EndpointIndex,
     /// The connection.
     pub sender: Sender,
     /// Its place at the endpoint, held between requests too: the connection is taken up all the time.
@@ -34,8 +38,9 @@ pub struct Pins {
 
 impl Pins {
     /// Takes the pinned connection of a role for a request.
-    pub fn take(&mut self, role: ClusterId) -> Option<Pinned> {
-        let place = self.pins.iter().position(|pin| pin.role == role)?;
+    pub fn take(&mut self, role: &str) -> Option<Pinned> {
+        let same = |pin: &Pinned| pin.snapshot.cluster(pin.role).topology.role.name == role;
+        let place = self.pins.iter().position(same)?;
         Some(self.pins.swap_remove(place))
     }
 
@@ -44,9 +49,9 @@ impl Pins {
         self.pins.push(pin);
     }
 
-    /// Whether one of them was closed by the other side.
-    pub fn poll_any_closed(&mut self, cx: &mut Context<'_>) -> bool {
-        self.pins.iter_mut().any(|pin| matches!(pin.sender.poll_ready(cx), Poll::Ready(Err(_))))
+    /// Whether one of them was closed by the other side. If not, the task is woken when one is.
+    pub fn any_closed(&self, cx: &Context<'_>) -> bool {
+        self.pins.iter().any(|pin| pin.sender.poll_closed(cx).is_ready())
     }
 }
 
@@ -68,12 +73,6 @@ fn is_connection_scheme(value: &[u8]) -> bool {
     let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
     let scheme = &value[..end];
     scheme.eq_ignore_ascii_case(b"NTLM") || scheme.eq_ignore_ascii_case(b"Negotiate")
-}
-
-/// The index of an endpoint in a cluster by the id of its live part.
-pub fn find_endpoint(cluster: &crate::model::cluster::Cluster, id: u32) -> Option<EndpointIndex> {
-    let place = cluster.topology.endpoints.iter().position(|endpoint| endpoint.state.id == id)?;
-    u32::try_from(place).ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Idle connections to endpoints, one pool for each data thread: no lock, and no connection ever changes its thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -10,7 +12,51 @@ use hyper::client::conn::http1::SendRequest;
 use super::body::RequestBody;
 
 /// The sending half of a connection to an endpoint.
-pub type Sender = SendRequest<RequestBody>;
+#[derive(Debug)]
+pub struct Sender {
+    /// Takes requests.
+    pub requests: SendRequest<RequestBody>,
+    /// Shared with whoever drives the connection.
+    pub lifetime: Rc<Lifetime>,
+}
+
+/// Whether a connection still lives, and who wants to know. An idle connection that is ready for a request wakes nobody
+/// when it closes, so whoever drives it must.
+#[derive(Debug, Default)]
+pub struct Lifetime {
+    over: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Lifetime {
+    /// The connection is gone.
+    pub fn end(&self) {
+        self.over.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Sender {
+    /// Whether the connection is closed, as far as anybody has noticed.
+    pub fn is_closed(&self) -> bool {
+        self.lifetime.over.get() || self.requests.is_closed()
+    }
+
+    /// Ready when the connection is closed.
+    pub fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.is_closed() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.lifetime.waker.borrow_mut();
+        match &mut *waker {
+            Some(known) => known.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
 
 /// Idle connections by the id of the endpoint's live part, so that they survive a reload.
 #[derive(Debug, Default)]

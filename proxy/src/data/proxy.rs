@@ -19,8 +19,7 @@ use super::respond;
 use super::session::{PendingTunnel, Session};
 use crate::error::{Error, Retry};
 use crate::metrics::code_class;
-use crate::model::balance::{NoPick, Tried};
-use crate::model::cluster::EndpointIndex;
+use crate::model::balance::Tried;
 use crate::model::decision::{Decision, Facts, Refusal};
 use crate::model::endpoint::{Endpoint, Lease};
 use crate::model::route::host_without_port;
@@ -66,15 +65,15 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
     session.timer.cap(role.timeouts.total);
     let mut call = Call::prepare(session, role, request)?;
 
-    let pinned = session.pins.borrow_mut().take(decision.cluster_id);
+    let pinned = session.pins.borrow_mut().take(&role.name);
     if let Some(pinned) = pinned {
-        return on_pinned(session, exchange, &decision, call, pinned).await;
+        return on_pinned(session, exchange, call, pinned).await;
     }
     let mut tried = Tried::new();
     let mut last: Option<Error> = None;
     loop {
         let picked = decision.pick(&tried, session.worker.ticker.now_ms(), session.worker.dice());
-        let pick = picked.map_err(|nobody| last.unwrap_or_else(|| nobody_left(nobody)))?;
+        let pick = picked.map_err(|nobody| last.unwrap_or_else(|| nobody.into()))?;
         tried.push(pick.endpoint);
         exchange.endpoint = Some(pick.endpoint);
         exchange.tier = Some(pick.tier.kind);
@@ -88,7 +87,7 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
                 let status = answer.response.status().as_u16();
                 let elsewhere = role.retry.on_status.contains(&status) && call.repeatable() && attempts_left;
                 // The response of a sick server is better than none: it is given up only for another server.
-                if !elsewhere || !someone_else(&decision, &tried, session) || !may_retry(session, &decision) {
+                if !elsewhere || !someone_else(&decision, &tried, session) || !may_retry(session, &decision, Retry::Repeatable) {
                     return Ok(Served { answer, lease, fresh: call.authorizes(), connection_auth: role.connection_auth });
                 }
                 session.worker.failed(endpoint);
@@ -106,7 +105,7 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
         if !allowed || !attempts_left {
             return Err(error);
         }
-        if someone_else(&decision, &tried, session) && !may_retry(session, &decision) {
+        if someone_else(&decision, &tried, session) && !may_retry(session, &decision, error.retry()) {
             return Err(error);
         }
     }
@@ -143,25 +142,22 @@ async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call) ->
 async fn on_pinned(
     session: &Rc<Session>,
     exchange: &mut Exchange,
-    decision: &Decision<'_>,
     mut call: Call,
     pinned: Pinned,
 ) -> Result<Served, Error> {
-    let gone = || {
-        session.close_after_response();
-        Error::Terminated
-    };
-    let index = pin::find_endpoint(decision.cluster, pinned.endpoint_id).ok_or_else(gone)?;
+    let Pinned { snapshot, role, endpoint: index, sender, lease } = pinned;
+    exchange.snapshot = snapshot.clone();
+    exchange.role = Some(role);
     exchange.endpoint = Some(index);
     exchange.attempts = 1;
-    let endpoint = decision.cluster.endpoint(index);
-    let request = call.request().ok_or_else(gone)?;
+    let endpoint = snapshot.cluster(role).endpoint(index);
+    let Some(request) = call.request() else { return Err(Error::Terminated) };
     let sent = tokio::time::Instant::now();
-    match forward::on_connection(session, endpoint, pinned.sender, request, true).await {
+    match forward::on_connection(session, endpoint, sender, request, true).await {
         Ok(answer) => {
             endpoint.metrics.duration.record(sent.elapsed());
             endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
-            Ok(Served { answer, lease: pinned.lease, fresh: true, connection_auth: true })
+            Ok(Served { answer, lease, fresh: true, connection_auth: true })
         }
         Err(failure) => {
             session.close_after_response();
@@ -256,22 +252,15 @@ fn refused(refusal: Refusal, exchange: &mut Exchange) -> Error {
     }
 }
 
-fn nobody_left(why: NoPick) -> Error {
-    match why {
-        NoPick::NoServer => Error::NoServer,
-        NoPick::NoneWell | NoPick::AllTried => Error::NoneWell,
-        NoPick::Overloaded => Error::Overloaded,
-    }
+fn someone_else(decision: &Decision<'_>, tried: &Tried, session: &Session) -> bool {
+    decision.pick(tried, session.worker.ticker.now_ms(), 0).is_ok()
 }
 
-fn someone_else(decision: &Decision<'_>, tried: &[EndpointIndex], session: &Session) -> bool {
-    let tried: Tried = tried.iter().copied().collect();
-    decision.pick(&tried, session.worker.ticker.now_ms(), 0).is_ok()
-}
-
-fn may_retry(session: &Session, decision: &Decision<'_>) -> bool {
+/// The budget keeps retries from multiplying work at servers that are in trouble. A request that no server has seen is no
+/// work yet.
+fn may_retry(session: &Session, decision: &Decision<'_>, retry: Retry) -> bool {
     let topology = &decision.cluster.topology;
-    let allowed = session.worker.may_retry(decision.cluster_id, &topology.role.retry);
+    let allowed = retry == Retry::Unsent || session.worker.may_retry(decision.cluster_id, &topology.role.retry);
     let counter = if allowed { &topology.metrics.retries } else { &topology.metrics.retries_refused };
     counter.increment(1);
     allowed

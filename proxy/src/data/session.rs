@@ -180,7 +180,7 @@ impl Session {
             if self.worker.draining() {
                 return Poll::Ready(Over::Drained);
             }
-            if self.pins.borrow_mut().poll_any_closed(cx) {
+            if self.pins.borrow().any_closed(cx) {
                 return Poll::Ready(Over::PinClosed);
             }
         }

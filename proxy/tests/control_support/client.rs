@@ -54,7 +54,9 @@ impl Client {
             let body = body.collect().await.map_err(|error| format!("the body broke: {error}"))?.to_bytes();
             Ok(Answer { status: parts.status, headers: parts.headers, body })
         };
-        tokio::time::timeout(PATIENCE, whole).await.map_err(|_| format!("{method} {target}: no answer in {PATIENCE:?}"))?
+        tokio::time::timeout(PATIENCE, whole)
+            .await
+            .map_err(|_| format!("{method} {target}: no answer in {PATIENCE:?}"))?
     }
 
     pub async fn get(&mut self, target: &str) -> Answer {

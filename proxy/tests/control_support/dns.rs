@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 pub enum Says {
     /// These addresses, of either family, for so many seconds.
     Addresses(Vec<IpAddr>, u32),
+    /// These addresses, but an error for the questions of one type.
+    FailsFor(RecordType, Vec<IpAddr>),
     /// An error.
     Fails(ResponseCode),
     /// Nothing at all.
@@ -90,7 +92,11 @@ fn answer(question: &Message, state: &mut State) -> Option<Message> {
     let query = question.queries[0].clone();
     let name = query.name().to_string().trim_end_matches('.').to_ascii_lowercase();
     state.questions.push((name.clone(), query.query_type(), Instant::now()));
-    let says = state.names.get(&name).cloned().unwrap_or(Says::Fails(ResponseCode::NXDomain));
+    let says = match state.names.get(&name).cloned() {
+        Some(Says::FailsFor(kind, addresses)) if kind != query.query_type() => Says::Addresses(addresses, 0),
+        Some(says) => says,
+        None => Says::Fails(ResponseCode::NXDomain),
+    };
     let mut answer = Message::response(question.metadata.id, OpCode::Query);
     answer.metadata.recursion_desired = question.metadata.recursion_desired;
     answer.metadata.recursion_available = true;
@@ -98,6 +104,7 @@ fn answer(question: &Message, state: &mut State) -> Option<Message> {
     match says {
         Says::Silence => return None,
         Says::Fails(code) => answer.metadata.response_code = code,
+        Says::FailsFor(..) => answer.metadata.response_code = ResponseCode::ServFail,
         Says::Addresses(addresses, ttl) => {
             for address in addresses {
                 let data = match (query.query_type(), address) {

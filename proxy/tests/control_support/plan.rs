@@ -49,8 +49,7 @@ pub struct Site {
 pub type ExpectedTier = (u32, TierKind, BTreeSet<usize>);
 
 fn standing() -> impl Strategy<Value = Standing> {
-    let health =
-        prop_oneof![3 => Just(Health::Up), 1 => Just(Health::Degraded), 1 => Just(Health::Unproven), 2 => Just(Health::Down)];
+    let health = prop_oneof![3 => Just(Health::Up), 1 => Just(Health::Degraded), 1 => Just(Health::Unproven), 2 => Just(Health::Down)];
     let of = |(health, ejected): (Health, u8)| Standing { health, ejected: ejected == 0, ramp_from_ms: 0 };
     (health, 0_u8..8).prop_map(of)
 }
@@ -87,8 +86,11 @@ pub fn site() -> impl Strategy<Value = Site> {
             })
         };
         let group = |own: usize| {
-            (any::<bool>(), few(), neighbors(own))
-                .prop_map(|(has_client, servers, neighbors)| Group { has_client, servers, neighbors })
+            (any::<bool>(), few(), neighbors(own)).prop_map(|(has_client, servers, neighbors)| Group {
+                has_client,
+                servers,
+                neighbors,
+            })
         };
         let rest = (
             prop::sample::select(LOCALITIES.to_vec()),
@@ -96,13 +98,7 @@ pub fn site() -> impl Strategy<Value = Site> {
             any::<bool>(),
             prop::option::of(prop::sample::select(vec![0_u32, 30, 90])),
         );
-        (
-            prop::collection::vec(server(), servers),
-            (0..groups).map(group).collect::<Vec<_>>(),
-            few(),
-            time(),
-            rest,
-        )
+        (prop::collection::vec(server(), servers), (0..groups).map(group).collect::<Vec<_>>(), few(), time(), rest)
             .prop_map(|(servers, groups, default_servers, default_time, rest)| {
                 let (locality, balance, panic, role_time) = rest;
                 Site { servers, groups, default_servers, default_time, role_time, locality, balance, panic }

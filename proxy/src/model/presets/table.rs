@@ -65,7 +65,8 @@ pub(super) fn plain() -> Role {
 /// - locality: a client whose groups name no management point gets the whole list, and the fallback time of a
 ///   relationship is 0 or never.
 /// - panic: when all fail together the shared database is the likely cause, and `.sms_pol` or `/CCM_Client` may work.
-/// - retry: `CCM_POST` is never repeated once a server may have seen it; the client keeps its message and sends again.
+/// - retry: 500 is what a management point answers that has lost its database; another one may still have it.
+///   `CCM_POST` is never repeated once a server may have seen it; the client keeps its message and sends again.
 /// - `max_body`: a log upload on demand reaches 100 MB. Sizes of other messages are not documented.
 pub(super) fn management_point() -> Role {
     Role {
@@ -88,7 +89,10 @@ pub(super) fn management_point() -> Role {
         methods: words(&["GET", "HEAD", "POST", "PROPFIND", "CCM_POST", "BITS_POST"]),
         locality: Locality::BoundaryGroupsOrSite,
         default_fallback: Fallback::Minutes(0),
-        retry: retry(2, &["GET", "HEAD", "OPTIONS", "PROPFIND"]),
+        retry: Retry {
+            on_status: vec![500, 502, 503, 504],
+            ..retry(2, &["GET", "HEAD", "OPTIONS", "PROPFIND"])
+        },
         max_body: Some(128 * MIB),
         probe: Probe {
             kind: ProbeKind::Http(HttpProbe {

@@ -15,7 +15,7 @@ use crate::model::role::{Retry, Timeouts};
 const IIS_IDLE: Duration = Duration::from_secs(120);
 
 pub(super) fn override_retry(retry: &mut Retry, o: &RetryOverrides, problems: &mut Problems) {
-    number(&mut retry.attempts, o.attempts.as_ref(), "attempts", 0..=10, problems);
+    number(&mut retry.attempts, o.attempts.as_ref(), "attempts", 0..=7, problems);
     number(
         &mut retry.budget_percent,
         o.budget_percent.as_ref(),
