@@ -102,15 +102,7 @@ impl App {
             }
             None => (None, None),
         };
-        let listeners: Vec<(String, SocketAddr)> = compiled
-            .listeners
-            .iter()
-            .zip(&sockets)
-            .map(|(bound, sockets)| {
-                let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(bound.address);
-                (bound.name.clone(), address)
-            })
-            .collect();
+        let listeners = addresses(&compiled, &sockets);
         let epoch = Instant::now();
         let (director, handles) = Director::new(compiled, file.clone(), Arc::clone(&metrics), epoch);
         let shared = Shared {
@@ -288,6 +280,15 @@ fn bind(compiled: &Compiled, threads: usize) -> Result<Vec<Vec<std::net::TcpList
             address: bound.address,
             cause,
         })
+    });
+    each.collect()
+}
+
+/// The listeners with the addresses that they are bound to: port 0 has become a real one.
+fn addresses(compiled: &Compiled, sockets: &[Vec<std::net::TcpListener>]) -> Vec<(String, SocketAddr)> {
+    let each = compiled.listeners.iter().zip(sockets).map(|(bound, sockets)| {
+        let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(bound.address);
+        (bound.name.clone(), address)
     });
     each.collect()
 }

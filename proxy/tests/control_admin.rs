@@ -347,3 +347,23 @@ async fn a_log_that_cannot_be_written_holds_up_nobody() {
     drop(client);
     tokio::time::timeout(control_support::PATIENCE, shutdown(app)).await.expect("and the shutdown ends");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a shutdown waits for the writer of the access log without a bound"]
+async fn a_log_that_nobody_reads_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let pipe = path.clone();
+    let reader = std::thread::spawn(move || File::open(pipe).unwrap());
+    let (_site, app) = logging(&path, 8).await;
+    let unread = reader.join().unwrap();
+    let dropped = |app: &App| series(&app.metrics(), "rolegate_telemetry_dropped_total{sink=\"access_log\"}").unwrap();
+    let mut client = Client::connect(http(&app)).await;
+    while dropped(&app) < 1.0 {
+        client.get(MPLIST).await;
+    }
+    drop(client);
+    tokio::time::timeout(control_support::PATIENCE, shutdown(app)).await.expect("the shutdown ends");
+    drop(unread);
+}

@@ -95,7 +95,8 @@ async fn a_connection_that_others_used_is_never_logged_on() {
     for scheme in ["NTLM", "negotiate"] {
         let mut user = proxy.open().await;
         let before = server.accepted();
-        let request = format!("CCM_POST / HTTP/1.1\r\nHost: h\r\nAuthorization: {scheme} x\r\nContent-Length: 2\r\n\r\nhi");
+        let request =
+            format!("CCM_POST / HTTP/1.1\r\nHost: h\r\nAuthorization: {scheme} x\r\nContent-Length: 2\r\n\r\nhi");
         let answer = user.ask(&request).await;
         assert!([200, 401].contains(&answer.status()));
         assert_eq!(server.accepted(), before + 1, "{scheme}");

@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use support::{Message, Peer, Setup, get, ok, peers, until};
+use tokio::io::AsyncWriteExt;
 
 fn chunked(fields: &str, body: &str) -> String {
     format!("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n{fields}\r\n{body}")
@@ -91,7 +93,11 @@ async fn trailers_pass_in_both_directions() {
     assert_eq!(heard.trailers, [("x-up".to_owned(), "9".to_owned())]);
     assert_eq!((heard.field("te"), heard.field("connection")), (Some("trailers"), Some("te")));
     let answer = client.ask(&get("/")).await;
-    assert_eq!((answer.text().as_str(), answer.trailers.len(), answer.cut), ("abc", 0, false), "it did not ask for any");
+    assert_eq!(
+        (answer.text().as_str(), answer.trailers.len(), answer.cut),
+        ("abc", 0, false),
+        "it did not ask for any"
+    );
 }
 
 #[tokio::test]
@@ -182,7 +188,9 @@ async fn pipelined_requests_are_answered_in_order() {
 async fn a_client_that_expects_100_gets_it_when_a_server_takes_the_body() {
     let server = Peer::saying(ok("done")).await;
     let proxy = Setup::new([server.address]).role("max_body = \"1KiB\"").start();
-    let head = |length: usize| format!("PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n");
+    let head = |length: usize| {
+        format!("PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n")
+    };
     let mut client = proxy.open().await;
     client.say(head(5)).await;
     assert_eq!(client.response_head().await.status(), 100);
@@ -198,7 +206,8 @@ async fn a_client_that_expects_100_gets_it_when_a_server_takes_the_body() {
 async fn bodies_that_are_too_large_are_refused() {
     let server = Peer::saying(ok("done")).await;
     let proxy = Setup::new([server.address]).role("max_body = \"1KiB\"").start();
-    let body = |length: usize| format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{}", "x".repeat(length));
+    let body =
+        |length: usize| format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{}", "x".repeat(length));
     let mut client = proxy.open().await;
     client.ask(&body(1024)).await.is_from_server(200);
     let answer = client.ask(&body(1025)).await;
@@ -255,6 +264,22 @@ async fn a_refusal_is_heard_by_a_client_that_still_sends() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_on_after_a_refusal_is_not_reset() {
+    // A reset may overtake the answer, and some systems throw away what they have not read when one comes.
+    let server = Peer::saying(ok("done")).await;
+    let proxy = Setup::new([server.address]).role("max_body = \"1KiB\"").start();
+    let mut client = proxy.open().await;
+    client.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4000000\r\n\r\n").await;
+    client.response("POST").await.is_own(413, "http_request_error");
+    // The proxy has ended its direction, and takes what the client still sends.
+    client.ends().await;
+    let piece = "x".repeat(64 * 1024);
+    for number in 0..32 {
+        assert!(client.say(&piece).await, "reset after {number} pieces");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_before_the_answer_gives_its_place_back() {
     let server = peers::never_answer().await;
     let proxy = Setup::new([server.address]).start();
@@ -276,7 +301,11 @@ async fn a_client_that_leaves_in_the_middle_of_the_answer_gives_its_place_back()
         client.say(get("/")).await;
         assert_eq!(client.response_head().await.status(), 200);
         assert_eq!(proxy.in_flight(), 1);
-        if leave_politely { drop(client) } else { client.reset() }
+        if leave_politely {
+            drop(client)
+        } else {
+            client.reset()
+        }
         proxy.until_idle().await;
         until("the server's connection is closed", || server.open() == 0).await;
     }
@@ -401,8 +430,22 @@ async fn an_answer_does_not_end_the_upload_that_it_overtook() {
     assert_eq!(answer.text(), "next");
 }
 
+/// Panics of data threads, which only cost the connection that they belong to and would not be seen otherwise.
+fn count_panics() -> Arc<AtomicUsize> {
+    let panics = Arc::new(AtomicUsize::new(0));
+    let (counted, before) = (Arc::clone(&panics), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name().is_some_and(|name| name.starts_with("data-")) {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        before(info);
+    }));
+    panics
+}
+
 #[tokio::test]
 async fn clients_and_servers_that_leave_at_any_moment_leave_nothing_behind() {
+    let panics = count_panics();
     let server = Peer::serve(|mut talk| async move {
         while let Some(request) = talk.head().await {
             let mut request = request;
@@ -448,10 +491,12 @@ async fn clients_and_servers_that_leave_at_any_moment_leave_nothing_behind() {
                 let length = fastrand::usize(0..90_000);
                 let method = fastrand::choice(["GET", "CCM_POST", "HEAD"]).unwrap();
                 let upgrade = fastrand::choice(["", "Connection: upgrade\r\nUpgrade: x\r\n"]).unwrap();
-                client.say(format!("{method} / HTTP/1.1\r\nHost: h\r\n{upgrade}Content-Length: {length}\r\n\r\n")).await;
+                client
+                    .say(format!("{method} / HTTP/1.1\r\nHost: h\r\n{upgrade}Content-Length: {length}\r\n\r\n"))
+                    .await;
                 let part = if fastrand::bool() { length } else { fastrand::usize(0..=length) };
                 client.say("x".repeat(part)).await;
-                if part < length || fastrand::u32(..) % 4 == 0 {
+                if part < length || fastrand::u32(..).is_multiple_of(4) {
                     break;
                 }
                 if client.response(method).await.cut {
@@ -464,8 +509,9 @@ async fn clients_and_servers_that_leave_at_any_moment_leave_nothing_behind() {
         }
     });
     futures_util::future::join_all(clients).await;
+    let label = ["listener=\"http\""];
+    until("all clients were there", || proxy.metric("rolegate_connections_total", &label) == 600.0).await;
+    until("all clients are gone", || proxy.metric("rolegate_connections", &label) == 0.0).await;
     proxy.until_idle().await;
-    until("all clients are gone", || proxy.metric("rolegate_connections", &["http"]) == 0.0).await;
-    let asked = proxy.metric("rolegate_connections_total", &["http"]);
-    assert_eq!(asked, 600.0);
+    assert_eq!(panics.load(Ordering::SeqCst), 0);
 }

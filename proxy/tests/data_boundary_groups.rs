@@ -34,8 +34,10 @@ fn site(points: &[(&SiteSystem, &str)], rest: &str) -> Proxy {
     );
     for (point, more) in points {
         let port = point.address().port();
-        let (name, roles) = (point.name(), format!("{{ role = \"DP\", port = {port} }}, {{ role = \"MP\", port = {port} }}"));
-        write!(text, "[[site_systems]]\nname = \"{name}\"\naddress = \"127.0.0.1\"\nroles = [{roles}]\n{more}\n").unwrap();
+        let (name, roles) =
+            (point.name(), format!("{{ role = \"DP\", port = {port} }}, {{ role = \"MP\", port = {port} }}"));
+        write!(text, "[[site_systems]]\nname = \"{name}\"\naddress = \"127.0.0.1\"\nroles = [{roles}]\n{more}\n")
+            .unwrap();
     }
     Proxy::start(&format!("{text}{rest}"))
 }
@@ -76,12 +78,21 @@ site_systems = [\"dp4\"]
 #[tokio::test]
 async fn clients_reach_the_points_of_their_groups() {
     let content = content();
-    let points = [point("dp1", &content).await, point("dp2", &content).await, point("dp3", &content).await, point("dp4", &content).await];
+    let points = [
+        point("dp1", &content).await,
+        point("dp2", &content).await,
+        point("dp3", &content).await,
+        point("dp4", &content).await,
+    ];
     let proxy = site(&points.iter().map(|point| (point, "")).collect::<Vec<_>>(), GROUPS);
     proxy.until_well(8).await;
-    for (source, expected) in
-        [("127.0.1.5", "dp1"), ("127.0.1.200", "dp1"), ("127.0.2.9", "dp2"), ("127.0.3.1", "dp3"), ("127.0.4.10", "dp3")]
-    {
+    for (source, expected) in [
+        ("127.0.1.5", "dp1"),
+        ("127.0.1.200", "dp1"),
+        ("127.0.2.9", "dp2"),
+        ("127.0.3.1", "dp3"),
+        ("127.0.4.10", "dp3"),
+    ] {
         assert_eq!(served_by(&proxy, source).await, expected, "{source}");
     }
     assert_eq!(served_by(&proxy, "127.0.8.1").await, "dp4", "in no group");
@@ -94,13 +105,22 @@ async fn clients_reach_the_points_of_their_groups() {
         seen.insert(first);
     }
     assert!(seen.iter().all(|name| name == "dp2" || name == "dp3"), "{seen:?}");
-    assert_eq!(seen.len(), 2, "ten clients and one point would be a coincidence of one in five hundred, always the same");
+    assert_eq!(
+        seen.len(),
+        2,
+        "ten clients and one point would be a coincidence of one in five hundred, always the same"
+    );
 }
 
 #[tokio::test]
 async fn whole_downloads_in_every_group() {
     let content = content();
-    let points = [point("dp1", &content).await, point("dp2", &content).await, point("dp3", &content).await, point("dp4", &content).await];
+    let points = [
+        point("dp1", &content).await,
+        point("dp2", &content).await,
+        point("dp3", &content).await,
+        point("dp4", &content).await,
+    ];
     let proxy = site(&points.iter().map(|point| (point, "")).collect::<Vec<_>>(), GROUPS);
     proxy.until_well(8).await;
     for (source, expected) in [("127.0.1.7", "dp1"), ("127.0.2.7", "dp2"), ("127.0.3.7", "dp3"), ("127.0.8.7", "dp4")] {
@@ -113,7 +133,12 @@ async fn whole_downloads_in_every_group() {
 #[tokio::test]
 async fn a_point_that_goes_down_is_replaced_in_order() {
     let content = content();
-    let points = [point("dp1", &content).await, point("dp2", &content).await, point("dp4", &content).await, point("dp5", &content).await];
+    let points = [
+        point("dp1", &content).await,
+        point("dp2", &content).await,
+        point("dp4", &content).await,
+        point("dp5", &content).await,
+    ];
     let groups = GROUPS.replace("[\"dp3\"]", "[\"dp4\"]");
     let with = [(&points[0], ""), (&points[1], ""), (&points[2], ""), (&points[3], "fallback_source = true")];
     let proxy = site(&with, &groups);
@@ -142,7 +167,12 @@ async fn a_point_that_goes_down_is_replaced_in_order() {
 #[tokio::test]
 async fn never_means_never() {
     let content = content();
-    let points = [point("dp1", &content).await, point("dp2", &content).await, point("dp3", &content).await, point("dp4", &content).await];
+    let points = [
+        point("dp1", &content).await,
+        point("dp2", &content).await,
+        point("dp3", &content).await,
+        point("dp4", &content).await,
+    ];
     let proxy = site(&points.iter().map(|point| (point, "")).collect::<Vec<_>>(), GROUPS);
     proxy.until_well(8).await;
     points[1].kill();
@@ -199,7 +229,12 @@ async fn management_points_prefer_the_clients_groups() {
 #[tokio::test]
 async fn a_trusted_proxy_says_where_a_client_is() {
     let content = content();
-    let points = [point("dp1", &content).await, point("dp2", &content).await, point("dp3", &content).await, point("dp4", &content).await];
+    let points = [
+        point("dp1", &content).await,
+        point("dp2", &content).await,
+        point("dp3", &content).await,
+        point("dp4", &content).await,
+    ];
     let proxy = site(&points.iter().map(|point| (point, "")).collect::<Vec<_>>(), GROUPS);
     proxy.until_well(8).await;
     for (source, field, expected) in [
@@ -247,9 +282,13 @@ async fn user_state_is_only_where_its_name_says() {
     let proxy = Proxy::start(&text(2));
     let mut client = proxy.open().await;
     let ask = |host: &str| format!("PUT /SMSSMP/x HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\nhi");
-    for (host, expected) in
-        [("smp0.lab.test", "one"), ("SMP1.Lab.Test:80", "two"), ("alias0", "one"), ("ALIAS1", "two"), ("smp0.lab.test", "one")]
-    {
+    for (host, expected) in [
+        ("smp0.lab.test", "one"),
+        ("SMP1.Lab.Test:80", "two"),
+        ("alias0", "one"),
+        ("ALIAS1", "two"),
+        ("smp0.lab.test", "one"),
+    ] {
         let answer = client.ask(&ask(host)).await;
         answer.is_from_server(200);
         assert_eq!(answer.text(), expected, "{host}");

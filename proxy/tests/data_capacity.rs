@@ -34,7 +34,8 @@ async fn a_full_server_is_passed_over_and_full_servers_refuse() {
     let proxy = Setup::new(servers.iter().map(|server| server.address)).role("max_requests = 1").start();
     let (mut first, mut second) = (proxy.open().await, proxy.open().await);
     first.say(get("/slow")).await;
-    until("one is full", || proxy.in_flight() == 1).await;
+    let heard = || servers[0].count() + servers[1].count();
+    until("one is full", || proxy.in_flight() == 1 && heard() == 1).await;
     let free = if servers[0].count() == 1 { "two" } else { "one" };
     for _ in 0..20 {
         let answer = proxy.get("/").await;
@@ -67,7 +68,8 @@ async fn requests_go_where_fewer_are_under_way() {
     for number in 1..=20 {
         let mut client = proxy.open().await;
         client.say(get("/slow")).await;
-        until("it is under way", || proxy.in_flight() == number).await;
+        let heard = || u32::try_from(servers[0].count() + servers[1].count()).unwrap();
+        until("it is under way", || proxy.in_flight() == number && heard() == number).await;
         waiting.push(client);
     }
     assert_eq!((servers[0].count(), servers[1].count()), (10, 10));
@@ -110,7 +112,8 @@ async fn when_all_are_down_the_role_says_whether_they_are_asked() {
 /// Requests of 300 that a server gets just after it has recovered, with another one that was well all the time.
 async fn after_recovery(slow_start: &str) -> usize {
     let well = Peer::saying(ok("well")).await;
-    let site = rolegate_bench::site::SiteSystem::start(rolegate_bench::site::Spec::management_point("mp1")).await.unwrap();
+    let site =
+        rolegate_bench::site::SiteSystem::start(rolegate_bench::site::Spec::management_point("mp1")).await.unwrap();
     let role = format!(
         "slow_start = \"{slow_start}\"\nprobe = {{ kind = \"tcp\", interval = \"500ms\", timeout = \"400ms\", \
          fast_interval = \"50ms\", down_interval = \"50ms\", rise = 1, fall = 1 }}"

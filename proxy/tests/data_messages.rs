@@ -267,7 +267,11 @@ async fn a_connection_lives_as_long_as_both_of_its_ends_want() {
     for number in 1..=3 {
         let answer = client.ask(&get("/")).await;
         answer.is_from_server(200);
-        assert_eq!((answer.field("connection"), server.accepted()), (None, number), "the server's end is not the client's");
+        assert_eq!(
+            (answer.field("connection"), server.accepted()),
+            (None, number),
+            "the server's end is not the client's"
+        );
     }
     let server = echo().await;
     let proxy = Setup::new([server.address]).start();

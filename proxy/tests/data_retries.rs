@@ -34,7 +34,9 @@ async fn a_refused_connection_costs_no_method_anything() {
     let server = Peer::saying(ok("done")).await;
     let proxy = Setup::new([refused.address, server.address]).role(BUDGET).start();
     let mut client = proxy.open().await;
-    for (id, method) in ["GET", "POST", "CCM_POST", "BITS_POST", "PROPFIND", "PUT", "DELETE"].iter().cycle().take(42).enumerate() {
+    for (id, method) in
+        ["GET", "POST", "CCM_POST", "BITS_POST", "PROPFIND", "PUT", "DELETE"].iter().cycle().take(42).enumerate()
+    {
         client.ask(&upload(method, id)).await.is_from_server(200);
     }
     assert!(server.heard().iter().all(|request| request.text() == "hello" && !request.cut));
@@ -146,8 +148,8 @@ async fn state_messages_arrive_once_while_a_management_point_dies() {
     let first = SiteSystem::start(Spec::management_point("mp1.lab.test")).await.unwrap();
     let second = SiteSystem::start(Spec::management_point("mp2.lab.test")).await.unwrap();
     let proxy = two_mps(&first, &second);
-    let mut client = Client::new(IpAddr::V4(Ipv4Addr::LOCALHOST), proxy.at("http"), "mp.lab.test", 1)
-        .with_resend(0, Duration::ZERO);
+    let mut client =
+        Client::new(IpAddr::V4(Ipv4Addr::LOCALHOST), proxy.at("http"), "mp.lab.test", 1).with_resend(0, Duration::ZERO);
     let mut accepted = 0;
     for round in 0..30 {
         match round {
@@ -160,7 +162,10 @@ async fn state_messages_arrive_once_while_a_management_point_dies() {
     let (first, second) = (first.counters().messages(), second.counters().messages());
     assert!(first.values().chain(second.values()).all(|&times| times == 1), "{first:?} {second:?}");
     assert!(first.keys().all(|id| !second.contains_key(id)), "a message is at one server");
-    assert!(accepted >= 28 && first.len() + second.len() >= accepted, "{accepted}: a power cut costs what was under way");
+    assert!(
+        accepted >= 28 && first.len() + second.len() >= accepted,
+        "{accepted}: a power cut costs what was under way"
+    );
 }
 
 #[tokio::test]
@@ -235,8 +240,7 @@ async fn retries_end_when_their_budget_does() {
 }
 
 #[tokio::test]
-async fn a_request_that_no_server_may_see_twice_is_on_one_connection() {
-    // An upload whose server answers nothing until the client has sent all: the idle connection must not be tried twice.
+async fn messages_share_a_connection_that_is_well() {
     let server = Peer::saying(ok("fine")).await;
     let proxy = Setup::new([server.address]).start();
     let mut client = proxy.open().await;

@@ -253,6 +253,20 @@ fn a_server_in_several_overlapping_groups_has_no_larger_share() {
     }
 }
 
+#[test]
+fn a_server_in_several_groups_does_not_hide_the_idle_one_beside_it() {
+    let mut text = weights("least-requests", &[100; 2]);
+    for group in 0..3 {
+        text.push_str(&format!(
+            "[[boundary_groups]]\nname = \"g{group}\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"s0\", \"s1\"]\n"
+        ));
+    }
+    let world = well(&text);
+    let snapshot = world.snapshot();
+    let _busy: Vec<Lease> = (0..50).map(|_| Lease::take(&snapshot.clusters[0].endpoint(0).state)).collect();
+    assert_eq!(counts(&served(&snapshot)).keys().collect::<Vec<_>>(), [&"s1"]);
+}
+
 /// A chain: the client's group, its neighbor, the neighbor's neighbor.
 fn chain(first: &str, second: &str) -> World {
     let mut text = weights("content", &[100; 3]);

@@ -11,7 +11,7 @@ use super::headers;
 use super::pin;
 use super::session::Session;
 use crate::error::Error;
-use crate::model::role::Role;
+use crate::model::role::{Role, Timeouts};
 
 /// A prepared request.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Call {
     request: Option<Request<RequestBody>>,
     repeatable: bool,
     authorizes: bool,
+    upgrades: bool,
 }
 
 impl Call {
@@ -37,15 +38,15 @@ impl Call {
         }
         into_origin_form(&mut parts)?;
         // RFC 9110, section 7.8: an upgrade in an HTTP/1.0 request is ignored.
-        if let Some(protocol) = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11) {
+        let upgrade = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11);
+        let upgrades = upgrade.is_some();
+        if let Some(protocol) = upgrade {
             parts.headers.insert(header::UPGRADE, protocol);
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         } else if hop.trailers {
             parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
-        // We answer 100 ourselves, when a connection to an endpoint takes the first piece of the body.
-        parts.headers.remove(header::EXPECT);
         session.write_forwarding(&mut parts.headers);
         parts.version = Version::HTTP_11;
 
@@ -68,7 +69,7 @@ impl Call {
         let method = parts.method.as_str();
         let repeatable =
             matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
-        Ok(Self { request: Some(Request::from_parts(parts, body)), repeatable, authorizes })
+        Ok(Self { request: Some(Request::from_parts(parts, body)), repeatable, authorizes, upgrades })
     }
 
     /// Whether the connection it is sent on belongs to its client from then on.
@@ -102,10 +103,21 @@ impl Call {
     }
 
     /// Takes a request back of which nothing was sent.
-    pub fn give_back(&mut self, unsent: Option<Request<RequestBody>>) {
-        if self.request.is_none() {
-            self.request = unsent;
-        }
+    pub fn give_back(&mut self, unsent: Request<RequestBody>) {
+        self.request.get_or_insert(unsent);
+    }
+
+    /// Whether it asks for an upgrade.
+    pub fn upgrades(&self) -> bool {
+        self.upgrades
+    }
+
+    /// Gives the body the bounds of the endpoint that it is sent to. Says whether there is none.
+    pub fn prepare_body(&mut self, timeouts: &Timeouts) -> bool {
+        let Some(RequestBody::Stream(uploading)) = self.request.as_mut().map(Request::body_mut) else { return true };
+        uploading.idle = timeouts.request_body_idle;
+        uploading.response_header = timeouts.response_header;
+        false
     }
 }
 

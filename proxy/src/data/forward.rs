@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use super::body::RequestBody;
+use super::call::Call;
 use super::connect;
 use super::pool::Sender;
 use super::session::Session;
@@ -28,31 +29,23 @@ pub struct Answer {
 }
 
 /// An attempt that brought no response.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Why.
     pub error: Error,
-    /// The request, when none of it was sent.
-    pub unsent: Option<Request<RequestBody>>,
     /// The connection had been used before: the endpoint may just have closed an idle connection.
     pub reused: bool,
 }
 
-/// Sends `request` on an idle connection, or on a new one. An idle connection that turns out to be closed before anything
+/// Sends the call on an idle connection, or on a new one. An idle connection that turns out to be closed before anything
 /// was sent costs another try here and is no failure of the endpoint.
 ///
 /// # Errors
-/// [`Failure`], with the request if it can still be sent elsewhere.
-pub async fn attempt(
-    session: &Session,
-    endpoint: &Endpoint,
-    mut request: Request<RequestBody>,
-    repeatable: bool,
-    fresh: bool,
-) -> Result<Answer, Failure> {
+/// [`Failure`]; the call has its request back if none of it was sent.
+pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fresh: bool) -> Result<Answer, Failure> {
     let pool = &session.worker.pool;
     let idle = if fresh { 0 } else { STALE_LIMIT };
-    if !repeatable && !fresh {
+    if !call.repeatable() && !fresh {
         // A request that may be sent only once must not meet an idle connection that its server has just closed. The
         // runtime looks at all sockets before it comes back here, and a closed connection is not checked out.
         tokio::task::yield_now().await;
@@ -60,59 +53,61 @@ pub async fn attempt(
     for _ in 0..idle {
         let Some(sender) = pool.checkout(endpoint.state.id, session.worker.ticker.now_ms()) else { break };
         endpoint.metrics.reuses.increment(1);
-        match on_connection(session, endpoint, sender, request, true).await {
-            Err(Failure { error: Error::NeverSent, unsent: Some(unsent), .. }) => request = unsent,
+        match on_connection(session, endpoint, sender, call, true).await {
+            Err(Failure { error: Error::NeverSent, .. }) => {}
             result => return result,
         }
     }
-    match session.timer.within(endpoint.role.timeouts.connect, connect::http(endpoint, session.limits().preserve_header_case)).await {
+    let connecting = connect::http(endpoint, session.limits().preserve_header_case);
+    let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {
         Ok(Ok(sender)) => {
             endpoint.metrics.connects.increment(1);
-            on_connection(session, endpoint, sender, request, false).await
+            return on_connection(session, endpoint, sender, call, false).await;
         }
-        Ok(Err(error)) => Err(Failure { error, unsent: Some(request), reused: false }),
-        Err(_) if session.timer.cap_passed() => Err(Failure { error: Error::TotalTimeout, unsent: None, reused: false }),
-        Err(_) => Err(Failure { error: Error::ConnectTimeout, unsent: Some(request), reused: false }),
-    }
+        Ok(Err(error)) => error,
+        Err(_) if session.timer.cap_passed() => Error::TotalTimeout,
+        Err(_) => Error::ConnectTimeout,
+    };
+    Err(Failure { error, reused: false })
 }
 
-/// Sends `request` on this connection and waits for the response head.
+/// Sends the call on this connection and waits for the response head.
 ///
 /// # Errors
-/// [`Failure`], with the request if none of it was sent.
+/// [`Failure`]; the call has its request back if none of it was sent.
 pub async fn on_connection(
     session: &Session,
     endpoint: &Endpoint,
     mut sender: Sender,
-    mut request: Request<RequestBody>,
+    call: &mut Call,
     reused: bool,
 ) -> Result<Answer, Failure> {
+    let failure = |error| Failure { error, reused };
     let timeouts = &endpoint.role.timeouts;
-    if let RequestBody::Stream(uploading) = request.body_mut() {
-        uploading.idle = timeouts.request_body_idle;
-        uploading.response_header = timeouts.response_header;
-    }
-    let empty = matches!(request.body(), RequestBody::Empty);
-    let upgrades = request.headers().contains_key(http::header::UPGRADE);
+    let empty = call.prepare_body(timeouts);
+    let upgrades = call.upgrades();
     session.upload.done.set(empty);
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
-    let mut sent = pin!(sender.requests.try_send_request(request));
-    let result = poll_fn(|cx: &mut Context<'_>| {
-        if let Poll::Ready(result) = sent.as_mut().poll(cx) {
-            return Poll::Ready(Ok(result));
-        }
-        session.timer.poll_elapsed(cx).map(|_| Err(late(session)))
-    })
-    .await;
+    let result = {
+        let Some(request) = call.request() else { return Err(failure(Error::Terminated)) };
+        let mut sent = pin!(sender.requests.try_send_request(request));
+        poll_fn(|cx: &mut Context<'_>| {
+            if let Poll::Ready(result) = sent.as_mut().poll(cx) {
+                return Poll::Ready(Ok(result));
+            }
+            session.timer.poll_elapsed(cx).map(|_| Err(late(session)))
+        })
+        .await
+    };
     session.timer.clear();
     match result {
         // The client would read what follows as its next response.
         Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades => {
-            Err(Failure { error: Error::BadResponse, unsent: None, reused })
+            Err(failure(Error::BadResponse))
         }
         Ok(Ok(response)) => Ok(Answer { response, sender }),
-        Ok(Err(failed)) => Err(explain(session, failed, reused)),
-        Err(error) => Err(Failure { error, unsent: None, reused }),
+        Ok(Err(failed)) => Err(failure(explain(session, failed, call))),
+        Err(error) => Err(failure(error)),
     }
 }
 
@@ -127,20 +122,14 @@ fn late(session: &Session) -> Error {
     }
 }
 
-fn explain(session: &Session, mut failed: TrySendError<Request<RequestBody>>, reused: bool) -> Failure {
+fn explain(session: &Session, mut failed: TrySendError<Request<RequestBody>>, call: &mut Call) -> Error {
     if let Some(error) = session.upload.error.get() {
-        return Failure { error, unsent: None, reused };
+        return error;
     }
-    let unsent = failed.take_message();
-    let cause = failed.into_error();
-    let error = if unsent.is_some() || cause.is_canceled() {
-        Error::NeverSent
-    } else if cause.is_parse() {
-        Error::BadResponse
-    } else {
-        Error::Terminated
-    };
-    // A canceled request without its message was dropped unread, but it cannot be sent again either.
-    let error = if error == Error::NeverSent && unsent.is_none() { Error::Terminated } else { error };
-    Failure { error, unsent, reused }
+    if let Some(unsent) = failed.take_message() {
+        call.give_back(unsent);
+        return Error::NeverSent;
+    }
+    // A request that was canceled without coming back was dropped unread, but it cannot be sent again either.
+    if failed.error().is_parse() { Error::BadResponse } else { Error::Terminated }
 }

@@ -56,7 +56,9 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
             headers.remove(&name);
         }
     }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE] {
+    // `Expect` concerns the next hop only: we answer 100 ourselves, when a connection to an endpoint takes the first piece
+    // of the body.
+    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE, &header::EXPECT] {
         if headers.contains_key(name) {
             headers.remove(name);
         }
@@ -67,7 +69,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" | "te"
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" | "te" | "expect"
     )
 }
 
@@ -85,6 +87,9 @@ pub struct HopByHop {
     /// `TE: trailers`
     pub trailers: bool,
 }
+
+/// Fields that [`ForwardingValues::write`] may add.
+const FIELDS: usize = 5;
 
 /// Values of forwarding fields that are the same for all requests of a client connection.
 #[derive(Debug)]
@@ -132,6 +137,8 @@ impl ForwardingValues {
 
     /// Writes the forwarding fields of a request.
     pub fn write(&mut self, headers: &mut HeaderMap) {
+        // Once, instead of growing and rehashing field by field.
+        headers.reserve(FIELDS);
         let host = headers.get(header::HOST);
         if self.forwarded.as_ref().is_none_or(|(known, _)| known.as_ref() != host) {
             let host = host.cloned();

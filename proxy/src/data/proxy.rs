@@ -116,17 +116,15 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
 async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call) -> Result<Answer, Error> {
     let mut fresh = call.authorizes();
     loop {
-        let Some(request) = call.request() else { return Err(Error::Terminated) };
         let sent = tokio::time::Instant::now();
-        match forward::attempt(session, endpoint, request, call.repeatable(), fresh).await {
+        match forward::attempt(session, endpoint, call, fresh).await {
             Ok(answer) => {
                 endpoint.metrics.duration.record(sent.elapsed());
                 endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
                 return Ok(answer);
             }
-            Err(Failure { error: Error::Terminated, reused: true, .. }) if !fresh && call.repeatable() => fresh = true,
-            Err(Failure { error, unsent, .. }) => {
-                call.give_back(unsent);
+            Err(Failure { error: Error::Terminated, reused: true }) if !fresh && call.repeatable() => fresh = true,
+            Err(Failure { error, .. }) => {
                 if error.blames_endpoint() {
                     endpoint.metrics.failure(error).increment(1);
                     session.worker.failed(endpoint);
@@ -151,9 +149,8 @@ async fn on_pinned(
     exchange.endpoint = Some(index);
     exchange.attempts = 1;
     let endpoint = snapshot.cluster(role).endpoint(index);
-    let Some(request) = call.request() else { return Err(Error::Terminated) };
     let sent = tokio::time::Instant::now();
-    match forward::on_connection(session, endpoint, sender, request, true).await {
+    match forward::on_connection(session, endpoint, sender, &mut call, true).await {
         Ok(answer) => {
             endpoint.metrics.duration.record(sent.elapsed());
             endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
@@ -189,7 +186,8 @@ impl Served {
         if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
             return switch(parts, incoming, hop.upgrade, exchange, self.lease);
         }
-        let pin = self.fresh || (self.connection_auth && pin::challenges_connection(&parts.headers));
+        let challenged = parts.status == http::StatusCode::UNAUTHORIZED && pin::challenges_connection(&parts.headers);
+        let pin = self.fresh || (self.connection_auth && challenged);
         let then = match (pin, hop.close || parts.version < http::Version::HTTP_11) {
             (true, false) => Afterwards::Pin,
             (false, false) => Afterwards::Pool,
