@@ -102,16 +102,8 @@ impl Checker {
     /// Events go to `events`; while its queue is full, the servers with news are not asked again.
     pub fn new(limit: usize, seed: u64, events: mpsc::Sender<HealthEvent>) -> Self {
         let permits = Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS));
-        let shared = Shared {
-            permits,
-            seed,
-            events,
-            probes: AtomicU64::new(0),
-        };
-        Self {
-            shared: Arc::new(shared),
-            running: HashMap::new(),
-        }
+        let shared = Shared { permits, seed, events, probes: AtomicU64::new(0) };
+        Self { shared: Arc::new(shared), running: HashMap::new() }
     }
 
     /// Makes `targets` the servers to ask: new ones are asked at once, changed ones at once with the new question,
@@ -148,14 +140,7 @@ impl Checker {
         let (id, fingerprint) = (target.id, target.fingerprint);
         let task = tokio::spawn(watch(self.shared.clone(), server.clone(), target)).abort_handle();
         // This drops, and thereby ends, the task that asked the old question.
-        self.running.insert(
-            id,
-            Running {
-                fingerprint,
-                server,
-                task,
-            },
-        );
+        self.running.insert(id, Running { fingerprint, server, task });
     }
 }
 
@@ -210,14 +195,7 @@ struct Deaf;
 impl Server {
     fn new(target: &Target) -> Self {
         let tracker = Tracker::new(&target.schedule);
-        Self {
-            state: Mutex::new(State {
-                tracker,
-                news: None,
-                passes: 0,
-                failures: 0,
-            }),
-        }
+        Self { state: Mutex::new(State { tracker, news: None, passes: 0, failures: 0 }) }
     }
 
     /// A panic elsewhere leaves the state as it was between two calls, which is a good state.

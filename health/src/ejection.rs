@@ -74,8 +74,7 @@ impl Ejections {
     /// needed, not usable anyway, or ejected already. In every case the caller resets the alarm.
     pub fn consider(&mut self, policy: &PassivePolicy, now_ms: u64, members: &[Member]) -> Vec<Change> {
         let mut changes = Vec::new();
-        self.entries
-            .retain(|id, _| members.iter().any(|member| member.id == *id));
+        self.entries.retain(|id, _| members.iter().any(|member| member.id == *id));
         self.settle(now_ms, members, &mut changes);
         self.make_room(now_ms, members, &mut changes);
         for member in members.iter().filter(|member| member.alarmed) {
@@ -121,8 +120,7 @@ impl Ejections {
             }
             entry.fade(now_ms);
         }
-        self.entries
-            .retain(|_, entry| entry.until_ms.is_some() || entry.strikes > 0);
+        self.entries.retain(|_, entry| entry.until_ms.is_some() || entry.strikes > 0);
     }
 
     /// Ends ejections early, the one that is nearest to its end first, until the rules hold.
@@ -130,17 +128,11 @@ impl Ejections {
         loop {
             let ejected = || members.iter().filter(|member| self.is_ejected(member.id, now_ms));
             let too_many = ejected().count() > members.len() / 2;
-            let none_left = !members
-                .iter()
-                .any(|member| member.usable && !self.is_ejected(member.id, now_ms));
+            let none_left = !members.iter().any(|member| member.usable && !self.is_ejected(member.id, now_ms));
             // To return a member that is not usable would help nobody if usable ones are what is missing.
             let candidates = ejected().filter(|member| too_many || (none_left && member.usable));
-            let until = |member: &&Member| {
-                (
-                    !member.usable,
-                    self.entries.get(&member.id).and_then(|entry| entry.until_ms),
-                )
-            };
+            let until =
+                |member: &&Member| (!member.usable, self.entries.get(&member.id).and_then(|entry| entry.until_ms));
             let Some(id) = candidates.min_by_key(until).map(|member| member.id) else {
                 return;
             };
@@ -152,10 +144,7 @@ impl Ejections {
     }
 
     fn may_eject(&self, now_ms: u64, members: &[Member], candidate: &Member) -> bool {
-        let ejected = members
-            .iter()
-            .filter(|member| self.is_ejected(member.id, now_ms))
-            .count();
+        let ejected = members.iter().filter(|member| self.is_ejected(member.id, now_ms)).count();
         let another_is_left = members
             .iter()
             .any(|member| member.id != candidate.id && member.usable && !self.is_ejected(member.id, now_ms));
@@ -170,14 +159,7 @@ impl Ejections {
             return None;
         }
         let until_ms = now_ms.saturating_add(duration_ms);
-        self.entries.insert(
-            id,
-            Entry {
-                until_ms: Some(until_ms),
-                strikes,
-                calm_since_ms: None,
-            },
-        );
+        self.entries.insert(id, Entry { until_ms: Some(until_ms), strikes, calm_since_ms: None });
         Some(Change::Ejected { id, until_ms })
     }
 }

@@ -81,24 +81,14 @@ mod tests {
 
     fn record(n: usize) -> Record {
         let took = Duration::from_millis(n as u64);
-        Record {
-            at: SystemTime::UNIX_EPOCH + took,
-            took,
-            outcome: Outcome::Pass,
-            status: None,
-            failure: None,
-        }
+        Record { at: SystemTime::UNIX_EPOCH + took, took, outcome: Outcome::Pass, status: None, failure: None }
     }
 
     #[test]
     fn the_last_64_stay_oldest_first() {
-        for (pushed, first, len) in [
-            (0, None, 0),
-            (1, Some(0), 1),
-            (64, Some(0), 64),
-            (65, Some(1), 64),
-            (200, Some(136), 64),
-        ] {
+        for (pushed, first, len) in
+            [(0, None, 0), (1, Some(0), 1), (64, Some(0), 64), (65, Some(1), 64), (200, Some(136), 64)]
+        {
             let mut history = History::new();
             (0..pushed).for_each(|n| history.push(record(n)));
             assert_eq!(history.len(), len);

@@ -64,11 +64,7 @@ pub struct Passive {
 impl Passive {
     /// A server without any requests yet.
     pub const fn new() -> Self {
-        Self {
-            consecutive: AtomicU32::new(0),
-            alarm: AtomicBool::new(false),
-            halves: [Half::new(), Half::new()],
-        }
+        Self { consecutive: AtomicU32::new(0), alarm: AtomicBool::new(false), halves: [Half::new(), Half::new()] }
     }
 
     /// Counts one finished request.
@@ -123,11 +119,7 @@ impl Passive {
             return false;
         }
         let other = Counts::of(self.halves[(epoch & 1 ^ 1) as usize].word.load(Relaxed));
-        let before = if other.epoch == this.epoch.wrapping_sub(1) & EPOCH_MASK {
-            other
-        } else {
-            Counts::default()
-        };
+        let before = if other.epoch == this.epoch.wrapping_sub(1) & EPOCH_MASK { other } else { Counts::default() };
         let requests = this.requests + before.requests;
         let failures = this.failures + before.failures;
         requests >= u64::from(policy.min_requests.max(1))
@@ -136,10 +128,7 @@ impl Passive {
 }
 
 fn half_window_ms(window: Duration) -> u64 {
-    let ms = window
-        .as_secs()
-        .saturating_mul(1000)
-        .saturating_add(u64::from(window.subsec_millis()));
+    let ms = window.as_secs().saturating_mul(1000).saturating_add(u64::from(window.subsec_millis()));
     (ms / 2).max(1)
 }
 
@@ -158,18 +147,11 @@ const FULL: u64 = COUNT_MASK - 0xffff;
 
 impl Half {
     const fn new() -> Self {
-        Self {
-            word: AtomicU64::new(0),
-        }
+        Self { word: AtomicU64::new(0) }
     }
 
     fn count(&self, epoch: u64, failed: bool) -> Counts {
-        let one = Counts {
-            epoch: 0,
-            failures: u64::from(failed),
-            requests: 1,
-        }
-        .word();
+        let one = Counts { epoch: 0, failures: u64::from(failed), requests: 1 }.word();
         let mut seen = self.word.load(Relaxed);
         loop {
             let counts = Counts::of(seen);
@@ -182,11 +164,7 @@ impl Half {
                 }
                 return Counts::of(self.word.fetch_add(one, Relaxed) + one);
             }
-            let fresh = Counts {
-                epoch,
-                failures: u64::from(failed),
-                requests: 1,
-            };
+            let fresh = Counts { epoch, failures: u64::from(failed), requests: 1 };
             match self.word.compare_exchange_weak(seen, fresh.word(), Relaxed, Relaxed) {
                 Ok(_) => return fresh,
                 Err(newer) => seen = newer,

@@ -59,19 +59,12 @@ impl Probe {
     pub async fn attempt(&self, address: SocketAddr, deadline: Duration) -> Attempt {
         let start = Instant::now();
         let (verdict, status) = match self {
-            Self::Tcp { tls } => (
-                tcp::judge(address, tls.as_ref(), tcp::Deadline::of(start, deadline)).await,
-                None,
-            ),
+            Self::Tcp { tls } => (tcp::judge(address, tls.as_ref(), tcp::Deadline::of(start, deadline)).await, None),
             Self::Http(probe) => probe.judge(address, start, deadline).await,
             #[cfg(test)]
             Self::Scripted(script) => script.judge(address, deadline).await,
         };
-        Attempt {
-            verdict,
-            status,
-            took: start.elapsed(),
-        }
+        Attempt { verdict, status, took: start.elapsed() }
     }
 }
 

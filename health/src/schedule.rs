@@ -76,9 +76,7 @@ impl Schedule {
         let dice = if dice.is_nan() { 0.5 } else { dice.clamp(0.0, 1.0) };
         let width = f64::from(self.jitter_percent.min(100)) / 100.0;
         let spread = plain.as_secs_f64() * (1.0 + width * (dice - 0.5));
-        Duration::try_from_secs_f64(spread)
-            .unwrap_or(LONGEST_WAIT)
-            .clamp(SHORTEST_WAIT, LONGEST_WAIT)
+        Duration::try_from_secs_f64(spread).unwrap_or(LONGEST_WAIT).clamp(SHORTEST_WAIT, LONGEST_WAIT)
     }
 }
 
@@ -99,12 +97,8 @@ mod tests {
 
     #[test]
     fn the_wait_follows_the_phase_and_the_dice() {
-        let schedule = Schedule {
-            interval: ms(10_000),
-            fast_interval: ms(1000),
-            down_interval: ms(4000),
-            ..Schedule::default()
-        };
+        let schedule =
+            Schedule { interval: ms(10_000), fast_interval: ms(1000), down_interval: ms(4000), ..Schedule::default() };
         for (phase, dice, jitter_percent, wait) in [
             (Phase::Steady, 0.5, 15, ms(10_000)),
             (Phase::Changing, 0.5, 15, ms(1000)),
@@ -120,38 +114,23 @@ mod tests {
             (Phase::Steady, -7.0, 15, ms(9250)),
             (Phase::Steady, f64::NAN, 15, ms(10_000)),
         ] {
-            let got = Schedule {
-                jitter_percent,
-                ..schedule
-            }
-            .wait(phase, dice);
+            let got = Schedule { jitter_percent, ..schedule }.wait(phase, dice);
             assert_eq!(got, wait, "{phase:?}, dice {dice}, jitter {jitter_percent} %");
         }
     }
 
     #[test]
     fn no_configuration_makes_a_spin_or_a_panic() {
-        let zero = Schedule {
-            interval: Duration::ZERO,
-            ..Schedule::default()
-        };
+        let zero = Schedule { interval: Duration::ZERO, ..Schedule::default() };
         assert_eq!(zero.wait(Phase::Steady, 0.5), SHORTEST_WAIT);
-        let endless = Schedule {
-            interval: Duration::MAX,
-            jitter_percent: 100,
-            ..Schedule::default()
-        };
+        let endless = Schedule { interval: Duration::MAX, jitter_percent: 100, ..Schedule::default() };
         assert_eq!(endless.wait(Phase::Steady, 1.0), LONGEST_WAIT);
         assert_eq!(endless.wait(Phase::Steady, 0.0), LONGEST_WAIT);
     }
 
     #[test]
     fn durations_are_seconds_in_json() {
-        let json = serde_json::to_value(Schedule {
-            fast_interval: ms(250),
-            ..Schedule::default()
-        })
-        .unwrap();
+        let json = serde_json::to_value(Schedule { fast_interval: ms(250), ..Schedule::default() }).unwrap();
         assert_eq!(
             json,
             serde_json::json!({

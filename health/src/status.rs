@@ -48,10 +48,6 @@ mod tests {
             assert_eq!(serde_json::to_value(health).unwrap(), health.as_str());
             assert_eq!(health.to_string(), health.as_str());
         }
-        assert_eq!(
-            format!("[{:<9}]", Health::Up),
-            "[up       ]",
-            "columns in a table stay straight"
-        );
+        assert_eq!(format!("[{:<9}]", Health::Up), "[up       ]", "columns in a table stay straight");
     }
 }

@@ -89,13 +89,7 @@ impl Tracker {
         status: Option<u16>,
     ) -> Option<Transition> {
         let outcome = verdict.outcome();
-        let record = Record {
-            at,
-            took,
-            outcome,
-            status,
-            failure: verdict.into_failure(),
-        };
+        let record = Record { at, took, outcome, status, failure: verdict.into_failure() };
         self.streaks.count(outcome);
         if outcome != Outcome::Pass {
             self.last_failure = Some(record.clone());
@@ -154,12 +148,7 @@ impl Tracker {
     }
 
     fn next(&self, last: Outcome) -> Health {
-        let Streaks {
-            passes,
-            failures,
-            answers,
-            complaints,
-        } = self.streaks;
+        let Streaks { passes, failures, answers, complaints } = self.streaks;
         let verdict = match last {
             Outcome::Pass => Health::Up,
             Outcome::Degraded => Health::Degraded,

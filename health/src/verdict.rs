@@ -145,11 +145,7 @@ mod tests {
     fn the_detail_is_cut_before_a_character_that_does_not_fit() {
         let text = format!("{}é and more", "x".repeat(DETAIL_LIMIT - 1));
         let failure = Failure::new(FailureKind::Body, text);
-        assert_eq!(
-            failure.detail,
-            "x".repeat(DETAIL_LIMIT - 1),
-            "é needs two bytes and only one is left"
-        );
+        assert_eq!(failure.detail, "x".repeat(DETAIL_LIMIT - 1), "é needs two bytes and only one is left");
 
         let exact = format!("{}é", "x".repeat(DETAIL_LIMIT - 2));
         assert_eq!(Failure::new(FailureKind::Body, &exact).detail, exact);
@@ -169,10 +165,7 @@ mod tests {
 
     #[test]
     fn a_failure_reads_as_kind_and_detail() {
-        assert_eq!(
-            Failure::new(FailureKind::Tls, "bad certificate").to_string(),
-            "tls: bad certificate"
-        );
+        assert_eq!(Failure::new(FailureKind::Tls, "bad certificate").to_string(), "tls: bad certificate");
     }
 
     #[test]

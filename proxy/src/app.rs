@@ -26,6 +26,9 @@ use crate::metrics::{ListenerMetrics, Metrics, RoleMetrics, ThreadMetrics};
 use crate::model::snapshot::Snapshot;
 use crate::status::Status;
 
+/// How long a shutdown waits for the last lines of the access log.
+const LOG_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why a proxy could not be started.
 #[derive(Debug, Error)]
 #[allow(missing_docs)]
@@ -104,7 +107,8 @@ impl App {
         };
         let listeners = addresses(&compiled, &sockets);
         let epoch = Instant::now();
-        let (director, handles) = Director::new(compiled, file.clone(), Arc::clone(&metrics), epoch);
+        let read = file.clone().map(|file| (file, source.text.clone()));
+        let (director, handles) = Director::new(compiled, read, Arc::clone(&metrics), epoch);
         let shared = Shared {
             snapshots: Arc::clone(&handles.snapshots),
             bell: Arc::clone(&handles.bell),
@@ -220,9 +224,18 @@ impl App {
 
     fn stop_control_thread(&mut self) {
         drop(self.stop_control.take());
-        for thread in [self.control.take(), self.log.take()].into_iter().flatten() {
+        if let Some(control) = self.control.take() {
             // A panic of that thread was printed by it.
-            let _ = thread.join();
+            let _ = control.join();
+        }
+        let Some(log) = self.log.take() else { return };
+        // Whoever reads the log may have stopped reading.
+        let deadline = std::time::Instant::now() + LOG_TIMEOUT;
+        while !log.is_finished() {
+            if std::time::Instant::now() >= deadline {
+                return tracing::error!("the access log takes no lines: its last ones are lost");
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -251,9 +264,15 @@ impl Control {
             Err(error) => return tracing::error!(%error, "the control thread cannot run"),
         };
         runtime.block_on(async {
-            let watcher = self.file.as_deref().map(|file| file_watch::watch(file, Arc::clone(&self.admin.handles.file_changed)));
-            if let Some(Err(error)) = &watcher {
-                tracing::warn!(%error, "the configuration file cannot be watched; SIGHUP still reloads it");
+            let watcher =
+                self.file.as_deref().map(|file| file_watch::watch(file, Arc::clone(&self.admin.handles.file_changed)));
+            match &watcher {
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "the configuration file cannot be watched; SIGHUP still reloads it");
+                }
+                // It may have changed between the start and the watch.
+                Some(Ok(_)) => self.admin.handles.file_changed.notify_one(),
+                None => {}
             }
             match TcpListener::from_std(self.admin_socket) {
                 Ok(listener) => {

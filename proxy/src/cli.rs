@@ -77,7 +77,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
 fn serve(file: &Path) -> anyhow::Result<ExitCode> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| "info,hickory_proto=warn,hickory_net=warn,hickory_resolver=warn".into()))
+        .with_env_filter(
+            filter.unwrap_or_else(|_| "info,hickory_proto=warn,hickory_net=warn,hickory_resolver=warn".into()),
+        )
         .with_target(false)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -178,7 +180,9 @@ fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
 fn status(admin: SocketAddr, json: bool) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let body = runtime
-        .block_on(async { tokio::time::timeout(std::time::Duration::from_secs(5), show::fetch(admin, "/status")).await })
+        .block_on(async {
+            tokio::time::timeout(std::time::Duration::from_secs(5), show::fetch(admin, "/status")).await
+        })
         .context("no answer within 5 seconds")?
         .with_context(|| format!("no rolegate answers at {admin}; --admin names another address"))?;
     if json {

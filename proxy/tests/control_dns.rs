@@ -199,7 +199,6 @@ async fn a_failure_keeps_the_last_good_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the resolver takes the answer of one family for the whole answer"]
 async fn a_failure_of_one_family_keeps_its_addresses() {
     let sites = at(&["127.0.0.2", "::1"]).await;
     let both = ["127.0.0.2", "::1"];

@@ -209,7 +209,6 @@ async fn the_last_one_is_never_taken_out() {
 
 /// The Director alone: an ejection whose role the next configuration does not have any more.
 #[tokio::test]
-#[ignore = "the Director spins when an ejection outlives its role"]
 async fn an_ejection_ends_with_its_role_and_leaves_nothing_to_do() {
     let addresses = ["127.0.0.1:1", "127.0.0.1:2"].map(|address| address.parse().unwrap());
     let quick = PASSIVE.replace("1s", "100ms");

@@ -115,11 +115,11 @@ fn defaults_in_the_reference_are_those_of_the_code() {
     for (heading, key, default) in [
         ("### `[proxy]`", "drain_timeout", time(proxy.drain_timeout)),
         ("### `[proxy]`", "trusted_proxies", format!("{:?}", proxy.trusted_proxies)),
-        ("### `[proxy]`", "name", text(&proxy.name)),
+        ("### `[proxy]`", "name", text(proxy.name.get_ref())),
         ("### `[proxy]`", "request_header_timeout", time(proxy.request_header_timeout)),
         ("### `[proxy]`", "client_keepalive_timeout", time(proxy.client_keepalive_timeout)),
         ("### `[proxy]`", "max_header_size", text(&size(proxy.max_header_size.get()))),
-        ("### `[proxy]`", "max_connections", proxy.max_connections.to_string()),
+        ("### `[proxy]`", "max_connections", proxy.max_connections.get_ref().to_string()),
         ("### `[proxy]`", "max_idle_per_endpoint", proxy.max_idle_per_endpoint.to_string()),
         ("### `[admin]`", "address", text(&admin.address.get_ref().to_string())),
         ("### `[admin]`", "allow_remote", admin.allow_remote.to_string()),

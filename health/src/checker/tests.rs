@@ -53,11 +53,7 @@ impl Script {
             play.deadlines.push(deadline);
             play.running += 1;
             play.most_running = play.most_running.max(play.running);
-            let next = if play.row.len() > 1 {
-                play.row.pop_front()
-            } else {
-                play.row.front().copied()
-            };
+            let next = if play.row.len() > 1 { play.row.pop_front() } else { play.row.front().copied() };
             (next.unwrap(), play.took)
         });
         tokio::time::sleep(if next == 'h' { deadline } else { took }).await;
@@ -77,13 +73,7 @@ impl Script {
 
     /// The waits between the questions in milliseconds, without the first wait, of which only a part is waited.
     fn rhythm(&self) -> Vec<u128> {
-        self.play(|play| {
-            play.asked_at
-                .windows(2)
-                .skip(1)
-                .map(|pair| (pair[1] - pair[0]).as_millis())
-                .collect()
-        })
+        self.play(|play| play.asked_at.windows(2).skip(1).map(|pair| (pair[1] - pair[0]).as_millis()).collect())
     }
 }
 
@@ -118,12 +108,7 @@ fn checker(limit: usize) -> (Checker, mpsc::Receiver<HealthEvent>) {
 }
 
 fn states(events: &mut mpsc::Receiver<HealthEvent>) -> Vec<(u32, Health, Health)> {
-    let next = || {
-        events
-            .try_recv()
-            .ok()
-            .map(|event| (event.id, event.transition.from, event.transition.to))
-    };
+    let next = || events.try_recv().ok().map(|event| (event.id, event.transition.from, event.transition.to));
     std::iter::from_fn(next).collect()
 }
 
@@ -151,10 +136,7 @@ async fn a_new_server_is_asked_at_once_and_believed_at_once() {
     assert_eq!(event.transition.cause.unwrap().kind, FailureKind::Refused);
     assert_eq!(script.play(|play| play.asked_at.clone()), [Duration::ZERO]);
     let report = checker.report(9).unwrap();
-    assert_eq!(
-        (report.health, report.passes, report.failures, report.history.len()),
-        (Health::Down, 0, 1, 1)
-    );
+    assert_eq!((report.health, report.passes, report.failures, report.history.len()), (Health::Down, 0, 1, 1));
     assert_eq!(report.last_failure.as_ref(), report.history.first());
     assert_eq!(report.since, Some(event.transition.at));
     assert_eq!(checker.probes_total(), 1);
@@ -169,11 +151,7 @@ async fn the_wait_begins_when_the_answer_is_there() {
     tokio::time::sleep(secs(60)).await;
     assert!(script.play(|play| play.deadlines.iter().all(|deadline| *deadline == schedule().timeout)));
     // A deadline of 2 s and a wait of 4 s; never two questions at once.
-    assert!(
-        script.rhythm().iter().all(|wait| *wait == 6_000),
-        "{:?}",
-        script.rhythm()
-    );
+    assert!(script.rhythm().iter().all(|wait| *wait == 6_000), "{:?}", script.rhythm());
     assert_eq!(script.play(|play| play.most_running), 1);
     let report = checker.report(1).unwrap();
     assert!(report.history.iter().all(|record| record.took == secs(2)));
@@ -207,32 +185,20 @@ async fn servers_that_start_together_are_not_asked_in_step() {
         let second = script.play(|play| play.asked_at[1]);
         per_second[second.as_secs() as usize] += 1;
     }
-    assert!(
-        per_second.iter().all(|n| (2..=25).contains(n)),
-        "100 first waits over 10 s: {per_second:?}"
-    );
+    assert!(per_second.iter().all(|n| (2..=25).contains(n)), "100 first waits over 10 s: {per_second:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn jitter_stays_within_its_width() {
     let (mut checker, _events) = checker(64);
     let script = Script::new("p");
-    let schedule = Schedule {
-        jitter_percent: 20,
-        ..schedule()
-    };
-    checker.set_targets(vec![Target {
-        schedule,
-        ..target(1, &script)
-    }]);
+    let schedule = Schedule { jitter_percent: 20, ..schedule() };
+    checker.set_targets(vec![Target { schedule, ..target(1, &script) }]);
     tokio::time::sleep(secs(2_000)).await;
     let rhythm = script.rhythm();
     assert!(rhythm.len() > 150);
     assert!(rhythm.iter().all(|wait| (9_000..=11_001).contains(wait)), "{rhythm:?}");
-    assert!(
-        rhythm.iter().any(|wait| *wait < 9_500) && rhythm.iter().any(|wait| *wait > 10_500),
-        "{rhythm:?}"
-    );
+    assert!(rhythm.iter().any(|wait| *wait < 9_500) && rhythm.iter().any(|wait| *wait > 10_500), "{rhythm:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,10 +211,7 @@ async fn the_limit_holds_and_everybody_gets_a_turn() {
     tokio::time::sleep(Duration::from_millis(4_500)).await;
     assert_eq!(script.play(|play| play.most_running), 3);
     for id in 0..12 {
-        assert!(
-            checker.report(id).unwrap().passes >= 1,
-            "server {id} after four rounds of three"
-        );
+        assert!(checker.report(id).unwrap().passes >= 1, "server {id} after four rounds of three");
     }
 }
 
@@ -256,14 +219,8 @@ async fn the_limit_holds_and_everybody_gets_a_turn() {
 async fn a_new_fingerprint_asks_the_new_question_and_keeps_what_is_known() {
     let (mut checker, mut events) = checker(64);
     let (old, new) = (Script::new("pff"), Script::new("f"));
-    let patient = Schedule {
-        fall: 100,
-        ..schedule()
-    };
-    checker.set_targets(vec![Target {
-        schedule: patient,
-        ..target(1, &old)
-    }]);
+    let patient = Schedule { fall: 100, ..schedule() };
+    checker.set_targets(vec![Target { schedule: patient, ..target(1, &old) }]);
     while old.asked() < 3 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -273,10 +230,7 @@ async fn a_new_fingerprint_asks_the_new_question_and_keeps_what_is_known() {
 
     let (asked, history) = (old.asked(), checker.report(1).unwrap().history.len());
     assert_eq!((asked, history, schedule().fall), (3, 3, 3));
-    checker.set_targets(vec![Target {
-        fingerprint: 2,
-        ..target(1, &new)
-    }]);
+    checker.set_targets(vec![Target { fingerprint: 2, ..target(1, &new) }]);
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!((old.asked(), new.asked()), (asked, 1));
     assert_eq!(checker.report(1).unwrap().history.len(), history + 1);
@@ -308,27 +262,13 @@ async fn who_is_no_target_any_more_is_not_asked() {
 async fn a_server_without_a_probe_is_up_at_once() {
     let (mut checker, mut events) = checker(64);
     let script = Script::new("f");
-    checker.set_targets(vec![Target {
-        probe: None,
-        ..target(1, &script)
-    }]);
+    checker.set_targets(vec![Target { probe: None, ..target(1, &script) }]);
     assert_eq!(checker.report(1).unwrap().health, Health::Up);
     assert_eq!(events.recv().await.unwrap().transition.to, Health::Up);
 
-    checker.set_targets(vec![Target {
-        fingerprint: 2,
-        ..target(1, &script)
-    }]);
-    assert_eq!(
-        events.recv().await.unwrap().transition.to,
-        Health::Down,
-        "now it is asked"
-    );
-    checker.set_targets(vec![Target {
-        probe: None,
-        fingerprint: 3,
-        ..target(1, &script)
-    }]);
+    checker.set_targets(vec![Target { fingerprint: 2, ..target(1, &script) }]);
+    assert_eq!(events.recv().await.unwrap().transition.to, Health::Down, "now it is asked");
+    checker.set_targets(vec![Target { probe: None, fingerprint: 3, ..target(1, &script) }]);
     assert_eq!(checker.report(1).unwrap().health, Health::Up);
     let event = events.recv().await.unwrap();
     assert_eq!((event.transition.from, event.transition.to), (Health::Down, Health::Up));
@@ -348,30 +288,16 @@ async fn news_wait_for_the_receiver_and_survive_a_restart() {
     // Its task is replaced in the middle of telling.
     let known = checker.report(waiting).unwrap().health;
     let other = if waiting == 1 { target(2, &two) } else { target(1, &one) };
-    checker.set_targets(vec![
-        other,
-        Target {
-            fingerprint: 2,
-            ..target(waiting, &later)
-        },
-    ]);
+    checker.set_targets(vec![other, Target { fingerprint: 2, ..target(waiting, &later) }]);
     tokio::time::sleep(secs(1)).await;
     assert_eq!(events.recv().await.unwrap().id, 3 - waiting);
     let event = events.recv().await.unwrap();
-    assert_eq!(
-        (event.id, event.transition.from, event.transition.to),
-        (waiting, Health::Unproven, known)
-    );
+    assert_eq!((event.id, event.transition.from, event.transition.to), (waiting, Health::Unproven, known));
 }
 
 #[test]
 fn untold_changes_become_one_or_none() {
-    let change = |from, to| Transition {
-        from,
-        to,
-        at: SystemTime::UNIX_EPOCH,
-        cause: None,
-    };
+    let change = |from, to| Transition { from, to, at: SystemTime::UNIX_EPOCH, cause: None };
     use Health::{Degraded, Down, Unproven, Up};
     for (changes, told) in [
         (&[(Unproven, Down)][..], Some((Unproven, Down))),
@@ -379,15 +305,8 @@ fn untold_changes_become_one_or_none() {
         (&[(Up, Down), (Down, Up)], None),
         (&[(Up, Down), (Down, Up), (Up, Degraded)], Some((Up, Degraded))),
     ] {
-        let mut state = State {
-            tracker: Tracker::new(&schedule()),
-            news: None,
-            passes: 0,
-            failures: 0,
-        };
-        changes
-            .iter()
-            .for_each(|(from, to)| state.note(Some(change(*from, *to))));
+        let mut state = State { tracker: Tracker::new(&schedule()), news: None, passes: 0, failures: 0 };
+        changes.iter().for_each(|(from, to)| state.note(Some(change(*from, *to))));
         state.note(None);
         assert_eq!(state.news, told.map(|(from, to)| change(from, to)));
     }

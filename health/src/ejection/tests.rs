@@ -16,20 +16,12 @@ fn policy() -> PassivePolicy {
 
 /// A cluster in letters: `.` is well, `!` rings, `-` is not usable, `X` is not usable and rings. Ids count from 0.
 fn cluster(letters: &str) -> Vec<Member> {
-    let member = |(id, c)| Member {
-        id,
-        alarmed: matches!(c, '!' | 'X'),
-        usable: matches!(c, '.' | '!'),
-    };
+    let member = |(id, c)| Member { id, alarmed: matches!(c, '!' | 'X'), usable: matches!(c, '.' | '!') };
     (0u32..).zip(letters.chars()).map(member).collect()
 }
 
 fn ejected(ejections: &Ejections, members: &[Member], now_ms: u64) -> Vec<u32> {
-    members
-        .iter()
-        .map(|member| member.id)
-        .filter(|id| ejections.is_ejected(*id, now_ms))
-        .collect()
+    members.iter().map(|member| member.id).filter(|id| ejections.is_ejected(*id, now_ms)).collect()
 }
 
 #[test]
@@ -56,13 +48,8 @@ fn the_cap_holds_for_clusters_of_every_size() {
     ] {
         let (mut ejections, members) = (Ejections::new(), cluster(letters));
         let changes = ejections.consider(&policy(), 1_000, &members);
-        let expected_changes: Vec<Change> = expected
-            .iter()
-            .map(|id| Change::Ejected {
-                id: *id,
-                until_ms: 31_000,
-            })
-            .collect();
+        let expected_changes: Vec<Change> =
+            expected.iter().map(|id| Change::Ejected { id: *id, until_ms: 31_000 }).collect();
         assert_eq!(changes, expected_changes, "{letters}");
         assert_eq!(ejected(&ejections, &members, 1_000), expected, "{letters}");
     }
@@ -74,17 +61,10 @@ fn an_ejection_ends_on_time() {
     assert_eq!(ejections.next_expiry(), None);
     ejections.consider(&policy(), 1_000, &cluster(".!"));
     assert_eq!(ejections.next_expiry(), Some(31_000));
-    assert_eq!(
-        ejections.consider(&policy(), 30_999, &cluster(".!")),
-        [],
-        "ejected already: nothing to do"
-    );
+    assert_eq!(ejections.consider(&policy(), 30_999, &cluster(".!")), [], "ejected already: nothing to do");
     assert!(ejections.is_ejected(1, 30_999));
     assert!(!ejections.is_ejected(1, 31_000));
-    assert_eq!(
-        ejections.consider(&policy(), 31_000, &quiet),
-        [Change::Returned { id: 1 }]
-    );
+    assert_eq!(ejections.consider(&policy(), 31_000, &quiet), [Change::Returned { id: 1 }]);
     assert_eq!(ejections.consider(&policy(), 31_001, &quiet), []);
     assert_eq!(ejections.next_expiry(), None);
 }
@@ -95,16 +75,7 @@ fn a_return_makes_room_in_the_same_call() {
     ejections.consider(&policy(), 0, &cluster("!.."));
     assert_eq!(ejections.consider(&policy(), 10_000, &cluster(".!.")), []);
     let changes = ejections.consider(&policy(), 30_000, &cluster(".!."));
-    assert_eq!(
-        changes,
-        [
-            Change::Returned { id: 0 },
-            Change::Ejected {
-                id: 1,
-                until_ms: 60_000
-            }
-        ]
-    );
+    assert_eq!(changes, [Change::Returned { id: 0 }, Change::Ejected { id: 1, until_ms: 60_000 }]);
 }
 
 /// Ejects member 0 at `now_ms` and gives the length of it.
@@ -139,20 +110,12 @@ fn forgiving_ends_the_ejection_but_keeps_the_strike() {
     ejections.forgive(0);
     assert!(!ejections.is_ejected(0, 1));
     assert_eq!(ejections.next_expiry(), None);
-    assert_eq!(
-        ejections.consider(&policy(), 1_000, &cluster("..")),
-        [],
-        "whoever forgave knows that it returned"
-    );
+    assert_eq!(ejections.consider(&policy(), 1_000, &cluster("..")), [], "whoever forgave knows that it returned");
     assert_eq!(eject_for(&mut ejections, 2_000), 60_000);
 
     ejections.forgive(0);
     ejections.consider(&policy(), 10_000, &cluster(".."));
-    assert_eq!(
-        eject_for(&mut ejections, 10_000 + 119_999),
-        60_000,
-        "one of two strikes fades after the forgiving"
-    );
+    assert_eq!(eject_for(&mut ejections, 10_000 + 119_999), 60_000, "one of two strikes fades after the forgiving");
     ejections.forgive(7);
     assert_eq!(ejections.entries.len(), 1, "forgiving a stranger is nothing");
 }
@@ -180,10 +143,7 @@ fn a_doubtful_server_is_better_than_none() {
     let mut ejections = Ejections::new();
     ejections.consider(&policy(), 0, &cluster("!."));
     // The active check takes the other one down.
-    assert_eq!(
-        ejections.consider(&policy(), 1_000, &cluster("!-")),
-        [Change::Returned { id: 0 }]
-    );
+    assert_eq!(ejections.consider(&policy(), 1_000, &cluster("!-")), [Change::Returned { id: 0 }]);
     assert_eq!(ejections.next_expiry(), None);
 }
 
@@ -194,40 +154,19 @@ fn a_smaller_cluster_has_a_smaller_cap() {
     ejections.consider(&policy(), 5_000, &cluster(".!.."));
     assert_eq!(ejected(&ejections, &cluster("...."), 5_000), [0, 1]);
     let changes = ejections.consider(&policy(), 6_000, &cluster("..."));
-    assert_eq!(
-        changes,
-        [Change::Returned { id: 0 }],
-        "the one that is nearest to its end"
-    );
+    assert_eq!(changes, [Change::Returned { id: 0 }], "the one that is nearest to its end");
     assert_eq!(ejected(&ejections, &cluster("..."), 6_000), [1]);
 }
 
 #[test]
 fn extreme_policies_and_clocks_do_no_harm() {
-    let off = PassivePolicy {
-        eject_time: Duration::ZERO,
-        ..policy()
-    };
+    let off = PassivePolicy { eject_time: Duration::ZERO, ..policy() };
     let mut ejections = Ejections::new();
     assert_eq!(ejections.consider(&off, 0, &cluster("!.")), []);
-    let endless = PassivePolicy {
-        eject_time: Duration::MAX,
-        max_eject_time: Duration::MAX,
-        ..policy()
-    };
+    let endless = PassivePolicy { eject_time: Duration::MAX, max_eject_time: Duration::MAX, ..policy() };
     let changes = ejections.consider(&endless, 5, &cluster("!."));
-    assert_eq!(
-        changes,
-        [Change::Ejected {
-            id: 0,
-            until_ms: u64::MAX
-        }]
-    );
-    assert_eq!(
-        ejections.consider(&policy(), 0, &cluster("..")),
-        [],
-        "a clock that goes back ends nothing"
-    );
+    assert_eq!(changes, [Change::Ejected { id: 0, until_ms: u64::MAX }]);
+    assert_eq!(ejections.consider(&policy(), 0, &cluster("..")), [], "a clock that goes back ends nothing");
 }
 
 proptest! {

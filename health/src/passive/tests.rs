@@ -25,9 +25,7 @@ const SHARE: PassivePolicy = PassivePolicy {
 
 /// Plays requests at their times: `.` went well, `x` failed. Gives the index of the one that rang.
 fn ring(passive: &Passive, policy: &PassivePolicy, rows: &[(u64, &str)]) -> Option<usize> {
-    let calls = rows
-        .iter()
-        .flat_map(|(now, row)| row.chars().map(move |c| (*now, c == 'x')));
+    let calls = rows.iter().flat_map(|(now, row)| row.chars().map(move |c| (*now, c == 'x')));
     let mut rang = None;
     for (index, (now, failed)) in calls.enumerate() {
         if passive.record(policy, now, failed) {
@@ -42,68 +40,23 @@ fn ring(passive: &Passive, policy: &PassivePolicy, rows: &[(u64, &str)]) -> Opti
 
 #[test]
 fn the_alarm_rings_once_at_the_threshold() {
-    let off = PassivePolicy {
-        consecutive_failures: 0,
-        ..ROW
-    };
-    let first = PassivePolicy {
-        min_requests: 0,
-        ..SHARE
-    };
-    let all = PassivePolicy {
-        failure_percent: 100,
-        min_requests: 2,
-        ..SHARE
-    };
-    type Case = (
-        &'static str,
-        PassivePolicy,
-        &'static [(u64, &'static str)],
-        Option<usize>,
-    );
+    let off = PassivePolicy { consecutive_failures: 0, ..ROW };
+    let first = PassivePolicy { min_requests: 0, ..SHARE };
+    let all = PassivePolicy { failure_percent: 100, min_requests: 2, ..SHARE };
+    type Case = (&'static str, PassivePolicy, &'static [(u64, &'static str)], Option<usize>);
     let cases: &[Case] = &[
         ("in a row", ROW, &[(0, "xxx")], Some(2)),
-        (
-            "in a row, however slowly",
-            ROW,
-            &[(0, "x"), (900_000, "x"), (9_000_000, "x")],
-            Some(2),
-        ),
+        ("in a row, however slowly", ROW, &[(0, "x"), (900_000, "x"), (9_000_000, "x")], Some(2)),
         ("a success in between", ROW, &[(0, "xx.xx.xx")], None),
         ("all off", off, &[(0, "xxxxxxxxxxxxxxxxxxxxxxxx")], None),
         ("half of ten", SHARE, &[(0, ".....xxxxx")], Some(9)),
         ("half of nine is too few", SHARE, &[(0, "....xxxxx")], None),
         ("less than half", SHARE, &[(0, "......xxxxx")], None),
-        (
-            "the next failure makes it half",
-            SHARE,
-            &[(0, "......xxxxxx")],
-            Some(11),
-        ),
-        (
-            "both halves count",
-            SHARE,
-            &[(9_999, ".....xx"), (10_000, "xxx")],
-            Some(9),
-        ),
-        (
-            "the half before the last one does not",
-            SHARE,
-            &[(9_999, "..xxx"), (20_000, "..xxx")],
-            None,
-        ),
-        (
-            "a long pause forgets",
-            SHARE,
-            &[(0, "....xxxxx"), (10_000_000, "x")],
-            None,
-        ),
-        (
-            "good times pass as well",
-            SHARE,
-            &[(0, "...................."), (20_000, "xxxxxxxxxx")],
-            Some(29),
-        ),
+        ("the next failure makes it half", SHARE, &[(0, "......xxxxxx")], Some(11)),
+        ("both halves count", SHARE, &[(9_999, ".....xx"), (10_000, "xxx")], Some(9)),
+        ("the half before the last one does not", SHARE, &[(9_999, "..xxx"), (20_000, "..xxx")], None),
+        ("a long pause forgets", SHARE, &[(0, "....xxxxx"), (10_000_000, "x")], None),
+        ("good times pass as well", SHARE, &[(0, "...................."), (20_000, "xxxxxxxxxx")], Some(29)),
         ("no minimum", first, &[(0, "x")], Some(0)),
         ("all must fail", all, &[(0, ".xxxxxxxx")], None),
         ("all failed", all, &[(0, "xx")], Some(1)),
@@ -115,10 +68,7 @@ fn the_alarm_rings_once_at_the_threshold() {
 
 #[test]
 fn a_reset_starts_from_nothing() {
-    let both = PassivePolicy {
-        consecutive_failures: 3,
-        ..SHARE
-    };
+    let both = PassivePolicy { consecutive_failures: 3, ..SHARE };
     for (policy, row) in [(ROW, "xxx"), (SHARE, "xxxxxxxxxx"), (both, "xxx")] {
         let passive = Passive::new();
         for _ in 0..3 {
@@ -134,34 +84,17 @@ fn a_reset_starts_from_nothing() {
 fn a_late_clock_does_not_wipe_the_half_of_the_others() {
     let passive = Passive::new();
     ring(&passive, &SHARE, &[(20_000, "....xxxx")]);
-    assert!(
-        !passive.record(&SHARE, 19_999, false),
-        "one epoch late: counted into the half before"
-    );
-    assert!(
-        !passive.record(&SHARE, 9_000, false),
-        "two epochs late: counted into the same half"
-    );
-    assert_eq!(
-        ring(&passive, &SHARE, &[(20_000, "xx")]),
-        Some(1),
-        "6 of 12, none of them lost"
-    );
+    assert!(!passive.record(&SHARE, 19_999, false), "one epoch late: counted into the half before");
+    assert!(!passive.record(&SHARE, 9_000, false), "two epochs late: counted into the same half");
+    assert_eq!(ring(&passive, &SHARE, &[(20_000, "xx")]), Some(1), "6 of 12, none of them lost");
 }
 
 #[test]
 fn another_window_after_a_reload_does_not_stick() {
-    let long = PassivePolicy {
-        window: Duration::from_secs(2000),
-        ..SHARE
-    };
+    let long = PassivePolicy { window: Duration::from_secs(2000), ..SHARE };
     let passive = Passive::new();
     ring(&passive, &SHARE, &[(5_000_000, "xxxxxxxx")]);
-    assert_eq!(
-        ring(&passive, &long, &[(5_000_001, "xxxxxxxxxx")]),
-        Some(9),
-        "counting starts over, and works"
-    );
+    assert_eq!(ring(&passive, &long, &[(5_000_001, "xxxxxxxxxx")]), Some(9), "counting starts over, and works");
 }
 
 #[test]
@@ -184,15 +117,7 @@ fn hostile_numbers_do_not_overflow() {
 #[test]
 fn a_full_half_stops_counting_instead_of_spilling_over() {
     let half = Half::new();
-    half.word.store(
-        Counts {
-            epoch: 7,
-            failures: FULL - 1,
-            requests: FULL - 1,
-        }
-        .word(),
-        Relaxed,
-    );
+    half.word.store(Counts { epoch: 7, failures: FULL - 1, requests: FULL - 1 }.word(), Relaxed);
     for _ in 0..3 {
         let counts = half.count(7, true);
         assert_eq!((counts.epoch, counts.failures, counts.requests), (7, FULL, FULL));
@@ -230,10 +155,7 @@ fn threads_ring_exactly_once() {
 #[test]
 fn of_two_threads_at_the_threshold_one_rings() {
     const ROUNDS: usize = 15_000;
-    let once = PassivePolicy {
-        consecutive_failures: 1,
-        ..ROW
-    };
+    let once = PassivePolicy { consecutive_failures: 1, ..ROW };
     // A server for every round, so that nobody has to wait for a reset.
     let servers: Vec<Passive> = (0..ROUNDS).map(|_| Passive::new()).collect();
     let rings = AtomicUsize::new(0);
@@ -248,11 +170,7 @@ fn of_two_threads_at_the_threshold_one_rings() {
                     while at[1 - me].load(Relaxed) < round {
                         turns += 1;
                         // With one core, the other thread needs it.
-                        if turns % 2_000 == 0 {
-                            std::thread::yield_now()
-                        } else {
-                            std::hint::spin_loop()
-                        }
+                        if turns % 2_000 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
                     }
                     // Who came last goes first, by an unknown time. Sweep over both delays, so that some rounds meet.
                     let delay = if me == 0 { round % 50 } else { round / 50 % 50 };
@@ -281,11 +199,7 @@ impl Model {
         self.requests.push((now_ms, failed));
         self.row = if failed { self.row + 1 } else { 0 };
         let half = (policy.window.as_millis() as u64 / 2).max(1);
-        let recent: Vec<_> = self
-            .requests
-            .iter()
-            .filter(|(at, _)| at / half + 1 >= now_ms / half)
-            .collect();
+        let recent: Vec<_> = self.requests.iter().filter(|(at, _)| at / half + 1 >= now_ms / half).collect();
         let failures = recent.iter().filter(|(_, failed)| *failed).count();
         let row_is_long = policy.consecutive_failures > 0 && self.row >= policy.consecutive_failures;
         let share_is_large = policy.failure_percent > 0

@@ -72,11 +72,7 @@ impl HttpProbe {
         deadline: Duration,
     ) -> (Verdict, Option<u16>) {
         // A question that waits for a dead database uses up all of its time. Some must be left for the second.
-        let first = if self.second_opinion.is_some() {
-            deadline / 4 * 3
-        } else {
-            deadline
-        };
+        let first = if self.second_opinion.is_some() { deadline / 4 * 3 } else { deadline };
         let text = self.body_contains.as_deref();
         let Reply { status, failure } = match self.ask(&self.target, text, address, Deadline::of(start, first)).await {
             Ok(reply) => reply,
@@ -85,10 +81,7 @@ impl HttpProbe {
         let Some(failure) = failure else {
             return (Verdict::Pass, status);
         };
-        let answers = matches!(
-            failure.kind,
-            FailureKind::Status | FailureKind::Body | FailureKind::Timeout
-        );
+        let answers = matches!(failure.kind, FailureKind::Status | FailureKind::Body | FailureKind::Timeout);
         let verdict = match &self.second_opinion {
             Some(target) if answers => match self.ask(target, None, address, Deadline::of(start, deadline)).await {
                 Ok(Reply { failure: None, .. }) => Verdict::Degraded(failure),
@@ -107,21 +100,12 @@ impl HttpProbe {
         address: SocketAddr,
         deadline: Deadline,
     ) -> Result<Reply, Failure> {
-        let question = Question {
-            probe: self,
-            target,
-            text,
-            deadline,
-        };
+        let question = Question { probe: self, target, text, deadline };
         let request = question.request()?;
         let stream = tcp::connect(address, deadline).await?;
         Ok(match &self.tls {
             None => question.put(request, stream).await,
-            Some(tls) => {
-                question
-                    .put(request, tcp::secure(stream, address, tls, deadline).await?)
-                    .await
-            }
+            Some(tls) => question.put(request, tcp::secure(stream, address, tls, deadline).await?).await,
         })
     }
 
@@ -131,11 +115,7 @@ impl HttpProbe {
 
     fn expected(&self) -> String {
         let range = |(low, high): &(u16, u16)| {
-            if low == high {
-                low.to_string()
-            } else {
-                format!("{low}-{high}")
-            }
+            if low == high { low.to_string() } else { format!("{low}-{high}") }
         };
         self.status.iter().map(range).collect::<Vec<_>>().join(", ")
     }
@@ -157,12 +137,8 @@ impl Question<'_> {
     }
 
     fn request(&self) -> Result<Request<Empty<Bytes>>, Failure> {
-        let wrong = |what: &str| {
-            Failure::new(
-                FailureKind::Protocol,
-                format!("{} cannot be asked: {what}", self.name()),
-            )
-        };
+        let wrong =
+            |what: &str| Failure::new(FailureKind::Protocol, format!("{} cannot be asked: {what}", self.name()));
         let target = PathAndQuery::try_from(self.target).map_err(|error| wrong(&error.to_string()))?;
         // The parser drops what follows a `#` and adds a missing path.
         if target.as_str() != self.target || !self.target.starts_with('/') {
@@ -196,10 +172,7 @@ impl Question<'_> {
         let failure = match timeout_at(self.deadline.end, talk).await {
             Ok(Ok(None)) => None,
             Ok(Ok(Some(failure))) => Some(failure),
-            Ok(Err(error)) => Some(Failure::new(
-                kind_of(&error),
-                format!("{}: {}", self.name(), causes(&error)),
-            )),
+            Ok(Err(error)) => Some(Failure::new(kind_of(&error), format!("{}: {}", self.name(), causes(&error)))),
             Err(_elapsed) => Some(self.deadline.missed(&self.name())),
         };
         Reply { status, failure }
@@ -214,10 +187,8 @@ impl Question<'_> {
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(BUFFER_LIMIT)
-            .handshake(TokioIo::new(stream))
-            .await?;
+        let (mut sender, connection) =
+            http1::Builder::new().max_buf_size(BUFFER_LIMIT).handshake(TokioIo::new(stream)).await?;
         let answer = async {
             let response = sender.send_request(request).await?;
             *status = Some(response.status().as_u16());
@@ -234,9 +205,7 @@ impl Question<'_> {
             return Ok((!expected).then(|| self.wrong_status(status, None)));
         };
         if !expected {
-            return Ok(Some(
-                self.wrong_status(status, self.first_piece(&mut body).await.as_deref()),
-            ));
+            return Ok(Some(self.wrong_status(status, self.first_piece(&mut body).await.as_deref())));
         }
         let mut search = Search::new(text);
         while let Some(frame) = body.frame().await {
@@ -260,19 +229,13 @@ impl Question<'_> {
     fn wrong_status(&self, status: u16, quote: Option<&str>) -> Failure {
         let quote = quote.map(|quote| format!(": {quote}")).unwrap_or_default();
         let expected = self.probe.expected();
-        Failure::new(
-            FailureKind::Status,
-            format!("{} answered {status}, expected {expected}{quote}", self.name()),
-        )
+        Failure::new(FailureKind::Status, format!("{} answered {status}, expected {expected}{quote}", self.name()))
     }
 
     fn wrong_body(&self, status: u16, text: &str, quote: Option<String>) -> Failure {
         let quote = quote.map_or_else(|| " an empty body".to_owned(), |quote| format!(": {quote}"));
         let text: String = text.chars().take(TEXT_QUOTE).collect();
-        Failure::new(
-            FailureKind::Body,
-            format!("{} answered {status} without {text:?}, but{quote}", self.name()),
-        )
+        Failure::new(FailureKind::Body, format!("{} answered {status} without {text:?}, but{quote}", self.name()))
     }
 }
 

@@ -16,11 +16,7 @@ pub(super) struct Search {
 impl Search {
     pub(super) fn new(text: &str) -> Self {
         let wide = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        Self {
-            needles: [text.as_bytes().to_vec(), wide],
-            seen: Vec::new(),
-            found: text.is_empty(),
-        }
+        Self { needles: [text.as_bytes().to_vec(), wide], seen: Vec::new(), found: text.is_empty() }
     }
 
     /// Takes the next piece, and says whether to go on: not when the text was found or enough was read.
@@ -31,11 +27,7 @@ impl Search {
         self.seen.extend_from_slice(&piece[..piece.len().min(room)]);
         let fresh = &self.seen[overlap..];
         // `windows` panics on an empty needle; `found` is set for it from the start.
-        self.found = self.found
-            || self
-                .needles
-                .iter()
-                .any(|needle| fresh.windows(needle.len()).any(|w| w == needle));
+        self.found = self.found || self.needles.iter().any(|needle| fresh.windows(needle.len()).any(|w| w == needle));
         !self.found && self.seen.len() < BODY_LIMIT
     }
 
@@ -52,12 +44,7 @@ impl Search {
 /// The start of a body for a person: printable ASCII, in one line. `None` when there is nothing to show.
 pub(super) fn quote(body: &[u8]) -> Option<String> {
     // Zero bytes go, so that UTF-16 reads like text.
-    let text: String = body
-        .iter()
-        .filter(|byte| **byte != 0)
-        .take(QUOTE_LIMIT)
-        .map(|byte| show(*byte))
-        .collect();
+    let text: String = body.iter().filter(|byte| **byte != 0).take(QUOTE_LIMIT).map(|byte| show(*byte)).collect();
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }

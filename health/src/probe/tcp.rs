@@ -27,18 +27,12 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn of(start: Instant, allowed: Duration) -> Self {
-        Self {
-            end: start + allowed.min(LONGEST),
-            allowed,
-        }
+        Self { end: start + allowed.min(LONGEST), allowed }
     }
 
     /// What to say when it has passed: `what` was being waited for.
     pub(super) fn missed(self, what: &str) -> Failure {
-        Failure::new(
-            FailureKind::Timeout,
-            format!("{what}: no answer within {} ms", self.allowed.as_millis()),
-        )
+        Failure::new(FailureKind::Timeout, format!("{what}: no answer within {} ms", self.allowed.as_millis()))
     }
 }
 
@@ -126,10 +120,7 @@ mod tests {
             (Io::HostUnreachable.into(), FailureKind::Unreachable),
             (Io::NetworkUnreachable.into(), FailureKind::Unreachable),
             (Io::AddrNotAvailable.into(), FailureKind::Unreachable),
-            (
-                io::Error::new(Io::InvalidData, rustls::Error::HandshakeNotComplete),
-                FailureKind::Tls,
-            ),
+            (io::Error::new(Io::InvalidData, rustls::Error::HandshakeNotComplete), FailureKind::Tls),
         ] {
             assert_eq!(kind_of(&error), kind, "{error}");
         }

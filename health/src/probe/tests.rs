@@ -40,11 +40,7 @@ async fn a_tcp_probe_wants_a_connection_and_nothing_else() {
     let (_socket, address) = refusing();
     let attempt = probe.attempt(address, LONG).await;
     assert_eq!(kind(&attempt), Some(FailureKind::Refused));
-    assert!(
-        detail(&attempt).starts_with(&format!("connect to {address}: ")),
-        "{}",
-        detail(&attempt)
-    );
+    assert!(detail(&attempt).starts_with(&format!("connect to {address}: ")), "{}", detail(&attempt));
 }
 
 #[tokio::test]
@@ -60,9 +56,6 @@ async fn a_connection_that_hangs_ends_at_the_deadline() {
         }
     }
     assert_eq!(kind(&attempt), Some(FailureKind::Timeout));
-    assert_eq!(
-        detail(&attempt),
-        format!("connect to {address}: no answer within 200 ms")
-    );
+    assert_eq!(detail(&attempt), format!("connect to {address}: no answer within 200 ms"));
     assert!(attempt.took >= SHORT && attempt.took < LONG, "{:?}", attempt.took);
 }

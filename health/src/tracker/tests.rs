@@ -6,11 +6,7 @@ use super::*;
 use crate::verdict::FailureKind;
 
 fn schedule(rise: u32, fall: u32) -> Schedule {
-    Schedule {
-        rise,
-        fall,
-        ..Schedule::default()
-    }
+    Schedule { rise, fall, ..Schedule::default() }
 }
 
 fn verdict(letter: char) -> Verdict {
@@ -95,11 +91,7 @@ fn states_follow_the_table() {
         let mut tracker = Tracker::new(&schedule(rise, fall));
         assert_eq!(tracker.health(), Health::Unproven);
         assert_eq!(tracker.since(), None);
-        assert_eq!(
-            states(&mut tracker, verdicts),
-            expected,
-            "{verdicts} with rise {rise}, fall {fall}"
-        );
+        assert_eq!(states(&mut tracker, verdicts), expected, "{verdicts} with rise {rise}, fall {fall}");
     }
 }
 
@@ -141,11 +133,7 @@ fn a_server_that_nobody_asks_is_up_without_a_record() {
     let mut tracker = Tracker::new(&schedule(2, 3));
     states(&mut tracker, "pff");
     tracker.assume_up(at(9));
-    assert_eq!(
-        states(&mut tracker, "ff"),
-        "UU",
-        "failures from before the assumption are forgotten"
-    );
+    assert_eq!(states(&mut tracker, "ff"), "UU", "failures from before the assumption are forgotten");
 }
 
 #[test]
@@ -156,10 +144,7 @@ fn the_last_failure_outlives_the_history() {
     states(&mut tracker, &"p".repeat(100));
     assert!(tracker.history().iter().all(|record| record.outcome == Outcome::Pass));
     let last = tracker.last_failure().unwrap();
-    assert_eq!(
-        (last.took, last.status, last.outcome),
-        (Duration::from_millis(7), Some(500), Outcome::Degraded)
-    );
+    assert_eq!((last.took, last.status, last.outcome), (Duration::from_millis(7), Some(500), Outcome::Degraded));
     assert_eq!(last.failure, verdict('d').into_failure());
 }
 
@@ -178,13 +163,7 @@ fn a_new_schedule_applies_from_the_next_result() {
 fn by_looking_back(rise: usize, fall: usize, verdicts: &[char]) -> Health {
     let mut health = Health::Unproven;
     for end in 1..=verdicts.len() {
-        let row = |wanted: &str| {
-            verdicts[..end]
-                .iter()
-                .rev()
-                .take_while(|v| wanted.contains(**v))
-                .count()
-        };
+        let row = |wanted: &str| verdicts[..end].iter().rev().take_while(|v| wanted.contains(**v)).count();
         let last = verdicts[end - 1];
         health = match (health, last) {
             (Health::Unproven, 'p') => Health::Up,

@@ -27,17 +27,17 @@ pub(super) fn print(name: Option<&str>, as_json: bool) -> anyhow::Result<ExitCod
         }
     };
     if as_json {
-        let list: Vec<_> = roles
-            .iter()
-            .map(|role| json!({ "role": role, "assumptions": presets::assumptions(&role.name) }))
-            .collect();
+        let list: Vec<_> =
+            roles.iter().map(|role| json!({ "role": role, "assumptions": presets::assumptions(&role.name) })).collect();
         println!("{}", serde_json::to_string_pretty(&list)?);
     } else if name.is_some() {
         roles.iter().for_each(|role| print!("{}", details(role)));
     } else {
         println!("{}", overview(&roles));
         println!("\n* not confirmed by public documentation: a default to check, override it in [roles.NAME]");
-        println!("`rolegate roles NAME` shows every field of a role; `[roles.NAME] preset = \"plain\"` makes one of your own.");
+        println!(
+            "`rolegate roles NAME` shows every field of a role; `[roles.NAME] preset = \"plain\"` makes one of your own."
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -73,7 +73,8 @@ fn table(header: &[&str]) -> Table {
 }
 
 fn endpoints(roles: &[RoleStatus]) -> Table {
-    let mut table = table(&["ROLE", "SITE SYSTEM", "ADDRESS", "HEALTH", "FOR", "IN FLIGHT", "LAST PROBES", "LAST FAILURE"]);
+    let mut table =
+        table(&["ROLE", "SITE SYSTEM", "ADDRESS", "HEALTH", "FOR", "IN FLIGHT", "LAST PROBES", "LAST FAILURE"]);
     for role in roles {
         let title = if role.panic { format!("{} (panic)", role.title) } else { role.title.clone() };
         if role.endpoints.is_empty() {

@@ -66,10 +66,7 @@ impl Source {
     /// Reads a file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, SourceError> {
         let path = path.as_ref();
-        let unreadable = |cause| SourceError::Unreadable {
-            path: path.to_owned(),
-            cause,
-        };
+        let unreadable = |cause| SourceError::Unreadable { path: path.to_owned(), cause };
         // Asked before opening: opening a pipe would wait for somebody to write.
         if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
             return Err(SourceError::NotAFile { path: path.to_owned() });
@@ -81,17 +78,11 @@ impl Source {
             return Err(SourceError::TooLarge { path: path.to_owned() });
         }
         match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self {
-                name: path.display().to_string(),
-                text,
-            }),
+            Ok(text) => Ok(Self { name: path.display().to_string(), text }),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
                 let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-                Err(SourceError::NotUtf8 {
-                    path: path.to_owned(),
-                    line,
-                })
+                Err(SourceError::NotUtf8 { path: path.to_owned(), line })
             }
         }
     }
@@ -120,9 +111,6 @@ mod tests {
         fails("16 MiB");
         std::fs::write(&path, "[site]\n").unwrap();
         let source = Source::read(&path).unwrap();
-        assert_eq!(
-            (source.text.as_str(), source.name.as_str()),
-            ("[site]\n", path.to_str().unwrap())
-        );
+        assert_eq!((source.text.as_str(), source.name.as_str()), ("[site]\n", path.to_str().unwrap()));
     }
 }

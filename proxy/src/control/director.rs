@@ -133,7 +133,15 @@ pub fn read(source: &Source, color: bool) -> Result<(Compiled, Option<String>), 
 
 impl Director {
     /// Publishes the first snapshot. Nothing is probed or resolved before [`Director::run`].
-    pub fn new(compiled: Compiled, file: Option<PathBuf>, metrics: Arc<Metrics>, epoch: Instant) -> (Self, Handles) {
+    ///
+    /// `file` is the configuration file, and the text that `compiled` was made of.
+    pub fn new(
+        compiled: Compiled,
+        file: Option<(PathBuf, String)>,
+        metrics: Arc<Metrics>,
+        epoch: Instant,
+    ) -> (Self, Handles) {
+        let (file, last_read) = file.unzip();
         let mut registry = Registry::new(Arc::clone(&metrics));
         let addresses = Addresses::new();
         let assembled = assemble(&compiled, &addresses, &mut registry);
@@ -165,7 +173,7 @@ impl Director {
             ejections: HashMap::new(),
             view,
             file,
-            last_read: None,
+            last_read,
             epoch,
             accepted: reloads("accepted"),
             rejected: reloads("rejected"),
@@ -396,6 +404,9 @@ impl Director {
         let assembled = assemble(&compiled, &self.addresses, &mut self.registry);
         self.publisher.replace_site(Arc::clone(&compiled.site), assembled.topologies);
         self.compiled = compiled;
+        // Nobody would ever end the ejections of a role that is gone.
+        let roles = &self.compiled.roles;
+        self.ejections.retain(|role, _| roles.iter().any(|plan| plan.role.name == *role));
         self.view().checker.set_targets(assembled.targets);
         self.ask_for_names();
         self.publisher.publish();

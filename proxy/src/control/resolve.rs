@@ -109,8 +109,9 @@ impl Names {
         if missing.is_empty() {
             return;
         }
-        let resolver = match resolver(&settings) {
-            Ok(resolver) => Arc::new(resolver),
+        let of = |family| resolver(&settings, family).map(Arc::new);
+        let resolvers = match of(LookupIpStrategy::Ipv4Only).and_then(|v4| Ok([v4, of(LookupIpStrategy::Ipv6Only)?])) {
+            Ok(resolvers) => resolvers,
             Err(failure) => {
                 tracing::error!(%failure, "the resolver cannot be made");
                 for name in missing {
@@ -123,7 +124,7 @@ impl Names {
             self.lock().entry(Arc::clone(&name)).or_default();
             let task = Task {
                 name: Arc::clone(&name),
-                resolver: Arc::clone(&resolver),
+                resolvers: resolvers.clone(),
                 settings: settings.clone(),
                 states: Arc::clone(&self.states),
                 answers: self.answers.clone(),
@@ -150,7 +151,7 @@ impl Drop for Names {
     }
 }
 
-fn resolver(settings: &Settings) -> Result<TokioResolver, String> {
+fn resolver(settings: &Settings, family: LookupIpStrategy) -> Result<TokioResolver, String> {
     let mut builder = if settings.servers.is_empty() {
         TokioResolver::builder_tokio().map_err(|error| error.to_string())?
     } else {
@@ -166,7 +167,7 @@ fn resolver(settings: &Settings) -> Result<TokioResolver, String> {
     };
     let options = builder.options_mut();
     options.timeout = settings.timeout;
-    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    options.ip_strategy = family;
     // Every question is asked because its answer has expired: a cache would only hide that from our floor and ceiling.
     options.cache_size = 0;
     builder.build().map_err(|error| error.to_string())
@@ -174,7 +175,7 @@ fn resolver(settings: &Settings) -> Result<TokioResolver, String> {
 
 struct Task {
     name: Arc<str>,
-    resolver: Arc<TokioResolver>,
+    resolvers: [Arc<TokioResolver>; 2],
     settings: Settings,
     states: States,
     answers: mpsc::Sender<Resolved>,
@@ -185,39 +186,67 @@ struct Task {
 impl Task {
     async fn run(self) {
         loop {
-            let wait = match self.resolver.lookup_ip(&*self.name).await {
-                Ok(lookup) => {
-                    let good_for = lookup.valid_until().saturating_duration_since(Instant::now().into_std());
-                    let mut addresses: Vec<IpAddr> = lookup.iter().map(|ip| ip.to_canonical()).collect();
-                    addresses.sort_unstable();
-                    addresses.dedup();
-                    if self.accept(addresses).await.is_err() {
-                        return;
+            let (v4, v6) = tokio::join!(self.ask(&self.resolvers[0]), self.ask(&self.resolvers[1]));
+            let kept = self.with_state(|state| state.addresses.clone());
+            let (mut addresses, mut failure, mut good_for) = (Vec::new(), None, self.settings.ceiling);
+            for (answer, is_v4) in [(v4, true), (v6, false)] {
+                match answer {
+                    Ok((found, ttl)) => {
+                        addresses.extend(found);
+                        good_for = good_for.min(ttl);
                     }
-                    good_for.clamp(self.settings.floor, self.settings.ceiling)
+                    // A failure of one family does not take its addresses away.
+                    Err(error) => {
+                        addresses.extend(kept.iter().copied().filter(|ip| ip.is_ipv4() == is_v4));
+                        failure.get_or_insert(error);
+                    }
                 }
-                Err(error) => {
-                    self.refuse(error.to_string());
-                    self.settings.retry
-                }
+            }
+            addresses.sort_unstable();
+            addresses.dedup();
+            if addresses.is_empty() && failure.is_none() {
+                failure = Some("the answer has no address".to_owned());
+            }
+            let wait = match failure {
+                Some(_) => self.settings.retry,
+                None => good_for.clamp(self.settings.floor, self.settings.ceiling),
             };
+            if self.tell(addresses, failure).await.is_err() {
+                return;
+            }
             tokio::time::sleep(wait).await;
         }
     }
 
-    async fn accept(&self, addresses: Vec<IpAddr>) -> Result<(), mpsc::error::SendError<Resolved>> {
-        if addresses.is_empty() {
-            self.refuse("the answer has no address".to_owned());
-            return Ok(());
-        }
-        self.good.increment(1);
-        let changed = self.with_state(|state| {
-            state.resolved = Some(SystemTime::now());
-            if let Some(failure) = state.failure.take() {
-                tracing::info!(name = %self.name, %failure, "the name is resolved again");
+    /// The addresses of one family and how long they are good for; none when the name has none of it.
+    async fn ask(&self, resolver: &TokioResolver) -> Result<(Vec<IpAddr>, Duration), String> {
+        match resolver.lookup_ip(&*self.name).await {
+            Ok(lookup) => {
+                let good_for = lookup.valid_until().saturating_duration_since(Instant::now().into_std());
+                Ok((lookup.iter().map(|ip| ip.to_canonical()).collect(), good_for))
             }
-            let changed = state.addresses != addresses;
-            state.addresses.clone_from(&addresses);
+            Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {
+                Ok((Vec::new(), self.settings.ceiling))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn tell(
+        &self,
+        addresses: Vec<IpAddr>,
+        failure: Option<String>,
+    ) -> Result<(), mpsc::error::SendError<Resolved>> {
+        match failure {
+            Some(failure) => self.refuse(failure),
+            None => self.confirm(),
+        }
+        let changed = self.with_state(|state| {
+            let changed = !addresses.is_empty() && state.addresses != addresses;
+            if changed {
+                state.resolved = Some(SystemTime::now());
+                state.addresses.clone_from(&addresses);
+            }
             changed
         });
         if !changed {
@@ -225,6 +254,16 @@ impl Task {
         }
         tracing::info!(name = %self.name, ?addresses, "the name has new addresses");
         self.answers.send(Resolved { name: Arc::clone(&self.name), addresses }).await
+    }
+
+    fn confirm(&self) {
+        self.good.increment(1);
+        self.with_state(|state| {
+            state.resolved = Some(SystemTime::now());
+            if let Some(failure) = state.failure.take() {
+                tracing::info!(name = %self.name, %failure, "the name is resolved again");
+            }
+        });
     }
 
     fn refuse(&self, failure: String) {

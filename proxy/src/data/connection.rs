@@ -1,6 +1,5 @@
 //! One client connection from its first to its last byte.
 
-
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -14,7 +13,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
 
 use super::exchange::End;
 use super::io::Downstream;
@@ -121,4 +119,3 @@ async fn linger(mut stream: TcpStream, session: &Session) {
     // Either way the connection is dropped now.
     let _ = session.timer.within(LINGER, read_to_end).await;
 }
-

@@ -15,6 +15,7 @@ use super::worker::Held;
 use crate::error::Error;
 use crate::metrics::{RoleMetrics, code_class};
 use crate::model::cluster::{EndpointIndex, TierKind};
+use crate::model::decision::Decision;
 use crate::model::endpoint::{Endpoint, Lease};
 use crate::model::route::ClusterId;
 
@@ -121,6 +122,21 @@ impl Exchange {
             over: false,
             tunnel: None,
         })
+    }
+
+    /// The request has its role, and its client its boundary groups.
+    pub fn locate(&mut self, decision: &Decision<'_>) {
+        self.role = Some(decision.cluster_id);
+        self.groups = u16::try_from(decision.groups.len()).unwrap_or(u16::MAX);
+        if decision.cluster.topology.grouped() {
+            let metrics = &self.session.worker.metrics;
+            let counter = match self.groups {
+                0 => &metrics.groups_none,
+                1 => &metrics.groups_one,
+                _ => &metrics.groups_many,
+            };
+            counter.increment(1);
+        }
     }
 
     /// The response head is here and its body, read from `sender`, follows.

@@ -29,7 +29,8 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
     }
     // Before `Connection`, which has to name it.
     if let Some(te) = headers.get(header::TE) {
-        found.trailers = te.as_bytes().split(|&byte| byte == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+        found.trailers =
+            te.as_bytes().split(|&byte| byte == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"));
         headers.remove(header::TE);
     }
     if headers.contains_key(header::CONNECTION) {
@@ -75,7 +76,6 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// `Connection` may not take these away: they frame or route the message.
 const END_TO_END: [HeaderName; 3] = [header::CONTENT_LENGTH, header::HOST, header::AUTHORIZATION];
-
 
 /// What the hop-by-hop fields said.
 #[derive(Debug, Default, PartialEq, Eq)]

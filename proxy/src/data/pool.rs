@@ -104,5 +104,4 @@ impl Pool {
             !list.is_empty()
         });
     }
-
 }

@@ -57,9 +57,7 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
         client: exchange.client,
     };
     let decision = Decision::new(&snapshot, &facts).map_err(|refusal| refused(refusal, exchange))?;
-    exchange.role = Some(decision.cluster_id);
-    exchange.groups = u16::try_from(decision.groups.len()).unwrap_or(u16::MAX);
-    count_groups(session, &decision);
+    exchange.locate(&decision);
     let role = &decision.cluster.topology.role;
     session.worker.count_request(decision.cluster_id);
     session.timer.cap(role.timeouts.total);
@@ -87,8 +85,16 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
                 let status = answer.response.status().as_u16();
                 let elsewhere = role.retry.on_status.contains(&status) && call.repeatable() && attempts_left;
                 // The response of a sick server is better than none: it is given up only for another server.
-                if !elsewhere || !someone_else(&decision, &tried, session) || !may_retry(session, &decision, Retry::Repeatable) {
-                    return Ok(Served { answer, lease, fresh: call.authorizes(), connection_auth: role.connection_auth });
+                if !elsewhere
+                    || !someone_else(&decision, &tried, session)
+                    || !may_retry(session, &decision, Retry::Repeatable)
+                {
+                    return Ok(Served {
+                        answer,
+                        lease,
+                        fresh: call.authorizes(),
+                        connection_auth: role.connection_auth,
+                    });
                 }
                 session.worker.failed(endpoint);
                 continue;
@@ -263,16 +269,3 @@ fn may_retry(session: &Session, decision: &Decision<'_>, retry: Retry) -> bool {
     counter.increment(1);
     allowed
 }
-
-fn count_groups(session: &Session, decision: &Decision<'_>) {
-    if decision.cluster.topology.grouped() {
-        let metrics = &session.worker.metrics;
-        let counter = match decision.groups.len() {
-            0 => &metrics.groups_none,
-            1 => &metrics.groups_one,
-            _ => &metrics.groups_many,
-        };
-        counter.increment(1);
-    }
-}
-

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
-
 use super::listener::{Listener, accept_loop};
 use super::ticker::TICK;
 use super::worker::{Shared, Worker};
@@ -28,7 +27,12 @@ pub enum Command {
 ///
 /// # Errors
 /// The runtime could not be made.
-pub fn run(listeners: Vec<Listener>, shared: Shared, seed: u64, mut commands: watch::Receiver<Command>) -> io::Result<usize> {
+pub fn run(
+    listeners: Vec<Listener>,
+    shared: Shared,
+    seed: u64,
+    mut commands: watch::Receiver<Command>,
+) -> io::Result<usize> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let cut = runtime.block_on(async {
         let worker = Worker::new(shared, seed);

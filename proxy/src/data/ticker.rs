@@ -66,7 +66,8 @@ impl Ticker {
 
     /// A timer that is not set.
     pub fn timer(self: &Rc<Self>) -> Timer {
-        let entry = Rc::new(Entry { deadline_ms: Cell::new(NEVER), cap_ms: Cell::new(NEVER), waker: RefCell::default() });
+        let entry =
+            Rc::new(Entry { deadline_ms: Cell::new(NEVER), cap_ms: Cell::new(NEVER), waker: RefCell::default() });
         let place = self.timers.borrow_mut().insert(Rc::clone(&entry));
         Timer { ticker: Rc::clone(self), entry, place }
     }

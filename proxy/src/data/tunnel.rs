@@ -45,11 +45,7 @@ where
 }
 
 /// Runs both directions; an error of one ends the other, because a half that was reset will never answer.
-async fn both(
-    up: impl Future<Output = io::Result<()>>,
-    down: impl Future<Output = io::Result<()>>,
-    timer: &Timer,
-) {
+async fn both(up: impl Future<Output = io::Result<()>>, down: impl Future<Output = io::Result<()>>, timer: &Timer) {
     let (mut up, mut down) = (pin!(up), pin!(down));
     let (mut up_done, mut down_done) = (false, false);
     poll_fn(|cx: &mut Context<'_>| {

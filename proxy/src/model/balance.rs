@@ -78,8 +78,7 @@ impl From<NoPick> for Error {
 /// [`NoPick`] says why there is none.
 pub fn pick(cluster: &Cluster, location: ContentLocation<'_>, ask: &Ask<'_>) -> Result<Pick, NoPick> {
     let mut why = NoPick::NoServer;
-    let classes: &[Class] =
-        if cluster.panicking() { &[Class::Out] } else { &[Class::Well, Class::Second] };
+    let classes: &[Class] = if cluster.panicking() { &[Class::Out] } else { &[Class::Well, Class::Second] };
     for &class in classes {
         for tier in location.tiers() {
             let mut drawing = Drawing::new(cluster, ask, class);
@@ -221,4 +220,3 @@ impl<'a> Drawing<'a> {
         self.cluster.endpoint(candidate.endpoint).state.in_flight() as f32 / candidate.weight
     }
 }
-

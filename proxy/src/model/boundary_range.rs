@@ -40,25 +40,14 @@ mod tests {
 
     #[test]
     fn both_ends_belong_to_the_range() {
-        let range = AddressRange::V4 {
-            first: 0x0a00_0001,
-            last: 0x0a00_0003,
-        };
-        for (address, inside) in [
-            ("10.0.0.0", false),
-            ("10.0.0.1", true),
-            ("10.0.0.3", true),
-            ("10.0.0.4", false),
-        ] {
+        let range = AddressRange::V4 { first: 0x0a00_0001, last: 0x0a00_0003 };
+        for (address, inside) in [("10.0.0.0", false), ("10.0.0.1", true), ("10.0.0.3", true), ("10.0.0.4", false)] {
             assert_eq!(range.contains(address.parse().unwrap()), inside, "{address}");
         }
         assert!(range.contains("::ffff:10.0.0.2".parse().unwrap()));
         assert!(!range.contains("::1".parse().unwrap()));
         assert_eq!(range.to_string(), "10.0.0.1-10.0.0.3");
-        let all = AddressRange::V6 {
-            first: 0,
-            last: u128::MAX,
-        };
+        let all = AddressRange::V6 { first: 0, last: u128::MAX };
         assert!(all.contains("ffff::".parse().unwrap()) && !all.contains("1.2.3.4".parse().unwrap()));
     }
 }

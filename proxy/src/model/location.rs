@@ -51,7 +51,9 @@ impl<'a> ContentLocation<'a> {
         let own = match tier.kind {
             TierKind::Site => Some(&topology.everyone[..]),
             TierKind::FallbackSource => Some(&topology.fallback_sources[..]),
-            TierKind::Current if self.groups.is_empty() => Some(&topology.groups[topology.default_group().0 as usize].members[..]),
+            TierKind::Current if self.groups.is_empty() => {
+                Some(&topology.groups[topology.default_group().0 as usize].members[..])
+            }
             TierKind::Current | TierKind::Neighbor | TierKind::Default => None,
         };
         let groups = if own.is_some() { &[][..] } else { self.groups };

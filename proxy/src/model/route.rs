@@ -157,10 +157,7 @@ mod tests {
     #[test]
     fn ambiguity_is_refused() {
         let found = RouteTable::build([route("/x/", None, 0), route("/X", None, 1), route("/x", Some("h"), 2)]);
-        assert_eq!(
-            found.unwrap_err(),
-            [Ambiguous { prefix: "/x/".into(), clusters: (ClusterId(0), ClusterId(1)) }]
-        );
+        assert_eq!(found.unwrap_err(), [Ambiguous { prefix: "/x/".into(), clusters: (ClusterId(0), ClusterId(1)) }]);
     }
 
     #[test]

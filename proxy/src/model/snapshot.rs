@@ -83,9 +83,9 @@ impl Snapshot {
 impl Site {
     /// Whether some listener serves the role.
     pub fn serves(&self, id: ClusterId) -> bool {
-        self.listeners.iter().any(|listener| {
-            listener.tcp == Some(id) || listener.routes.routes().any(|route| route.cluster == id)
-        })
+        self.listeners
+            .iter()
+            .any(|listener| listener.tcp == Some(id) || listener.routes.routes().any(|route| route.cluster == id))
     }
 
     /// Whether forwarding fields from this peer are believed.

@@ -19,12 +19,7 @@ async fn put<T: AsyncRead + AsyncWrite + Unpin>(stream: T) -> Reply {
         tls: None,
     };
     let deadline = Deadline::of(Instant::now(), Duration::from_secs(2));
-    let question = Question {
-        probe: &probe,
-        target: "/",
-        text: None,
-        deadline,
-    };
+    let question = Question { probe: &probe, target: "/", text: None, deadline };
     question.put(question.request().unwrap(), stream).await
 }
 

@@ -26,11 +26,7 @@ pub(super) fn question(target: &str) -> Probe {
 
 /// The probe of a management point.
 fn mp() -> HttpProbe {
-    HttpProbe {
-        body_contains: Some("<MPList".to_owned()),
-        second_opinion: Some(MPCERT.to_owned()),
-        ..plain(MPLIST)
-    }
+    HttpProbe { body_contains: Some("<MPList".to_owned()), second_opinion: Some(MPCERT.to_owned()), ..plain(MPLIST) }
 }
 
 async fn ask(probe: HttpProbe, site: &Site, deadline: Duration) -> Attempt {
@@ -50,53 +46,21 @@ async fn answers_are_judged_by_status_and_body() {
         (Answer::new(200, utf16(list)), None, Some(200)),
         (Answer::chunked(200, list.as_bytes(), 1), None, Some(200)),
         (Answer::chunked(200, &utf16(list), 3), None, Some(200)),
-        (
-            Answer::Bytes(format!("HTTP/1.0 200 OK\r\n\r\n{list}").into_bytes()),
-            None,
-            Some(200),
-        ),
-        (
-            Answer::new(200, "<html>login</html>"),
-            Some(FailureKind::Body),
-            Some(200),
-        ),
+        (Answer::Bytes(format!("HTTP/1.0 200 OK\r\n\r\n{list}").into_bytes()), None, Some(200)),
+        (Answer::new(200, "<html>login</html>"), Some(FailureKind::Body), Some(200)),
         (Answer::new(200, ""), Some(FailureKind::Body), Some(200)),
         (Answer::new(200, far), Some(FailureKind::Body), Some(200)),
         (Answer::new(201, list), Some(FailureKind::Status), Some(201)),
         (Answer::new(500, list), Some(FailureKind::Status), Some(500)),
         // The rest of a body is not waited for when the text is there or nothing more can change.
-        (
-            Answer::Open(format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{list}").into_bytes()),
-            None,
-            Some(200),
-        ),
-        (
-            Answer::Open(b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\nn".to_vec()),
-            Some(FailureKind::Status),
-            Some(503),
-        ),
+        (Answer::Open(format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{list}").into_bytes()), None, Some(200)),
+        (Answer::Open(b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\nn".to_vec()), Some(FailureKind::Status), Some(503)),
         // Not an answer.
-        (
-            Answer::Bytes(b"SSH-2.0-OpenSSH_9.6\r\n\r\n".to_vec()),
-            Some(FailureKind::Protocol),
-            None,
-        ),
-        (
-            Answer::Bytes(b"\0\xff\x80garbage\r\n\r\n".to_vec()),
-            Some(FailureKind::Protocol),
-            None,
-        ),
-        (
-            Answer::Bytes(format!("HTTP/1.1 200 {}", "x".repeat(200_000)).into()),
-            Some(FailureKind::Protocol),
-            None,
-        ),
+        (Answer::Bytes(b"SSH-2.0-OpenSSH_9.6\r\n\r\n".to_vec()), Some(FailureKind::Protocol), None),
+        (Answer::Bytes(b"\0\xff\x80garbage\r\n\r\n".to_vec()), Some(FailureKind::Protocol), None),
+        (Answer::Bytes(format!("HTTP/1.1 200 {}", "x".repeat(200_000)).into()), Some(FailureKind::Protocol), None),
         (Answer::Bytes(Vec::new()), Some(FailureKind::Reset), None),
-        (
-            Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-".to_vec()),
-            Some(FailureKind::Reset),
-            None,
-        ),
+        (Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-".to_vec()), Some(FailureKind::Reset), None),
         (
             Answer::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhm".to_vec()),
             Some(FailureKind::Reset),
@@ -104,63 +68,25 @@ async fn answers_are_judged_by_status_and_body() {
         ),
         (Answer::Reset, Some(FailureKind::Reset), None),
     ] {
-        let shown = if let Answer::Bytes(bytes) | Answer::Open(bytes) = &answer {
-            bytes.clone()
-        } else {
-            Vec::new()
-        };
+        let shown = if let Answer::Bytes(bytes) | Answer::Open(bytes) = &answer { bytes.clone() } else { Vec::new() };
         let shown = String::from_utf8_lossy(&shown[..shown.len().min(80)]).into_owned();
         let site = Site::open(vec![("*", answer)]).await;
-        let attempt = ask(
-            HttpProbe {
-                second_opinion: None,
-                ..mp()
-            },
-            &site,
-            LONG,
-        )
-        .await;
-        assert_eq!(
-            (kind(&attempt), attempt.status),
-            (expected, status),
-            "{shown:?}: {:?}",
-            attempt.verdict
-        );
-        assert!(
-            !matches!(attempt.verdict, Verdict::Degraded(_)),
-            "without a second opinion nothing is degraded"
-        );
+        let attempt = ask(HttpProbe { second_opinion: None, ..mp() }, &site, LONG).await;
+        assert_eq!((kind(&attempt), attempt.status), (expected, status), "{shown:?}: {:?}", attempt.verdict);
+        assert!(!matches!(attempt.verdict, Verdict::Degraded(_)), "without a second opinion nothing is degraded");
     }
 }
 
 #[tokio::test]
 async fn statuses_come_in_ranges() {
     let expected = vec![(200, 299), (401, 401), (403, 403)];
-    for (status, good) in [
-        (200, true),
-        (207, true),
-        (299, true),
-        (300, false),
-        (401, true),
-        (402, false),
-        (403, true),
-    ] {
+    for (status, good) in [(200, true), (207, true), (299, true), (300, false), (401, true), (402, false), (403, true)]
+    {
         let site = Site::open(vec![("*", Answer::new(status, ""))]).await;
-        let attempt = ask(
-            HttpProbe {
-                status: expected.clone(),
-                ..plain("/")
-            },
-            &site,
-            LONG,
-        )
-        .await;
+        let attempt = ask(HttpProbe { status: expected.clone(), ..plain("/") }, &site, LONG).await;
         assert_eq!(kind(&attempt).is_none(), good, "{status}");
         if !good {
-            assert_eq!(
-                detail(&attempt),
-                format!("GET / answered {status}, expected 200-299, 401, 403")
-            );
+            assert_eq!(detail(&attempt), format!("GET / answered {status}, expected 200-299, 401, 403"));
         }
     }
 }
@@ -168,43 +94,24 @@ async fn statuses_come_in_ranges() {
 #[tokio::test]
 async fn a_failure_says_what_was_seen() {
     let answer = |answer| Site::open(vec![("*", answer)]);
-    let alone = || HttpProbe {
-        second_opinion: None,
-        ..mp()
-    };
+    let alone = || HttpProbe { second_opinion: None, ..mp() };
 
     let site = answer(Answer::new(500, "<html>\r\nno database")).await;
     let attempt = ask(alone(), &site, LONG).await;
-    assert_eq!(
-        detail(&attempt),
-        "GET /SMS_MP/.sms_aut?MPLIST answered 500, expected 200: <html>  no database"
-    );
+    assert_eq!(detail(&attempt), "GET /SMS_MP/.sms_aut?MPLIST answered 500, expected 200: <html>  no database");
 
     let site = answer(Answer::new(200, "<html>")).await;
     let attempt = ask(alone(), &site, LONG).await;
-    assert_eq!(
-        detail(&attempt),
-        "GET /SMS_MP/.sms_aut?MPLIST answered 200 without \"<MPList\", but: <html>"
-    );
+    assert_eq!(detail(&attempt), "GET /SMS_MP/.sms_aut?MPLIST answered 200 without \"<MPList\", but: <html>");
 
     let site = answer(Answer::new(200, "")).await;
     let attempt = ask(alone(), &site, LONG).await;
-    assert_eq!(
-        detail(&attempt),
-        "GET /SMS_MP/.sms_aut?MPLIST answered 200 without \"<MPList\", but an empty body"
-    );
+    assert_eq!(detail(&attempt), "GET /SMS_MP/.sms_aut?MPLIST answered 200 without \"<MPList\", but an empty body");
 
     let site = answer(Answer::new(500, "x".repeat(500))).await;
-    let long = HttpProbe {
-        target: format!("/{}", "y".repeat(500)),
-        ..alone()
-    };
+    let long = HttpProbe { target: format!("/{}", "y".repeat(500)), ..alone() };
     let attempt = ask(long, &site, LONG).await;
-    let expected = format!(
-        "GET /{}... answered 500, expected 200: {}",
-        "y".repeat(95),
-        "x".repeat(64)
-    );
+    let expected = format!("GET /{}... answered 500, expected 200: {}", "y".repeat(95), "x".repeat(64));
     assert_eq!(detail(&attempt), expected, "a long target leaves room for the evidence");
 
     let site = answer(Answer::Stall).await;
@@ -226,19 +133,8 @@ async fn a_silent_server_costs_the_deadline_and_no_more() {
 async fn a_body_that_hangs_does_not_hide_a_wrong_status() {
     let head = b"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n".to_vec();
     let site = Site::open(vec![("*", Answer::Open(head))]).await;
-    let attempt = ask(
-        HttpProbe {
-            second_opinion: None,
-            ..mp()
-        },
-        &site,
-        SHORT * 5,
-    )
-    .await;
-    assert_eq!(
-        detail(&attempt),
-        "GET /SMS_MP/.sms_aut?MPLIST answered 503, expected 200"
-    );
+    let attempt = ask(HttpProbe { second_opinion: None, ..mp() }, &site, SHORT * 5).await;
+    assert_eq!(detail(&attempt), "GET /SMS_MP/.sms_aut?MPLIST answered 503, expected 200");
 }
 
 #[tokio::test]
@@ -261,90 +157,25 @@ async fn a_second_opinion_tells_a_sick_database_from_a_sick_server() {
     let fail: fn(Failure) -> Verdict = Verdict::Fail;
     for (name, list, cert, verdict, status, asked) in [
         ("well", good(), Answer::new(500, ""), None, Some(200), 1),
-        (
-            "no database",
-            Answer::new(500, ""),
-            Answer::new(200, "3082"),
-            Some((degraded, Status)),
-            Some(500),
-            2,
-        ),
-        (
-            "wrong page",
-            Answer::new(200, "hm"),
-            Answer::new(200, "3082"),
-            Some((degraded, Body)),
-            Some(200),
-            2,
-        ),
-        (
-            "database hangs",
-            Answer::Stall,
-            Answer::new(200, "3082"),
-            Some((degraded, Timeout)),
-            None,
-            2,
-        ),
-        (
-            "body hangs",
-            open(),
-            Answer::new(200, "3082"),
-            Some((degraded, Timeout)),
-            Some(200),
-            2,
-        ),
-        (
-            "both wrong",
-            Answer::new(500, ""),
-            Answer::new(503, ""),
-            Some((fail, Status)),
-            Some(500),
-            2,
-        ),
-        (
-            "then nothing",
-            Answer::new(500, ""),
-            Answer::Reset,
-            Some((fail, Status)),
-            Some(500),
-            2,
-        ),
-        (
-            "then silence",
-            Answer::new(500, ""),
-            Answer::Stall,
-            Some((fail, Status)),
-            Some(500),
-            2,
-        ),
-        (
-            "reset",
-            Answer::Reset,
-            Answer::new(200, "3082"),
-            Some((fail, Reset)),
-            None,
-            1,
-        ),
+        ("no database", Answer::new(500, ""), Answer::new(200, "3082"), Some((degraded, Status)), Some(500), 2),
+        ("wrong page", Answer::new(200, "hm"), Answer::new(200, "3082"), Some((degraded, Body)), Some(200), 2),
+        ("database hangs", Answer::Stall, Answer::new(200, "3082"), Some((degraded, Timeout)), None, 2),
+        ("body hangs", open(), Answer::new(200, "3082"), Some((degraded, Timeout)), Some(200), 2),
+        ("both wrong", Answer::new(500, ""), Answer::new(503, ""), Some((fail, Status)), Some(500), 2),
+        ("then nothing", Answer::new(500, ""), Answer::Reset, Some((fail, Status)), Some(500), 2),
+        ("then silence", Answer::new(500, ""), Answer::Stall, Some((fail, Status)), Some(500), 2),
+        ("reset", Answer::Reset, Answer::new(200, "3082"), Some((fail, Reset)), None, 1),
     ] {
         let site = Site::open(vec![(MPLIST, list), (MPCERT, cert)]).await;
         let attempt = ask(mp(), &site, Duration::from_secs(2)).await;
         assert_eq!(attempt.status, status, "{name}");
         assert_eq!(site.targets(), [MPLIST, MPCERT][..asked], "{name}");
         let failure = attempt.verdict.clone().into_failure();
-        assert_eq!(
-            failure.as_ref().map(|failure| failure.kind),
-            verdict.map(|(_, kind)| kind),
-            "{name}"
-        );
-        let expected = verdict
-            .zip(failure)
-            .map_or(Verdict::Pass, |((verdict, _), failure)| verdict(failure));
+        assert_eq!(failure.as_ref().map(|failure| failure.kind), verdict.map(|(_, kind)| kind), "{name}");
+        let expected = verdict.zip(failure).map_or(Verdict::Pass, |((verdict, _), failure)| verdict(failure));
         assert_eq!(attempt.verdict, expected, "{name}");
         if attempt.verdict != Verdict::Pass {
-            assert!(
-                detail(&attempt).starts_with("GET /SMS_MP/.sms_aut?MPLIST"),
-                "the first failure is the reason"
-            );
+            assert!(detail(&attempt).starts_with("GET /SMS_MP/.sms_aut?MPLIST"), "the first failure is the reason");
         }
     }
 }
@@ -379,16 +210,7 @@ async fn the_request_head_is_plain_and_complete() {
     let site = Site::open(vec![("*", Answer::new(200, ""))]).await;
     ask(plain("/a"), &site, LONG).await;
     let post = Method::from_bytes(b"CCM_POST").unwrap();
-    ask(
-        HttpProbe {
-            method: post,
-            user_agent: String::new(),
-            ..plain("/b")
-        },
-        &site,
-        LONG,
-    )
-    .await;
+    ask(HttpProbe { method: post, user_agent: String::new(), ..plain("/b") }, &site, LONG).await;
     assert_eq!(
         site.heads(),
         [
@@ -411,15 +233,7 @@ async fn what_cannot_be_asked_is_said_without_asking() {
         ("/a\r\nEvil: 1", "h"),
         ("/", "h\r\nEvil: 1"),
     ] {
-        let attempt = ask(
-            HttpProbe {
-                host: host.to_owned(),
-                ..plain(target)
-            },
-            &site,
-            LONG,
-        )
-        .await;
+        let attempt = ask(HttpProbe { host: host.to_owned(), ..plain(target) }, &site, LONG).await;
         assert_eq!(kind(&attempt), Some(FailureKind::Protocol), "{target:?} {host:?}");
         assert!(detail(&attempt).contains("cannot be asked"), "{}", detail(&attempt));
     }

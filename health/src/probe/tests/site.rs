@@ -121,10 +121,7 @@ where
     let head = String::from_utf8(head).unwrap();
     let target = target_of(&head).to_owned();
     asked.lock().unwrap().push(head);
-    let answer = answers
-        .iter()
-        .find(|(name, _)| *name == target || *name == "*")
-        .map(|(_, answer)| answer.clone());
+    let answer = answers.iter().find(|(name, _)| *name == target || *name == "*").map(|(_, answer)| answer.clone());
     let answer = answer.unwrap_or_else(|| Answer::new(404, ""));
     if let Answer::Bytes(bytes) | Answer::Open(bytes) = &answer {
         stream.write_all(bytes).await.ok()?;

@@ -15,10 +15,7 @@ struct Identity {
 
 fn identity() -> Identity {
     let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
-    Identity {
-        certificate: cert.der().clone(),
-        key: PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap(),
-    }
+    Identity { certificate: cert.der().clone(), key: PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap() }
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -33,39 +30,27 @@ fn roots(identity: &Identity) -> RootCertStore {
 
 /// A server with this identity; with `wants_client`, it demands a client certificate.
 fn acceptor(identity: &Identity, wants_client: bool) -> TlsAcceptor {
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap();
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
     let builder = if wants_client {
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(identity)), provider())
-            .build()
-            .unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots(identity)), provider()).build().unwrap();
         builder.with_client_cert_verifier(verifier)
     } else {
         builder.with_no_client_auth()
     };
-    let config = builder
-        .with_single_cert(vec![identity.certificate.clone()], identity.key.clone_key())
-        .unwrap();
+    let config = builder.with_single_cert(vec![identity.certificate.clone()], identity.key.clone_key()).unwrap();
     TlsAcceptor::from(Arc::new(config))
 }
 
 /// A probe that trusts this identity and expects this name.
 fn trusting(identity: &Identity, name: &'static str) -> TlsProbe {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap();
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
     let config = builder.with_root_certificates(roots(identity)).with_no_client_auth();
-    TlsProbe {
-        config: Arc::new(config),
-        server_name: ServerName::try_from(name).unwrap(),
-    }
+    TlsProbe { config: Arc::new(config), server_name: ServerName::try_from(name).unwrap() }
 }
 
 fn https(tls: TlsProbe) -> Probe {
-    let Probe::Http(mut probe) = http::question("/SMS_MP/.sms_aut?MPCERT") else {
-        panic!("an HTTP probe")
-    };
+    let Probe::Http(mut probe) = http::question("/SMS_MP/.sms_aut?MPCERT") else { panic!("an HTTP probe") };
     probe.tls = Some(tls);
     Probe::Http(probe)
 }
@@ -91,10 +76,8 @@ async fn a_bad_certificate_fails_and_says_why() {
     let (server, stranger) = (identity(), identity());
     let site = Site::open_tls(fine(), acceptor(&server, false)).await;
     let tls = |trusted, name| trusting(trusted, name);
-    for (tls, reason) in [
-        (tls(&stranger, NAME), "certificate"),
-        (tls(&server, "mp2.corp.example"), "mp2.corp.example"),
-    ] {
+    for (tls, reason) in [(tls(&stranger, NAME), "certificate"), (tls(&server, "mp2.corp.example"), "mp2.corp.example")]
+    {
         for probe in [https(tls.clone()), Probe::Tcp { tls: Some(tls) }] {
             let attempt = probe.attempt(site.address, LONG).await;
             assert_eq!(kind(&attempt), Some(FailureKind::Tls), "{:?}", attempt.verdict);
@@ -121,14 +104,9 @@ async fn a_server_that_speaks_no_tls_fails() {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                .await
-                .unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
             // Closing with unread bytes would make a reset of it, so wait for the client.
-            while tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 512])
-                .await
-                .is_ok_and(|n| n > 0)
-            {}
+            while tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 512]).await.is_ok_and(|n| n > 0) {}
         }
     });
     let attempt = https(trusting(&server, NAME)).attempt(address, LONG).await;
@@ -148,10 +126,7 @@ async fn a_handshake_that_is_hung_up_on_is_about_tls_and_a_reset_is_not() {
                 stream.set_zero_linger().unwrap();
             } else {
                 tokio::io::AsyncWriteExt::shutdown(&mut stream).await.unwrap();
-                while tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 512])
-                    .await
-                    .is_ok_and(|n| n > 0)
-                {}
+                while tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 512]).await.is_ok_and(|n| n > 0) {}
             }
         });
         let attempt = https(trusting(&server, NAME)).attempt(address, LONG).await;
@@ -167,10 +142,6 @@ async fn a_silent_handshake_ends_at_the_deadline() {
     for probe in [https(tls.clone()), Probe::Tcp { tls: Some(tls) }] {
         let attempt = probe.attempt(listener.local_addr().unwrap(), SHORT).await;
         assert_eq!(kind(&attempt), Some(FailureKind::Timeout));
-        assert!(
-            detail(&attempt).starts_with("TLS handshake with "),
-            "{}",
-            detail(&attempt)
-        );
+        assert!(detail(&attempt).starts_with("TLS handshake with "), "{}", detail(&attempt));
     }
 }

@@ -7,7 +7,7 @@ use super::roles::Roles;
 use super::systems::Systems;
 use super::{GroupPlan, Once, RolePlan, SpannedName, link};
 use crate::control::config::{
-    BoundaryEntry, BoundaryGroup, Config, FallbackTime, Problems,  nearest, parse_boundary, role_key,
+    BoundaryEntry, BoundaryGroup, Config, FallbackTime, Problems, nearest, parse_boundary, role_key,
 };
 use crate::model::boundary::GroupId;
 use crate::model::boundary_range::AddressRange;
@@ -53,7 +53,12 @@ pub(super) fn compile(config: &Config, roles: &Roles<'_>, systems: &Systems<'_>,
         problems.error(0..0, format!("{default} boundary groups"), "at most 65534 can be served");
     }
     let mut groups = Groups {
-        names: config.boundary_groups.iter().map(display_name).chain([DEFAULT_NAME.to_owned() + &code(config)]).collect(),
+        names: config
+            .boundary_groups
+            .iter()
+            .map(display_name)
+            .chain([DEFAULT_NAME.to_owned() + &code(config)])
+            .collect(),
         boundaries: Vec::new(),
         systems: Vec::new(),
         neighbors: Vec::new(),
@@ -167,13 +172,7 @@ fn ad_sites(config: &Config, problems: &mut Problems) -> AdSites {
 }
 
 impl Groups {
-    fn add_boundaries(
-        &mut self,
-        position: usize,
-        group: &BoundaryGroup,
-        ad_sites: &AdSites,
-        problems: &mut Problems,
-    ) {
+    fn add_boundaries(&mut self, position: usize, group: &BoundaryGroup, ad_sites: &AdSites, problems: &mut Problems) {
         let id = GroupId(u16::try_from(position).unwrap_or(u16::MAX));
         for entry in &group.boundaries {
             match entry.get_ref() {

@@ -157,7 +157,10 @@ fn routes_of(position: usize, role: &Role) -> Vec<Route> {
     let hosts: Vec<Option<String>> =
         if role.hosts.is_empty() { vec![None] } else { role.hosts.iter().cloned().map(Some).collect() };
     let each = |path: &String| {
-        hosts.iter().map(|host| Route { prefix: path.clone(), host: host.clone(), cluster: cluster(position) }).collect()
+        hosts
+            .iter()
+            .map(|host| Route { prefix: path.clone(), host: host.clone(), cluster: cluster(position) })
+            .collect()
     };
     role.paths.iter().flat_map(|path| -> Vec<Route> { each(path) }).collect()
 }

@@ -28,7 +28,8 @@ impl Trust {
         };
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verified = roots.and_then(|roots| {
-            let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+            let builder =
+                ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
             Some(Arc::new(builder.ok()?.with_root_certificates(roots).with_no_client_auth()))
         });
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
@@ -40,7 +41,12 @@ impl Trust {
     }
 
     /// TLS towards one site system.
-    pub(super) fn for_system(&self, address: &SpannedName, insecure: bool, problems: &mut Problems) -> Option<TlsProbe> {
+    pub(super) fn for_system(
+        &self,
+        address: &SpannedName,
+        insecure: bool,
+        problems: &mut Problems,
+    ) -> Option<TlsProbe> {
         let text = address.get_ref().trim().trim_matches(['[', ']']);
         let Ok(server_name) = ServerName::try_from(text.to_owned()) else {
             problems.error(

@@ -149,23 +149,17 @@ pub fn parse_boundary(text: &str) -> Result<AddressRange, BoundaryError> {
 
 fn is_vpn(text: &str) -> bool {
     let kind = text.split_once(':').map_or("", |(kind, _)| kind.trim());
-    ["auto", "name", "description"]
-        .iter()
-        .any(|vpn| kind.eq_ignore_ascii_case(vpn))
+    ["auto", "name", "description"].iter().any(|vpn| kind.eq_ignore_ascii_case(vpn))
 }
 
 fn address(text: &str) -> Result<IpAddr, BoundaryError> {
     let text = text.trim();
-    text.parse()
-        .map_err(|_: AddrParseError| BoundaryError::NotAnAddress { text: text.to_owned() })
+    text.parse().map_err(|_: AddrParseError| BoundaryError::NotAnAddress { text: text.to_owned() })
 }
 
 fn range(first: IpAddr, last: IpAddr, text: &str) -> Result<AddressRange, BoundaryError> {
     match (first, last) {
-        (IpAddr::V4(a), IpAddr::V4(b)) if a <= b => Ok(AddressRange::V4 {
-            first: a.into(),
-            last: b.into(),
-        }),
+        (IpAddr::V4(a), IpAddr::V4(b)) if a <= b => Ok(AddressRange::V4 { first: a.into(), last: b.into() }),
         (IpAddr::V6(a), IpAddr::V6(b)) if a <= b => v6(a.into(), b.into(), text),
         (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => Err(BoundaryError::Reversed { first, last }),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
@@ -199,15 +193,9 @@ fn masked(network: Ipv4Addr, mask: Ipv4Addr, text: &str) -> Result<AddressRange,
     let first = u32::from(network);
     if first & !bits != 0 {
         let network = format!("{}/{}", Ipv4Addr::from(first & bits), bits.leading_ones());
-        return Err(BoundaryError::HostBits {
-            text: text.to_owned(),
-            network,
-        });
+        return Err(BoundaryError::HostBits { text: text.to_owned(), network });
     }
-    Ok(AddressRange::V4 {
-        first,
-        last: first | !bits,
-    })
+    Ok(AddressRange::V4 { first, last: first | !bits })
 }
 
 fn subnet_v6(network: Ipv6Addr, length: &str, text: &str) -> Result<AddressRange, BoundaryError> {
@@ -216,10 +204,7 @@ fn subnet_v6(network: Ipv6Addr, length: &str, text: &str) -> Result<AddressRange
     let first = u128::from(network);
     if first & !mask != 0 {
         let network = format!("{}/{bits}", Ipv6Addr::from(first & mask));
-        return Err(BoundaryError::HostBits {
-            text: text.to_owned(),
-            network,
-        });
+        return Err(BoundaryError::HostBits { text: text.to_owned(), network });
     }
     v6(first, first | !mask, text)
 }
@@ -228,10 +213,7 @@ fn prefix_length(text: &str, most: u32, family: Family) -> Result<u32, BoundaryE
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<u32>() {
         Ok(bits) if digits && bits <= most => Ok(bits),
-        Ok(_) | Err(_) => Err(BoundaryError::PrefixLength {
-            text: text.to_owned(),
-            family,
-        }),
+        Ok(_) | Err(_) => Err(BoundaryError::PrefixLength { text: text.to_owned(), family }),
     }
 }
 
@@ -245,10 +227,7 @@ fn bare_prefix(text: &str) -> Result<AddressRange, BoundaryError> {
     let groups = groups.len();
     match format!("{text}::").parse::<Ipv6Addr>() {
         Ok(network) if groups == 4 => subnet_v6(network, "64", text),
-        Ok(_) | Err(_) => Err(BoundaryError::PrefixGroups {
-            text: text.to_owned(),
-            groups,
-        }),
+        Ok(_) | Err(_) => Err(BoundaryError::PrefixGroups { text: text.to_owned(), groups }),
     }
 }
 

@@ -25,11 +25,7 @@ fn every_spelling_of_a_boundary() {
     reads("172.16.50.0 255.255.255.0", "172.16.50.0", "172.16.50.255");
     reads("172.16.50.0 \t 255.255.254.0", "172.16.50.0", "172.16.51.255");
     reads("0.0.0.0/0.0.0.0", "0.0.0.0", "255.255.255.255");
-    reads(
-        "2001:1111:2222:3333",
-        "2001:1111:2222:3333::",
-        "2001:1111:2222:3333:ffff:ffff:ffff:ffff",
-    );
+    reads("2001:1111:2222:3333", "2001:1111:2222:3333::", "2001:1111:2222:3333:ffff:ffff:ffff:ffff");
     reads("FE80::/64", "fe80::", "fe80::ffff:ffff:ffff:ffff");
     reads("::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
     reads("2001:db8:1:2::5", "2001:db8:1:2::5", "2001:db8:1:2::5");
@@ -42,11 +38,7 @@ fn what_could_mean_something_else_is_refused() {
     refuses("  ", "empty", "10.1.0.0/16");
     refuses("hq", "\"hq\" is not a boundary", "ad_site");
     refuses("10.1.*", "is not a boundary", "10.1.0.0/16");
-    refuses(
-        "10.1.0.0/16,10.2.0.0/16",
-        "not a prefix length of an IPv4 address",
-        "0 to 32",
-    );
+    refuses("10.1.0.0/16,10.2.0.0/16", "not a prefix length of an IPv4 address", "0 to 32");
     refuses("10.1.0/16", "\"10.1.0\" is not an IP address", "10.1.0.0/16");
     refuses("010.1.0.0/16", "is not an IP address", "10.1.0.0/16");
     refuses("10.1.0.0/33", "\"33\" is not a prefix length of an IPv4", "0 to 32");
@@ -57,17 +49,9 @@ fn what_could_mean_something_else_is_refused() {
     refuses("10.1.2.3/16", "not the first address", "\"10.1.0.0/16\"");
     refuses("10.1.2.3/255.255.0.0", "not the first address", "\"10.1.0.0/16\"");
     refuses("2001:db8::1/64", "not the first address", "\"2001:db8::/64\"");
-    refuses(
-        "10.0.0.0/255.0.255.0",
-        "255.0.255.0 is not a subnet mask",
-        "ones, then zeros",
-    );
+    refuses("10.0.0.0/255.0.255.0", "255.0.255.0 is not a subnet mask", "ones, then zeros");
     refuses("10.0.0.0 0.0.0.255", "0.0.0.255 is not a subnet mask", "255.255.255.0");
-    refuses(
-        "172.16.50.0",
-        "throws the mask of an IP subnet away",
-        "\"172.16.50.0/24\" (or its real mask)",
-    );
+    refuses("172.16.50.0", "throws the mask of an IP subnet away", "\"172.16.50.0/24\" (or its real mask)");
     refuses("172.16.50.9", "a single address", "\"172.16.50.9-172.16.50.9\"");
     refuses("2001:db8:1:2::", "without its length", "\"2001:db8:1:2::/64\"");
     refuses("2001:db8:1", "3 groups", "four groups");

@@ -30,11 +30,7 @@ pub fn parse(source: &str, problems: &mut Problems) -> Config {
         repaired = syntax::without_faults(source, &faults);
         tree = DeTable::parse_recoverable(&repaired).0;
     }
-    let mut reader = Reader {
-        source,
-        faults: &faults,
-        problems,
-    };
+    let mut reader = Reader { source, faults: &faults, problems };
     let sound = reader.sound_part(tree.into_inner());
     problems.mark_holes();
     // Each part has been read without an error before, so the whole can be.

@@ -14,11 +14,7 @@ fn said(source: &str) -> Vec<(usize, usize, String, String)> {
     let mut problems = Problems::new();
     parse(source, &mut problems);
     problems.render("rolegate.toml", source, false);
-    problems
-        .json("", source)
-        .into_iter()
-        .map(|r| (r.line, r.column, r.message, r.help))
-        .collect()
+    problems.json("", source).into_iter().map(|r| (r.line, r.column, r.message, r.help)).collect()
 }
 
 /// The text has exactly these problems.
@@ -29,11 +25,7 @@ fn says(source: &str, expected: &[(usize, usize, &str, &str)]) {
     for (said, expected) in said.iter().zip(expected) {
         assert_eq!((said.0, said.1), (expected.0, expected.1), "{said:?}");
         assert!(said.2.contains(expected.2), "{said:?} does not say {:?}", expected.2);
-        assert!(
-            said.3.contains(expected.3),
-            "{said:?} does not help with {:?}",
-            expected.3
-        );
+        assert!(said.3.contains(expected.3), "{said:?} does not help with {:?}", expected.3);
     }
 }
 
@@ -52,11 +44,7 @@ fn the_sample_has_no_problem() {
             }
         }
     }
-    let written = config
-        .boundary_groups
-        .iter()
-        .flat_map(|group| &group.boundaries)
-        .map(Spanned::get_ref);
+    let written = config.boundary_groups.iter().flat_map(|group| &group.boundaries).map(Spanned::get_ref);
     let addresses = written.filter_map(|boundary| match boundary {
         BoundaryEntry::Addresses(text) => Some(text.as_str()),
         BoundaryEntry::AdSite { .. } | BoundaryEntry::Vpn { .. } => None,
@@ -66,14 +54,7 @@ fn the_sample_has_no_problem() {
         parse_boundary(text).unwrap();
     }
     assert_eq!(problems.render("contoso.toml", SAMPLE, false), "");
-    assert_eq!(
-        (
-            config.site_systems.len(),
-            config.boundary_groups.len(),
-            config.listeners.len()
-        ),
-        (7, 3, 4)
-    );
+    assert_eq!((config.site_systems.len(), config.boundary_groups.len(), config.listeners.len()), (7, 3, 4));
 }
 
 #[test]
@@ -81,33 +62,16 @@ fn the_sample_is_read_as_it_is_written() {
     let mut problems = Problems::new();
     let config = parse(SAMPLE, &mut problems);
     let mp02 = &config.site_systems[1];
-    let RoleEntry::Table(notification) = mp02.roles[1].get_ref() else {
-        panic!("{mp02:?}")
-    };
+    let RoleEntry::Table(notification) = mp02.roles[1].get_ref() else { panic!("{mp02:?}") };
     let span = notification.max_requests.as_ref().unwrap().span();
     assert_eq!(&SAMPLE[span], "20_000", "places survive inside a table");
-    assert_eq!(
-        config.boundary_groups[1].neighbors[0].fallback["SUP"].get(),
-        Fallback::Never
-    );
-    assert_eq!(
-        config.boundary_groups[0].boundaries[0].get_ref(),
-        &BoundaryEntry::AdSite { ad_site: "HQ".into() }
-    );
+    assert_eq!(config.boundary_groups[1].neighbors[0].fallback["SUP"].get(), Fallback::Never);
+    assert_eq!(config.boundary_groups[0].boundaries[0].get_ref(), &BoundaryEntry::AdSite { ad_site: "HQ".into() });
     let (name, portal) = config.roles.get_key_value("package-portal").unwrap();
-    let status: Vec<_> = portal
-        .probe
-        .status
-        .iter()
-        .flatten()
-        .map(|s| s.get_ref().clone())
-        .collect();
+    let status: Vec<_> = portal.probe.status.iter().flatten().map(|s| s.get_ref().clone()).collect();
     assert_eq!(status, [StatusRange::One(200), StatusRange::Range("300-399".into())]);
     let role = effective_role(name, Some(portal), &mut problems).unwrap();
-    assert_eq!(
-        (role.balance, role.locality, role.slow_start),
-        (Balance::Client, Locality::Site, Duration::ZERO)
-    );
+    assert_eq!((role.balance, role.locality, role.slow_start), (Balance::Client, Locality::Site, Duration::ZERO));
     assert!(matches!(&role.probe.kind, ProbeKind::Http(probe) if probe.status == [(200, 200), (300, 399)]));
     assert_eq!(SAMPLE[name.span()].to_owned(), "package-portal");
 }
@@ -118,167 +82,73 @@ fn an_empty_file_and_other_ends_of_line() {
     says("# nothing\n", &[]);
     says(&SAMPLE.replace('\n', "\r\n"), &[]);
     says(&format!("\u{feff}{SAMPLE}"), &[]);
-    says(
-        "[proxy]\r\nname = \"ä\"\r\nthread = 1\r\n",
-        &[(3, 1, "`proxy` has no key `thread`", "`threads`")],
-    );
+    says("[proxy]\r\nname = \"ä\"\r\nthread = 1\r\n", &[(3, 1, "`proxy` has no key `thread`", "`threads`")]);
 }
 
 #[test]
 fn unknown_names() {
-    says(
-        "[lisener]\n",
-        &[(1, 2, "there is no section `lisener`", "did you mean `listeners`?")],
-    );
-    says(
-        "elephant = 1\n",
-        &[(1, 1, "there is no section `elephant`", "known here: `site`, `proxy`")],
-    );
-    says(
-        "[[lisener]]\na = 1\n[[lisener]]\nb = 1\n",
-        &[(1, 3, "no section `lisener`", "`listeners`")],
-    );
-    says(
-        "[proxy]\ntreads = 4\n",
-        &[(2, 1, "`proxy` has no key `treads`", "did you mean `threads`?")],
-    );
-    says(
-        "[proxy]\nzebra = 4\n",
-        &[(
-            2,
-            1,
-            "`proxy` has no key `zebra`",
-            "known here: `threads`, `drain_timeout`",
-        )],
-    );
-    says(
-        "[[listeners]]\nadress = 4\n",
-        &[(2, 1, "`listeners` has no key `adress`", "`address`")],
-    );
-    says(
-        "roles.MP.probe.intervall = \"1s\"\n",
-        &[(1, 16, "`roles.MP.probe` has no key `intervall`", "`interval`")],
-    );
+    says("[lisener]\n", &[(1, 2, "there is no section `lisener`", "did you mean `listeners`?")]);
+    says("elephant = 1\n", &[(1, 1, "there is no section `elephant`", "known here: `site`, `proxy`")]);
+    says("[[lisener]]\na = 1\n[[lisener]]\nb = 1\n", &[(1, 3, "no section `lisener`", "`listeners`")]);
+    says("[proxy]\ntreads = 4\n", &[(2, 1, "`proxy` has no key `treads`", "did you mean `threads`?")]);
+    says("[proxy]\nzebra = 4\n", &[(2, 1, "`proxy` has no key `zebra`", "known here: `threads`, `drain_timeout`")]);
+    says("[[listeners]]\nadress = 4\n", &[(2, 1, "`listeners` has no key `adress`", "`address`")]);
+    says("roles.MP.probe.intervall = \"1s\"\n", &[(1, 16, "`roles.MP.probe` has no key `intervall`", "`interval`")]);
     let inline = "[[site_systems]]\nroles = [\"MP\", { role = \"DP\", prot = 80, weigth = 5 }]\n";
     says(
         inline,
         &[
             (2, 31, "`site_systems.roles` has no key `prot`", "did you mean `port`?"),
-            (
-                2,
-                42,
-                "`site_systems.roles` has no key `weigth`",
-                "did you mean `weight`?",
-            ),
+            (2, 42, "`site_systems.roles` has no key `weigth`", "did you mean `weight`?"),
         ],
     );
-    says(
-        "[proxy]\n\"a`, expected `b\" = 4\n",
-        &[(2, 1, "no key `a`, expected `b`", "known here: `threads`")],
-    );
+    says("[proxy]\n\"a`, expected `b\" = 4\n", &[(2, 1, "no key `a`, expected `b`", "known here: `threads`")]);
 }
 
 #[test]
 fn wrong_types() {
     says(
         "[proxy]\nthreads = \"four\"\n",
-        &[(
-            2,
-            11,
-            "must be a whole number from 0 to 65535, not the text \"four\"",
-            "quotes",
-        )],
+        &[(2, 11, "must be a whole number from 0 to 65535, not the text \"four\"", "quotes")],
     );
     says(
         "[proxy]\nthreads = 70000\n",
-        &[(
-            2,
-            11,
-            "`proxy.threads` must be a whole number from 0 to 65535, not the number 70000",
-            "unit",
-        )],
+        &[(2, 11, "`proxy.threads` must be a whole number from 0 to 65535, not the number 70000", "unit")],
     );
-    says(
-        "[proxy]\nname = 5\n",
-        &[(2, 8, "`proxy.name` must be text, not the number 5", "name = \"...\"")],
-    );
+    says("[proxy]\nname = 5\n", &[(2, 8, "`proxy.name` must be text, not the number 5", "name = \"...\"")]);
     says(
         "[admin]\nallow_remote = \"yes\"\n",
         &[(2, 16, "must be true or false, not the text \"yes\"", "without quotes")],
     );
-    says(
-        "[[listeners]]\nroles = \"MP\"\n",
-        &[(2, 9, "`listeners.roles` must be a list", "roles = [ ... ]")],
-    );
-    says(
-        "[listeners]\naddress = \"a\"\n",
-        &[(1, 1, "`listeners` must be a list, not a table", "[[listeners]]")],
-    );
-    says(
-        "proxy = 5\n",
-        &[(1, 9, "`proxy` must be a table, not the number 5", "[proxy]")],
-    );
+    says("[[listeners]]\nroles = \"MP\"\n", &[(2, 9, "`listeners.roles` must be a list", "roles = [ ... ]")]);
+    says("[listeners]\naddress = \"a\"\n", &[(1, 1, "`listeners` must be a list, not a table", "[[listeners]]")]);
+    says("proxy = 5\n", &[(1, 9, "`proxy` must be a table, not the number 5", "[proxy]")]);
 }
 
 #[test]
 fn lists_and_tables_in_the_wrong_place() {
-    says(
-        "[[proxy]]\nthreads = 4\n",
-        &[(1, 1, "`proxy` must be a table, not a list", "single brackets")],
-    );
-    says(
-        "site = [\"P01\"]\n",
-        &[(1, 8, "`site` must be a table, not a list", "{ key = value }")],
-    );
-    says(
-        "listeners = [[\"MP\"]]\n",
-        &[(1, 14, "`listeners` must be a table, not a list", "{ key")],
-    );
-    says(
-        "[roles.MP]\nprobe = [1]\n",
-        &[(2, 9, "`roles.MP.probe` must be a table", "{ key")],
-    );
+    says("[[proxy]]\nthreads = 4\n", &[(1, 1, "`proxy` must be a table, not a list", "single brackets")]);
+    says("site = [\"P01\"]\n", &[(1, 8, "`site` must be a table, not a list", "{ key = value }")]);
+    says("listeners = [[\"MP\"]]\n", &[(1, 14, "`listeners` must be a table, not a list", "{ key")]);
+    says("[roles.MP]\nprobe = [1]\n", &[(2, 9, "`roles.MP.probe` must be a table", "{ key")]);
 }
 
 #[test]
 fn entries_of_lists() {
     says(
         "[admin]\naddress = \"localhost:80\"\n",
-        &[(
-            2,
-            11,
-            "IP address with a port, not the text \"localhost:80\"",
-            "[::]:80",
-        )],
+        &[(2, 11, "IP address with a port, not the text \"localhost:80\"", "[::]:80")],
     );
-    says(
-        "[admin]\naddress = 9180\n",
-        &[(2, 11, "IP address with a port, not the number 9180", "0.0.0.0:80")],
-    );
-    says(
-        "[[site_systems]]\nroles = [5]\n",
-        &[(2, 10, "must be a role name, or a table", "role = \"DP\"")],
-    );
-    says(
-        "[[site_systems]]\nroles = [[]]\n",
-        &[(2, 10, "must be a role name, or a table", "role = \"DP\"")],
-    );
-    says(
-        "[[boundary_groups]]\nboundaries = [true]\n",
-        &[(2, 15, "must be an address range", "ad_site")],
-    );
-    says(
-        "[[boundary_groups]]\nboundaries = [{}]\n",
-        &[(2, 15, "says nothing", "ad_site")],
-    );
+    says("[admin]\naddress = 9180\n", &[(2, 11, "IP address with a port, not the number 9180", "0.0.0.0:80")]);
+    says("[[site_systems]]\nroles = [5]\n", &[(2, 10, "must be a role name, or a table", "role = \"DP\"")]);
+    says("[[site_systems]]\nroles = [[]]\n", &[(2, 10, "must be a role name, or a table", "role = \"DP\"")]);
+    says("[[boundary_groups]]\nboundaries = [true]\n", &[(2, 15, "must be an address range", "ad_site")]);
+    says("[[boundary_groups]]\nboundaries = [{}]\n", &[(2, 15, "says nothing", "ad_site")]);
     let two = "[[boundary_groups]]\nboundaries = [{ ad_site = \"a\", vpn = \"b\" }]\n";
     says(two, &[(2, 15, "says two things", "two boundaries")]);
     says(
         "[roles.MP.probe]\nstatus = [true, -1]\n",
-        &[
-            (2, 11, "must be a status such as 200", "200-299"),
-            (2, 17, "-1 is not a status", "100 to 599"),
-        ],
+        &[(2, 11, "must be a status such as 200", "200-299"), (2, 17, "-1 is not a status", "100 to 599")],
     );
     says(
         "[proxy]\nmax_connections = 99999999999999999999999999999999999999999\n",
@@ -288,48 +158,23 @@ fn entries_of_lists() {
 
 #[test]
 fn durations_sizes_and_times_say_where_they_are() {
-    says(
-        "[proxy]\ndrain_timeout = 30\n",
-        &[(2, 17, "`proxy.drain_timeout`: the duration 30 has no unit", "\"30s\"")],
-    );
-    says(
-        "[dns]\ntimeout = \"0s\"\n",
-        &[(2, 11, "`dns.timeout`: a duration of zero", "\"1ms\"")],
-    );
-    says(
-        "[roles.MP.timeouts]\nconnect = \"unlimited\"\n",
-        &[(2, 11, "not possible here", "\"30s\"")],
-    );
+    says("[proxy]\ndrain_timeout = 30\n", &[(2, 17, "`proxy.drain_timeout`: the duration 30 has no unit", "\"30s\"")]);
+    says("[dns]\ntimeout = \"0s\"\n", &[(2, 11, "`dns.timeout`: a duration of zero", "\"1ms\"")]);
+    says("[roles.MP.timeouts]\nconnect = \"unlimited\"\n", &[(2, 11, "not possible here", "\"30s\"")]);
     says("[roles.MP.timeouts]\ntotal = \"unlimited\"\n", &[]);
     says(
         "[roles.MP.probe]\ntimeout = \"soon\"\n",
         &[(2, 11, "`roles.MP.probe.timeout`: \"soon\" is not", "\"500ms\"")],
     );
-    says(
-        "[roles.MP]\nmax_body = \"big\"\n",
-        &[(2, 12, "\"big\" is not a size", "\"64MiB\"")],
-    );
-    says(
-        "[proxy]\nmax_header_size = 5\n",
-        &[(2, 19, "no possible bound", "\"8KiB\"")],
-    );
+    says("[roles.MP]\nmax_body = \"big\"\n", &[(2, 12, "\"big\" is not a size", "\"64MiB\"")]);
+    says("[proxy]\nmax_header_size = 5\n", &[(2, 19, "no possible bound", "\"8KiB\"")]);
     let fallback = "[default_boundary_group]\nfallback = { DP = \"2h\", SUP = -1, MP = [] }\n";
     says(
         fallback,
         &[
-            (
-                2,
-                19,
-                "`default_boundary_group.fallback.DP`: \"2h\" is not a fallback time",
-                "120",
-            ),
+            (2, 19, "`default_boundary_group.fallback.DP`: \"2h\" is not a fallback time", "120"),
             (2, 31, "-1 is not a fallback time", "0 to"),
-            (
-                2,
-                40,
-                "must be a number of minutes, or \"never\", not a list",
-                "minutes",
-            ),
+            (2, 40, "must be a number of minutes, or \"never\", not a list", "minutes"),
         ],
     );
 }
@@ -338,41 +183,20 @@ fn durations_sizes_and_times_say_where_they_are() {
 fn mistakes_of_syntax() {
     says(
         "[proxy]\nthreads\nname = 5\n",
-        &[
-            (2, 8, "a key without a value", "key = value"),
-            (3, 8, "`proxy.name` must be text", "quotes"),
-        ],
+        &[(2, 8, "a key without a value", "key = value"), (3, 8, "`proxy.name` must be text", "quotes")],
     );
     says("[proxy]\nthreads =\n", &[(2, 10, "a value is missing", "key = value")]);
-    says(
-        "[dns]\nmin_ttl = 5s\n",
-        &[(2, 11, "text without quotes", "double quotes")],
-    );
-    says(
-        "[proxy]\ntrusted_proxies = [10.0.0.1]\n",
-        &[(2, 20, "text without quotes", "double quotes")],
-    );
+    says("[dns]\nmin_ttl = 5s\n", &[(2, 11, "text without quotes", "double quotes")]);
+    says("[proxy]\ntrusted_proxies = [10.0.0.1]\n", &[(2, 20, "text without quotes", "double quotes")]);
     says("[admin]\nallow_remote = yes\n", &[(2, 16, "text without quotes", "")]);
-    says(
-        "[admin]\nallow_remote = True\n",
-        &[(2, 16, "text without quotes", "small letters")],
-    );
-    says(
-        "[proxy]\nname = \"a\"\nname = \"b\"\n",
-        &[(3, 1, "already used", "[[name]]")],
-    );
+    says("[admin]\nallow_remote = True\n", &[(2, 16, "text without quotes", "small letters")]);
+    says("[proxy]\nname = \"a\"\nname = \"b\"\n", &[(3, 1, "already used", "[[name]]")]);
     says("[proxy]\n[proxy]\n", &[(2, 2, "already used", "[[name]]")]);
     says(
         "[proxy\nthreads = \"x\"\n[admin]\nport = 1\n",
-        &[
-            (1, 7, "the header is not closed", "[name]"),
-            (4, 1, "`admin` has no key `port`", "known here"),
-        ],
+        &[(1, 7, "the header is not closed", "[name]"), (4, 1, "`admin` has no key `port`", "known here")],
     );
-    says(
-        "[[listeners]\naddress = 1\n",
-        &[(1, 13, "the header is not closed", "[[name]]")],
-    );
+    says("[[listeners]\naddress = 1\n", &[(1, 13, "the header is not closed", "[[name]]")]);
 }
 
 #[test]
@@ -384,34 +208,19 @@ fn mistakes_of_syntax_in_lists_and_texts() {
             (6, 1, "`listeners` has no key `x`", "known here"),
         ],
     );
-    says(
-        "[[listeners]]\nroles = [\"MP\",\n",
-        &[(2, 15, "the list is not closed", "]")],
-    );
-    says(
-        "dns = { min_ttl = \"5s\" max_ttl = \"6s\" }\n",
-        &[(1, 24, "a comma is missing between two values", "comma")],
-    );
+    says("[[listeners]]\nroles = [\"MP\",\n", &[(2, 15, "the list is not closed", "]")]);
+    says("dns = { min_ttl = \"5s\" max_ttl = \"6s\" }\n", &[(1, 24, "a comma is missing between two values", "comma")]);
     says("dns = { min_ttl = \"5s\"\n", &[(1, 23, "in braces is not closed", "}")]);
-    says(
-        "[access_log]\npath = \"C:\\logs\\x\"\n",
-        &[(2, 12, "backslash", "single quotes")],
-    );
+    says("[access_log]\npath = \"C:\\logs\\x\"\n", &[(2, 12, "backslash", "single quotes")]);
     says(
         "[proxy]\nname = \"x\nthreads = 70000\n",
-        &[
-            (2, 10, "the text is not closed", "same quote"),
-            (3, 11, "not the number 70000", "unit"),
-        ],
+        &[(2, 10, "the text is not closed", "same quote"), (3, 11, "not the number 70000", "unit")],
     );
     says("[ad_sites]\nLyon é = []\n", &[(2, 6, "", "")]);
     says("[ad_sites]\né = []\n", &[(2, 1, "no name for a key", "in quotes")]);
     says("[proxy] name = \"x\"\n", &[(1, 9, "nothing more", "one key = value")]);
     says("[proxy]\nthreads == 4\n", &[(2, 10, "cannot be read", "TOML")]);
-    says(
-        &format!("a = {}\n", "[".repeat(200)),
-        &[(1, 85, "nested too deeply", "fewer")],
-    );
+    says(&format!("a = {}\n", "[".repeat(200)), &[(1, 85, "nested too deeply", "fewer")]);
 }
 
 #[test]
@@ -440,12 +249,8 @@ fn what_is_right_is_kept() {
     let config = parse(source, &mut problems);
     assert_eq!(problems.len(), 2);
     assert_eq!(config.proxy.threads.map(Spanned::into_inner), Some(3));
-    assert_eq!(config.proxy.name, "rolegate");
-    let roles: Vec<&str> = config.listeners[0]
-        .roles
-        .iter()
-        .map(|role| role.get_ref().as_str())
-        .collect();
+    assert_eq!(config.proxy.name.get_ref(), "rolegate");
+    let roles: Vec<&str> = config.listeners[0].roles.iter().map(|role| role.get_ref().as_str()).collect();
     assert_eq!(roles, ["MP", "DP"]);
     assert_eq!(config.listeners.len(), 2);
 }

@@ -215,19 +215,9 @@ struct Place<'a> {
 impl<'a> Lines<'a> {
     fn new(source: &'a str) -> Self {
         // A byte order mark is not a column.
-        let first = if source.starts_with('\u{feff}') {
-            '\u{feff}'.len_utf8()
-        } else {
-            0
-        };
+        let first = if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let mut starts = vec![first];
-        starts.extend(
-            source
-                .bytes()
-                .enumerate()
-                .filter(|(_, byte)| *byte == b'\n')
-                .map(|(at, _)| at + 1),
-        );
+        starts.extend(source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1));
         Self { source, starts }
     }
 
@@ -241,12 +231,7 @@ impl<'a> Lines<'a> {
         let line_text = line_text.strip_suffix('\r').unwrap_or(line_text);
         let from = (start - begin).min(line_text.len());
         let to = self.floor(span.end).saturating_sub(begin).clamp(from, line_text.len());
-        Place {
-            line: index + 1,
-            column: line_text[..from].chars().count() + 1,
-            line_text,
-            within: from..to,
-        }
+        Place { line: index + 1, column: line_text[..from].chars().count() + 1, line_text, within: from..to }
     }
 
     fn floor(&self, at: usize) -> usize {
@@ -258,10 +243,7 @@ impl<'a> Lines<'a> {
 /// The word among the known ones that was probably meant. Case and the separators ` `, `-`, `_` do not count.
 pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |word: &str| -> String {
-        word.chars()
-            .filter(|c| !matches!(c, ' ' | '-' | '_'))
-            .map(|c| c.to_ascii_lowercase())
-            .collect()
+        word.chars().filter(|c| !matches!(c, ' ' | '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
     };
     // A longer text is no misspelled word, and the comparison takes the product of the lengths.
     if word.len() > 64 {
@@ -273,10 +255,7 @@ pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&
         let far = strsim::damerau_levenshtein(&word, &close);
         (far <= 1.max(close.chars().count() / 3) && far < close.chars().count()).then_some((far, known))
     };
-    among
-        .filter_map(distance)
-        .min_by_key(|(far, _)| *far)
-        .map(|(_, known)| known)
+    among.filter_map(distance).min_by_key(|(far, _)| *far).map(|(_, known)| known)
 }
 
 /// A person's text for a message: in quotes, without control characters, and not too long.

@@ -61,15 +61,15 @@ fn lines_and_columns_count_characters() {
 #[test]
 fn very_many_problems_are_counted() {
     let mut problems = Problems::new();
-    for _ in 0..700 {
-        problems.error(0..1, "x", "");
+    for number in 0..700 {
+        problems.error(0..1, number.to_string(), "");
+    }
+    // Said again: the same problem.
+    for number in 0..MOST {
+        problems.error(0..1, number.to_string(), "");
     }
     assert_eq!((problems.len(), problems.iter().count()), (700, MOST));
-    assert!(
-        problems
-            .render("f", "x", false)
-            .ends_with("700 errors (the first 500 are shown)\n")
-    );
+    assert!(problems.render("f", "x", false).ends_with("700 errors (the first 500 are shown)\n"));
     assert!(!Problems::new().is_fatal() && Problems::new().is_empty());
     assert_eq!(Problems::new().render("f", "", false), "");
 }

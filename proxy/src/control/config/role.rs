@@ -61,18 +61,8 @@ pub fn on_site_system(role: &Role, entry: &RoleOnSiteSystem, problems: &mut Prob
     let mut role = role.clone();
     role.tls = entry.tls.unwrap_or(role.tls);
     let tls = role.tls;
-    port(
-        if tls { &mut role.tls_port } else { &mut role.port },
-        entry.port.as_ref(),
-        problems,
-    );
-    number(
-        &mut role.max_requests,
-        entry.max_requests.as_ref(),
-        "max_requests",
-        1..=u32::MAX,
-        problems,
-    );
+    port(if tls { &mut role.tls_port } else { &mut role.port }, entry.port.as_ref(), problems);
+    number(&mut role.max_requests, entry.max_requests.as_ref(), "max_requests", 1..=u32::MAX, problems);
     duration(&mut role.slow_start, entry.slow_start);
     override_timeouts(&mut role.timeouts, &entry.timeouts, problems);
     probe::override_probe(&mut role, &entry.probe, &at, problems);
@@ -95,10 +85,7 @@ fn base(name: &Spanned<String>, preset: Option<&Spanned<String>>, problems: &mut
             if presets::canonical(preset.get_ref()) != Some(known.name.as_str()) {
                 problems.error(
                     preset.span(),
-                    format!(
-                        "{} is a role of ConfigMgr and does not start from another preset",
-                        quoted(written)
-                    ),
+                    format!("{} is a role of ConfigMgr and does not start from another preset", quoted(written)),
                     "leave `preset` out, or choose another name for a role of your own",
                 );
             }
@@ -114,12 +101,7 @@ fn base(name: &Spanned<String>, preset: Option<&Spanned<String>>, problems: &mut
 
 fn own_role(name: &Spanned<String>, preset: &Spanned<String>, problems: &mut Problems) -> Option<Role> {
     let key = role_key(name.get_ref());
-    if key.is_empty()
-        || key.len() > 64
-        || !key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
-    {
+    if key.is_empty() || key.len() > 64 || !key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')) {
         problems.error(
             name.span(),
             format!("{} cannot be the name of a role", quoted(name.get_ref())),
@@ -128,11 +110,8 @@ fn own_role(name: &Spanned<String>, preset: &Spanned<String>, problems: &mut Pro
         return None;
     }
     let written = preset.get_ref();
-    let start = if written.trim().eq_ignore_ascii_case(PLAIN) {
-        Some(presets::plain())
-    } else {
-        presets::find(written)
-    };
+    let start =
+        if written.trim().eq_ignore_ascii_case(PLAIN) { Some(presets::plain()) } else { presets::find(written) };
     let Some(start) = start else {
         let help = match nearest(written, presets::known_names().chain([PLAIN])) {
             Some(near) => format!("did you mean {near:?}?"),
@@ -141,12 +120,7 @@ fn own_role(name: &Spanned<String>, preset: &Spanned<String>, problems: &mut Pro
         problems.error(preset.span(), format!("there is no preset {}", quoted(written)), help);
         return None;
     };
-    Some(Role {
-        name: key,
-        short: String::new(),
-        title: name.get_ref().trim().to_owned(),
-        ..start
-    })
+    Some(Role { name: key, short: String::new(), title: name.get_ref().trim().to_owned(), ..start })
 }
 
 fn unknown_role(name: &Spanned<String>, problems: &mut Problems) {
@@ -168,26 +142,14 @@ fn override_role(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems
     port(&mut role.port, o.port.as_ref(), problems);
     port(&mut role.tls_port, o.tls_port.as_ref(), problems);
     role.tls = o.tls.unwrap_or(role.tls);
-    word(
-        &mut role.locality,
-        o.locality.as_ref(),
-        "locality",
-        &LOCALITIES,
-        problems,
-    );
+    word(&mut role.locality, o.locality.as_ref(), "locality", &LOCALITIES, problems);
     role.default_fallback = o.default_fallback.map_or(role.default_fallback, Into::into);
     word(&mut role.balance, o.balance.as_ref(), "balance", &BALANCES, problems);
     word(&mut role.panic, o.panic.as_ref(), "panic", &PANICS, problems);
     role.connection_auth = o.connection_auth.unwrap_or(role.connection_auth);
     override_retry(&mut role.retry, &o.retry, problems);
     role.max_body = o.max_body.map_or(role.max_body, |size| size.get());
-    number(
-        &mut role.max_requests,
-        o.max_requests.as_ref(),
-        "max_requests",
-        1..=u32::MAX,
-        problems,
-    );
+    number(&mut role.max_requests, o.max_requests.as_ref(), "max_requests", 1..=u32::MAX, problems);
     duration(&mut role.slow_start, o.slow_start);
     override_timeouts(&mut role.timeouts, &o.timeouts, problems);
     probe::override_probe(role, &o.probe, at, problems);
@@ -202,10 +164,8 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
         for (key, list) in lists {
             if let Some(list) = list {
                 let at = list.first().map_or(at.clone(), Spanned::span);
-                let message = format!(
-                    "`{key}` has no meaning for the role {}: its bytes are not looked into",
-                    role.name
-                );
+                let message =
+                    format!("`{key}` has no meaning for the role {}: its bytes are not looked into", role.name);
                 problems.error(at, message, format!("leave `{key}` out"));
             }
         }

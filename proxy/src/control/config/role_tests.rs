@@ -10,11 +10,7 @@ use std::time::Duration;
 fn role(source: &str) -> (Option<Role>, Problems) {
     let mut problems = Problems::new();
     let config = parse(source, &mut problems);
-    assert!(
-        problems.is_empty(),
-        "{}",
-        problems.render("rolegate.toml", source, false)
-    );
+    assert!(problems.is_empty(), "{}", problems.render("rolegate.toml", source, false));
     let (name, overrides) = config.roles.iter().next().unwrap();
     let role = effective_role(name, Some(overrides), &mut problems);
     problems.render("rolegate.toml", source, false);
@@ -24,11 +20,7 @@ fn role(source: &str) -> (Option<Role>, Problems) {
 #[track_caller]
 fn good(source: &str) -> Role {
     let (role, problems) = role(source);
-    assert!(
-        problems.is_empty(),
-        "{}",
-        problems.render("rolegate.toml", source, false)
-    );
+    assert!(problems.is_empty(), "{}", problems.render("rolegate.toml", source, false));
     role.unwrap()
 }
 
@@ -70,19 +62,10 @@ fn a_preset_without_overrides_is_the_preset() {
         let name = Spanned::new(0..0, preset.title.clone());
         let mut problems = Problems::new();
         assert_eq!(effective_role(&name, None, &mut problems).unwrap(), preset);
-        assert_eq!(
-            effective_role(&name, Some(&RoleOverrides::default()), &mut problems).unwrap(),
-            preset
-        );
-        assert_eq!(
-            on_site_system(&preset, &RoleOnSiteSystem::default(), &mut problems),
-            preset
-        );
+        assert_eq!(effective_role(&name, Some(&RoleOverrides::default()), &mut problems).unwrap(), preset);
+        assert_eq!(on_site_system(&preset, &RoleOnSiteSystem::default(), &mut problems), preset);
         assert!(problems.is_empty());
-        assert_eq!(
-            role_key(&preset.short.to_lowercase()),
-            if preset.short.is_empty() { "" } else { &preset.name }
-        );
+        assert_eq!(role_key(&preset.short.to_lowercase()), if preset.short.is_empty() { "" } else { &preset.name });
     }
     assert_eq!(role_key(" Package_Portal "), "package-portal");
 }
@@ -100,49 +83,21 @@ fn every_override_arrives() {
          [roles.MP.passive]\nconsecutive_failures = 0\nfailure_percent = 10\nmin_requests = 11\nwindow = \"12s\"\n\
          eject_time = \"0s\"\nmax_eject_time = \"14s\"\n",
     );
-    assert_eq!(
-        (mp.paths.as_slice(), mp.methods.len()),
-        (&["/a".to_owned(), "/".to_owned()][..], 2)
-    );
+    assert_eq!((mp.paths.as_slice(), mp.methods.len()), (&["/a".to_owned(), "/".to_owned()][..], 2));
     assert_eq!(mp.hosts, ["mp.contoso.com", "[::1]"]);
-    assert_eq!(
-        (mp.port, mp.tls_port, mp.tls, mp.connection_auth),
-        (81, 444, true, false)
-    );
+    assert_eq!((mp.port, mp.tls_port, mp.tls, mp.connection_auth), (81, 444, true, false));
     assert_eq!((mp.locality, mp.default_fallback), (Locality::Site, Fallback::Never));
-    assert_eq!(
-        (mp.balance, mp.panic, mp.max_body, mp.max_requests),
-        (Balance::Random, Panic::Refuse, None, 7)
-    );
-    assert_eq!(
-        (
-            mp.retry.attempts,
-            mp.retry.budget_percent,
-            mp.retry.budget_min_per_second
-        ),
-        (1, 5, 3)
-    );
-    assert_eq!(
-        (mp.retry.methods.as_slice(), mp.retry.on_status.as_slice()),
-        (&["GET".to_owned()][..], &[503][..])
-    );
+    assert_eq!((mp.balance, mp.panic, mp.max_body, mp.max_requests), (Balance::Random, Panic::Refuse, None, 7));
+    assert_eq!((mp.retry.attempts, mp.retry.budget_percent, mp.retry.budget_min_per_second), (1, 5, 3));
+    assert_eq!((mp.retry.methods.as_slice(), mp.retry.on_status.as_slice()), (&["GET".to_owned()][..], &[503][..]));
     let t = mp.timeouts;
-    let seconds = [
-        t.connect,
-        t.response_header,
-        t.request_body_idle,
-        t.response_body_idle,
-        t.upstream_idle,
-        t.tunnel_idle,
-    ];
+    let seconds =
+        [t.connect, t.response_header, t.request_body_idle, t.response_body_idle, t.upstream_idle, t.tunnel_idle];
     assert_eq!(seconds.map(|d| d.as_secs()), [1, 2, 3, 4, 5, 6]);
     assert_eq!((t.total, mp.slow_start), (None, Duration::ZERO));
     let p = mp.passive;
     assert_eq!((p.consecutive_failures, p.failure_percent, p.min_requests), (0, 10, 11));
-    assert_eq!(
-        [p.window, p.eject_time, p.max_eject_time].map(|d| d.as_secs()),
-        [12, 0, 14]
-    );
+    assert_eq!([p.window, p.eject_time, p.max_eject_time].map(|d| d.as_secs()), [12, 0, 14]);
 }
 
 #[test]
@@ -162,10 +117,7 @@ fn a_probe_can_be_changed_in_every_field() {
     };
     assert_eq!((http(&mp), mp.probe.port), (&expected, Some(81)));
     let s = mp.probe.schedule;
-    assert_eq!(
-        [s.interval, s.fast_interval, s.down_interval, s.timeout].map(|d| d.as_secs()),
-        [9, 2, 3, 4]
-    );
+    assert_eq!([s.interval, s.fast_interval, s.down_interval, s.timeout].map(|d| d.as_secs()), [9, 2, 3, 4]);
     assert_eq!((s.rise, s.fall, s.jitter_percent), (5, 6, 7));
 }
 
@@ -174,40 +126,22 @@ fn a_new_question_does_not_wait_for_the_old_answer() {
     let mp = good("[roles.MP.probe]\ntarget = \"/health\"\n");
     assert_eq!((&http(&mp).body_contains, &http(&mp).second_opinion), (&None, &None));
     let mp = good("[roles.MP.probe]\nbody_contains = \"\"\n");
-    assert_eq!(
-        (http(&mp).body_contains.as_ref(), http(&mp).second_opinion.is_some()),
-        (None, true)
-    );
+    assert_eq!((http(&mp).body_contains.as_ref(), http(&mp).second_opinion.is_some()), (None, true));
     let smp = good("[roles.SMP.probe]\ntarget = \"/SMSSMP/alive\"\n");
-    assert_eq!(
-        (http(&smp).method.as_str(), http(&smp).status.as_slice()),
-        ("GET", &[(200, 399)][..])
-    );
+    assert_eq!((http(&smp).method.as_str(), http(&smp).status.as_slice()), ("GET", &[(200, 399)][..]));
     assert_eq!(good("[roles.MP.probe]\nkind = \"none\"\n").probe.kind, ProbeKind::None);
     assert_eq!(good("[roles.MP.probe]\nkind = \"tcp\"\n").probe.kind, ProbeKind::Tcp);
     let bgb = good("[roles.client-notification.probe]\ntarget = \"/bgb/handler.ashx\"\nport = 80\n");
-    assert_eq!(
-        (bgb.probe.port, http(&bgb).target.as_str()),
-        (Some(80), "/bgb/handler.ashx")
-    );
+    assert_eq!((bgb.probe.port, http(&bgb).target.as_str()), (Some(80), "/bgb/handler.ashx"));
 }
 
 #[test]
 fn roles_of_ones_own() {
     let own = good("[roles.\"Package Portal\"]\npreset = \"plain\"\n");
-    assert_eq!(
-        (own.name.as_str(), own.title.as_str(), own.short.as_str()),
-        ("package-portal", "Package Portal", "")
-    );
+    assert_eq!((own.name.as_str(), own.title.as_str(), own.short.as_str()), ("package-portal", "Package Portal", ""));
     let second = good("[roles.mp-lab]\npreset = \"MP\"\n");
-    assert_eq!(
-        (second.name.as_str(), second.paths.len()),
-        ("mp-lab", presets::find("MP").unwrap().paths.len())
-    );
-    assert_eq!(
-        good("[roles.MP]\npreset = \"management point\"\n"),
-        presets::find("MP").unwrap()
-    );
+    assert_eq!((second.name.as_str(), second.paths.len()), ("mp-lab", presets::find("MP").unwrap().paths.len()));
+    assert_eq!(good("[roles.MP]\npreset = \"management point\"\n"), presets::find("MP").unwrap());
 }
 
 #[test]
@@ -215,41 +149,11 @@ fn names_that_are_no_role() {
     let refuses = |source: &str, line, column, message, help| {
         check(&role(source).1, source, true, line, column, message, help);
     };
-    refuses(
-        "[roles.x]\npreset = \"plan\"\n",
-        2,
-        10,
-        "no preset \"plan\"",
-        "did you mean \"plain\"?",
-    );
-    refuses(
-        "[roles.x]\npreset = \"elephant\"\n",
-        2,
-        10,
-        "no preset \"elephant\"",
-        "or \"plain\"",
-    );
-    refuses(
-        "[roles.MP]\npreset = \"plain\"\n",
-        2,
-        10,
-        "does not start from another preset",
-        "another name",
-    );
-    refuses(
-        "[roles.\"a b!\"]\npreset = \"plain\"\n",
-        1,
-        8,
-        "cannot be the name of a role",
-        "64 letters",
-    );
-    refuses(
-        "[roles.\" \"]\npreset = \"plain\"\n",
-        1,
-        8,
-        "cannot be the name of a role",
-        "64 letters",
-    );
+    refuses("[roles.x]\npreset = \"plan\"\n", 2, 10, "no preset \"plan\"", "did you mean \"plain\"?");
+    refuses("[roles.x]\npreset = \"elephant\"\n", 2, 10, "no preset \"elephant\"", "or \"plain\"");
+    refuses("[roles.MP]\npreset = \"plain\"\n", 2, 10, "does not start from another preset", "another name");
+    refuses("[roles.\"a b!\"]\npreset = \"plain\"\n", 1, 8, "cannot be the name of a role", "64 letters");
+    refuses("[roles.\" \"]\npreset = \"plain\"\n", 1, 8, "cannot be the name of a role", "64 letters");
     refuses(
         "[roles.mangement-point]\ntls = true\n",
         1,
@@ -257,20 +161,8 @@ fn names_that_are_no_role() {
         "no role \"mangement-point\"",
         "\"management-point\"? for a role",
     );
-    refuses(
-        "[roles.portal]\ntls = true\n",
-        1,
-        8,
-        "no role \"portal\"",
-        "preset = \"plain\"",
-    );
-    refuses(
-        "[roles.\"Site server\"]\ntls = true\n",
-        1,
-        8,
-        "no client-facing listener",
-        "leave this role out",
-    );
+    refuses("[roles.portal]\ntls = true\n", 1, 8, "no role \"portal\"", "preset = \"plain\"");
+    refuses("[roles.\"Site server\"]\ntls = true\n", 1, 8, "no client-facing listener", "leave this role out");
 }
 
 #[test]
@@ -282,95 +174,29 @@ fn words_are_checked() {
         "`balance` cannot be \"least-request\"",
         "did you mean \"least-requests\"?",
     );
-    refuses(
-        "balance = \"sticky\"",
-        2,
-        11,
-        "`balance` cannot be \"sticky\"",
-        "\"random\", \"client\", \"content\"",
-    );
-    refuses(
-        "locality = \"Boundary Groups\"",
-        2,
-        12,
-        "`locality` cannot be",
-        "did you mean \"boundary-groups\"?",
-    );
-    refuses(
-        "panic = \"never\"",
-        2,
-        9,
-        "`panic` cannot be \"never\"",
-        "write one of \"serve\", \"refuse\"",
-    );
-    refuses(
-        "probe.kind = \"htttp\"",
-        2,
-        14,
-        "`kind` cannot be \"htttp\"",
-        "did you mean \"http\"?",
-    );
+    refuses("balance = \"sticky\"", 2, 11, "`balance` cannot be \"sticky\"", "\"random\", \"client\", \"content\"");
+    refuses("locality = \"Boundary Groups\"", 2, 12, "`locality` cannot be", "did you mean \"boundary-groups\"?");
+    refuses("panic = \"never\"", 2, 9, "`panic` cannot be \"never\"", "write one of \"serve\", \"refuse\"");
+    refuses("probe.kind = \"htttp\"", 2, 14, "`kind` cannot be \"htttp\"", "did you mean \"http\"?");
 }
 
 #[test]
 fn texts_are_checked() {
-    refuses(
-        "methods = [\"GET\", \"CCM POST\"]",
-        2,
-        19,
-        "\"CCM POST\" is not a method",
-        "CCM_POST",
-    );
+    refuses("methods = [\"GET\", \"CCM POST\"]", 2, 19, "\"CCM POST\" is not a method", "CCM_POST");
     refuses("methods = [\"\"]", 2, 12, "\"\" is not a method", "GET");
     refuses("methods = [\"get\"]", 2, 12, "their case counts", "write \"GET\"");
-    refuses(
-        "paths = [\"/a\", \"SMS_MP\"]",
-        2,
-        16,
-        "does not start with /",
-        "write \"/SMS_MP\"",
-    );
-    refuses(
-        "paths = [\"/a?b\"]",
-        2,
-        10,
-        "more than a path",
-        "write only the path: \"/a\"",
-    );
+    refuses("paths = [\"/a\", \"SMS_MP\"]", 2, 16, "does not start with /", "write \"/SMS_MP\"");
+    refuses("paths = [\"/a?b\"]", 2, 10, "more than a path", "write only the path: \"/a\"");
     refuses("paths = [\"/a b\"]", 2, 10, "cannot be in a request", "%20");
     refuses("paths = []", 1, 8, "no path", "paths = [\"/\"]");
     refuses("hosts = [\"*.contoso.com\"]", 2, 10, "is not a host name", "without *");
     refuses("hosts = [\"\"]", 2, 10, "is not a host name", "mp.contoso.com");
-    refuses(
-        "hosts = [\"https://Mp.contoso.com/x\"]",
-        2,
-        10,
-        "more than a host name",
-        "write only \"mp.contoso.com\"",
-    );
-    refuses(
-        "hosts = [\"mp:80\"]",
-        2,
-        10,
-        "more than a host name",
-        "write only \"mp\"",
-    );
-    refuses(
-        "hosts = [\"[::1]:80\"]",
-        2,
-        10,
-        "more than a host name",
-        "write only \"[::1]\"",
-    );
+    refuses("hosts = [\"https://Mp.contoso.com/x\"]", 2, 10, "more than a host name", "write only \"mp.contoso.com\"");
+    refuses("hosts = [\"mp:80\"]", 2, 10, "more than a host name", "write only \"mp\"");
+    refuses("hosts = [\"[::1]:80\"]", 2, 10, "more than a host name", "write only \"[::1]\"");
     refuses("probe.target = \"x\"", 2, 16, "does not start with /", "write \"/x\"");
     refuses("probe.target = \"/ä\"", 2, 16, "cannot be in a request", "%20");
-    refuses(
-        "probe.second_opinion = \"x\"",
-        2,
-        24,
-        "does not start with /",
-        "write \"/x\"",
-    );
+    refuses("probe.second_opinion = \"x\"", 2, 24, "does not start with /", "write \"/x\"");
     refuses("probe.method = \"a b\"", 2, 16, "is not a method", "GET");
     refuses("probe.host = \"\"", 2, 14, "\"\" is not a host", "contoso");
     refuses("retry.methods = [\"(\"]", 2, 18, "is not a method", "GET");
@@ -380,76 +206,28 @@ fn texts_are_checked() {
 fn numbers_are_checked() {
     refuses("port = 0", 2, 8, "no port 0", "1 to 65535");
     refuses("tls_port = 0", 2, 12, "no port 0", "1 to 65535");
-    refuses(
-        "max_requests = 0",
-        2,
-        16,
-        "`max_requests` cannot be 0",
-        "a number from 1",
-    );
-    refuses("retry.attempts = 11", 2, 18, "`attempts` cannot be 11", "from 0 to 10");
-    refuses(
-        "retry.budget_percent = 101",
-        2,
-        24,
-        "`budget_percent` cannot be 101",
-        "from 0 to 100",
-    );
-    refuses(
-        "retry.on_status = [503, 401]",
-        2,
-        25,
-        "401 is no status",
-        "part of signing in",
-    );
+    refuses("max_requests = 0", 2, 16, "`max_requests` cannot be 0", "a number from 1");
+    refuses("retry.attempts = 8", 2, 18, "`attempts` cannot be 8", "from 0 to 7");
+    refuses("retry.budget_percent = 101", 2, 24, "`budget_percent` cannot be 101", "from 0 to 100");
+    refuses("retry.on_status = [503, 401]", 2, 25, "401 is no status", "part of signing in");
     refuses("probe.rise = 0", 2, 14, "`rise` cannot be 0", "from 1 to 1000");
     refuses("probe.fall = 0", 2, 14, "`fall` cannot be 0", "from 1 to 1000");
     refuses("probe.jitter_percent = 200", 2, 24, "cannot be 200", "from 0 to 100");
     refuses("probe.port = 0", 2, 14, "no port 0", "1 to 65535");
     refuses("probe.status = [99]", 2, 17, "99 is not a status", "100 to 599");
-    refuses(
-        "probe.status = [\"2xx\"]",
-        2,
-        17,
-        "\"2xx\" is not a status",
-        "\"200-299\"",
-    );
+    refuses("probe.status = [\"2xx\"]", 2, 17, "\"2xx\" is not a status", "\"200-299\"");
     refuses("probe.status = [\"500-600\"]", 2, 17, "is not a status", "100 to 599");
-    refuses(
-        "probe.status = [200, \"299-200\"]",
-        2,
-        22,
-        "ends before it starts",
-        "write \"200-299\"",
-    );
+    refuses("probe.status = [200, \"299-200\"]", 2, 22, "ends before it starts", "write \"200-299\"");
     refuses("probe.status = []", 1, 8, "no status means well", "200-299");
     refuses("passive.failure_percent = 101", 2, 27, "cannot be 101", "from 0 to 100");
     refuses("passive.min_requests = 0", 2, 24, "cannot be 0", "from 1");
-    refuses(
-        "passive.max_eject_time = \"1s\"",
-        2,
-        26,
-        "the first ejection lasts 30s",
-        "\"30s\" or more",
-    );
-    refuses(
-        "passive.eject_time = \"1h\"",
-        1,
-        8,
-        "and the longest only 5m",
-        "shorter `eject_time`",
-    );
+    refuses("passive.max_eject_time = \"1s\"", 2, 26, "the first ejection lasts 30s", "\"30s\" or more");
+    refuses("passive.eject_time = \"1h\"", 1, 8, "and the longest only 5m", "shorter `eject_time`");
 }
 
 #[test]
 fn fields_are_checked_together() {
-    refuses(
-        "probe.kind = \"tcp\"\nprobe.target = \"/x\"",
-        3,
-        16,
-        "`target` is about an HTTP probe",
-        "kind = \"http\"",
-    );
+    refuses("probe.kind = \"tcp\"\nprobe.target = \"/x\"", 3, 16, "`target` is about an HTTP probe", "kind = \"http\"");
     refuses(
         "probe.kind = \"none\"\nprobe.body_contains = \"x\"",
         1,
@@ -458,52 +236,16 @@ fn fields_are_checked_together() {
         "leave `body_contains`",
     );
     refuses("probe.method = \"HEAD\"", 2, 16, "has no body", "method = \"GET\"");
-    warns(
-        "probe.timeout = \"10s\"",
-        2,
-        17,
-        "may take 10s, but the next one is due after 10s",
-        "shorter",
-    );
-    warns(
-        "probe.interval = \"3s\"",
-        2,
-        18,
-        "may take 5s",
-        "shorter than the `interval`",
-    );
-    warns(
-        "timeouts.upstream_idle = \"120s\"",
-        2,
-        26,
-        "IIS closes",
-        "less than \"120s\"",
-    );
-    warns(
-        "retry.methods = [\"GET\", \"CCM_POST\"]",
-        2,
-        25,
-        "may be carried out twice",
-        "sends it again",
-    );
-    warns(
-        "balance = \"named\"\nretry.attempts = 2",
-        3,
-        18,
-        "no other site system",
-        "attempts = 0",
-    );
+    warns("probe.timeout = \"10s\"", 2, 17, "may take 10s, but the next one is due after 10s", "shorter");
+    warns("probe.interval = \"3s\"", 2, 18, "may take 5s", "shorter than the `interval`");
+    warns("timeouts.upstream_idle = \"120s\"", 2, 26, "IIS closes", "less than \"120s\"");
+    warns("retry.methods = [\"GET\", \"CCM_POST\"]", 2, 25, "may be carried out twice", "sends it again");
+    warns("balance = \"named\"\nretry.attempts = 2", 3, 18, "no other site system", "attempts = 0");
     let tcp = |lines: &str, line, column, message, help| {
         let source = format!("[roles.client-notification]\n{lines}\n");
         check(&role(&source).1, &source, true, line, column, message, help);
     };
-    tcp(
-        "paths = [\"/\"]",
-        2,
-        10,
-        "`paths` has no meaning for the role client-notification",
-        "leave `paths` out",
-    );
+    tcp("paths = [\"/\"]", 2, 10, "`paths` has no meaning for the role client-notification", "leave `paths` out");
     tcp("hosts = []", 1, 8, "`hosts` has no meaning", "leave `hosts` out");
     tcp("balance = \"content\"", 2, 11, "has no requests", "\"client\"");
     tcp("probe.kind = \"http\"", 2, 14, "does not speak HTTP", "port = 80");
@@ -516,21 +258,10 @@ fn what_differs_on_a_site_system() {
     let (changed, problems) = dp_on_site_system(source);
     assert!(problems.is_empty(), "{}", problems.render("", source, false));
     let dp = presets::find("DP").unwrap();
-    assert_eq!(
-        (changed.port, changed.tls_port, changed.tls, changed.max_requests),
-        (dp.port, 81, true, 5)
-    );
-    assert_eq!(
-        (changed.slow_start.as_secs(), changed.timeouts.connect.as_secs()),
-        (1, 9)
-    );
+    assert_eq!((changed.port, changed.tls_port, changed.tls, changed.max_requests), (dp.port, 81, true, 5));
+    assert_eq!((changed.slow_start.as_secs(), changed.timeouts.connect.as_secs()), (1, 9));
     assert_eq!((changed.probe.schedule.fall, changed.passive.min_requests), (9, 9));
-    assert_eq!(
-        dp_on_site_system("[[site_systems]]\nroles = [{ role = \"DP\", port = 81 }]\n")
-            .0
-            .port,
-        81
-    );
+    assert_eq!(dp_on_site_system("[[site_systems]]\nroles = [{ role = \"DP\", port = 81 }]\n").0.port, 81);
 
     let refuses = |entry: &str, column, message, help| {
         let source = format!("[[site_systems]]\nroles = [{{ role = \"DP\", {entry} }}]\n");
@@ -540,25 +271,15 @@ fn what_differs_on_a_site_system() {
     refuses("max_requests = 0", 40, "cannot be 0", "from 1");
     refuses("probe = { fall = 0 }", 42, "`fall` cannot be 0", "from 1");
     refuses("probe = { status = [] }", 19, "no status means well", "200-299");
-    refuses(
-        "passive = { eject_time = \"1h\" }",
-        19,
-        "the longest only 5m",
-        "max_eject_time",
-    );
+    refuses("passive = { eject_time = \"1h\" }", 19, "the longest only 5m", "max_eject_time");
 }
 
 fn dp_on_site_system(source: &str) -> (Role, Problems) {
     let mut problems = Problems::new();
     let config = parse(source, &mut problems);
     assert!(problems.is_empty(), "{}", problems.render("", source, false));
-    let RoleEntry::Table(entry) = config.site_systems[0].roles[0].get_ref() else {
-        panic!("{source}")
-    };
-    (
-        on_site_system(&presets::find("DP").unwrap(), entry, &mut problems),
-        problems,
-    )
+    let RoleEntry::Table(entry) = config.site_systems[0].roles[0].get_ref() else { panic!("{source}") };
+    (on_site_system(&presets::find("DP").unwrap(), entry, &mut problems), problems)
 }
 
 #[test]

@@ -113,10 +113,7 @@ pub struct Admin {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            address: Spanned::new(0..0, SocketAddr::from(([127, 0, 0, 1], 9180))),
-            allow_remote: false,
-        }
+        Self { address: Spanned::new(0..0, SocketAddr::from(([127, 0, 0, 1], 9180))), allow_remote: false }
     }
 }
 
@@ -132,10 +129,7 @@ pub struct AccessLog {
 
 impl Default for AccessLog {
     fn default() -> Self {
-        Self {
-            path: Spanned::new(0..0, "-".to_owned()),
-            buffer: Spanned::new(0..0, 65_536),
-        }
+        Self { path: Spanned::new(0..0, "-".to_owned()), buffer: Spanned::new(0..0, 65_536) }
     }
 }
 
@@ -415,12 +409,9 @@ impl Visitor<'_> for StatusRangeVisitor {
     }
 
     fn visit_i64<E: Error>(self, status: i64) -> Result<StatusRange, E> {
-        u16::try_from(status).map(StatusRange::One).map_err(|_| {
-            units::refuse(
-                format_args!("{status} is not a status"),
-                "write a number from 100 to 599",
-            )
-        })
+        u16::try_from(status)
+            .map(StatusRange::One)
+            .map_err(|_| units::refuse(format_args!("{status} is not a status"), "write a number from 100 to 599"))
     }
 
     fn visit_str<E: Error>(self, range: &str) -> Result<StatusRange, E> {
@@ -498,25 +489,12 @@ impl<'de> Visitor<'de> for BoundaryEntryVisitor {
             vpn: Option<String>,
         }
         match Table::deserialize(MapAccessDeserializer::new(map))? {
-            Table {
-                ad_site: Some(ad_site),
-                vpn: None,
-            } => Ok(BoundaryEntry::AdSite { ad_site }),
-            Table {
-                ad_site: None,
-                vpn: Some(vpn),
-            } => Ok(BoundaryEntry::Vpn { vpn }),
-            Table {
-                ad_site: None,
-                vpn: None,
-            } => Err(units::refuse(
-                "this boundary says nothing",
-                "write { ad_site = \"NAME\" }, or an address range",
-            )),
-            Table {
-                ad_site: Some(_),
-                vpn: Some(_),
-            } => Err(units::refuse(
+            Table { ad_site: Some(ad_site), vpn: None } => Ok(BoundaryEntry::AdSite { ad_site }),
+            Table { ad_site: None, vpn: Some(vpn) } => Ok(BoundaryEntry::Vpn { vpn }),
+            Table { ad_site: None, vpn: None } => {
+                Err(units::refuse("this boundary says nothing", "write { ad_site = \"NAME\" }, or an address range"))
+            }
+            Table { ad_site: Some(_), vpn: Some(_) } => Err(units::refuse(
                 "this boundary says two things",
                 "write two boundaries, { ad_site = \"NAME\" } for one",
             )),

@@ -137,10 +137,7 @@ where
 fn limited<E: Error>(duration: HumanDuration) -> Result<HumanDuration, E> {
     match duration.0 {
         Some(_) => Ok(duration),
-        None => Err(refuse(
-            "\"unlimited\" is not possible here",
-            "write a duration such as \"30s\"",
-        )),
+        None => Err(refuse("\"unlimited\" is not possible here", "write a duration such as \"30s\"")),
     }
 }
 
@@ -180,23 +177,18 @@ impl Visitor<'_> for SizeVisitor {
         if text.eq_ignore_ascii_case(UNLIMITED) {
             return Ok(HumanSize(None));
         }
-        text.parse::<ByteSize>()
-            .map(|size| HumanSize(Some(size.as_u64())))
-            .map_err(|_| {
-                refuse(
-                    format_args!("{} is not a size", quoted(text)),
-                    "write a number with a unit, such as \"512KiB\" or \"64MiB\", or a number of bytes",
-                )
-            })
+        text.parse::<ByteSize>().map(|size| HumanSize(Some(size.as_u64()))).map_err(|_| {
+            refuse(
+                format_args!("{} is not a size", quoted(text)),
+                "write a number with a unit, such as \"512KiB\" or \"64MiB\", or a number of bytes",
+            )
+        })
     }
 
     fn visit_i64<E: Error>(self, bytes: i64) -> Result<HumanSize, E> {
-        u64::try_from(bytes).map(|bytes| HumanSize(Some(bytes))).map_err(|_| {
-            refuse(
-                format_args!("the size {bytes} is below zero"),
-                "write a number of bytes from 0",
-            )
-        })
+        u64::try_from(bytes)
+            .map(|bytes| HumanSize(Some(bytes)))
+            .map_err(|_| refuse(format_args!("the size {bytes} is below zero"), "write a number of bytes from 0"))
     }
 
     fn visit_u64<E: Error>(self, bytes: u64) -> Result<HumanSize, E> {
@@ -253,10 +245,7 @@ impl Visitor<'_> for FallbackVisitor {
         if text.eq_ignore_ascii_case("never") {
             return Ok(FallbackTime(Fallback::Never));
         }
-        let minutes = text
-            .parse::<u64>()
-            .ok()
-            .or_else(|| Some(humantime::parse_duration(text).ok()?.as_secs() / 60));
+        let minutes = text.parse::<u64>().ok().or_else(|| Some(humantime::parse_duration(text).ok()?.as_secs() / 60));
         let help = match minutes {
             Some(minutes) => format!("write the minutes as a number without quotes: {minutes}"),
             None => "write a number of minutes such as 120, or \"never\"".to_owned(),
@@ -275,10 +264,7 @@ impl Visitor<'_> for FallbackVisitor {
     }
 
     fn visit_f64<E: Error>(self, minutes: f64) -> Result<FallbackTime, E> {
-        Err(refuse(
-            format_args!("{minutes} is not a fallback time"),
-            "write whole minutes such as 120, or \"never\"",
-        ))
+        Err(refuse(format_args!("{minutes} is not a fallback time"), "write whole minutes such as 120, or \"never\""))
     }
 }
 

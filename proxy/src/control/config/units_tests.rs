@@ -15,9 +15,7 @@ struct Limits {
 }
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    toml::from_str::<Value<T>>(&format!("x = {text}"))
-        .map(|v| v.x)
-        .map_err(|e| e.message().to_owned())
+    toml::from_str::<Value<T>>(&format!("x = {text}")).map(|v| v.x).map_err(|e| e.message().to_owned())
 }
 
 fn duration(text: &str) -> Result<Option<Duration>, String> {

@@ -45,11 +45,7 @@ pub(super) fn plain() -> Role {
             upstream_idle: seconds(55),
             tunnel_idle: seconds(3600),
         },
-        probe: Probe {
-            kind: ProbeKind::Tcp,
-            port: None,
-            schedule: schedule(5, 2),
-        },
+        probe: Probe { kind: ProbeKind::Tcp, port: None, schedule: schedule(5, 2) },
         passive: PassivePolicy::default(),
         slow_start: seconds(30),
     }
@@ -89,10 +85,7 @@ pub(super) fn management_point() -> Role {
         methods: words(&["GET", "HEAD", "POST", "PROPFIND", "CCM_POST", "BITS_POST"]),
         locality: Locality::BoundaryGroupsOrSite,
         default_fallback: Fallback::Minutes(0),
-        retry: Retry {
-            on_status: vec![500, 502, 503, 504],
-            ..retry(2, &["GET", "HEAD", "OPTIONS", "PROPFIND"])
-        },
+        retry: Retry { on_status: vec![500, 502, 503, 504], ..retry(2, &["GET", "HEAD", "OPTIONS", "PROPFIND"]) },
         max_body: Some(128 * MIB),
         probe: Probe {
             kind: ProbeKind::Http(HttpProbe {
@@ -133,11 +126,7 @@ pub(super) fn distribution_point() -> Role {
         panic: Panic::Refuse,
         retry: retry(2, &["GET", "HEAD", "PROPFIND"]),
         max_body: Some(64 * KIB),
-        timeouts: Timeouts {
-            response_header: seconds(30),
-            total: None,
-            ..base.timeouts
-        },
+        timeouts: Timeouts { response_header: seconds(30), total: None, ..base.timeouts },
         probe: Probe {
             kind: ProbeKind::Http(question(
                 "HEAD",
@@ -179,11 +168,7 @@ pub(super) fn software_update_point() -> Role {
         locality: Locality::BoundaryGroups,
         balance: Balance::Client,
         retry: retry(2, &["GET", "HEAD"]),
-        timeouts: Timeouts {
-            response_header: seconds(120),
-            total: Some(seconds(600)),
-            ..base.timeouts
-        },
+        timeouts: Timeouts { response_header: seconds(120), total: Some(seconds(600)), ..base.timeouts },
         probe: Probe {
             kind: ProbeKind::Http(question("GET", "/SimpleAuthWebService/SimpleAuth.asmx", &[(200, 200)])),
             port: None,
@@ -210,10 +195,7 @@ pub(super) fn state_migration_point() -> Role {
         default_fallback: Fallback::Never,
         balance: Balance::Named,
         retry: retry(0, &[]),
-        timeouts: Timeouts {
-            total: Some(seconds(600)),
-            ..base.timeouts
-        },
+        timeouts: Timeouts { total: Some(seconds(600)), ..base.timeouts },
         ..base
     }
 }
@@ -236,11 +218,7 @@ pub(super) fn application_catalog_web_service_point() -> Role {
             port: None,
             schedule: schedule(10, 5),
         },
-        ..row(
-            "application-catalog-web-service-point",
-            "",
-            "Application Catalog web service point",
-        )
+        ..row("application-catalog-web-service-point", "", "Application Catalog web service point")
     }
 }
 
@@ -260,11 +238,7 @@ pub(super) fn application_catalog_website_point() -> Role {
             port: None,
             schedule: schedule(10, 5),
         },
-        ..row(
-            "application-catalog-website-point",
-            "",
-            "Application Catalog website point",
-        )
+        ..row("application-catalog-website-point", "", "Application Catalog website point")
     }
 }
 
@@ -302,18 +276,11 @@ pub(super) fn enrollment_proxy_point() -> Role {
 
 /// Enrollment point: spoken to by enrollment proxy points. As the row above, with `/EnrollmentService` assumed.
 pub(super) fn enrollment_point() -> Role {
-    Role {
-        paths: words(&["/EnrollmentService"]),
-        ..enrollment_row("enrollment-point", "Enrollment point")
-    }
+    Role { paths: words(&["/EnrollmentService"]), ..enrollment_row("enrollment-point", "Enrollment point") }
 }
 
 fn enrollment_row(name: &str, title: &str) -> Role {
-    Role {
-        name: name.to_owned(),
-        title: title.to_owned(),
-        ..enrollment_proxy_point()
-    }
+    Role { name: name.to_owned(), title: title.to_owned(), ..enrollment_proxy_point() }
 }
 
 /// Reporting services point (SQL Server Reporting Services).
@@ -330,11 +297,7 @@ pub(super) fn reporting_services_point() -> Role {
         methods: words(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         balance: Balance::Client,
         retry: retry(2, &["GET", "HEAD"]),
-        timeouts: Timeouts {
-            response_header: seconds(300),
-            total: Some(seconds(1800)),
-            ..base.timeouts
-        },
+        timeouts: Timeouts { response_header: seconds(300), total: Some(seconds(1800)), ..base.timeouts },
         probe: Probe {
             kind: ProbeKind::Http(question("GET", "/ReportServer", &[(200, 399), (401, 401)])),
             port: None,
@@ -357,17 +320,9 @@ pub(super) fn sms_provider() -> Role {
         methods: words(&["GET", "HEAD", "POST", "PATCH", "DELETE"]),
         tls: true,
         retry: retry(2, &["GET", "HEAD"]),
-        timeouts: Timeouts {
-            response_header: seconds(120),
-            total: Some(seconds(600)),
-            ..base.timeouts
-        },
+        timeouts: Timeouts { response_header: seconds(120), total: Some(seconds(600)), ..base.timeouts },
         probe: Probe {
-            kind: ProbeKind::Http(question(
-                "GET",
-                "/AdminService/v1.0/$metadata",
-                &[(200, 299), (401, 401)],
-            )),
+            kind: ProbeKind::Http(question("GET", "/AdminService/v1.0/$metadata", &[(200, 299), (401, 401)])),
             port: None,
             schedule: schedule(10, 5),
         },
@@ -395,33 +350,20 @@ pub(super) fn client_notification() -> Role {
         retry: retry(2, &[]),
         max_body: None,
         max_requests: 50_000,
-        timeouts: Timeouts {
-            total: None,
-            tunnel_idle: seconds(30 * 60),
-            ..base.timeouts
-        },
+        timeouts: Timeouts { total: None, tunnel_idle: seconds(30 * 60), ..base.timeouts },
         ..base
     }
 }
 
 fn row(name: &str, short: &str, title: &str) -> Role {
-    Role {
-        name: name.to_owned(),
-        short: short.to_owned(),
-        title: title.to_owned(),
-        ..plain()
-    }
+    Role { name: name.to_owned(), short: short.to_owned(), title: title.to_owned(), ..plain() }
 }
 
 fn retry(attempts: u32, methods: &[&str]) -> Retry {
     Retry {
         attempts,
         methods: words(methods),
-        on_status: if methods.is_empty() {
-            Vec::new()
-        } else {
-            vec![502, 503, 504]
-        },
+        on_status: if methods.is_empty() { Vec::new() } else { vec![502, 503, 504] },
         budget_percent: 20,
         budget_min_per_second: 10,
     }
@@ -439,11 +381,7 @@ fn question(method: &str, target: &str, status: &[(u16, u16)]) -> HttpProbe {
 }
 
 fn schedule(interval: u64, timeout: u64) -> Schedule {
-    Schedule {
-        interval: seconds(interval),
-        timeout: seconds(timeout),
-        ..Schedule::default()
-    }
+    Schedule { interval: seconds(interval), timeout: seconds(timeout), ..Schedule::default() }
 }
 
 fn words(words: &[&str]) -> Vec<String> {

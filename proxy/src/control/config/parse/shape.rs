@@ -70,12 +70,6 @@ fn must_be_table(steps: &[Step]) -> bool {
             | ["roles", _, "retry" | "timeouts" | "probe" | "passive"]
             | ["listeners" | "site_systems" | "boundary_groups", ELEMENT]
             | ["boundary_groups", ELEMENT, "neighbors", ELEMENT]
-            | [
-                "site_systems",
-                ELEMENT,
-                "roles",
-                ELEMENT,
-                "timeouts" | "probe" | "passive"
-            ]
+            | ["site_systems", ELEMENT, "roles", ELEMENT, "timeouts" | "probe" | "passive"]
     )
 }

@@ -32,12 +32,7 @@ impl Faults {
     pub(super) fn cover(&self, span: &Range<usize>) -> bool {
         // The parser puts a value that is not there at the very beginning.
         let nowhere = *span == (0..0) && !self.is_empty();
-        nowhere
-            || self
-                .lines
-                .iter()
-                .chain(&self.duplicates)
-                .any(|line| line.contains(&span.start))
+        nowhere || self.lines.iter().chain(&self.duplicates).any(|line| line.contains(&span.start))
     }
 }
 
@@ -68,20 +63,13 @@ pub(super) fn report(source: &str, mut errors: Vec<Error>, problems: &mut Proble
 fn whole_word(source: &str, span: Range<usize>) -> Range<usize> {
     let before = source.get(..span.start).unwrap_or("");
     let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':');
-    let start = if span.is_empty() {
-        before.len()
-    } else {
-        before.trim_end_matches(part).len()
-    };
+    let start = if span.is_empty() { before.len() } else { before.trim_end_matches(part).len() };
     start..span.end
 }
 
 /// The text with spaces in place of broken lines.
 pub(super) fn without_faults(source: &str, faults: &Faults) -> String {
-    let mut gone = Faults {
-        lines: faults.lines.clone(),
-        duplicates: Vec::new(),
-    };
+    let mut gone = Faults { lines: faults.lines.clone(), duplicates: Vec::new() };
     let mut text = blank(source, &gone.lines);
     for _ in 0..ROUNDS {
         if gone.lines.len() >= MOST {
@@ -152,15 +140,8 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn new(source: &'a str) -> Self {
-        let rest = source
-            .bytes()
-            .enumerate()
-            .filter(|(_, byte)| *byte == b'\n')
-            .map(|(at, _)| at + 1);
-        Self {
-            source,
-            starts: std::iter::once(0).chain(rest).collect(),
-        }
+        let rest = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { source, starts: std::iter::once(0).chain(rest).collect() }
     }
 
     fn of(&self, at: usize) -> Range<usize> {
@@ -172,29 +153,24 @@ impl<'a> Lines<'a> {
 
     fn is_header(&self, line: &Range<usize>) -> bool {
         let end = line.end.min(self.source.len());
-        self.source
-            .get(line.start..end)
-            .is_some_and(|text| text.trim_start().starts_with('['))
+        self.source.get(line.start..end).is_some_and(|text| text.trim_start().starts_with('['))
     }
 }
 
 fn words(message: &str, nothing_there: bool) -> (String, String) {
     let (what, help) = match message {
-        m if m.starts_with("string values must be quoted") && nothing_there => (
-            "a value is missing after the =",
-            "write key = value, for example port = 8530",
-        ),
-        m if m.starts_with("string values must be quoted") || m.starts_with("invalid float") => (
-            "this is text without quotes",
-            "put it in double quotes, for example \"10.0.0.1\" or \"30s\"",
-        ),
+        m if m.starts_with("string values must be quoted") && nothing_there => {
+            ("a value is missing after the =", "write key = value, for example port = 8530")
+        }
+        m if m.starts_with("string values must be quoted") || m.starts_with("invalid float") => {
+            ("this is text without quotes", "put it in double quotes, for example \"10.0.0.1\" or \"30s\"")
+        }
         m if m.starts_with("key with no value") => {
             ("a key without a value", "write key = value, for example port = 8530")
         }
-        m if m.starts_with("invalid boolean") => (
-            "this is text without quotes",
-            "write true or false in small letters, or put the text in double quotes",
-        ),
+        m if m.starts_with("invalid boolean") => {
+            ("this is text without quotes", "write true or false in small letters, or put the text in double quotes")
+        }
         DUPLICATE => (
             "this name is already used in the same table",
             "keep one of the two; the elements of a list have headers with two brackets: [[name]]",
@@ -207,36 +183,28 @@ fn words(message: &str, nothing_there: bool) -> (String, String) {
         m if m.starts_with("unclosed inline table") => {
             ("the table in braces is not closed", "write } after its last value")
         }
-        m if m.starts_with("missing comma between array elements") => (
-            "a comma is missing between two elements of a list",
-            "write a comma before this, or close the list with ]",
-        ),
-        m if m.starts_with("missing comma between key-value pairs") => (
-            "a comma is missing between two values in braces",
-            "write a comma before this, or close the table with }",
-        ),
+        m if m.starts_with("missing comma between array elements") => {
+            ("a comma is missing between two elements of a list", "write a comma before this, or close the list with ]")
+        }
+        m if m.starts_with("missing comma between key-value pairs") => {
+            ("a comma is missing between two values in braces", "write a comma before this, or close the table with }")
+        }
         m if m.starts_with("missing escaped value") => (
             "a backslash in double quotes starts an escape sequence",
             "write paths in single quotes: 'C:\\logs\\rolegate.log'",
         ),
-        m if m.starts_with("invalid basic string") || m.starts_with("invalid literal string") => (
-            "the text is not closed, or has a control character in it",
-            "write the same quote at both ends",
-        ),
-        m if m.starts_with("invalid unquoted key") || m.starts_with("unquoted keys cannot be empty") => (
-            "this is no name for a key",
-            "put names that are not only letters, digits, - and _ in quotes",
-        ),
-        m if m.starts_with("unexpected key or value") => (
-            "nothing more can be written on this line",
-            "write one key = value on a line; # starts a comment",
-        ),
+        m if m.starts_with("invalid basic string") || m.starts_with("invalid literal string") => {
+            ("the text is not closed, or has a control character in it", "write the same quote at both ends")
+        }
+        m if m.starts_with("invalid unquoted key") || m.starts_with("unquoted keys cannot be empty") => {
+            ("this is no name for a key", "put names that are not only letters, digits, - and _ in quotes")
+        }
+        m if m.starts_with("unexpected key or value") => {
+            ("nothing more can be written on this line", "write one key = value on a line; # starts a comment")
+        }
         m if m.starts_with("cannot recurse further") => ("this is nested too deeply", "write it with fewer levels"),
         other => {
-            return (
-                format!("this cannot be read: {other}"),
-                "the format is TOML: key = value, [section]".to_owned(),
-            );
+            return (format!("this cannot be read: {other}"), "the format is TOML: key = value, [section]".to_owned());
         }
     };
     (what.to_owned(), help.to_owned())

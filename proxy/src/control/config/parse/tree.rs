@@ -77,10 +77,7 @@ fn find_in_value(value: &Spanned<DeValue<'_>>, span: &Range<usize>, steps: &mut 
 }
 
 fn place(value: &Spanned<DeValue<'_>>, steps: &[Step]) -> Place {
-    Place {
-        steps: steps.to_vec(),
-        found: describe(value.get_ref()),
-    }
+    Place { steps: steps.to_vec(), found: describe(value.get_ref()) }
 }
 
 fn describe(value: &DeValue<'_>) -> String {
@@ -115,12 +112,7 @@ fn remove_below(value: &mut DeValue<'_>, steps: &[Step]) {
         (DeValue::Table(table), steps) => remove(table, steps),
         (DeValue::Array(array), [Step::Index(gone)]) => {
             let items = std::mem::replace(array, DeArray::new());
-            *array = items
-                .into_iter()
-                .enumerate()
-                .filter(|(index, _)| index != gone)
-                .map(|(_, item)| item)
-                .collect();
+            *array = items.into_iter().enumerate().filter(|(index, _)| index != gone).map(|(_, item)| item).collect();
         }
         (DeValue::Array(array), [Step::Index(index), rest @ ..]) => {
             if let Some(item) = array.get_mut(*index) {

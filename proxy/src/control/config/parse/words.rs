@@ -27,10 +27,7 @@ pub(super) fn say(message: &str, place: Option<&Place>, source: &str, span: &Ran
             let header = source.get(span.clone()).is_some_and(|text| text.starts_with('['));
             wrong_type(&name, place, expected, header)
         }
-        _ => (
-            format!("`{name}`: {message}"),
-            format!("{} does not fit here", place.found),
-        ),
+        _ => (format!("`{name}`: {message}"), format!("{} does not fit here", place.found)),
     }
 }
 
@@ -53,14 +50,7 @@ fn unknown_key(message: &str, place: &Place) -> (String, String) {
     };
     let help = match nearest(key, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!(
-            "known here: {}",
-            known
-                .iter()
-                .map(|key| format!("`{key}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        None => format!("known here: {}", known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")),
     };
     (message, help)
 }
@@ -81,27 +71,14 @@ fn wrong_type(name: &str, place: &Place, expected: &str, header: bool) -> (Strin
         "u8" => number(u8::MAX.into()),
         "u16" => number(u16::MAX.into()),
         "u32" => number(u32::MAX.into()),
-        "a string" => (
-            "text".to_owned(),
-            format!("write it in double quotes: {} = \"...\"", last(name)),
-        ),
-        "a boolean" => (
-            "true or false".to_owned(),
-            "write true or false, without quotes".to_owned(),
-        ),
-        "a sequence" if header => (
-            "a list".to_owned(),
-            format!("write [[{name}]] with two brackets, once for each"),
-        ),
-        "a sequence" => (
-            "a list".to_owned(),
-            format!("write it in square brackets: {} = [ ... ]", last(name)),
-        ),
+        "a string" => ("text".to_owned(), format!("write it in double quotes: {} = \"...\"", last(name))),
+        "a boolean" => ("true or false".to_owned(), "write true or false, without quotes".to_owned()),
+        "a sequence" if header => ("a list".to_owned(), format!("write [[{name}]] with two brackets, once for each")),
+        "a sequence" => ("a list".to_owned(), format!("write it in square brackets: {} = [ ... ]", last(name))),
         "socket address" => return not_an_address(name, place),
-        _ if expected == "a map" || expected.starts_with("struct ") => (
-            "a table".to_owned(),
-            format!("write [{name}] on a line of its own and its keys below it"),
-        ),
+        _ if expected == "a map" || expected.starts_with("struct ") => {
+            ("a table".to_owned(), format!("write [{name}] on a line of its own and its keys below it"))
+        }
         other => (other.to_owned(), format!("write {other}")),
     };
     (format!("`{name}` must be {must}, not {}", place.found), help)

@@ -16,27 +16,12 @@ const IIS_IDLE: Duration = Duration::from_secs(120);
 
 pub(super) fn override_retry(retry: &mut Retry, o: &RetryOverrides, problems: &mut Problems) {
     number(&mut retry.attempts, o.attempts.as_ref(), "attempts", 0..=7, problems);
-    number(
-        &mut retry.budget_percent,
-        o.budget_percent.as_ref(),
-        "budget_percent",
-        0..=100,
-        problems,
-    );
+    number(&mut retry.budget_percent, o.budget_percent.as_ref(), "budget_percent", 0..=100, problems);
     let per_second = o.budget_min_per_second.as_ref();
-    number(
-        &mut retry.budget_min_per_second,
-        per_second,
-        "budget_min_per_second",
-        0..=1_000_000,
-        problems,
-    );
+    number(&mut retry.budget_min_per_second, per_second, "budget_min_per_second", 0..=1_000_000, problems);
     if let Some(list) = &o.methods {
         retry.methods = text::each(list, text::method, problems);
-        for method in list
-            .iter()
-            .filter(|method| method.get_ref().ends_with("POST") || method.get_ref() == "PATCH")
-        {
+        for method in list.iter().filter(|method| method.get_ref().ends_with("POST") || method.get_ref() == "PATCH") {
             problems.warning(
                 method.span(),
                 format!("a repeated {} may be carried out twice", quoted(method.get_ref())),
@@ -48,10 +33,7 @@ pub(super) fn override_retry(retry: &mut Retry, o: &RetryOverrides, problems: &m
         for status in list.iter().filter(|status| !(402..=599).contains(status.get_ref())) {
             problems.error(
                 status.span(),
-                format!(
-                    "{} is no status that another site system could do better",
-                    status.get_ref()
-                ),
+                format!("{} is no status that another site system could do better", status.get_ref()),
                 "write statuses from 402 to 599; 401 is part of signing in",
             );
         }
@@ -96,11 +78,7 @@ pub(super) fn word<T: Copy>(
                     format!("write one of {}", all.join(", "))
                 }
             };
-            problems.error(
-                written.span(),
-                format!("`{key}` cannot be {}", quoted(written.get_ref())),
-                help,
-            );
+            problems.error(written.span(), format!("`{key}` cannot be {}", quoted(written.get_ref())), help);
         }
     }
 }
@@ -127,11 +105,7 @@ pub(super) fn number(
 pub(super) fn port(to: &mut u16, written: Option<&Spanned<u16>>, problems: &mut Problems) {
     match written {
         Some(written) if *written.get_ref() == 0 => {
-            problems.error(
-                written.span(),
-                "a site system has no port 0",
-                "write a number from 1 to 65535",
-            );
+            problems.error(written.span(), "a site system has no port 0", "write a number from 1 to 65535");
         }
         Some(written) => *to = *written.get_ref(),
         None => {}

@@ -51,11 +51,7 @@ pub(super) fn override_probe(role: &mut Role, o: &ProbeOverrides, at: &Range<usi
     if role.protocol == Protocol::Tcp && kind == Kind::Http && role.probe.port.is_none() {
         let at = o.kind.as_ref().map_or(at.clone(), Spanned::span);
         let message = format!("the port of the role {} does not speak HTTP", role.name);
-        problems.error(
-            at,
-            message,
-            "write the `port` that answers the probe, such as port = 80",
-        );
+        problems.error(at, message, "write the `port` that answers the probe, such as port = 80");
     }
     override_schedule(role, o, problems);
 }
@@ -66,11 +62,7 @@ fn first_http_field(o: &ProbeOverrides, at: &Range<usize>) -> Option<(&'static s
     text("method", &o.method)
         .or_else(|| text("target", &o.target))
         .or_else(|| text("host", &o.host))
-        .or_else(|| {
-            o.status
-                .as_ref()
-                .map(|list| ("status", list.first().map_or(at.clone(), Spanned::span)))
-        })
+        .or_else(|| o.status.as_ref().map(|list| ("status", list.first().map_or(at.clone(), Spanned::span))))
         .or_else(|| o.body_contains.as_ref().map(|_| ("body_contains", at.clone())))
         .or_else(|| text("second_opinion", &o.second_opinion))
 }
@@ -100,11 +92,7 @@ fn http_probe(base: &ProbeKind, o: &ProbeOverrides, at: &Range<usize>, problems:
     }
     if let Some(list) = &o.status {
         if list.is_empty() {
-            problems.error(
-                at.clone(),
-                "no status means well, so no site system would",
-                "write status = [\"200-299\"]",
-            );
+            problems.error(at.clone(), "no status means well, so no site system would", "write status = [\"200-299\"]");
         }
         probe.status = list.iter().filter_map(|range| status(range, problems)).collect();
     }
@@ -117,11 +105,7 @@ fn http_probe(base: &ProbeKind, o: &ProbeOverrides, at: &Range<usize>, problems:
     }
     if let Some(target) = &o.second_opinion {
         let some = !target.get_ref().is_empty();
-        probe.second_opinion = if some {
-            text::one(target, text::target, problems)
-        } else {
-            None
-        };
+        probe.second_opinion = if some { text::one(target, text::target, problems) } else { None };
     }
     if probe.method == "HEAD" && probe.body_contains.is_some() {
         let at = o.method.as_ref().map_or(at.clone(), Spanned::span);
@@ -165,13 +149,7 @@ fn override_schedule(role: &mut Role, o: &ProbeOverrides, problems: &mut Problem
     duration(&mut schedule.timeout, spanned(&o.timeout));
     number(&mut schedule.rise, o.rise.as_ref(), "rise", 1..=1000, problems);
     number(&mut schedule.fall, o.fall.as_ref(), "fall", 1..=1000, problems);
-    number(
-        &mut schedule.jitter_percent,
-        o.jitter_percent.as_ref(),
-        "jitter_percent",
-        0..=100,
-        problems,
-    );
+    number(&mut schedule.jitter_percent, o.jitter_percent.as_ref(), "jitter_percent", 0..=100, problems);
     if let Some(written) = o.timeout.as_ref().or(o.interval.as_ref())
         && schedule.timeout >= schedule.interval
     {
@@ -191,33 +169,12 @@ pub(super) fn override_passive(
     problems: &mut Problems,
 ) {
     let consecutive = o.consecutive_failures.as_ref();
-    number(
-        &mut passive.consecutive_failures,
-        consecutive,
-        "consecutive_failures",
-        0..=u32::MAX,
-        problems,
-    );
-    number(
-        &mut passive.failure_percent,
-        o.failure_percent.as_ref(),
-        "failure_percent",
-        0..=100,
-        problems,
-    );
-    number(
-        &mut passive.min_requests,
-        o.min_requests.as_ref(),
-        "min_requests",
-        1..=u32::MAX,
-        problems,
-    );
+    number(&mut passive.consecutive_failures, consecutive, "consecutive_failures", 0..=u32::MAX, problems);
+    number(&mut passive.failure_percent, o.failure_percent.as_ref(), "failure_percent", 0..=100, problems);
+    number(&mut passive.min_requests, o.min_requests.as_ref(), "min_requests", 1..=u32::MAX, problems);
     duration(&mut passive.window, o.window);
     duration(&mut passive.eject_time, o.eject_time);
-    duration(
-        &mut passive.max_eject_time,
-        o.max_eject_time.as_ref().map(|written| *written.get_ref()),
-    );
+    duration(&mut passive.max_eject_time, o.max_eject_time.as_ref().map(|written| *written.get_ref()));
     if passive.eject_time > passive.max_eject_time {
         let (first, longest) = (shown(passive.eject_time), shown(passive.max_eject_time));
         problems.error(

@@ -44,10 +44,7 @@ pub(super) fn method(text: &str) -> Result<String, Refusal> {
     if upper == text {
         return Ok(upper);
     }
-    Err((
-        format!("{} is not a method: their case counts", quoted(text)),
-        format!("write {upper:?}"),
-    ))
+    Err((format!("{} is not a method: their case counts", quoted(text)), format!("write {upper:?}")))
 }
 
 /// A path prefix. It ends between two segments, so the `/` at its end says nothing.
@@ -69,11 +66,7 @@ pub(super) fn path(text: &str) -> Result<String, Refusal> {
         ));
     }
     let trimmed = text.trim_end_matches('/');
-    Ok(if trimmed.is_empty() {
-        "/".to_owned()
-    } else {
-        trimmed.to_owned()
-    })
+    Ok(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
 }
 
 /// A request target, sent byte for byte.
@@ -86,10 +79,7 @@ pub(super) fn target(text: &str) -> Result<String, Refusal> {
     }
     if !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err((
-            format!(
-                "the request target {} has a character that cannot be in a request",
-                quoted(text)
-            ),
+            format!("the request target {} has a character that cannot be in a request", quoted(text)),
             "write other characters as %20 for a space".to_owned(),
         ));
     }
@@ -98,18 +88,8 @@ pub(super) fn target(text: &str) -> Result<String, Refusal> {
 
 /// A host without its port.
 pub(super) fn host(text: &str) -> Result<String, Refusal> {
-    let bare = text
-        .split_once("://")
-        .map_or(text, |(_, rest)| rest)
-        .split('/')
-        .next()
-        .unwrap_or("");
-    let address = bare
-        .trim_start_matches('[')
-        .split(']')
-        .next()
-        .unwrap_or("")
-        .parse::<std::net::Ipv6Addr>();
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest).split('/').next().unwrap_or("");
+    let address = bare.trim_start_matches('[').split(']').next().unwrap_or("").parse::<std::net::Ipv6Addr>();
     let name = match (&address, bare.rsplit_once(':')) {
         (Ok(address), _) => format!("[{address}]"),
         (Err(_), Some((name, _))) => name.to_ascii_lowercase(),
@@ -123,10 +103,7 @@ pub(super) fn host(text: &str) -> Result<String, Refusal> {
         ));
     }
     if address.is_err() && name != text.to_ascii_lowercase() || address.is_ok() && text.contains("]:") {
-        return Err((
-            format!("{} is more than a host name", quoted(text)),
-            format!("write only {name:?}"),
-        ));
+        return Err((format!("{} is more than a host name", quoted(text)), format!("write only {name:?}")));
     }
     Ok(name)
 }
@@ -136,10 +113,7 @@ pub(super) fn authority(text: &str) -> Result<String, Refusal> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/') {
         return Ok(text.to_owned());
     }
-    Err((
-        format!("{} is not a host", quoted(text)),
-        "write one such as \"mp.contoso.com\"".to_owned(),
-    ))
+    Err((format!("{} is not a host", quoted(text)), "write one such as \"mp.contoso.com\"".to_owned()))
 }
 
 fn shown(text: &str) -> String {
