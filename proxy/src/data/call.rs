@@ -10,7 +10,7 @@ use super::body::{RequestBody, Uploading};
 use super::headers;
 use super::pin;
 use super::session::Session;
-use crate::error::Error;
+use crate::error::{Error, Retry};
 use crate::model::role::{Role, Timeouts};
 
 /// A prepared request.
@@ -82,9 +82,13 @@ impl Call {
         self.repeatable
     }
 
-    /// Whether there is something to send.
-    pub fn has_request(&self) -> bool {
-        self.request.is_some()
+    /// Whether it may be sent again after a failure of this kind.
+    pub fn allows(&self, retry: Retry) -> bool {
+        match retry {
+            Retry::Never => false,
+            Retry::Unsent => self.request.is_some(),
+            Retry::Repeatable => self.repeatable,
+        }
     }
 
     /// The request for one attempt: a copy if it may be needed again.

@@ -151,9 +151,8 @@ impl Exchange {
 
     /// The time to the response head, for the access log.
     pub fn first_byte(&mut self) {
-        let elapsed = self.started.elapsed();
         if let Some(line) = &mut self.line {
-            line.first_byte = Some(elapsed);
+            line.first_byte = Some(self.started.elapsed());
         }
     }
 

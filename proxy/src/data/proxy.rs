@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::body::{Downloading, ResponseBody};
 use super::call::Call;
@@ -80,7 +81,9 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
         let lease = Lease::take(&endpoint.state);
         let attempts_left = exchange.attempts <= role.retry.attempts && !tried.is_full();
 
-        let error = match attempt(session, endpoint, &mut call).await {
+        // The clock is read once more only for another attempt.
+        let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
+        let error = match attempt(session, endpoint, &mut call, begun).await {
             Ok(answer) => {
                 let status = answer.response.status().as_u16();
                 let elsewhere = role.retry.on_status.contains(&status) && call.repeatable() && attempts_left;
@@ -103,12 +106,7 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
         };
         drop(lease);
         last = Some(error);
-        let allowed = match error.retry() {
-            Retry::Never => false,
-            Retry::Unsent => call.has_request(),
-            Retry::Repeatable => call.repeatable(),
-        };
-        if !allowed || !attempts_left {
+        if !call.allows(error.retry()) || !attempts_left {
             return Err(error);
         }
         if someone_else(&decision, &tried, session) && !may_retry(session, &decision, error.retry()) {
@@ -119,13 +117,12 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
 
 /// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was
 /// closed under it: that is no failure of the endpoint.
-async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call) -> Result<Answer, Error> {
+async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, begun: Instant) -> Result<Answer, Error> {
     let mut fresh = call.authorizes();
     loop {
-        let sent = tokio::time::Instant::now();
         match forward::attempt(session, endpoint, call, fresh).await {
             Ok(answer) => {
-                endpoint.metrics.duration.record(sent.elapsed());
+                endpoint.metrics.duration.record(begun.elapsed());
                 endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
                 return Ok(answer);
             }
@@ -155,10 +152,10 @@ async fn on_pinned(
     exchange.endpoint = Some(index);
     exchange.attempts = 1;
     let endpoint = snapshot.cluster(role).endpoint(index);
-    let sent = tokio::time::Instant::now();
+    let begun = exchange.started;
     match forward::on_connection(session, endpoint, sender, &mut call, true).await {
         Ok(answer) => {
-            endpoint.metrics.duration.record(sent.elapsed());
+            endpoint.metrics.duration.record(begun.elapsed());
             endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
             Ok(Served { answer, lease, fresh: true, connection_auth: true })
         }

@@ -11,6 +11,8 @@ use super::listener::{Listener, accept_loop};
 use super::ticker::TICK;
 use super::worker::{Shared, Worker};
 
+/// Tasks that run between two looks at the sockets. A request is about five; looking is a system call and reads the clock.
+const EVENT_INTERVAL: u32 = 256;
 /// Ticks between two looks through the idle connections.
 const REAP_EVERY: u32 = 10;
 
@@ -33,7 +35,10 @@ pub fn run(
     seed: u64,
     mut commands: watch::Receiver<Command>,
 ) -> io::Result<usize> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build_local(LocalOptions::default())?;
     let cut = runtime.block_on(async {
         let worker = Worker::new(shared, seed);
         let accepting: Vec<_> = listeners
