@@ -8,7 +8,8 @@ machine that gets slower gets slower for all. What counts is the CPU time of the
     cargo build --release -p rolegate -p rolegate-bench
     benches/load/compare.py --haproxy /path/to/haproxy --nginx /path/to/nginx [--connections 64] [--rounds 5]
 
-Proxies whose path is not given are left out. Needs wrk and two cores.
+Proxies whose path is not given are left out. haproxy* writes X-Forwarded-For alone, the others write the same fields.
+Needs wrk and two cores.
 """
 import argparse
 import json
@@ -56,6 +57,14 @@ site_systems = ["one", "two"]
 neighbors = [{ group = "HQ", fallback = { DP = 10 } }]
 """
 
+# The same fields written as rolegate writes them, and the client's network looked up.
+HAPROXY_FIELDS = """
+  option forwarded proto for host
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request add-header Via "1.1 haproxy"
+"""
+
 HAPROXY = """
 global
   nbthread 1
@@ -69,10 +78,13 @@ defaults
   option forwardfor
   http-reuse always
 frontend clients
-  bind 127.0.0.1:8420
+  bind 127.0.0.1:{port}
+  acl hq src 127.0.0.0/9
+  use_backend site if hq
   default_backend site
 backend site
   balance leastconn
+{fields}
   option httpchk GET /SMS_MP/.sms_aut?MPLIST
   server one 127.0.0.1:8401 check inter 5s
   server two 127.0.0.1:8402 check inter 5s
@@ -89,7 +101,9 @@ http {{
     listen 127.0.0.1:8430 backlog=4096;
     location / {{
       proxy_pass http://site; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_buffering off;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto http;
+      proxy_set_header X-Forwarded-Host $http_host; proxy_set_header Via "1.1 nginx";
+      proxy_set_header Forwarded 'for=$remote_addr;host="$http_host";proto=http'; proxy_buffering off;
     }}
   }}
 }}
@@ -137,13 +151,15 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "rolegate.toml").write_text(ROLEGATE)
-        (folder / "haproxy.cfg").write_text(HAPROXY)
+        (folder / "haproxy.cfg").write_text(HAPROXY.format(port=8420, fields=HAPROXY_FIELDS))
+        (folder / "haproxy-bare.cfg").write_text(HAPROXY.format(port=8440, fields=""))
         (folder / "nginx.conf").write_text(NGINX.format(dir=folder))
         systems = [part for n, port in zip(["one", "two"], ORIGINS) for part in ("--system", f"{n}=MP+DP@127.0.0.1:{port}")]
         processes.append(start(1, [options.site, *systems, "--content", f"PKG00001:1x{options.size}"]))
         proxies = [("rolegate", 8410, [options.rolegate, "run", folder / "rolegate.toml"])]
         if options.haproxy:
             proxies.append(("haproxy", 8420, [options.haproxy, "-f", folder / "haproxy.cfg"]))
+            proxies.append(("haproxy*", 8440, [options.haproxy, "-f", folder / "haproxy-bare.cfg"]))
         if options.nginx:
             proxies.append(("nginx", 8430, [options.nginx, "-c", folder / "nginx.conf", "-p", folder]))
         time.sleep(1)
