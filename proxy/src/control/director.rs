@@ -50,8 +50,6 @@ pub struct View {
     pub names: Names,
     /// Endpoints that left and still have requests.
     pub leaving: Vec<Leaving>,
-    /// When an ejection ends, in milliseconds of the process clock, by endpoint id.
-    pub ejected_until: HashMap<u32, u64>,
     /// The last reload.
     pub reload: Reload,
 }
@@ -153,7 +151,6 @@ impl Director {
             checker: Checker::new(PROBE_LIMIT, fastrand::u64(..), health_sender),
             names: Names::new(resolved_sender, &metrics),
             leaving: Vec::new(),
-            ejected_until: HashMap::new(),
             reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
         }));
         let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
@@ -270,7 +267,6 @@ impl Director {
         }
         if forgiven {
             self.publisher.stand(id, |standing| standing.ejected = false);
-            self.view().ejected_until.remove(&id);
         }
     }
 
@@ -328,7 +324,6 @@ impl Director {
         match change {
             Change::Ejected { until_ms, .. } => {
                 self.publisher.stand(id, |standing| standing.ejected = true);
-                self.view().ejected_until.insert(id, until_ms);
                 if let Some(endpoint) = endpoint {
                     endpoint.metrics.ejections.increment(1);
                     let seconds = until_ms.saturating_sub(now_ms) / 1000;
@@ -340,7 +335,6 @@ impl Director {
                     standing.ejected = false;
                     standing.ramp_from_ms = now_ms.max(1);
                 });
-                self.view().ejected_until.remove(&id);
                 if let Some(endpoint) = endpoint {
                     tracing::info!(%role, system = %endpoint.system, address = %endpoint.address, "the endpoint is back");
                 }

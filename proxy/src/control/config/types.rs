@@ -148,7 +148,7 @@ pub struct Dns {
     /// After a failure the name is asked for again after this time.
     #[serde(deserialize_with = "units::finite")]
     pub retry_interval: HumanDuration,
-    /// Deadline of one question.
+    /// Deadline of one try; a question that gets no answer is tried up to three times.
     #[serde(deserialize_with = "units::finite")]
     pub timeout: HumanDuration,
 }
