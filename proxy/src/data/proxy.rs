@@ -1,6 +1,6 @@
 //! The request path: route, locate, pick, forward, respond. Reads from top to bottom.
 //!
-//! [`handle`] makes the [`Exchange`], turns an error into a response, and never fails. [`serve`] is the path itself: the
+//! [`handle`] makes the [`Exchange`], turns an error into a response, and never fails. `serve` is the path itself: the
 //! decision once, then a loop of attempts, each at another endpoint, bounded by the role's retry rules and budget.
 
 use std::convert::Infallible;
