@@ -80,7 +80,7 @@ pub const FAMILIES: &[Family] = &[
         "rolegate_endpoint_duration_seconds",
         Kind::Histogram,
         "role, site_system, endpoint",
-        "From sending a request to an endpoint to its response head.",
+        "From the start of an attempt at an endpoint, connecting included, to its response head.",
     ),
     Family(
         "rolegate_endpoint_connects_total",
