@@ -4,7 +4,7 @@
 //! depends on the content id, the file's name, its size and the piece's number. Handing out a piece therefore copies
 //! nothing, and a piece that arrives in the wrong place is seen in the hash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -139,14 +139,23 @@ pub struct Package {
     id: String,
     version: u32,
     files: Vec<ContentFile>,
+    // Names in lower case: a package has thousands of files, and every request looks for one.
+    places: HashMap<String, usize>,
 }
 
 impl Package {
     /// A package from names and sizes.
     #[must_use]
     pub fn new<'a>(id: &str, files: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
-        let files = files.into_iter().map(|(name, size)| ContentFile::new(id, name, size)).collect();
-        Self { id: id.to_owned(), version: 1, files }
+        Self::of(id, files.into_iter().map(|(name, size)| ContentFile::new(id, name, size)).collect())
+    }
+
+    fn of(id: &str, files: Vec<ContentFile>) -> Self {
+        let mut places = HashMap::with_capacity(files.len());
+        for (place, file) in files.iter().enumerate() {
+            places.entry(file.name.to_ascii_lowercase()).or_insert(place);
+        }
+        Self { id: id.to_owned(), version: 1, files, places }
     }
 
     /// Parses `PKG00001:5x10MiB`: five files of ten mebibytes, called `file 1.bin` to `file 5.bin`.
@@ -166,7 +175,7 @@ impl Package {
         }
         let size = size.parse::<ByteSize>().map_err(|_| format!("'{size}' is not a size such as 10MiB"))?.as_u64();
         let files = (1..=count).map(|number| ContentFile::new(id, &format!("file {number}.bin"), size)).collect();
-        Ok(Self { id: id.to_owned(), version: 1, files })
+        Ok(Self::of(id, files))
     }
 
     /// The content id: `PKG00001` or `Content_<GUID>.1`.
@@ -184,7 +193,7 @@ impl Package {
     /// The file of that name, whatever its case.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&ContentFile> {
-        self.files.iter().find(|file| file.name.eq_ignore_ascii_case(name))
+        self.places.get(&name.to_ascii_lowercase()).map(|place| &self.files[*place])
     }
 
     /// The name of the signature file: `<id>.<version>.tar`, or `<id>.tar` when the id ends with its version already.
@@ -261,6 +270,17 @@ mod tests {
     fn a_large_file_costs_nothing_to_start_in_the_middle() {
         let file = ContentFile::new("PKG00001", "big.wim", 1 << 40);
         assert_eq!(bytes(file.pieces((1 << 40) - 10, 100)).len(), 10);
+    }
+
+    #[test]
+    fn each_of_very_many_files_is_found_at_once() {
+        let package = Package::parse("PKG00001:10000x1KiB").unwrap();
+        for (place, file) in package.files().iter().enumerate() {
+            let found = package.file(&file.name().to_ascii_uppercase()).unwrap();
+            assert!(std::ptr::eq(found, file), "{place}");
+        }
+        let twice = Package::new("PKG00002", [("a", 1), ("A", 2)]);
+        assert_eq!(twice.file("A").unwrap().size(), 1, "the first of two names that are the same");
     }
 
     #[test]

@@ -16,9 +16,15 @@ fn the_story_is_told_and_nobody_loses_a_request() {
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("\n0 failures of requests that may be retried\n"), "{told}");
-    for event in
-        ["DP1 is killed", "DP1 is back", "MP1 is killed", "MP2 loses its database", "clients of HQ download from"]
-    {
+    for event in [
+        "DP1 is killed",
+        "DP1 is back",
+        "DP1 loses its content",
+        "DP1 has its content again",
+        "MP1 is killed",
+        "MP2 loses its database",
+        "clients of HQ download from",
+    ] {
         assert!(told.contains(event), "{event}: {told}");
     }
     let served = told.split_once("WHO SERVED WHOM").unwrap().1;

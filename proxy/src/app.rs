@@ -116,6 +116,7 @@ impl App {
             metrics: ThreadMetrics::new(&metrics),
             no_role: RoleMetrics::new(&metrics, "none"),
             epoch,
+            notes: handles.notes.clone(),
         };
         let (commands, command) = watch::channel(Command::Run);
         let mut data = Vec::with_capacity(threads);

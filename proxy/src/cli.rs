@@ -1,19 +1,22 @@
 //! The command line.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::ask::Where;
 use crate::app::App;
 use crate::control::compile::compile;
 use crate::control::config::{Problems, Source, parse};
 use crate::status::Status;
 
+mod ask;
+mod explain;
+mod explanation;
+mod learned;
 mod roles;
 mod show;
 
@@ -52,13 +55,20 @@ enum Command {
     },
     /// Ask a running rolegate how it is.
     Status {
-        /// Its admin address.
-        #[arg(long, default_value = "127.0.0.1:9180")]
-        admin: SocketAddr,
+        #[command(flatten)]
+        at: Where,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Say why a request goes where it goes.
+    Explain(explain::Explain),
+    /// List the fallback clocks that run, or end them.
+    Clocks(learned::ClocksArgs),
+    /// List which content is known to be where, or forget it.
+    Content(learned::ContentArgs),
+    /// Forget which clients stay where.
+    Affinity(learned::AffinityArgs),
 }
 
 /// Runs the command line.
@@ -70,7 +80,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Run { file } => serve(&file),
         Command::Check { file, json } => check(&file, json),
         Command::Roles { role, json } => roles::print(role.as_deref(), json),
-        Command::Status { admin, json } => status(admin, json),
+        Command::Status { at, json } => status(at, json),
+        Command::Explain(args) => explain::print(&args),
+        Command::Clocks(args) => learned::clocks(&args),
+        Command::Content(args) => learned::content(&args),
+        Command::Affinity(args) => learned::affinity(&args),
     }
 }
 
@@ -177,21 +191,13 @@ fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn status(admin: SocketAddr, json: bool) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let body = runtime
-        .block_on(async {
-            tokio::time::timeout(std::time::Duration::from_secs(5), show::fetch(admin, "/status")).await
-        })
-        .context("no answer within 5 seconds")?
-        .with_context(|| format!("no rolegate answers at {admin}; --admin names another address"))?;
+fn status(at: Where, json: bool) -> anyhow::Result<ExitCode> {
+    let body = ask::get(at, "/status", &[])?;
+    let status: Status = ask::read(at, &body)?;
     if json {
-        println!("{body}");
-        return Ok(ExitCode::SUCCESS);
+        println!("{body}")
+    } else {
+        print!("{}", show::render(&status))
     }
-    let Ok(status) = serde_json::from_str::<Status>(&body) else {
-        bail!("what answers at {admin} is not rolegate");
-    };
-    print!("{}", show::render(&status));
     Ok(ExitCode::SUCCESS)
 }

@@ -26,6 +26,12 @@ pub enum Error {
     NoServer,
     /// No server of the role is well.
     NoneWell,
+    /// The servers that are open to the client cannot serve, and its fallback groups open later.
+    NotYet,
+    /// Not every server has been asked yet whether it has the content.
+    Searching,
+    /// The server that has the client's BITS upload session is down or gone.
+    UploadLost,
     /// Every server that is well is at its limit.
     Overloaded,
     /// The server's port is closed.
@@ -76,7 +82,7 @@ pub enum Retry {
 
 impl Error {
     /// All of them, in the order of [`Error::index`].
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::NotNamed,
@@ -86,6 +92,9 @@ impl Error {
         Self::ClientGone,
         Self::NoServer,
         Self::NoneWell,
+        Self::NotYet,
+        Self::Searching,
+        Self::UploadLost,
         Self::Overloaded,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -114,7 +123,11 @@ impl Error {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout | Self::ClientGone => StatusCode::REQUEST_TIMEOUT,
-            Self::NoServer | Self::NoneWell | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoServer | Self::NoneWell | Self::NotYet | Self::Searching | Self::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            // MC-BUP, section 2.2.1.2: a session that is not found is told with 500.
+            Self::UploadLost => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ConnectRefused
             | Self::ConnectFailed
             | Self::TlsFailed
@@ -133,7 +146,9 @@ impl Error {
             Self::NoRoute | Self::NotNamed => "destination_not_found",
             Self::MethodNotAllowed => "http_request_denied",
             Self::BadRequest | Self::BodyTooLarge | Self::BodyTimeout | Self::ClientGone => "http_request_error",
-            Self::NoServer | Self::NoneWell => "destination_unavailable",
+            Self::NoServer | Self::NoneWell | Self::NotYet | Self::Searching | Self::UploadLost => {
+                "destination_unavailable"
+            }
             Self::Overloaded => "connection_limit_reached",
             Self::ConnectRefused => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
@@ -159,6 +174,11 @@ impl Error {
             Self::ClientGone => "the client went away",
             Self::NoServer => "the client's boundary groups name no server of this role",
             Self::NoneWell => "no server of this role is well",
+            Self::NotYet => {
+                "the servers of the client's boundary groups cannot serve, and its fallback time has not passed"
+            }
+            Self::Searching => "not every server has been asked for this content yet",
+            Self::UploadLost => "the server that has this upload session is down: begin a new session",
             Self::Overloaded => "every server of this role is at its limit",
             Self::ConnectRefused => "the server refused the connection",
             Self::ConnectTimeout => "the server did not take the connection in time",
@@ -184,7 +204,9 @@ impl Error {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::ClientGone => Side::Downstream,
-            Self::NoServer | Self::NoneWell | Self::Overloaded => Side::Internal,
+            Self::NoServer | Self::NoneWell | Self::NotYet | Self::Searching | Self::UploadLost | Self::Overloaded => {
+                Side::Internal
+            }
             Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::ConnectFailed
@@ -218,6 +240,9 @@ impl Error {
             | Self::ClientGone
             | Self::NoServer
             | Self::NoneWell
+            | Self::NotYet
+            | Self::Searching
+            | Self::UploadLost
             | Self::Overloaded
             | Self::TotalTimeout
             | Self::UpgradeFailed => Retry::Never,

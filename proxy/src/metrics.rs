@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use crate::error::Error;
 use crate::model::cluster::TierKind;
+use crate::model::live::Verdict;
 
 /// Upper bounds of all duration histograms, in seconds.
 const DURATION_BUCKETS: [f64; 18] =
@@ -63,6 +64,32 @@ pub const FAMILIES: &[Family] = &[
         Kind::Counter,
         "role, allowed",
         "Attempts after the first, and those that the budget refused.",
+    ),
+    Family(
+        "rolegate_content_misses_total",
+        Kind::Counter,
+        "role, missing",
+        "Answers of a server that lacks a content, a file, or does not list (PROPFIND is answered 405).",
+    ),
+    Family(
+        "rolegate_content_learned_total",
+        Kind::Counter,
+        "role, verdict",
+        "What was learned about a content at a server and not known before: has, lacks.",
+    ),
+    Family(
+        "rolegate_fallback_waits_total",
+        Kind::Counter,
+        "role",
+        "Requests that the open tiers could not serve while later ones were closed.",
+    ),
+    Family("rolegate_fallback_clocks_started_total", Kind::Counter, "role", "Fallback clocks started."),
+    Family("rolegate_fallback_clocks", Kind::Gauge, "", "Fallback clocks that run."),
+    Family(
+        "rolegate_affinity_moves_total",
+        Kind::Counter,
+        "role",
+        "Clients or downloads that went on at another server than the one where they were.",
     ),
     Family(
         "rolegate_endpoint_requests_total",
@@ -237,6 +264,32 @@ pub struct RoleHandles {
     pub retries_refused: Counter,
     pub tunnel_up: Counter,
     pub tunnel_down: Counter,
+    misses: [Counter; Miss::ALL.len()],
+    learned: [Counter; 2],
+    pub waits: Counter,
+    pub clocks_started: Counter,
+    pub moves: Counter,
+}
+
+/// What a server lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Miss {
+    Content,
+    File,
+    Listing,
+}
+
+impl Miss {
+    const ALL: [Self; 3] = [Self::Content, Self::File, Self::Listing];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::File => "file",
+            Self::Listing => "listing",
+        }
+    }
 }
 
 impl std::ops::Deref for RoleMetrics {
@@ -263,12 +316,34 @@ impl RoleMetrics {
             retries_refused: metrics.counter("rolegate_retries_total", &[("role", role), ("allowed", "budget")]),
             tunnel_up: metrics.counter("rolegate_tunnel_bytes_total", &[("role", role), ("direction", "up")]),
             tunnel_down: metrics.counter("rolegate_tunnel_bytes_total", &[("role", role), ("direction", "down")]),
+            misses: Miss::ALL.map(|miss| {
+                metrics.counter("rolegate_content_misses_total", &[("role", role), ("missing", miss.as_str())])
+            }),
+            learned: ["has", "lacks"].map(|verdict| {
+                metrics.counter("rolegate_content_learned_total", &[("role", role), ("verdict", verdict)])
+            }),
+            waits: metrics.counter("rolegate_fallback_waits_total", &[("role", role)]),
+            clocks_started: metrics.counter("rolegate_fallback_clocks_started_total", &[("role", role)]),
+            moves: metrics.counter("rolegate_affinity_moves_total", &[("role", role)]),
         }))
     }
 
     /// The counter of an error.
     pub fn error(&self, error: Error) -> &Counter {
         &self.0.errors[error.index()]
+    }
+
+    /// The counter of what was learned.
+    pub fn learned(&self, verdict: Verdict) -> &Counter {
+        match verdict {
+            Verdict::Has => &self.0.learned[0],
+            Verdict::Lacks => &self.0.learned[1],
+        }
+    }
+
+    /// The counter of what a server lacks.
+    pub fn miss(&self, miss: Miss) -> &Counter {
+        &self.0.misses[miss as usize]
     }
 
     /// The counter of a tier.
@@ -377,6 +452,7 @@ pub struct ThreadMetrics {
     pub groups_one: Counter,
     pub groups_many: Counter,
     pub log_dropped: Counter,
+    pub notes_dropped: Counter,
 }
 
 impl ThreadMetrics {
@@ -388,6 +464,7 @@ impl ThreadMetrics {
             groups_one: lookups("one"),
             groups_many: lookups("many"),
             log_dropped: metrics.counter("rolegate_telemetry_dropped_total", &[("sink", "access_log")]),
+            notes_dropped: metrics.counter("rolegate_telemetry_dropped_total", &[("sink", "notes")]),
         }
     }
 }

@@ -272,6 +272,7 @@ fn group(id: usize, snapshot: &Snapshot) -> GroupStatus {
     GroupStatus { name: names[id].clone(), servers, fallback }
 }
 
-fn seconds(at: SystemTime) -> f64 {
+/// Seconds since 1970.
+pub(crate) fn seconds(at: SystemTime) -> f64 {
     at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

@@ -6,11 +6,13 @@
 //! One that starts with `# refused: WORDS` is appended too, and must be refused with a message that contains the words.
 
 use std::fmt::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rolegate::control::compile::{Compiled, compile};
 use rolegate::control::config::{
-    AccessLog, Admin, Dns, HumanDuration, Problem, Problems, ProxySettings, Severity, parse,
+    AccessLog, Admin, AffinityTable, ContentTable, Dns, FallbackTable, HumanDuration, Problem, Problems, ProxySettings,
+    Severity, parse,
 };
 use rolegate::error::Error;
 use rolegate::metrics::{FAMILIES, Kind};
@@ -49,13 +51,13 @@ site_systems = ["mp1.contoso.com", "dp1.contoso.com"]
 #[test]
 fn every_configuration_in_the_documents_compiles() {
     let folder = tempfile::tempdir().unwrap();
-    let ca_file = certification_authority(folder.path());
+    let files = [("ca_file", certification_authority(folder.path())), ("token_file", token(folder.path()))];
     let mut seen = 0;
     for (name, text) in documents() {
         for block in blocks(&text, "toml") {
             seen += 1;
             let place = format!("{name}, line {}", block.line);
-            let (source, expected) = source(&block.text, &ca_file);
+            let (source, expected) = source(&block.text, &files);
             let mut problems = Problems::new();
             let compiled = read(&source, &mut problems);
             let rendered = problems.render(&place, &source, false);
@@ -83,10 +85,14 @@ fn every_key_is_in_the_reference_and_none_that_does_not_exist() {
         ("### `[access_log]`", "[access_log]\nQ = 1"),
         ("### `[dns]`", "[dns]\nQ = 1"),
         ("### `[tls]`", "[tls]\nQ = 1"),
+        ("### `[fallback]`", "[fallback]\nQ = 1"),
+        ("### `[content]`", "[content]\nQ = 1"),
+        ("### `[affinity]`", "[affinity]\nQ = 1"),
         ("### `[[listeners]]`", "[[listeners]]\nQ = 1"),
         ("### `[[site_systems]]`", "[[site_systems]]\nQ = 1"),
         ("#### A role with what differs", "[[site_systems]]\nroles = [{ Q = 1 }]"),
         ("### `[[boundary_groups]]`", "[[boundary_groups]]\nQ = 1"),
+        ("#### Slow connections", "[[boundary_groups]]\nsite_systems = [{ Q = 1 }]"),
         ("#### Boundaries that are not addresses", "[[boundary_groups]]\nboundaries = [{ Q = 1 }]"),
         ("#### Neighbors", "[[boundary_groups]]\nneighbors = [{ Q = 1 }]"),
         ("### `[default_boundary_group]`", "[default_boundary_group]\nQ = 1"),
@@ -109,6 +115,9 @@ fn every_key_is_in_the_reference_and_none_that_does_not_exist() {
 #[test]
 fn defaults_in_the_reference_are_those_of_the_code() {
     let (proxy, admin, log, dns) = (ProxySettings::default(), Admin::default(), AccessLog::default(), Dns::default());
+    let (fallback, content) = (FallbackTable::default(), ContentTable::default());
+    let affinity = AffinityTable::default();
+    let agents: Vec<&String> = fallback.exempt_user_agents.iter().map(|agent| agent.get_ref()).collect();
     let time = |written: HumanDuration| duration(written.get().unwrap());
     let text = |text: &str| format!("{text:?}");
     let reference = document("docs/configuration.md");
@@ -121,6 +130,7 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         ("### `[proxy]`", "max_header_size", text(&size(proxy.max_header_size.get()))),
         ("### `[proxy]`", "max_connections", proxy.max_connections.get_ref().to_string()),
         ("### `[proxy]`", "max_idle_per_endpoint", proxy.max_idle_per_endpoint.to_string()),
+        ("### `[proxy]`", "decision_header", proxy.decision_header.to_string()),
         ("### `[admin]`", "address", text(&admin.address.get_ref().to_string())),
         ("### `[admin]`", "allow_remote", admin.allow_remote.to_string()),
         ("### `[access_log]`", "path", text(log.path.get_ref())),
@@ -130,6 +140,20 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         ("### `[dns]`", "max_ttl", time(dns.max_ttl)),
         ("### `[dns]`", "retry_interval", time(dns.retry_interval)),
         ("### `[dns]`", "timeout", time(dns.timeout)),
+        ("### `[fallback]`", "model", text(fallback.model.get_ref())),
+        ("### `[fallback]`", "clock", text(fallback.clock.get_ref())),
+        ("### `[fallback]`", "speedup", fallback.speedup.get_ref().to_string()),
+        ("### `[fallback]`", "clock_idle", time(fallback.clock_idle)),
+        ("### `[fallback]`", "max_clocks", fallback.max_clocks.get_ref().to_string()),
+        ("### `[fallback]`", "exempt_user_agents", format!("{agents:?}")),
+        ("### `[fallback]`", "exempt_content", format!("{:?}", fallback.exempt_content)),
+        ("### `[content]`", "missing_ttl", time(content.missing_ttl)),
+        ("### `[content]`", "known_ttl", time(content.known_ttl)),
+        ("### `[content]`", "max_entries", content.max_entries.get_ref().to_string()),
+        ("### `[content]`", "discover", format!("{:?}", content.discover)),
+        ("### `[content]`", "discover_interval", time(content.discover_interval)),
+        ("### `[affinity]`", "max_entries", affinity.max_entries.get_ref().to_string()),
+        ("### `[affinity]`", "upload_idle", time(affinity.upload_idle)),
     ] {
         let rows = table(&reference, heading);
         let row = rows.iter().find(|row| code(&row[0]) == key).unwrap();
@@ -141,7 +165,8 @@ fn defaults_in_the_reference_are_those_of_the_code() {
 fn the_tables_of_presets_are_the_presets() {
     let reference = document("docs/configuration.md");
     let roles: Vec<Role> = presets::presets().into_iter().chain([presets::plain()]).collect();
-    let tables = [names(&roles), behavior(&roles), waits(&roles), probes(&roles), the_same_for_all(&roles)];
+    let tables =
+        [names(&roles), behavior(&roles), staying(&roles), waits(&roles), probes(&roles), the_same_for_all(&roles)];
     let missing: Vec<String> = tables.into_iter().filter(|table| !reference.contains(table)).collect();
     assert!(missing.is_empty(), "docs/configuration.md should have these tables:\n\n{}", missing.join("\n"));
     // Every assumption has a column that can carry its mark.
@@ -303,7 +328,7 @@ fn read(source: &str, problems: &mut Problems) -> Option<Compiled> {
 }
 
 /// The configuration that a block stands for, and the words with which it must be refused.
-fn source(block: &str, ca_file: &Path) -> (String, Option<String>) {
+fn source(block: &str, files: &[(&str, PathBuf)]) -> (String, Option<String>) {
     let first = block.lines().next().unwrap_or_default();
     let refused = first.strip_prefix("# refused:").map(|words| words.trim().to_owned());
     let mut text = String::new();
@@ -314,11 +339,10 @@ fn source(block: &str, ca_file: &Path) -> (String, Option<String>) {
         }
     }
     for line in block.lines() {
-        // The certificates of an example are on no machine.
-        if line.trim_start().starts_with("ca_file") {
-            writeln!(text, "ca_file = {:?}", ca_file.to_str().unwrap()).unwrap();
-        } else {
-            writeln!(text, "{line}").unwrap();
+        // The files of an example are on no machine.
+        match files.iter().find(|(key, _)| line.trim_start().starts_with(key)) {
+            Some((key, path)) => writeln!(text, "{key} = {path:?}").unwrap(),
+            None => writeln!(text, "{line}").unwrap(),
         }
     }
     (text, refused)
@@ -328,6 +352,13 @@ fn certification_authority(folder: &Path) -> PathBuf {
     let made = rcgen::generate_simple_self_signed(vec!["ca.contoso.com".to_owned()]).unwrap();
     let path = folder.join("ca.pem");
     std::fs::write(&path, made.cert.pem()).unwrap();
+    path
+}
+
+fn token(folder: &Path) -> PathBuf {
+    let path = folder.join("token");
+    std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     path
 }
 
@@ -400,6 +431,20 @@ fn behavior(roles: &[Role]) -> String {
     markdown(&header, rows)
 }
 
+fn staying(roles: &[Role]) -> String {
+    let header = ["Role", "`fallback_rule`", "`affinity`", "`hash_balance_factor`", "`upload_affinity`"];
+    let rows = roles.iter().map(|role| {
+        vec![
+            format!("`{}`", role.name),
+            word(&role.fallback_rule),
+            role.affinity.map_or("off".to_owned(), duration),
+            role.hash_balance_factor.to_string(),
+            role.upload_affinity.to_string(),
+        ]
+    });
+    markdown(&header, rows)
+}
+
 fn waits(roles: &[Role]) -> String {
     let header = [
         "Role",
@@ -461,6 +506,9 @@ fn the_same_for_all(roles: &[Role]) -> String {
         let hosts = if role.hosts.is_empty() { "any".to_owned() } else { codes(&role.hosts) };
         let rows = [
             ("hosts", hosts),
+            ("clock", word(&role.clock)),
+            ("client_field", role.client_field.clone().unwrap_or_else(|| "none".to_owned())),
+            ("prefer_named", role.prefer_named.to_string()),
             ("slow_start", duration(role.slow_start)),
             ("timeouts.connect", duration(timeouts.connect)),
             ("timeouts.request_body_idle", duration(timeouts.request_body_idle)),

@@ -19,7 +19,7 @@ const NOT_IN_THE_MODEL: [&[&str]; 6] =
 const FLOORS: [&[&str]; 3] = [
     &["model", "error", "metrics"],
     &["control", "data"],
-    &["app", "admin", "cli", "status", "access_log", "main", "lib"],
+    &["app", "admin", "cli", "status", "explain", "learned", "lookup", "text", "access_log", "main", "lib"],
 ];
 
 #[derive(Clone, Debug, PartialEq)]

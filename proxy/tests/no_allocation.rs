@@ -4,7 +4,6 @@
 mod control_support;
 
 use std::hint::black_box;
-use std::net::IpAddr;
 
 use control_support::world::{DEGRADED, DOWN, World};
 use rolegate::model::balance::{NoPick, Tried};
@@ -12,7 +11,7 @@ use rolegate::model::cluster::TierKind;
 use rolegate::model::decision::{Decision, Facts, Refusal};
 use rolegate::model::snapshot::Snapshot;
 
-const BALANCES: [&str; 5] = ["least-requests", "random", "client", "content", "named"];
+const BALANCES: [&str; 6] = ["least-requests", "random", "client", "content", "named", "device"];
 
 /// Three groups that contain 10.1.1.1, each with two servers and neighbors, and a fallback source.
 fn config(balance: &str, groups: bool) -> String {
@@ -45,24 +44,24 @@ fn config(balance: &str, groups: bool) -> String {
     text
 }
 
-fn facts<'a>(path: &'a str, client: &'a str) -> Facts<'a> {
-    Facts { listener: 0, host: Some("S3"), method: "GET", path, client: client.parse::<IpAddr>().unwrap() }
+fn facts<'a>(path: &'a str, client: &str) -> Facts<'a, 'static> {
+    Facts { host: Some("S3"), ..control_support::world::facts(client, path) }
 }
 
 /// What a request does: the decision once, then attempts until nobody is left.
-fn request(snapshot: &Snapshot, facts: &Facts<'_>) -> Result<(usize, NoPick), Refusal> {
-    let decision = Decision::new(snapshot, facts)?;
+fn request(snapshot: &Snapshot, facts: &Facts<'_, '_>) -> Result<(usize, NoPick), Refusal> {
+    let decision = Decision::new(snapshot, facts, 1000)?;
     let mut tried = Tried::new();
     loop {
         match decision.pick(&tried, 1000, 4711 + tried.len() as u64) {
             Ok(pick) if !tried.is_full() => tried.push(pick.endpoint),
             Ok(_) => return Ok((tried.len(), NoPick::AllTried)),
-            Err(why) => return Ok((tried.len(), why)),
+            Err(nobody) => return Ok((tried.len(), nobody.why)),
         }
     }
 }
 
-fn assert_none(snapshot: &Snapshot, facts: &Facts<'_>, what: &str) -> Result<(usize, NoPick), Refusal> {
+fn assert_none(snapshot: &Snapshot, facts: &Facts<'_, '_>, what: &str) -> Result<(usize, NoPick), Refusal> {
     let mut result = None;
     let counted = allocation_counter::measure(|| result = Some(black_box(request(snapshot, facts))));
     assert_eq!(counted.count_total, 0, "{what}: {} bytes", counted.bytes_total);
@@ -99,7 +98,7 @@ fn a_request_is_routed_located_and_picked_without_an_allocation() {
 
 #[test]
 fn several_tiers_down_still_cost_nothing() {
-    let mut world = World::new(&config("content", true));
+    let mut world = World::new(&(config("content", true) + "[fallback]\nclock = \"immediate\"\n"));
     world.all_up();
     for server in 0..11 {
         world.stand_system(&format!("s{server}"), DOWN);
@@ -107,11 +106,45 @@ fn several_tiers_down_still_cost_nothing() {
     world.publisher.publish();
     let snapshot = world.snapshot();
     let facts = facts("/SMS_DP_SMSPKG$/ABC00012", "10.1.1.1");
-    let decision = Decision::new(&snapshot, &facts).unwrap();
+    let decision = Decision::new(&snapshot, &facts, 1000).unwrap();
     assert_eq!(decision.groups.len(), 3);
     let pick = decision.pick(&Tried::new(), 0, 0).unwrap();
     assert_eq!(pick.tier.kind, TierKind::FallbackSource, "five tiers were walked through");
     assert_eq!(assert_none(&snapshot, &facts, "all but the last tier down"), Ok((1, NoPick::AllTried)));
+}
+
+#[test]
+fn clocks_content_and_affinity_cost_nothing() {
+    let mut world = World::new(&config("content", true));
+    world.all_up();
+    let snapshot = world.snapshot();
+    let headers = http::HeaderMap::from_iter([
+        (http::header::USER_AGENT, http::HeaderValue::from_static("Microsoft BITS/7.8")),
+        (http::header::RANGE, http::HeaderValue::from_static("bytes=100-199")),
+    ]);
+    let path = "/SMS_DP_SMSPKG$/ABC00012/setup.msi";
+    let facts = Facts { headers: Some(&headers), ..facts(path, "10.1.1.1") };
+    let ok = http::StatusCode::PARTIAL_CONTENT;
+    for (step, (now, status)) in
+        [(1000, 404), (1100, 404), (2000, 206), (3_000_000, 206), (3_000_100, 404)].into_iter().enumerate()
+    {
+        let decision = Decision::new(&snapshot, &facts, now).unwrap();
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let counted = allocation_counter::measure(|| {
+            let mut tried = Tried::new();
+            while let Ok(pick) = decision.pick(&tried, now, 1) {
+                let said = decision.learn(&pick, &http::Method::GET, status).said;
+                tried.push(pick.endpoint);
+                if status == ok {
+                    black_box(decision.served(&pick, said, status));
+                    return;
+                }
+            }
+            black_box(decision.unserved());
+        });
+        assert_eq!(counted.count_total, 0, "learning, step {step}");
+        assert_none(&snapshot, &facts, &format!("with what was learned, step {step}")).unwrap();
+    }
 }
 
 #[test]

@@ -68,9 +68,9 @@ proptest! {
                     prop_assert_eq!((pick.tier.offset, pick.tier.kind), *tier);
                     prop_assert!(candidates.contains(&(pick.endpoint as usize)), "{:?} of {:?}", pick, candidates);
                 }
-                (Err(why), None) => {
+                (Err(nobody_picked), None) => {
                     let nobody = site.tiers().is_empty();
-                    prop_assert_eq!(why == NoPick::NoServer, nobody, "{:?}", why);
+                    prop_assert_eq!(nobody_picked.why == NoPick::NoServer, nobody, "{:?}", nobody_picked);
                 }
                 (found, expected) => prop_assert!(false, "{:?} instead of {:?}", found, expected),
             }

@@ -114,8 +114,8 @@ impl Storm {
         let snapshot = Arc::clone(&self.held[self.dice.usize(..self.held.len())]);
         let client = Ipv4Addr::new(10, self.dice.u8(..5), 0, 1).into();
         let path = PATHS[self.dice.usize(..PATHS.len())];
-        let facts = Facts { listener: 0, host: None, method: "GET", path, client };
-        let decision = Decision::new(&snapshot, &facts).unwrap();
+        let facts = Facts { listener: 0, host: None, method: "GET", path, query: None, client, headers: None };
+        let decision = Decision::new(&snapshot, &facts, 1000).unwrap();
         let mut tried = Tried::new();
         loop {
             match decision.pick(&tried, 5, self.dice.u64(..)) {
@@ -130,7 +130,7 @@ impl Storm {
                         return;
                     }
                 }
-                Err(why) => return assert!(why != NoPick::AllTried || !tried.is_empty(), "{why:?}"),
+                Err(nobody) => return assert!(nobody.why != NoPick::AllTried || !tried.is_empty(), "{nobody:?}"),
             }
         }
     }
@@ -175,8 +175,8 @@ impl Storm {
         for path in PATHS {
             for net in 0..5 {
                 let client = Ipv4Addr::new(10, net, 0, 1).into();
-                let facts = Facts { listener: 0, host: None, method: "GET", path, client };
-                let decision = Decision::new(snapshot, &facts).expect("every role has a route");
+                let facts = Facts { listener: 0, host: None, method: "GET", path, query: None, client, headers: None };
+                let decision = Decision::new(snapshot, &facts, 1000).expect("every role has a route");
                 // Whether there is somebody depends on health; that the answer comes is enough.
                 let _ = decision.pick(&Tried::new(), 0, u64::from(net));
             }

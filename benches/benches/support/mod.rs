@@ -71,7 +71,7 @@ impl World {
         let metrics = Arc::new(Metrics::new());
         let mut registry = Registry::new(Arc::clone(&metrics));
         let assembled = assemble(&compiled, &Addresses::new(), &mut registry);
-        let mut publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies, &metrics);
+        let mut publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies, Arc::default(), &metrics);
         let endpoints = publisher.clusters().iter().flat_map(|cluster| cluster.topology.endpoints.iter());
         let ids: Vec<u32> = endpoints.map(|endpoint| endpoint.state.id).collect();
         for id in ids {

@@ -1,11 +1,12 @@
-//! One request on the one connection.
+//! One request on one connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -14,12 +15,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{Answer, Client, ClientError, Step};
+use super::{Answer, Client, ClientError, Step, is_transient};
 
 /// No answer is kept beyond this.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
-/// The connection of a client.
+/// A connection.
 pub(super) struct Open {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
@@ -29,6 +30,28 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+/// Where a client is, and whom it asks for what.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    pub(super) source: IpAddr,
+    pub(super) proxy: SocketAddr,
+    pub(super) host: String,
+    pub(super) timeout: Duration,
+}
+
+/// How often a request is repeated that nobody could answer, and how long after.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) times: u32,
+    pub(super) pause: Duration,
+}
+
+/// One keep-alive connection, which is opened when it is needed.
+pub(super) struct Line {
+    pub(super) way: Way,
+    pub(super) open: Option<Open>,
 }
 
 /// A request before it is sent.
@@ -104,20 +127,20 @@ impl Ask {
     }
 }
 
-impl Client {
+impl Line {
     async fn connect(&self) -> io::Result<TcpStream> {
-        let socket = if self.proxy.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if !self.source.is_unspecified() {
-            socket.bind(SocketAddr::new(self.source, 0))?;
+        let socket = if self.way.proxy.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if !self.way.source.is_unspecified() {
+            socket.bind(SocketAddr::new(self.way.source, 0))?;
         }
-        let stream = socket.connect(self.proxy).await?;
+        let stream = socket.connect(self.way.proxy).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
 
     async fn opened(&self) -> Result<Open, ClientError> {
-        let failed = |source| ClientError::Connect { from: self.source, to: self.proxy, source };
-        let connected = tokio::time::timeout(self.timeout, self.connect()).await;
+        let failed = |source| ClientError::Connect { from: self.way.source, to: self.way.proxy, source };
+        let connected = tokio::time::timeout(self.way.timeout, self.connect()).await;
         let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| failed(io::Error::other(error)))?;
@@ -143,9 +166,9 @@ impl Client {
                     self.opened().await?
                 }
             };
-            let request = ask.request(&self.host)?;
+            let request = ask.request(&self.way.host)?;
             step.requests = step.requests.saturating_add(1);
-            match tokio::time::timeout(self.timeout, open.sender.try_send_request(request)).await {
+            match tokio::time::timeout(self.way.timeout, open.sender.try_send_request(request)).await {
                 Ok(Ok(response)) => {
                     self.open = Some(open);
                     step.served(response.headers());
@@ -157,7 +180,7 @@ impl Client {
                     step.reopened += 1;
                 }
                 Ok(Err(error)) => return Err(ask.cut(0, error.error())),
-                Err(_) => return Err(ask.timeout(self.timeout)),
+                Err(_) => return Err(ask.timeout(self.way.timeout)),
             }
         }
     }
@@ -170,14 +193,14 @@ impl Client {
         received: u64,
     ) -> Result<Option<Bytes>, ClientError> {
         loop {
-            let error = match tokio::time::timeout(self.timeout, body.frame()).await {
+            let error = match tokio::time::timeout(self.way.timeout, body.frame()).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => return Ok(Some(data)),
                     Err(_trailers) => continue,
                 },
                 Ok(Some(Err(error))) => ask.cut(received, &error),
-                Err(_) => ask.timeout(self.timeout),
+                Err(_) => ask.timeout(self.way.timeout),
             };
             self.open = None;
             return Err(error);
@@ -186,7 +209,18 @@ impl Client {
 
     /// Sends a request and returns its whole answer.
     pub(super) async fn whole(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
-        let (head, mut body) = self.send(ask, step).await?.into_parts();
+        let (head, body) = self.send(ask, step).await?.into_parts();
+        self.rest(ask, head, body, step).await
+    }
+
+    /// Reads the body of an answer to its end.
+    pub(super) async fn rest(
+        &mut self,
+        ask: &Ask,
+        head: Parts,
+        mut body: Incoming,
+        step: &mut Step,
+    ) -> Result<Answer, ClientError> {
         let mut kept = BytesMut::new();
         while let Some(data) = self.piece(ask, &mut body, kept.len() as u64).await? {
             step.bytes += data.len() as u64;
@@ -199,9 +233,44 @@ impl Client {
         Ok(Answer { status: head.status, headers: head.headers, body: kept.freeze() })
     }
 
-    /// As [`Client::whole`], and anything but 2xx is an error.
+    /// As [`Line::whole`], and anything but 2xx is an error.
     pub(super) async fn good(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
         let answer = self.whole(ask, step).await?;
         if answer.status.is_success() { Ok(answer) } else { Err(ask.status_error(&answer)) }
+    }
+
+    /// As [`Line::whole`], and again a while later when nobody could answer.
+    pub(super) async fn patient(
+        &mut self,
+        ask: &Ask,
+        patience: Patience,
+        step: &mut Step,
+    ) -> Result<Answer, ClientError> {
+        let mut left = patience.times;
+        loop {
+            let ended = self.whole(ask, step).await;
+            let transient = match &ended {
+                Ok(answer) => is_transient(answer.status),
+                Err(error) => error.is_transient(),
+            };
+            if !transient || left == 0 {
+                return ended;
+            }
+            left -= 1;
+            step.retried += 1;
+            tokio::time::sleep(patience.pause).await;
+        }
+    }
+}
+
+impl Client {
+    /// As [`Line::whole`], on the client's first connection.
+    pub(super) async fn whole(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
+        self.line.whole(ask, step).await
+    }
+
+    /// As [`Line::good`], on the client's first connection.
+    pub(super) async fn good(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
+        self.line.good(ask, step).await
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::exchange::Ask;
-use super::{Client, ClientError, Step};
+use super::{Client, ClientError, Step, is_transient};
 use crate::message::{self, Envelope, Message, guid};
 use crate::site::{AUTHENTICATE_LEG, CHALLENGE_LEG, NEGOTIATE_LEG};
 
@@ -82,7 +82,7 @@ impl Client {
              <Package ID=\"{content_id}\" Version=\"1\"/>\
              <ClientLocationInfo LocationType=\"SMSPackage\" AllowHTTP=\"1\">\
              <IPAddresses><IPAddress Address=\"{}\"/></IPAddresses></ClientLocationInfo></ContentLocationRequest>",
-            self.source
+            self.line.way.source
         );
         let reply = self.message("MP_LocationManager", &request, &mut step).await?;
         if reply.payload.contains(&format!("/SMS_DP_SMSPKG$/{content_id}")) {
@@ -130,9 +130,14 @@ impl Client {
     }
 
     /// Sends a message until it is answered, always under the same id: a server that got it before knows it again.
-    async fn message(&mut self, endpoint: &str, payload: &str, step: &mut Step) -> Result<Message, ClientError> {
+    pub(super) async fn message(
+        &mut self,
+        endpoint: &str,
+        payload: &str,
+        step: &mut Step,
+    ) -> Result<Message, ClientError> {
         let id = guid(self.rng.u128(..));
-        let header = Envelope { id: &id, client: &self.id, endpoint, host: &self.host }.header(payload.len());
+        let header = Envelope { id: &id, client: &self.id, endpoint, host: &self.line.way.host }.header(payload.len());
         let ask = Ask::extension("CCM_POST", "/ccm_system/request")
             .body(message::encode(&header, payload))
             .header("content-type", message::CONTENT_TYPE)
@@ -140,7 +145,7 @@ impl Client {
         let mut resends = self.resends;
         let answer = loop {
             let error = match self.whole(&ask, step).await {
-                Ok(answer) if matches!(answer.status.as_u16(), 502..=504) => ask.status_error(&answer),
+                Ok(answer) if is_transient(answer.status) => ask.status_error(&answer),
                 Ok(answer) => break answer,
                 Err(error @ ClientError::Cut { .. }) => error,
                 Err(error) => return Err(error),

@@ -1,12 +1,14 @@
 //! Simulated clients.
 //!
-//! A [`Client`] is one Configuration Manager client behind one address, with one keep-alive connection. What it repeats
-//! is what a real one repeats, and every repetition is in the [`Step`] that it returns, so that a test can say that
-//! there was none. A request that a proxy could have tried elsewhere and did not is an error.
+//! A [`Client`] is one Configuration Manager client behind one address, with one keep-alive connection, or with several
+//! while it downloads. What it repeats is what a real one repeats, and every repetition is in the [`Step`] that it
+//! returns, so that a test can say that there was none. A request that a proxy could have tried elsewhere and did not
+//! is an error.
 
 mod download;
 mod exchange;
 mod management;
+mod ranges;
 mod scan;
 mod upload;
 
@@ -22,9 +24,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::message::guid;
-use exchange::{Ask, Open};
+use exchange::{Ask, Line, Open, Patience, Way};
 
 const MAX_SERVED_BY: usize = 65_536;
+const MAX_CONCURRENCY: usize = 64;
 
 /// What one activity of a client took.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,10 +42,19 @@ pub struct Step {
     pub resumed: u32,
     /// Files, or scans, that were begun again because the server's idea of them had changed.
     pub restarted: u32,
+    /// Bytes of files that were thrown away because the file was begun again.
+    pub discarded: u64,
+    /// Requests of a download or an upload that were repeated, after a pause, because the answer was 502, 503 or 504 or
+    /// there was none.
+    pub retried: u32,
     /// Messages that were sent again after 502, 503, 504 or a cut.
     pub resent: u32,
     /// Reads that were repeated because a kept connection ended before any answer.
     pub reopened: u32,
+    /// Uploads that were begun again because the server did not know their session.
+    pub sessions_lost: u32,
+    /// The last host that an upload was sent to by `BITS-Host-Id`, past the proxy.
+    pub led_away: Option<String>,
 }
 
 impl Step {
@@ -52,8 +64,12 @@ impl Step {
         self.bytes += other.bytes;
         self.resumed += other.resumed;
         self.restarted += other.restarted;
+        self.discarded += other.discarded;
+        self.retried += other.retried;
         self.resent += other.resent;
         self.reopened += other.reopened;
+        self.sessions_lost += other.sessions_lost;
+        self.led_away = other.led_away.or_else(|| self.led_away.take());
         let room = MAX_SERVED_BY.saturating_sub(self.served_by.len());
         self.served_by.extend(other.served_by.into_iter().take(room));
     }
@@ -61,7 +77,8 @@ impl Step {
     /// Whether nothing had to be repeated.
     #[must_use]
     pub const fn is_smooth(&self) -> bool {
-        self.resumed == 0 && self.restarted == 0 && self.resent == 0 && self.reopened == 0
+        let repeated = self.resumed + self.restarted + self.retried + self.resent + self.reopened + self.sessions_lost;
+        repeated == 0
     }
 
     fn served(&mut self, headers: &HeaderMap) {
@@ -109,6 +126,18 @@ pub enum ClientError {
         /// What the connection said.
         why: String,
     },
+    /// A file that had other validators every time it was begun.
+    #[error("{file}: {was} became {is}, after it was begun again {restarts} times")]
+    Changed {
+        /// The target of the file.
+        file: String,
+        /// How often it was begun again before.
+        restarts: u32,
+        /// The validators that it was last begun with.
+        was: String,
+        /// The validators that it was then found with.
+        is: String,
+    },
     /// A file that is not the one that was distributed.
     #[error("{file}: SHA-256 {found} where {expected} was distributed")]
     Hash {
@@ -134,6 +163,22 @@ pub enum ClientError {
     },
 }
 
+impl ClientError {
+    /// Whether it may be otherwise in a while, as BITS sees it. 404 is for good.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Cut { .. } | Self::Timeout { .. } => true,
+            Self::Status { status, .. } => is_transient(*status),
+            Self::Changed { .. } | Self::Hash { .. } | Self::Protocol(_) => false,
+        }
+    }
+}
+
+fn is_transient(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502..=504)
+}
+
 /// A whole answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -156,15 +201,16 @@ impl Answer {
 /// One Configuration Manager client.
 pub struct Client {
     id: String,
-    source: IpAddr,
-    proxy: SocketAddr,
-    host: String,
     rng: fastrand::Rng,
-    timeout: Duration,
     resends: u32,
     resend_pause: Duration,
     ranges: u32,
-    open: Option<Open>,
+    concurrency: usize,
+    restarts: u32,
+    patience: Patience,
+    line: Line,
+    // Connections that a download opened besides the first, kept for the next file.
+    spare: Vec<Open>,
 }
 
 impl Client {
@@ -173,24 +219,25 @@ impl Client {
     #[must_use]
     pub fn new(source: IpAddr, proxy: SocketAddr, host: &str, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let way = Way { source, proxy, host: host.to_owned(), timeout: Duration::from_secs(30) };
         Self {
             id: guid(rng.u128(..)),
-            source,
-            proxy,
-            host: host.to_owned(),
             rng,
-            timeout: Duration::from_secs(30),
             resends: 5,
             resend_pause: Duration::from_millis(50),
             ranges: 4,
-            open: None,
+            concurrency: 1,
+            restarts: 5,
+            patience: Patience { times: 0, pause: Duration::ZERO },
+            line: Line { way, open: None },
+            spare: Vec::new(),
         }
     }
 
     /// Waits so long for an answer, and for each piece of a body: 30 s.
     #[must_use]
     pub const fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.line.way.timeout = timeout;
         self
     }
 
@@ -209,15 +256,40 @@ impl Client {
         self
     }
 
+    /// Fetches so many ranges of a file at a time, 1 to 64: 1. Each has a connection of its own, from the same address.
+    #[must_use]
+    pub fn with_concurrency(mut self, ranges: usize) -> Self {
+        self.concurrency = ranges.clamp(1, MAX_CONCURRENCY);
+        self
+    }
+
+    /// Begins a file again up to `times` when its size, ETag or time stamp changes: 5 times, where BITS has no end.
+    /// With 0 the first change is the error.
+    #[must_use]
+    pub const fn with_restarts(mut self, times: u32) -> Self {
+        self.restarts = times;
+        self
+    }
+
+    /// Repeats a request of a download or an upload up to `times` in a row, `pause` apart, when the answer was 502, 503
+    /// or 504 or there was none. A byte that arrives starts the count anew. Never unless told so, where BITS waits ten
+    /// minutes and has two weeks: what a proxy did not hide is to be seen.
+    #[must_use]
+    pub const fn with_retries(mut self, times: u32, pause: Duration) -> Self {
+        self.patience = Patience { times, pause };
+        self
+    }
+
     /// The client's id, without `GUID:`.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Closes the connection; the next request opens another.
+    /// Closes every connection; the next request opens another.
     pub fn disconnect(&mut self) {
-        self.open = None;
+        self.line.open = None;
+        self.spare.clear();
     }
 
     /// Sends any request and gives its answer, whatever the status. Only a read whose kept connection had ended is

@@ -1,39 +1,117 @@
-//! A large message: a BITS upload.
+//! A large message: a BITS upload, and the message that goes with it.
 
 use http::HeaderMap;
 
 use super::exchange::Ask;
-use super::{Client, ClientError, Step};
+use super::{Answer, Client, ClientError, Step};
 use crate::content::ContentFile;
 use crate::message::guid;
-use crate::site::PROTOCOL;
+use crate::site::{PROTOCOL, SESSION_NOT_FOUND};
 
 const MAX_FRAGMENT: u64 = 16 * 1024 * 1024;
+const MAX_SESSIONS_LOST: u32 = 5;
 
-fn packet(target: &str, kind: &str, session: &str) -> Ask {
-    let ask = Ask::extension("BITS_POST", target)
-        .header("bits-packet-type", kind)
-        .header("accept-encoding", "Identity")
-        .header("user-agent", "Microsoft BITS/7.8");
-    if session.is_empty() { ask } else { ask.header("bits-session-id", session) }
+/// How one upload session ended that was not refused.
+enum End {
+    Closed,
+    Lost(ClientError),
 }
 
-fn field<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, ClientError> {
-    let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.ok_or_else(|| ClientError::Protocol(format!("the answer to a BITS_POST has no {name}")))
+/// An upload session as its client knows it.
+struct Session {
+    target: String,
+    id: String,
+    /// Whom the server wants to be asked for from now on.
+    host: Option<String>,
+}
+
+impl Session {
+    fn packet(&self, kind: &str) -> Ask {
+        let ask = Ask::extension("BITS_POST", &self.target)
+            .header("bits-packet-type", kind)
+            .header("accept-encoding", "Identity")
+            .header("user-agent", "Microsoft BITS/7.8");
+        let ask = if self.id.is_empty() { ask } else { ask.header("bits-session-id", &self.id) };
+        match &self.host {
+            Some(host) => ask.header("host", host),
+            None => ask,
+        }
+    }
+}
+
+fn field<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn needed<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, ClientError> {
+    field(headers, name).ok_or_else(|| ClientError::Protocol(format!("the answer to a BITS_POST has no {name}")))
+}
+
+/// Whether the server does not know the session. The error code has two names.
+fn is_lost(answer: &Answer) -> bool {
+    let code = field(&answer.headers, "bits-error-code").or_else(|| field(&answer.headers, "bits-error"));
+    !answer.status.is_success() && code.is_some_and(|code| code.trim().eq_ignore_ascii_case(SESSION_NOT_FOUND))
 }
 
 impl Client {
-    /// Uploads `file` in fragments of at most `fragment` bytes, in one session.
+    /// Uploads `file` in fragments of at most `fragment` bytes. A server that does not know the session makes the
+    /// client begin again with a new one.
     ///
     /// # Errors
-    /// A packet was refused, or the connection ended.
+    /// A packet was refused, the connection ended, or no server knew its own sessions.
     pub async fn upload(&mut self, file: &ContentFile, fragment: u64) -> Result<Step, ClientError> {
+        let name = guid(self.rng.u128(..));
+        self.upload_as(&name, file, fragment).await
+    }
+
+    /// Uploads `file`, then sends the message that says where it is: both belong on one management point.
+    ///
+    /// # Errors
+    /// The upload failed, or the message was not accepted.
+    pub async fn large_message(&mut self, file: &ContentFile, fragment: u64) -> Result<Step, ClientError> {
+        let name = guid(self.rng.u128(..));
+        let mut step = self.upload_as(&name, file, fragment).await?;
+        let report = format!(
+            "<Report><ReportHeader><Identification><Machine><ClientID>GUID:{}</ClientID></Machine></Identification>\
+             <ReportDetails><ReportContent>Inventory Data</ReportContent><ReportType>Full</ReportType></ReportDetails>\
+             </ReportHeader><ReportBody><Payload Upload=\"{{{name}}}\" Size=\"{}\"/></ReportBody></Report>",
+            self.id,
+            file.size()
+        );
+        self.message("MP_RelayEndpoint", &report, &mut step).await?;
+        Ok(step)
+    }
+
+    async fn upload_as(&mut self, name: &str, file: &ContentFile, fragment: u64) -> Result<Step, ClientError> {
         let mut step = Step::default();
-        let target = format!("/CCM_Incoming/{{{}}}", guid(self.rng.u128(..)));
-        let create = packet(&target, "Create-Session", "").header("bits-supported-protocols", PROTOCOL);
-        let answer = self.good(&create, &mut step).await?;
-        let session = field(&answer.headers, "bits-session-id")?.to_owned();
+        let target = format!("/CCM_Incoming/{{{name}}}");
+        loop {
+            match self.session(&target, file, fragment, &mut step).await? {
+                End::Closed => return Ok(step),
+                End::Lost(error) if step.sessions_lost == MAX_SESSIONS_LOST => return Err(error),
+                End::Lost(_) => step.sessions_lost += 1,
+            }
+        }
+    }
+
+    async fn session(
+        &mut self,
+        target: &str,
+        file: &ContentFile,
+        fragment: u64,
+        step: &mut Step,
+    ) -> Result<End, ClientError> {
+        let mut session = Session { target: target.to_owned(), id: String::new(), host: None };
+        let create = session.packet("Create-Session").header("bits-supported-protocols", PROTOCOL);
+        let created = self.line.patient(&create, self.patience, step).await?;
+        if !created.status.is_success() {
+            return Err(create.status_error(&created));
+        }
+        needed(&created.headers, "bits-session-id")?.clone_into(&mut session.id);
+        session.host = field(&created.headers, "bits-host-id").map(str::to_owned);
+        if session.host.is_some() {
+            step.led_away.clone_from(&session.host);
+        }
         let size = file.size();
         let mut sent = 0;
         while sent < size {
@@ -42,17 +120,29 @@ impl Client {
                 body.extend_from_slice(&piece);
                 body
             });
-            let ask = packet(&target, "Fragment", &session)
+            let ask = session
+                .packet("Fragment")
                 .header("content-range", &format!("bytes {sent}-{}/{size}", sent + len - 1))
                 .body(body.freeze());
-            let answer = self.good(&ask, &mut step).await?;
-            let received = field(&answer.headers, "bits-received-content-range")?.parse().unwrap_or(0);
+            let answer = self.line.patient(&ask, self.patience, step).await?;
+            if is_lost(&answer) {
+                return Ok(End::Lost(ask.status_error(&answer)));
+            }
+            if !answer.status.is_success() {
+                return Err(ask.status_error(&answer));
+            }
+            let received = needed(&answer.headers, "bits-received-content-range")?.parse().unwrap_or(0);
             if received <= sent || received > size {
                 return Err(ClientError::Protocol(format!("a fragment from {sent} was received up to {received}")));
             }
             sent = received;
         }
-        self.good(&packet(&target, "Close-Session", &session), &mut step).await?;
-        Ok(step)
+        let close = session.packet("Close-Session");
+        let answer = self.line.patient(&close, self.patience, step).await?;
+        match is_lost(&answer) {
+            true => Ok(End::Lost(close.status_error(&answer))),
+            false if answer.status.is_success() => Ok(End::Closed),
+            false => Err(close.status_error(&answer)),
+        }
     }
 }

@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use crate::content::Hash;
 
 const MAX_SEEN: usize = 1024;
 const MAX_MESSAGES: usize = 65_536;
 const MAX_UPLOADS: usize = 1024;
+const MAX_CONTENTS: usize = 4096;
 const MAX_HEADERS: usize = 64;
 const MAX_VALUE: usize = 4096;
 
@@ -108,8 +109,20 @@ pub struct Uploaded {
     pub sha256: Hash,
 }
 
+/// What was asked for one content id, whatever the answer was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ContentSeen {
+    /// `PROPFIND`s.
+    pub listings: u64,
+    /// `GET`s and `HEAD`s.
+    pub reads: u64,
+    /// Answers 404.
+    pub not_found: u64,
+}
+
 #[derive(Debug, Default)]
 struct Log {
+    contents: HashMap<String, ContentSeen>,
     seen: VecDeque<Seen>,
     messages: HashMap<String, u32>,
     uploads: VecDeque<Uploaded>,
@@ -124,6 +137,7 @@ pub struct Counters {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     messages_left_out: AtomicU64,
+    not_found: AtomicU64,
     log: Mutex<Log>,
 }
 
@@ -138,6 +152,18 @@ impl Counters {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.kinds.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
+    /// Requests that were answered 404.
+    #[must_use]
+    pub fn not_found(&self) -> u64 {
+        self.not_found.load(Relaxed)
+    }
+
+    /// What was asked for one content id. Holds 4096 ids at most; nothing when the site system does not record.
+    #[must_use]
+    pub fn content(&self, id: &str) -> ContentSeen {
+        self.log().contents.get(&id.to_ascii_lowercase()).copied().unwrap_or_default()
     }
 
     /// Connections ever accepted.
@@ -192,8 +218,9 @@ impl Counters {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn count(&self, kind: Kind) {
+    pub(crate) fn count(&self, kind: Kind, status: StatusCode) {
         self.kinds[kind as usize].fetch_add(1, Relaxed);
+        self.not_found.fetch_add(u64::from(status == StatusCode::NOT_FOUND), Relaxed);
     }
 
     pub(crate) fn opened(&self) -> u64 {
@@ -213,8 +240,16 @@ impl Counters {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
     }
 
-    pub(crate) fn record(&self, seen: Seen) {
+    pub(crate) fn record(&self, seen: Seen, content_id: Option<&str>) {
         let mut log = self.log();
+        if let Some(id) = content_id.map(str::to_ascii_lowercase)
+            && (log.contents.len() < MAX_CONTENTS || log.contents.contains_key(&id))
+        {
+            let content = log.contents.entry(id).or_default();
+            content.listings += u64::from(seen.method == "PROPFIND");
+            content.reads += u64::from(matches!(seen.method.as_str(), "GET" | "HEAD"));
+            content.not_found += u64::from(seen.status == 404);
+        }
         if log.seen.len() == MAX_SEEN {
             log.seen.pop_front();
         }

@@ -16,6 +16,7 @@ use super::spec::Spec;
 use crate::content::{ContentFile, Package, mix, mix_text};
 use crate::message::escape;
 
+const FOLDER: &str = "SMS_DP_SMSPKG$";
 const METHODS: &str = "GET, HEAD, PROPFIND";
 const NEWEST: Duration = Duration::from_secs(1_700_000_000);
 const MONTH: u64 = 30 * 24 * 3600;
@@ -166,10 +167,10 @@ pub(crate) fn decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// `text` as it may stand in a request target: everything but letters, digits and a few signs as `%XX`.
+/// `text` as it may stand in a request target: everything but letters, digits, `/` and a few signs as `%XX`.
 pub(crate) fn encode(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~$(){}".contains(&byte) {
+        if byte.is_ascii_alphanumeric() || b"-._~$(){}/".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
             write!(encoded, "%{byte:02X}").expect("writing to a string cannot fail");
@@ -186,6 +187,9 @@ pub(crate) fn file_target(content_id: &str, file: &str) -> String {
 pub(crate) fn packages(asked: &Asked<'_>) -> (Kind, Response<SiteBody>) {
     let listing = asked.method() == "PROPFIND";
     let kind = if listing { Kind::ContentListing } else { Kind::Content };
+    if listing && asked.shared.faults.has_webdav() {
+        return (kind, reply::method_not_allowed("OPTIONS, TRACE, GET, HEAD, POST"));
+    }
     if !listing && !matches!(asked.method(), "GET" | "HEAD") {
         return (kind, reply::method_not_allowed(METHODS));
     }
@@ -208,7 +212,23 @@ pub(crate) fn packages(asked: &Asked<'_>) -> (Kind, Response<SiteBody>) {
         return (kind, index(asked));
     }
     let file = package.file(name).or_else(|| package.file(&decode(name)));
+    let file = file.filter(|file| !asked.shared.faults.filters_requests() || !is_filtered(file.name()));
     (kind, file.map_or_else(reply::not_found, |file| serve(asked, file)))
+}
+
+/// What IIS does not serve unless told otherwise: its hidden folder, and databases.
+fn is_filtered(name: &str) -> bool {
+    let hidden = name.split(['/', '\\']).any(|segment| segment.eq_ignore_ascii_case("bin"));
+    hidden || name.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("mdb"))
+}
+
+/// The content id that a path below a content folder names.
+pub(crate) fn content_id(path: &str) -> Option<&str> {
+    let (folder, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let start = folder.len().checked_sub(FOLDER.len())?;
+    let below = folder.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(FOLDER));
+    let id = rest.split('/').next().filter(|id| below && !id.is_empty())?;
+    (!id.eq_ignore_ascii_case("datalib")).then_some(id)
 }
 
 fn index(asked: &Asked<'_>) -> Response<SiteBody> {
@@ -273,10 +293,29 @@ mod tests {
 
     #[test]
     fn names_survive_the_target() {
-        for name in ["file 1.bin", "ConfigMgrTools.msi", "100%.txt", "ä&b?.cab", "%41"] {
+        for name in ["file 1.bin", "bin/a b.dll", "ConfigMgrTools.msi", "100%.txt", "ä&b?.cab", "%41"] {
             assert_eq!(decode(&encode(name)), name);
         }
         assert_eq!(decode("a%2"), "a%2");
         assert_eq!(decode("%zz%+1"), "%zz%+1");
+    }
+
+    #[test]
+    fn folders_called_bin_and_databases_are_filtered() {
+        for name in ["bin/a.dll", "x/BIN/a", "x\\bin\\a", "a.MDB", "bin"] {
+            assert!(is_filtered(name), "{name}");
+        }
+        for name in ["file 1.bin", "bins/a.dll", "a.mdbx", "mdb", ""] {
+            assert!(!is_filtered(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn content_ids_are_found_in_every_content_folder() {
+        assert_eq!(content_id("/SMS_DP_SMSPKG$/PKG00001"), Some("PKG00001"));
+        assert_eq!(content_id("/ccmtokenauth_sms_dp_smspkg$/PKG00001/sccm"), Some("PKG00001"));
+        for none in ["/SMS_DP_SMSPKG$", "/SMS_DP_SMSPKG$/", "/SMS_DP_SMSPKG$/Datalib", "/SMS_MP/.sms_aut", "/ä/x"] {
+            assert_eq!(content_id(none), None, "{none}");
+        }
     }
 }

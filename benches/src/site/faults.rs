@@ -33,6 +33,8 @@ pub struct Faults {
     early_response: AtomicBool,
     garbage: AtomicBool,
     accept_then_close: AtomicBool,
+    request_filtering: AtomicBool,
+    webdav: AtomicBool,
     redistributed: AtomicU32,
     times: AtomicU64,
     missing: ArcSwap<HashSet<String>>,
@@ -76,6 +78,8 @@ impl Faults {
         ("stall-head", "on|off", "requests are read and not answered until this is off again"),
         ("stall-body-after", "SIZE", "a body stops after this much until this is off again"),
         ("missing", "ID[+ID...]", "these content ids are not on this distribution point"),
+        ("request-filtering", "on|off", "files in a folder called bin, and .mdb files, are answered 404 though listed"),
+        ("webdav", "on|off", "the WebDAV role has taken PROPFIND: a listing is answered 405"),
         ("database-down", "on|off", "what needs the site database answers 500: MPLIST, policy, messages; not MPCERT"),
         ("close-each", "on|off", "every answer closes its connection"),
         ("early-response", "on|off", "a request with a body is answered 413 before the body is read"),
@@ -99,6 +103,8 @@ impl Faults {
             early_response: AtomicBool::new(false),
             garbage: AtomicBool::new(false),
             accept_then_close: AtomicBool::new(false),
+            request_filtering: AtomicBool::new(false),
+            webdav: AtomicBool::new(false),
             redistributed: AtomicU32::new(0),
             times: AtomicU64::new(OFF),
             missing: ArcSwap::default(),
@@ -179,13 +185,24 @@ impl Faults {
         self.accept_then_close.store(close, Relaxed);
     }
 
+    /// Files in a folder called `bin`, and `.mdb` files, are answered 404 though they are there and listed, as IIS does
+    /// unless told otherwise.
+    pub fn set_request_filtering(&self, filtering: bool) {
+        self.request_filtering.store(filtering, Relaxed);
+    }
+
+    /// The WebDAV role was installed and has taken PROPFIND: a listing is answered 405.
+    pub fn set_webdav(&self, webdav: bool) {
+        self.webdav.store(webdav, Relaxed);
+    }
+
     /// Content was written `times` times again: the same bytes, with other time stamps and ETags.
     pub fn set_redistributed(&self, times: u32) {
         self.redistributed.store(times, Relaxed);
     }
 
-    /// The faults of requests hold for the next `times` requests only. Latency, a missing database and missing content
-    /// are states and not counted.
+    /// The faults of requests hold for the next `times` requests only. What a site system lacks or will not serve is a
+    /// state and not counted, and so is latency.
     pub fn set_times(&self, times: Option<u64>) {
         self.times.store(times.unwrap_or(OFF), Relaxed);
     }
@@ -207,6 +224,8 @@ impl Faults {
         self.set_early_response(false);
         self.set_garbage(false);
         self.set_accept_then_close(false);
+        self.set_request_filtering(false);
+        self.set_webdav(false);
         self.set_redistributed(0);
         self.set_times(None);
         self.set_refuse_connections(false)
@@ -233,6 +252,8 @@ impl Faults {
             "early-response" => self.set_early_response(switch(name, value)?),
             "garbage" => self.set_garbage(switch(name, value)?),
             "accept-then-close" => self.set_accept_then_close(switch(name, value)?),
+            "request-filtering" => self.set_request_filtering(switch(name, value)?),
+            "webdav" => self.set_webdav(switch(name, value)?),
             "redistributed" => self.set_redistributed(count(name, value)?.unwrap_or(0)),
             "times" => self.set_times(count(name, value)?.map(u64::from)),
             _ => {
@@ -313,6 +334,14 @@ impl Faults {
 
     pub(crate) fn closes_on_accept(&self) -> bool {
         self.accept_then_close.load(Relaxed)
+    }
+
+    pub(crate) fn filters_requests(&self) -> bool {
+        self.request_filtering.load(Relaxed)
+    }
+
+    pub(crate) fn has_webdav(&self) -> bool {
+        self.webdav.load(Relaxed)
     }
 
     pub(crate) fn times_redistributed(&self) -> u32 {

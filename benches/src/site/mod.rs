@@ -36,11 +36,11 @@ use http::HeaderValue;
 use tokio::task::JoinHandle;
 
 pub(crate) use auth::{AUTHENTICATE_LEG, CHALLENGE_LEG, NEGOTIATE_LEG};
-pub use counters::{Counters, Kind, Seen, Uploaded};
+pub use counters::{ContentSeen, Counters, Kind, Seen, Uploaded};
 pub(crate) use distribution_point::file_target;
 pub use faults::Faults;
 pub use spec::{Names, Role, Spec, names};
-pub(crate) use upload::PROTOCOL;
+pub(crate) use upload::{PROTOCOL, SESSION_NOT_FOUND};
 
 use gate::Gate;
 use server::Shared;

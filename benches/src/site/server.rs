@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, broadcast};
 use super::apps::{self, App};
 use super::body::SiteBody;
 use super::counters::{Counters, Kind, Seen, copy_headers};
-use super::distribution_point::Stamp;
+use super::distribution_point::{Stamp, content_id};
 use super::faults::Faults;
 use super::gate::Gate;
 use super::spec::Spec;
@@ -261,9 +261,9 @@ fn finish(
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    shared.counters.count(kind);
+    shared.counters.count(kind, status);
     if shared.spec.recording {
-        shared.counters.record(Seen {
+        let seen = Seen {
             method: head.method.as_str().to_owned(),
             target: head.uri.to_string(),
             headers: copy_headers(&head.headers),
@@ -273,7 +273,8 @@ fn finish(
             body_bytes: received.bytes,
             body_sha256: received.sha256,
             complete: received.complete,
-        });
+        };
+        shared.counters.record(seen, content_id(head.uri.path()));
     }
     response
 }

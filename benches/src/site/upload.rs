@@ -16,6 +16,9 @@ use crate::message::guid;
 /// The only upload protocol that there is.
 pub(crate) const PROTOCOL: &str = "{7df0354d-249b-430f-820d-3d2a9bef4931}";
 
+/// The client begins such an upload again.
+pub(crate) const SESSION_NOT_FOUND: &str = "0x8020001f";
+
 const MAX_SESSIONS: usize = 4096;
 const MAX_UPLOAD: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -24,7 +27,9 @@ const SESSION_ID: HeaderName = HeaderName::from_static("bits-session-id");
 const RECEIVED: HeaderName = HeaderName::from_static("bits-received-content-range");
 const HOST_ID: HeaderName = HeaderName::from_static("bits-host-id");
 const BITS_PROTOCOL: HeaderName = HeaderName::from_static("bits-protocol");
-const ERROR_CODE: HeaderName = HeaderName::from_static("bits-error-code");
+// The protocol's own name, and the one that the documentation of BITS has.
+const ERROR_CODES: [HeaderName; 2] =
+    [HeaderName::from_static("bits-error-code"), HeaderName::from_static("bits-error")];
 const ERROR_CONTEXT: HeaderName = HeaderName::from_static("bits-error-context");
 
 struct Session {
@@ -57,14 +62,16 @@ fn acknowledge(status: StatusCode, session: Option<&str>) -> Response<SiteBody> 
 
 fn fail(status: StatusCode, code: &'static str) -> Response<SiteBody> {
     let mut response = acknowledge(status, None);
-    response.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(code));
+    for name in ERROR_CODES {
+        response.headers_mut().insert(name, HeaderValue::from_static(code));
+    }
     // 5: the error arose on the server, in its file store.
     response.headers_mut().insert(ERROR_CONTEXT, HeaderValue::from_static("0x5"));
     response
 }
 
 fn unknown_session() -> Response<SiteBody> {
-    fail(StatusCode::NOT_FOUND, "0x8020001f")
+    fail(StatusCode::INTERNAL_SERVER_ERROR, SESSION_NOT_FOUND)
 }
 
 pub(crate) fn answer(asked: &Asked<'_>) -> Response<SiteBody> {

@@ -82,6 +82,8 @@ impl Frame {
             ("timeout", text(interval * 9 / 10)),
             ("fast", text(part(120, 50, 500))),
             ("eject", text(part(30, 500, 5000))),
+            ("stay", text(part(120, 200, 1000))),
+            ("forget", text(part(60, 300, 3000))),
             ("weight1", table.weights.0.to_string()),
             ("weight2", table.weights.1.to_string()),
             ("neighbor", table.neighbor.to_owned()),

@@ -10,6 +10,8 @@ use super::config::Table;
 enum Scene {
     Kill(&'static str),
     Restart(&'static str),
+    LoseContent(&'static str),
+    RegainContent(&'static str),
     DatabaseDown(&'static str),
     DatabaseUp(&'static str),
     Swap,
@@ -22,8 +24,10 @@ const STORY: &[(f64, Scene)] = &[
     (0.14, Scene::Kill("DP1")),
     (0.20, Scene::Swap),
     (0.25, Scene::Swap),
-    (0.30, Scene::Restart("DP1")),
+    (0.29, Scene::Restart("DP1")),
+    (0.33, Scene::LoseContent("DP1")),
     (0.37, Scene::Swap),
+    (0.40, Scene::RegainContent("DP1")),
     (0.42, Scene::Kill("MP1")),
     (0.48, Scene::Swap),
     (0.54, Scene::Restart("MP1")),
@@ -56,6 +60,15 @@ pub async fn play(lab: &Lab) -> anyhow::Result<()> {
             Scene::Restart(name) => {
                 lab.site.system(name)?.restart().await.with_context(|| format!("{name} cannot start again"))?;
                 lab.screen.event(&format!("{name} is back"));
+            }
+            Scene::LoseContent(name) => {
+                let packages = lab.site.content.packages().map(rolegate_bench::content::Package::id);
+                lab.site.system(name)?.faults().set_missing_content(packages);
+                lab.screen.event(&format!("{name} loses its content and answers 404"));
+            }
+            Scene::RegainContent(name) => {
+                lab.site.system(name)?.faults().set_missing_content::<&str>([]);
+                lab.screen.event(&format!("{name} has its content again"));
             }
             Scene::DatabaseDown(name) => {
                 lab.site.system(name)?.faults().set_database_down(true);

@@ -130,6 +130,11 @@ impl Summary {
             (count(changes, "to=\"down\""), "times that probes found a server down"),
             (count(changes, "to=\"degraded\""), "times that probes found a server without what it depends on"),
             (again, "times that probes found a server well again"),
+            (
+                count("rolegate_content_learned_total", "verdict=\"lacks\""),
+                "contents that a distribution point was found to lack",
+            ),
+            (count("rolegate_affinity_moves_total", ""), "downloads that went on at another server, and scans"),
         ];
         "The proxy:".to_owned() + &list(&rows)
     }

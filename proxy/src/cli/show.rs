@@ -1,37 +1,17 @@
 //! `rolegate status` for a person.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::bail;
-use bytes::Bytes;
 use comfy_table::{ContentArrangement, Table, presets};
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 
 use crate::status::{EndpointStatus, RoleStatus, Status};
+use crate::text::span;
 
 /// Characters of a failure that are shown.
 const CAUSE: usize = 72;
 /// How many of the last probes are shown.
 const HISTORY: usize = 20;
-
-/// Asks the admin listener.
-pub(super) async fn fetch(admin: SocketAddr, path: &str) -> anyhow::Result<String> {
-    let stream = tokio::net::TcpStream::connect(admin).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let request = Request::get(path).header(header::HOST, admin.to_string()).body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    if response.status() != StatusCode::OK {
-        bail!("it answered {}", response.status());
-    }
-    let body = response.into_body().collect().await?.to_bytes();
-    Ok(String::from_utf8_lossy(&body).into_owned())
-}
 
 /// The status as text.
 pub(super) fn render(status: &Status) -> String {
@@ -66,7 +46,8 @@ pub(super) fn render(status: &Status) -> String {
     out
 }
 
-fn table(header: &[&str]) -> Table {
+/// A table without lines.
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
     table
@@ -131,9 +112,7 @@ fn groups(status: &Status) -> Table {
 }
 
 /// Time since then, in its two largest units.
-fn ago(seconds: f64) -> String {
-    let then = UNIX_EPOCH + Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let elapsed = SystemTime::now().duration_since(then).unwrap_or_default();
-    let text = humantime::format_duration(Duration::from_secs(elapsed.as_secs())).to_string();
-    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+pub(super) fn ago(seconds: f64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    span((now.as_secs_f64() - seconds).max(0.0).floor())
 }

@@ -63,19 +63,27 @@ fn topology(
         of_member.push(indices);
     }
     let flatten = |members: &[usize]| members.iter().flat_map(|&member| of_member[member].clone()).collect();
+    // The box "Allow fallback source location for content" and the choice "do not download" are about content.
+    let content = plan.role.balance == Balance::Content;
+    let slow = |group: &GroupPlan| if content && !plan.distant { Box::default() } else { flatten(&group.slow) };
     let groups = plan.groups.iter().map(|group: &GroupPlan| GroupServers {
         members: flatten(&group.members),
+        slow: slow(group),
         links: group.links.clone().into_boxed_slice(),
     });
-    // The box "Allow fallback source location for content" is about content.
     let fallback_sources: Vec<usize> = (0..plan.members.len())
-        .filter(|&member| plan.role.balance == Balance::Content && plan.members[member].fallback_source)
+        .filter(|&member| content && plan.distant && plan.members[member].fallback_source)
         .collect();
     let names = plan.members.iter().flat_map(|member| {
         member.names.iter().map(|name| (name.clone().into_boxed_str(), member.system_index)).collect::<Vec<_>>()
     });
+    let mut by_id: Vec<(u32, EndpointIndex)> =
+        endpoints.iter().enumerate().map(|(index, endpoint)| (endpoint.state.id, index as EndpointIndex)).collect();
+    by_id.sort_unstable();
     Topology {
         id,
+        hash: hash_ignore_case(0, plan.role.name.as_bytes()),
+        by_id: by_id.into_boxed_slice(),
         role: Arc::clone(&plan.role),
         groups: groups.collect(),
         fallback_sources: flatten(&fallback_sources),
@@ -142,4 +150,41 @@ fn target(endpoint: &Endpoint, member: &MemberPlan) -> Target {
         hasher.write_usize(Arc::as_ptr(&tls.config).addr());
     }
     Target { id: endpoint.state.id, address, probe, schedule: question.schedule, fingerprint: hasher.finish() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::control::compile::compile;
+    use crate::control::config::{Problems, parse};
+    use crate::metrics::Metrics;
+
+    /// Slow members of the only group and fallback sources, for content and for management points.
+    fn distant(choice: &str) -> [(usize, usize); 2] {
+        let text = format!(
+            "[site]\ncode = \"P01\"\n[fallback]\nmodel = \"preferred\"\n{choice}\n\
+             [[listeners]]\naddress = \"0.0.0.0:80\"\nroles = [\"MP\", \"DP\"]\n\
+             [[site_systems]]\nname = \"a\"\naddress = \"10.0.0.1\"\nroles = [\"MP\", \"DP\"]\nfallback_source = true\n\
+             [[boundary_groups]]\nname = \"x\"\nsite_systems = [{{ name = \"a\", connection = \"slow\" }}]\n"
+        );
+        let mut problems = Problems::new();
+        let compiled = compile(&parse(&text, &mut problems), &mut problems);
+        assert!(problems.is_empty(), "{}", problems.render("", &text, false));
+        let compiled = compiled.unwrap();
+        let mut registry = Registry::new(Arc::new(Metrics::new()));
+        let assembled = assemble(&compiled, &Addresses::new(), &mut registry);
+        let of = |short: &str| {
+            let topology = assembled.topologies.iter().find(|topology| topology.role.short == short).unwrap();
+            (topology.groups[0].slow.len(), topology.fallback_sources.len())
+        };
+        ["DP", "MP"].map(of)
+    }
+
+    #[test]
+    fn content_stays_away_from_slow_connections_and_fallback_sources_when_told_so() {
+        assert_eq!(distant(""), [(1, 1), (1, 0)]);
+        assert_eq!(distant("slow_or_fallback = \"download\""), [(1, 1), (1, 0)]);
+        assert_eq!(distant("slow_or_fallback = \"do-not-download\""), [(0, 0), (1, 0)], "it is about content");
+    }
 }

@@ -13,17 +13,24 @@ use ipnet::IpNet;
 use super::config::{Config, Problems};
 use crate::model::boundary::{BoundaryTable, GroupId};
 use crate::model::cluster::{Link, TierKind};
+use crate::model::live::Capacity;
+use crate::model::mix::hash_ignore_case;
 use crate::model::role::Role;
 use crate::model::snapshot::{Limits, Site};
 
 /// A name with the place where it was written.
 type SpannedName = toml::Spanned<String>;
 
+mod connections;
+mod fallback;
 mod groups;
 mod listeners;
+mod relations;
+mod remembered;
 mod roles;
 mod systems;
 mod tls;
+mod token;
 
 pub use listeners::Bound;
 pub use systems::{MemberPlan, Place};
@@ -54,6 +61,8 @@ pub struct Fixed {
     pub access_log: Option<(String, u32)>,
     /// How long a shutdown waits.
     pub drain_timeout: Duration,
+    /// How much is remembered of what is learned while serving.
+    pub capacity: Capacity,
 }
 
 /// One role and its site systems.
@@ -65,8 +74,10 @@ pub struct RolePlan {
     pub members: Vec<MemberPlan>,
     /// By group id; the site default boundary group is the last.
     pub groups: Vec<GroupPlan>,
-    /// No group names one of the members.
+    /// Boundary groups do not matter: none names one of the members, or groups of this model hold none of this role.
     pub ungrouped: bool,
+    /// Content may come from slow connections and fallback sources.
+    pub distant: bool,
 }
 
 /// One boundary group for one role.
@@ -74,6 +85,8 @@ pub struct RolePlan {
 pub struct GroupPlan {
     /// Positions in [`RolePlan::members`].
     pub members: Vec<usize>,
+    /// As `members`, of those behind a slow connection.
+    pub slow: Vec<usize>,
     /// In order of use.
     pub links: Vec<Link>,
 }
@@ -83,13 +96,17 @@ pub struct GroupPlan {
 /// `None` when `problems` is fatal afterwards; warnings alone are not.
 pub fn compile(config: &Config, problems: &mut Problems) -> Option<Compiled> {
     let code = site_code(config, problems);
-    let mut roles = roles::Roles::collect(config, problems);
+    let fallback = fallback::compile(config, problems);
+    let mut roles = roles::Roles::collect(config, fallback.clock, problems);
     let tls = tls::Trust::load(config, problems);
     let systems = systems::compile(config, &mut roles, &tls, problems);
     let listeners = listeners::compile(config, &mut roles, &systems, problems);
-    let groups = groups::compile(config, &roles, &systems, problems);
+    let groups = groups::compile(config, &fallback, &roles, &systems, problems);
+    let content = remembered::content(config, problems);
+    let capacity = remembered::capacity(config, problems);
     let trusted_proxies = trusted_proxies(config, problems);
     admin(config, problems);
+    let admin_token = token::hash(config, problems);
     proxy_name(config, problems);
     check_threads(config, problems);
     systems.warn_about_unserved(&roles, &listeners, problems);
@@ -106,15 +123,27 @@ pub fn compile(config: &Config, problems: &mut Problems) -> Option<Compiled> {
         group_names: groups.names.clone().into_boxed_slice(),
         trusted_proxies: trusted_proxies.into_boxed_slice(),
         limits: limits(config),
+        group_hashes: groups.names.iter().map(|name| hash_ignore_case(0, name.as_bytes())).collect(),
+        boundary_list: groups.boundaries.clone().into_boxed_slice(),
+        fallback: fallback.settings,
+        content,
+        upload_idle: finite(config.affinity.upload_idle),
+        decision_header: config.proxy.decision_header,
+        admin_token,
     };
     let plans = groups.plan(roles.into_used(), systems);
-    let fixed = Fixed {
+    let (fixed, dns) = (fixed(config, capacity), config.dns.clone());
+    Some(Compiled { site: Arc::new(site), roles: plans, listeners: listeners.bound, fixed, dns })
+}
+
+fn fixed(config: &Config, capacity: Capacity) -> Fixed {
+    Fixed {
         threads: config.proxy.threads.as_ref().map(|threads| *threads.get_ref()),
         admin: *config.admin.address.get_ref(),
         access_log: config.access_log.as_ref().map(|log| (log.path.get_ref().clone(), *log.buffer.get_ref())),
         drain_timeout: finite(config.proxy.drain_timeout),
-    };
-    Some(Compiled { site: Arc::new(site), roles: plans, listeners: listeners.bound, fixed, dns: config.dns.clone() })
+        capacity,
+    }
 }
 
 /// The configuration refuses `"unlimited"` where this is used.

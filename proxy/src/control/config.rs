@@ -24,13 +24,14 @@ mod units;
 pub use boundary::{BoundaryError, Family, parse_boundary};
 pub use parse::parse;
 pub use problem::{Problem, Problems, Record, Severity, nearest};
-pub use role::{effective_role, on_site_system, role_key, weight};
+pub use role::{check_time, effective_role, on_site_system, role_key, weight};
+pub(super) use role::{fallback::CLOCKS, fields, text};
 pub use types::{
-    AccessLog, Admin, BoundaryEntry, BoundaryGroup, Config, DefaultBoundaryGroup, Dns, Listener, Neighbor,
-    PassiveOverrides, ProbeOverrides, ProxySettings, RetryOverrides, RoleEntry, RoleOnSiteSystem, RoleOverrides, Site,
-    SiteSystem, StatusRange, TimeoutOverrides, Tls,
+    AccessLog, Admin, AffinityTable, BoundaryEntry, BoundaryGroup, Config, ContentTable, DefaultBoundaryGroup, Dns,
+    FallbackTable, GroupEntry, GroupSiteSystem, Listener, Neighbor, PassiveOverrides, ProbeOverrides, ProxySettings,
+    RetryOverrides, RoleEntry, RoleOnSiteSystem, RoleOverrides, Site, SiteSystem, StatusRange, TimeoutOverrides, Tls,
 };
-pub use units::{FallbackTime, HumanDuration, HumanSize};
+pub use units::{DurationOrOff, FallbackTime, HumanDuration, HumanSize};
 
 /// 100,000 boundaries are about 4 MB.
 const LARGEST: u64 = 16 << 20;

@@ -17,10 +17,14 @@ use tokio::time::Instant;
 use super::assemble::{Addresses, Assembled, assemble};
 use super::compile::{Compiled, Place, compile};
 use super::config::{Problems, Source, parse};
+use super::ledger::Ledger;
 use super::publish::Publisher;
 use super::registry::{Leaving, Registry};
 use super::resolve::{Names, Resolved};
+use super::survey::{NOTES, Survey};
 use crate::metrics::Metrics;
+use crate::model::live::Live;
+use crate::model::note::Note;
 use crate::model::snapshot::Snapshots;
 
 /// Probes under way at the same time.
@@ -83,6 +87,7 @@ pub struct Director {
     last_success: Gauge,
     unresolved: Gauge,
     inbox: Inbox,
+    survey: Option<Survey>,
 }
 
 struct Inbox {
@@ -106,6 +111,12 @@ pub struct Handles {
     pub bell: Arc<Notify>,
     /// Rung when the file may have changed.
     pub file_changed: Arc<Notify>,
+    /// News from data threads.
+    pub notes: mpsc::Sender<Note>,
+    /// Names of what is learned while serving. Only the control thread uses it.
+    pub ledger: Arc<Mutex<Ledger>>,
+    /// Start of the process clock.
+    pub epoch: Instant,
 }
 
 impl std::fmt::Debug for Director {
@@ -143,10 +154,13 @@ impl Director {
         let mut registry = Registry::new(Arc::clone(&metrics));
         let addresses = Addresses::new();
         let assembled = assemble(&compiled, &addresses, &mut registry);
-        let publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies.clone(), &metrics);
+        let live = Arc::new(Live::new(compiled.fixed.capacity));
+        let publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies.clone(), live, &metrics);
         let (health_sender, health) = mpsc::channel(QUEUE);
         let (resolved_sender, resolved) = mpsc::channel(QUEUE);
         let (orders_sender, orders) = mpsc::channel(QUEUE);
+        let (notes_sender, notes) = mpsc::channel(NOTES);
+        let ledger: Arc<Mutex<Ledger>> = Arc::default();
         let view = Arc::new(Mutex::new(View {
             checker: Checker::new(PROBE_LIMIT, fastrand::u64(..), health_sender),
             names: Names::new(resolved_sender, &metrics),
@@ -160,7 +174,11 @@ impl Director {
             orders: orders_sender,
             bell: Arc::clone(&inbox.bell),
             file_changed: Arc::clone(&inbox.file_changed),
+            notes: notes_sender,
+            ledger: Arc::clone(&ledger),
+            epoch,
         };
+        let survey = Survey::new(notes, ledger, Arc::clone(publisher.snapshots()), epoch);
         let reloads = |result| metrics.counter("rolegate_config_reloads_total", &[("result", result)]);
         let director = Self {
             targets_pending: Some(assembled),
@@ -178,6 +196,7 @@ impl Director {
             unresolved: metrics.gauge("rolegate_dns_names_unresolved", &[]),
             metrics,
             inbox,
+            survey: Some(survey),
             compiled,
         };
         director.last_success.set(1.0);
@@ -188,6 +207,9 @@ impl Director {
     pub async fn run(mut self) {
         if let Some(assembled) = self.targets_pending.take() {
             self.view().checker.set_targets(assembled.targets);
+        }
+        if let Some(survey) = self.survey.take() {
+            tokio::spawn(survey.run());
         }
         self.ask_for_names();
         let mut upkeep = tokio::time::interval(UPKEEP);
@@ -390,7 +412,10 @@ impl Director {
             return self.reject(difference);
         }
         if compiled.fixed != self.compiled.fixed {
-            tracing::warn!("[proxy] threads and drain_timeout, [admin] and [access_log] take effect at the next start");
+            tracing::warn!(
+                "[proxy] threads and drain_timeout, [admin] address, [access_log], max_clocks and max_entries take effect \
+                 at the next start"
+            );
         }
         if let Some(warnings) = warnings {
             tracing::warn!("{warnings}");

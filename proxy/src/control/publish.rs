@@ -9,6 +9,7 @@ use metrics::Gauge;
 
 use crate::metrics::Metrics;
 use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing, Topology};
+use crate::model::live::Live;
 use crate::model::snapshot::{Site, Snapshot, Snapshots};
 
 /// The only one that publishes.
@@ -16,6 +17,7 @@ use crate::model::snapshot::{Site, Snapshot, Snapshots};
 pub struct Publisher {
     snapshots: Arc<Snapshots>,
     site: Arc<Site>,
+    live: Arc<Live>,
     clusters: Vec<Arc<Cluster>>,
     /// By endpoint id; lives as long as the endpoint.
     standings: HashMap<u32, Standing>,
@@ -30,7 +32,7 @@ pub struct Publisher {
 
 impl Publisher {
     /// Publishes the first snapshot.
-    pub fn new(site: Arc<Site>, topologies: Vec<Arc<Topology>>, metrics: &Metrics) -> Self {
+    pub fn new(site: Arc<Site>, topologies: Vec<Arc<Topology>>, live: Arc<Live>, metrics: &Metrics) -> Self {
         let clusters: Vec<_> =
             topologies.into_iter().map(|topology| Arc::new(Cluster::new(topology, Vec::new()))).collect();
         let first = Snapshot {
@@ -39,10 +41,12 @@ impl Publisher {
             published: SystemTime::now(),
             site: Arc::clone(&site),
             clusters: clusters.clone().into_boxed_slice(),
+            live: Arc::clone(&live),
         };
         let mut publisher = Self {
             snapshots: Arc::new(Snapshots::new(first)),
             site,
+            live,
             clusters,
             standings: HashMap::new(),
             places: HashMap::new(),
@@ -141,6 +145,7 @@ impl Publisher {
             published: SystemTime::now(),
             site: Arc::clone(&self.site),
             clusters: self.clusters.clone().into_boxed_slice(),
+            live: Arc::clone(&self.live),
         }));
         self.version_gauge.set(self.version as f64);
         Some(self.version)

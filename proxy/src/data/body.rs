@@ -30,6 +30,8 @@ impl std::error::Error for BodyCut {}
 pub enum RequestBody {
     /// There is none.
     Empty,
+    /// All of a small one, kept for another attempt; `None` when it was handed on.
+    Kept(Option<Bytes>),
     /// From the client.
     Stream(Uploading),
 }
@@ -56,20 +58,23 @@ impl Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
+            Self::Kept(whole) => Poll::Ready(whole.take().map(|whole| Ok(Frame::data(whole)))),
             Self::Stream(uploading) => uploading.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Kept(None) => true,
+            Self::Kept(Some(whole)) => whole.is_empty(),
             Self::Stream(uploading) => uploading.incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
+            Self::Empty | Self::Kept(None) => SizeHint::with_exact(0),
+            Self::Kept(Some(whole)) => SizeHint::with_exact(whole.len() as u64),
             Self::Stream(uploading) => uploading.incoming.size_hint(),
         }
     }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Uri, Version};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::body::{RequestBody, Uploading};
@@ -12,6 +13,9 @@ use super::pin;
 use super::session::Session;
 use crate::error::{Error, Retry};
 use crate::model::role::{Role, Timeouts};
+
+/// Largest body that is kept for another attempt, in bytes.
+const KEPT: u64 = 16 << 10;
 
 /// A prepared request.
 #[derive(Debug)]
@@ -72,6 +76,27 @@ impl Call {
         Ok(Self { request: Some(Request::from_parts(parts, body)), repeatable, authorizes, upgrades })
     }
 
+    /// Reads a small body of a request whose method may be repeated, so that it can be sent to more than one endpoint: the
+    /// `PROPFIND` of a download may carry a few lines of XML.
+    ///
+    /// # Errors
+    /// The client went away or was too slow.
+    pub async fn keep_small_body(&mut self, session: &Session, role: &Role) -> Result<(), Error> {
+        let Some(request) = &mut self.request else { return Ok(()) };
+        let RequestBody::Stream(uploading) = request.body() else { return Ok(()) };
+        let small = uploading.incoming.size_hint().exact().is_some_and(|size| size <= KEPT);
+        let method = request.method().as_str();
+        if !small || self.authorizes || self.upgrades || !role.retry.methods.iter().any(|may| may == method) {
+            return Ok(());
+        }
+        let read = session.timer.within(role.timeouts.request_body_idle, request.body_mut().collect()).await;
+        session.timer.clear();
+        let whole = read.map_err(|_| Error::BodyTimeout)?.map_err(|cut| cut.0)?.to_bytes();
+        *request.body_mut() = RequestBody::Kept(Some(whole));
+        self.repeatable = true;
+        Ok(())
+    }
+
     /// Whether the connection it is sent on belongs to its client from then on.
     pub fn authorizes(&self) -> bool {
         self.authorizes
@@ -97,7 +122,11 @@ impl Call {
             return self.request.take();
         }
         let original = self.request.as_ref()?;
-        let mut copy = Request::new(RequestBody::Empty);
+        let body = match original.body() {
+            RequestBody::Kept(whole) => RequestBody::Kept(whole.clone()),
+            RequestBody::Empty | RequestBody::Stream(_) => RequestBody::Empty,
+        };
+        let mut copy = Request::new(body);
         *copy.method_mut() = original.method().clone();
         *copy.uri_mut() = original.uri().clone();
         *copy.version_mut() = original.version();

@@ -44,6 +44,8 @@ pub struct Exchange {
     pub status: StatusCode,
     /// Why there is no response of an endpoint, or why it was cut.
     pub error: Option<Error>,
+    /// Seconds after which the client may come back, where that is known.
+    pub retry_after: Option<u64>,
     sent: u64,
     /// What the access log needs of the request, only when there is one.
     line: Option<Box<RequestLine>>,
@@ -116,6 +118,7 @@ impl Exchange {
             attempts: 0,
             status: StatusCode::OK,
             error: None,
+            retry_after: None,
             sent: 0,
             line,
             held: None,

@@ -19,6 +19,17 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// `Proxy-Status` (RFC 9209)
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+const DECISION: HeaderName = HeaderName::from_static("x-rolegate-decision");
+
+/// Says in a response how its server was chosen.
+pub fn write_decision(headers: &mut HeaderMap, short: &str) {
+    // What a server of the same name behind us wrote is not ours.
+    headers.remove(DECISION);
+    if let Ok(value) = HeaderValue::from_str(short) {
+        headers.insert(DECISION, value);
+    }
+}
+
 /// Takes the hop-by-hop fields out. Gives the protocol of an upgrade that the message asks for or agrees to, and whether
 /// it takes trailers.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {

@@ -15,6 +15,7 @@ use super::call::Call;
 use super::exchange::{Afterwards, End, Exchange};
 use super::forward::{self, Answer, Failure};
 use super::headers;
+use super::outcome::{self, Head, Next};
 use super::pin::{self, Pinned};
 use super::respond;
 use super::session::{PendingTunnel, Session};
@@ -35,7 +36,8 @@ pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<
         Ok(served) => served.finish(exchange),
         Err(error) => {
             let role = exchange.role.map(|role| &*exchange.snapshot.cluster(role).topology.role);
-            let answer = respond::error(error, &exchange.snapshot.site.proxy_name, role, session.worker.dice());
+            let after = exchange.retry_after.unwrap_or_else(|| outcome::retry_after(session.worker.dice()));
+            let answer = respond::error(error, &exchange.snapshot.site.proxy_name, role, after);
             exchange.status = error.status();
             exchange.end(End::Cut(error));
             answer
@@ -50,14 +52,18 @@ pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<
 /// The request path.
 async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<Incoming>) -> Result<Served, Error> {
     let snapshot = exchange.snapshot.clone();
+    let (uri, method) = (request.uri().clone(), request.method().clone());
     let facts = Facts {
         listener: session.listener,
         host: host(&request),
-        method: request.method().as_str(),
-        path: request.uri().path(),
+        method: method.as_str(),
+        path: uri.path(),
+        query: uri.query(),
         client: exchange.client,
+        headers: Some(request.headers()),
     };
-    let decision = Decision::new(&snapshot, &facts).map_err(|refusal| refused(refusal, exchange))?;
+    let decided = Decision::new(&snapshot, &facts, session.worker.ticker.now_ms());
+    let decision = decided.map_err(|refusal| refused(refusal, exchange))?;
     exchange.locate(&decision);
     let role = &decision.cluster.topology.role;
     session.worker.count_request(decision.cluster_id);
@@ -68,39 +74,44 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
     if let Some(pinned) = pinned {
         return on_pinned(session, exchange, call, pinned).await;
     }
+    call.keep_small_body(session, role).await?;
     let mut tried = Tried::new();
     let mut last: Option<Error> = None;
+    let (mut misses, mut search) = (0, None);
     loop {
         let picked = decision.pick(&tried, session.worker.ticker.now_ms(), session.worker.dice());
-        let pick = picked.map_err(|nobody| last.unwrap_or_else(|| nobody.into()))?;
+        let pick = picked.map_err(|nobody| outcome::nobody_left(session, exchange, &decision, nobody, last))?;
         tried.push(pick.endpoint);
         exchange.endpoint = Some(pick.endpoint);
         exchange.tier = Some(pick.tier.kind);
         exchange.attempts += 1;
         let endpoint = decision.cluster.endpoint(pick.endpoint);
         let lease = Lease::take(&endpoint.state);
-        let attempts_left = exchange.attempts <= role.retry.attempts && !tried.is_full();
+        // A server that lacks the content has failed at nothing.
+        let attempts_left = exchange.attempts - misses <= role.retry.attempts && !tried.is_full();
 
         // The clock is read once more only for another attempt.
         let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
         let error = match attempt(session, endpoint, &mut call, begun).await {
-            Ok(answer) => {
-                let status = answer.response.status().as_u16();
-                let elsewhere = role.retry.on_status.contains(&status) && call.repeatable() && attempts_left;
-                // The response of a sick server is better than none: it is given up only for another server.
-                if !elsewhere
-                    || !someone_else(&decision, &tried, session)
-                    || !may_retry(session, &decision, Retry::Repeatable)
-                {
-                    return Ok(Served {
-                        answer,
-                        lease,
-                        fresh: call.authorizes(),
-                        connection_auth: role.connection_auth,
-                    });
+            Ok(mut answer) => {
+                let said =
+                    outcome::learn(session, &decision, &pick, &method, uri.path(), answer.response.status()).said;
+                let next = if outcome::is_missing(said) && call.repeatable() {
+                    misses += 1;
+                    outcome::missing(session, exchange, &decision, &tried, said, &mut search).await
+                } else if attempts_left && call.repeatable() {
+                    unless_sick(session, &decision, &tried, endpoint, answer.response.status())
+                } else {
+                    Next::Serve
+                };
+                match next {
+                    Next::Elsewhere => continue,
+                    Next::Fail(error) => return Err(error),
+                    Next::Serve => {}
                 }
-                session.worker.failed(endpoint);
-                continue;
+                let head = Head { method: &method, said, attempts: exchange.attempts };
+                outcome::served(&decision, &pick, &head, &mut answer.response);
+                return Ok(Served { answer, lease, fresh: call.authorizes(), connection_auth: role.connection_auth });
             }
             Err(error) => error,
         };
@@ -113,6 +124,22 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
             return Err(error);
         }
     }
+}
+
+/// The response of a sick server is better than none: it is given up only for another server.
+fn unless_sick(
+    session: &Session,
+    decision: &Decision<'_>,
+    tried: &Tried,
+    endpoint: &Endpoint,
+    status: http::StatusCode,
+) -> Next {
+    let sick = decision.cluster.topology.role.retry.on_status.contains(&status.as_u16());
+    if sick && someone_else(decision, tried, session) && may_retry(session, decision, Retry::Repeatable) {
+        session.worker.failed(endpoint);
+        return Next::Elsewhere;
+    }
+    Next::Serve
 }
 
 /// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was

@@ -1,7 +1,7 @@
 //! Answers of our own. Only this file makes them.
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::body::ResponseBody;
@@ -9,13 +9,18 @@ use super::headers::PROXY_STATUS;
 use crate::error::Error;
 use crate::model::role::Role;
 
-/// Seconds after which a client that got 503 may ask again; a random number of them is added so that the clients of an
-/// outage do not come back together.
-const RETRY_AFTER: u64 = 30;
+/// What a BITS client reads to begin a lost upload again: BG_E_SESSION_NOT_FOUND, met on the server (MC-BUP, section
+/// 2.2.1.2, where the field is called `BITS-Error`; Windows' own documentation calls it `BITS-Error-Code`).
+const UPLOAD_LOST: [(HeaderName, HeaderValue); 4] = [
+    (HeaderName::from_static("bits-packet-type"), HeaderValue::from_static("Ack")),
+    (HeaderName::from_static("bits-error"), HeaderValue::from_static("0x8020001F")),
+    (HeaderName::from_static("bits-error-code"), HeaderValue::from_static("0x8020001F")),
+    (HeaderName::from_static("bits-error-context"), HeaderValue::from_static("0x5")),
+];
 
-/// The response for an error: `Proxy-Status` (RFC 9209) says why, `Retry-After` when to come back, `Allow` what the role
-/// takes.
-pub fn error(error: Error, proxy_name: &str, role: Option<&Role>, dice: u64) -> Response<ResponseBody> {
+/// The response for an error: `Proxy-Status` (RFC 9209) says why, `Retry-After` in how many seconds to come back, `Allow`
+/// what the role takes.
+pub fn error(error: Error, proxy_name: &str, role: Option<&Role>, retry_after: u64) -> Response<ResponseBody> {
     let text = format!("{} {}: {}\n", error.status().as_u16(), error.reason(), error.details());
     let mut response = Response::new(ResponseBody::Full(Some(Bytes::from(text))));
     *response.status_mut() = error.status();
@@ -26,7 +31,10 @@ pub fn error(error: Error, proxy_name: &str, role: Option<&Role>, dice: u64) -> 
         headers.insert(PROXY_STATUS, status);
     }
     if error.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER + dice % RETRY_AFTER));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+    }
+    if error == Error::UploadLost {
+        headers.extend(UPLOAD_LOST);
     }
     if error == Error::MethodNotAllowed
         && let Some(role) = role

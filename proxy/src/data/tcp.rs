@@ -14,7 +14,8 @@ use super::worker::Worker;
 use crate::error::Error;
 use crate::metrics::RoleMetrics;
 use crate::model::balance::Tried;
-use crate::model::decision::Decision;
+use crate::model::content::Said;
+use crate::model::decision::{Decision, Facts};
 use crate::model::endpoint::Lease;
 use crate::model::route::ClusterId;
 
@@ -41,14 +42,15 @@ pub async fn serve(mut client: TcpStream, peer: IpAddr, role: ClusterId, worker:
 async fn open(peer: IpAddr, role: ClusterId, worker: &Rc<Worker>, timer: &Timer) -> Option<Opened> {
     let snapshot = worker.snapshot();
     let metrics = &snapshot.cluster(role).topology.metrics;
-    let decision = Decision::for_cluster(&snapshot, role, peer, None, None).ok()?;
+    let facts = Facts { listener: 0, host: None, method: "", path: "", query: None, client: peer, headers: None };
+    let decision = Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()).ok()?;
     let attempts = decision.cluster.topology.role.retry.attempts as usize + 1;
     let mut tried = Tried::new();
     while tried.len() < attempts.min(tried.capacity()) {
         let pick = match decision.pick(&tried, worker.ticker.now_ms(), worker.dice()) {
             Ok(pick) => pick,
             Err(nobody) => {
-                metrics.error(nobody.into()).increment(1);
+                metrics.error(nobody.why.into()).increment(1);
                 return None;
             }
         };
@@ -64,6 +66,7 @@ async fn open(peer: IpAddr, role: ClusterId, worker: &Rc<Worker>, timer: &Timer)
                 endpoint.metrics.connects.increment(1);
                 metrics.tier(pick.tier.kind).increment(1);
                 worker.passed(endpoint);
+                decision.served(&pick, Said::Nothing, http::StatusCode::OK);
                 let idle = endpoint.role.timeouts.tunnel_idle;
                 return Some(Opened { server, lease, idle, metrics: metrics.clone() });
             }

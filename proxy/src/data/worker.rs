@@ -5,14 +5,16 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::access_log::Sink;
 use super::pool::Pool;
+use super::search::Searches;
 use super::ticker::Ticker;
 use crate::metrics::{RoleMetrics, ThreadMetrics};
 use crate::model::endpoint::Endpoint;
+use crate::model::note::Note;
 use crate::model::retry::RetryBudget;
 use crate::model::role::Retry;
 use crate::model::route::ClusterId;
@@ -33,6 +35,8 @@ pub struct Shared {
     pub no_role: RoleMetrics,
     /// Start of the process clock.
     pub epoch: Instant,
+    /// Where news for the control thread goes; bounded, and a full one drops them.
+    pub notes: mpsc::Sender<Note>,
 }
 
 /// One data thread.
@@ -50,9 +54,12 @@ pub struct Worker {
     pub no_role: RoleMetrics,
     /// Client connections that are open.
     pub connections: Cell<usize>,
+    /// Searches for content under way.
+    pub searches: Rc<Searches>,
     snapshots: Arc<Snapshots>,
     held: RefCell<Held>,
     bell: Arc<Notify>,
+    notes: mpsc::Sender<Note>,
     dice: RefCell<fastrand::Rng>,
     budgets: RefCell<Vec<RetryBudget>>,
     draining: Cell<bool>,
@@ -90,6 +97,8 @@ impl Worker {
             held: RefCell::new(Held(Rc::new(shared.snapshots.current()))),
             snapshots: shared.snapshots,
             bell: shared.bell,
+            notes: shared.notes,
+            searches: Rc::default(),
             dice: RefCell::new(fastrand::Rng::with_seed(seed)),
             budgets: RefCell::default(),
             draining: Cell::new(false),
@@ -138,6 +147,13 @@ impl Worker {
     pub fn failed(&self, endpoint: &Endpoint) {
         if endpoint.state.passive.record(&endpoint.role.passive, self.ticker.now_ms(), true) {
             self.bell.notify_one();
+        }
+    }
+
+    /// Tells the control thread what was learned.
+    pub fn note(&self, note: Note) {
+        if self.notes.try_send(note).is_err() {
+            self.metrics.notes_dropped.increment(1);
         }
     }
 

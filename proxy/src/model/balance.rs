@@ -1,4 +1,4 @@
-//! Pick: one endpoint out of the tiers of a location.
+//! Pick: one endpoint out of the open tiers of a location.
 //!
 //! All policies are one drawing. Every eligible endpoint gets a key, `-ln(u) / weight`, where `u` is a number between 0 and
 //! 1 made of a seed and the endpoint's own hash, and the smallest key wins: a draw with chances in proportion to the
@@ -8,6 +8,8 @@
 //! that several groups name has one key, so overlaps do not give it a larger share.
 
 use super::cluster::{Class, Cluster, EndpointIndex};
+use super::fallback::Opening;
+use super::knowledge::{Knowledge, Lack};
 use super::location::{ContentLocation, Tier};
 use super::mix::mix;
 use super::role::Balance;
@@ -16,8 +18,11 @@ use crate::error::Error;
 /// Most endpoints that one least-requests draw looks at; larger tiers are sampled.
 const SAMPLE: u32 = 64;
 
-/// Most attempts that one request may make.
-pub const MAX_ATTEMPTS: usize = 8;
+/// Most endpoints that one request may be sent to, those that lack its content included.
+pub const MAX_ATTEMPTS: usize = 16;
+
+/// A hash may load an endpoint with this many requests whatever its fair share is: among few requests, shares mean nothing.
+const CROWD: u32 = 8;
 
 /// The endpoints that this request has been sent to.
 pub type Tried = arrayvec::ArrayVec<EndpointIndex, MAX_ATTEMPTS>;
@@ -31,6 +36,14 @@ pub struct Ask<'a> {
     pub system: Option<u16>,
     /// Endpoints that are not asked again.
     pub tried: &'a Tried,
+    /// Which tiers are open.
+    pub opening: &'a Opening,
+    /// What is known of the content; `None` where there is no content.
+    pub knowledge: Option<Knowledge<'a>>,
+    /// The hash decides, whatever the role's policy.
+    pub by_hash: bool,
+    /// A download begins: it may be sent past an endpoint that has too much to do.
+    pub spread: bool,
     /// Milliseconds of the process clock, for slow start.
     pub now_ms: u64,
     /// A random number.
@@ -46,41 +59,133 @@ pub struct Pick {
     pub tier: Tier,
     /// How well it was.
     pub class: Class,
+    /// Why it and no other.
+    pub how: How,
+    /// A server that has the content was passed by because it lacks this one file: the download stays where it is.
+    pub aside: bool,
+}
+
+/// Why an endpoint was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// By the role's balancing among all that are eligible.
+    Drawn,
+    /// As `Drawn`, past an endpoint that has too much to do.
+    Spread,
+    /// The client, or its download, is there already.
+    Stays,
+    /// Its upload session is there.
+    Upload,
+    /// The request names it.
+    Named,
+    /// Every server lacks the content: this one is asked once more, and its answer is the client's.
+    AskedAgain,
+}
+
+impl How {
+    /// The word in explanations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drawn => "drawn",
+            Self::Spread => "spread",
+            Self::Stays => "stays",
+            Self::Upload => "upload",
+            Self::Named => "named",
+            Self::AskedAgain => "asked-again",
+        }
+    }
+}
+
+/// Why nobody was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nobody {
+    /// The reason that is nearest to success.
+    pub why: NoPick,
+    /// Some server in an open tier has not said that it lacks the content, and cannot be asked.
+    pub unasked: bool,
 }
 
 /// Why nobody was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoPick {
-    /// The client's boundary groups and their fallbacks name no server of this role.
+    /// The open tiers have no server of this role.
     NoServer,
     /// There are servers, and none is well.
     NoneWell,
-    /// Every server that is well has as many requests as it may have.
-    Overloaded,
+    /// Every server that is well lacks the content.
+    Lacking,
     /// Every server that is well has been tried.
     AllTried,
+    /// Every server that is well has as many requests as it may have.
+    Overloaded,
+    /// The server that has the upload session is down or gone.
+    UploadLost,
 }
 
 impl From<NoPick> for Error {
     fn from(why: NoPick) -> Self {
         match why {
             NoPick::NoServer => Self::NoServer,
-            NoPick::NoneWell | NoPick::AllTried => Self::NoneWell,
+            NoPick::NoneWell | NoPick::AllTried | NoPick::Lacking => Self::NoneWell,
             NoPick::Overloaded => Self::Overloaded,
+            NoPick::UploadLost => Self::UploadLost,
         }
     }
 }
 
-/// Picks one endpoint. Tiers are used in order; an endpoint that is not proven well is used only when no tier has one that
-/// is, and one that is down only in panic.
+/// Why an endpoint is not eligible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Not {
+    /// The request names another site system.
+    OtherSystem,
+    /// It lacks the content or the file.
+    Lacks(Lack),
+    /// It stands in another class than the one that is asked for.
+    Class(Class),
+    /// It was tried.
+    Tried,
+    /// It has as many requests as it may have.
+    Full,
+}
+
+impl Ask<'_> {
+    /// Whether an endpoint is eligible in a class.
+    ///
+    /// # Errors
+    /// [`Not`] says why it is not.
+    pub fn judge(&self, cluster: &Cluster, index: EndpointIndex, class: Class) -> Result<(), Not> {
+        let endpoint = cluster.endpoint(index);
+        if self.system.is_some_and(|system| system != endpoint.system_index) {
+            return Err(Not::OtherSystem);
+        }
+        if let Some(lack) = self.knowledge.as_ref().and_then(|known| known.lacks(endpoint.state.id)) {
+            return Err(Not::Lacks(lack));
+        }
+        let own = cluster.standing(index).class();
+        if own != class {
+            return Err(Not::Class(own));
+        }
+        if self.tried.contains(&index) {
+            return Err(Not::Tried);
+        }
+        if endpoint.state.in_flight() >= endpoint.role.max_requests {
+            return Err(Not::Full);
+        }
+        Ok(())
+    }
+}
+
+/// Picks one endpoint. Open tiers are used in order; an endpoint that is not proven well is used only when no tier has one
+/// that is, and one that is down only in panic.
 ///
 /// # Errors
-/// [`NoPick`] says why there is none.
-pub fn pick(cluster: &Cluster, location: ContentLocation<'_>, ask: &Ask<'_>) -> Result<Pick, NoPick> {
-    let mut why = NoPick::NoServer;
+/// [`Nobody`] says why there is none.
+pub fn pick(cluster: &Cluster, location: ContentLocation<'_>, ask: &Ask<'_>) -> Result<Pick, Nobody> {
+    let mut nobody = Nobody { why: NoPick::NoServer, unasked: false };
+    let mut aside = false;
     let classes: &[Class] = if cluster.panicking() { &[Class::Out] } else { &[Class::Well, Class::Second] };
     for &class in classes {
-        for tier in location.tiers() {
+        for tier in location.tiers().filter(|tier| ask.opening.is_open(*tier)) {
             let mut drawing = Drawing::new(cluster, ask, class);
             let tier_size: usize = location.members(tier).map(<[EndpointIndex]>::len).sum();
             let sampled = drawing.by_load && tier_size > SAMPLE as usize;
@@ -89,13 +194,21 @@ pub fn pick(cluster: &Cluster, location: ContentLocation<'_>, ask: &Ask<'_>) -> 
             } else {
                 location.members(tier).flatten().for_each(|&endpoint| drawing.offer(endpoint));
             }
+            aside |= drawing.aside;
             if let Some(endpoint) = drawing.winner() {
-                return Ok(Pick { endpoint, tier, class });
+                let spread = drawing.crowded().and_then(|limit| {
+                    let mut again = Drawing { limit, ..Drawing::new(cluster, ask, class) };
+                    location.members(tier).flatten().for_each(|&endpoint| again.offer(endpoint));
+                    again.winner()
+                });
+                let how = if spread.is_some_and(|other| other != endpoint) { How::Spread } else { How::Drawn };
+                return Ok(Pick { endpoint: spread.unwrap_or(endpoint), tier, class, how, aside });
             }
-            why = worse(why, drawing.why);
+            nobody.why = worse(nobody.why, drawing.why);
+            nobody.unasked |= drawing.unasked;
         }
     }
-    Err(why)
+    Err(nobody)
 }
 
 /// Walks on from a random place and stops when enough were eligible, or all were seen.
@@ -122,10 +235,29 @@ fn worse(a: NoPick, b: NoPick) -> NoPick {
     let rank = |why| match why {
         NoPick::NoServer => 0,
         NoPick::NoneWell => 1,
-        NoPick::AllTried => 2,
-        NoPick::Overloaded => 3,
+        NoPick::Lacking => 2,
+        NoPick::AllTried => 3,
+        NoPick::Overloaded => 4,
+        NoPick::UploadLost => 5,
     };
     if rank(b) > rank(a) { b } else { a }
+}
+
+/// The key of an endpoint in a drawing: the smallest wins.
+fn draw_key(seed: u64, hash: u64, weight: f32) -> f32 {
+    let drawn = mix(seed ^ hash);
+    // 24 bits are what an f32 holds exactly; the half keeps the number off both ends.
+    let u = ((drawn >> 40) as f32 + 0.5) / (1_u32 << 24) as f32;
+    -u.ln() / weight
+}
+
+/// The endpoint that a hash chooses among all of a cluster, well or not.
+pub fn hashed(cluster: &Cluster, key: u64) -> Option<EndpointIndex> {
+    let keyed = cluster.topology.everyone.iter().map(|&index| {
+        let endpoint = cluster.endpoint(index);
+        (draw_key(key, endpoint.hash, endpoint.weight.max(1) as f32), index)
+    });
+    keyed.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, index)| index)
 }
 
 #[derive(Clone, Copy)]
@@ -141,47 +273,78 @@ struct Drawing<'a> {
     class: Class,
     seed: u64,
     by_load: bool,
+    /// Requests in flight for a weight of one that an endpoint may have.
+    limit: f32,
     eligible: u32,
+    in_flight: u32,
+    weights: f32,
     first: Option<Candidate>,
     second: Option<Candidate>,
     why: NoPick,
+    unasked: bool,
+    aside: bool,
 }
 
 impl<'a> Drawing<'a> {
     fn new(cluster: &'a Cluster, ask: &'a Ask<'a>, class: Class) -> Self {
-        let balance = cluster.topology.role.balance;
-        let seed = match balance {
-            Balance::LeastRequests | Balance::Random | Balance::Named => ask.dice,
-            Balance::Client | Balance::Content => ask.key,
+        let (by_hash, by_load) = match cluster.topology.role.balance {
+            Balance::LeastRequests | Balance::Named => (ask.by_hash, !ask.by_hash),
+            Balance::Random => (ask.by_hash, false),
+            Balance::Client | Balance::Content | Balance::Device => (true, false),
         };
-        let by_load = matches!(balance, Balance::LeastRequests | Balance::Named);
-        Self { cluster, ask, class, seed, by_load, eligible: 0, first: None, second: None, why: NoPick::NoServer }
+        let seed = if by_hash { ask.key } else { ask.dice };
+        Self {
+            cluster,
+            ask,
+            class,
+            seed,
+            by_load,
+            limit: f32::INFINITY,
+            eligible: 0,
+            in_flight: 0,
+            weights: 0.0,
+            first: None,
+            second: None,
+            why: NoPick::NoServer,
+            unasked: false,
+            aside: false,
+        }
     }
 
     fn offer(&mut self, index: EndpointIndex) {
+        let (why, unasked) = match self.ask.judge(self.cluster, index, self.class) {
+            Ok(()) => return self.take(index),
+            Err(Not::OtherSystem) => return,
+            // The other class has its own turn.
+            Err(Not::Class(own)) => (NoPick::NoneWell, own == Class::Out),
+            Err(Not::Lacks(lack)) => {
+                self.aside |= matches!(lack, Lack::File(_));
+                (NoPick::Lacking, false)
+            }
+            Err(Not::Tried) => (NoPick::AllTried, true),
+            Err(Not::Full) => (NoPick::Overloaded, true),
+        };
+        self.why = worse(self.why, why);
+        self.unasked |= unasked;
+    }
+
+    fn take(&mut self, index: EndpointIndex) {
         let endpoint = self.cluster.endpoint(index);
-        if self.ask.system.is_some_and(|system| system != endpoint.system_index) {
-            return;
-        }
-        let standing = self.cluster.standing(index);
-        if standing.class() != self.class {
-            self.why = worse(self.why, NoPick::NoneWell);
-            return;
-        }
-        if self.ask.tried.contains(&index) {
-            self.why = worse(self.why, NoPick::AllTried);
-            return;
-        }
-        if endpoint.state.in_flight() >= endpoint.role.max_requests {
-            self.why = worse(self.why, NoPick::Overloaded);
+        let ramp_from_ms = self.cluster.standing(index).ramp_from_ms;
+        let weight = self.weight(endpoint.weight, ramp_from_ms, endpoint.role.slow_start);
+        let in_flight = endpoint.state.in_flight();
+        if in_flight as f32 + 1.0 > self.limit * weight {
             return;
         }
         self.eligible += 1;
-        let weight = self.weight(endpoint.weight, standing.ramp_from_ms, endpoint.role.slow_start);
-        let drawn = mix(self.seed ^ endpoint.hash);
-        // 24 bits are what an f32 holds exactly; the half keeps the number off both ends.
-        let u = ((drawn >> 40) as f32 + 0.5) / (1_u32 << 24) as f32;
-        self.keep(Candidate { endpoint: index, key: -u.ln() / weight, weight });
+        self.in_flight += in_flight;
+        self.weights += weight;
+        let mut key = draw_key(self.seed, endpoint.hash, weight);
+        // After a 404, a server that is known to have the content comes before those that nobody has asked.
+        if !self.ask.tried.is_empty() && self.ask.knowledge.is_some_and(|known| known.has(endpoint.state.id)) {
+            key *= 1e-9;
+        }
+        self.keep(Candidate { endpoint: index, key, weight });
     }
 
     fn keep(&mut self, candidate: Candidate) {
@@ -213,6 +376,18 @@ impl<'a> Drawing<'a> {
             Some(second) if self.by_load && self.load(second) < self.load(first) => Some(second.endpoint),
             _ => Some(first.endpoint),
         }
+    }
+
+    /// The limit that the winner of a hash is over, if a download begins that could go elsewhere.
+    fn crowded(&self) -> Option<f32> {
+        let factor = self.cluster.topology.role.hash_balance_factor;
+        let first = self.first?;
+        if factor == 0 || !self.ask.spread || self.by_load || self.eligible < 2 {
+            return None;
+        }
+        let own = self.cluster.endpoint(first.endpoint).state.in_flight();
+        let limit = factor as f32 / 100.0 * (self.in_flight + 1) as f32 / self.weights;
+        (own >= CROWD && own as f32 + 1.0 > limit * first.weight).then_some(limit)
     }
 
     /// Requests in flight for a weight of one.

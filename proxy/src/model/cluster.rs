@@ -21,6 +21,8 @@ pub type EndpointIndex = u32;
 pub struct Topology {
     /// Its position in the snapshot.
     pub id: ClusterId,
+    /// Hash of the role's name: tells what is remembered for one role from what is remembered for another.
+    pub hash: u64,
     /// The role; single site systems may differ, see [`Endpoint::role`].
     pub role: Arc<Role>,
     /// Every address of every site system of the role.
@@ -31,6 +33,8 @@ pub struct Topology {
     pub fallback_sources: Box<[EndpointIndex]>,
     /// All endpoints.
     pub everyone: Box<[EndpointIndex]>,
+    /// Endpoints by the id of their live part, sorted.
+    pub by_id: Box<[(u32, EndpointIndex)]>,
     /// No group names a server of this role: groups do not matter to it.
     pub ungrouped: bool,
     /// Lower-cased names that mean one site system, for [`super::role::Balance::Named`].
@@ -44,6 +48,8 @@ pub struct Topology {
 pub struct GroupServers {
     /// Its own servers.
     pub members: Box<[EndpointIndex]>,
+    /// Its own servers behind a slow connection.
+    pub slow: Box<[EndpointIndex]>,
     /// Groups to fall back to, in the order in which they open; without those that are `never` used.
     pub links: Box<[Link]>,
 }
@@ -64,6 +70,8 @@ pub struct Link {
 pub enum TierKind {
     /// The client's own boundary groups.
     Current,
+    /// The same groups' servers behind a slow connection (the model of 1511 to 1606).
+    Slow,
     /// A direct neighbor of one of them.
     Neighbor,
     /// The site default boundary group.
@@ -76,12 +84,14 @@ pub enum TierKind {
 
 impl TierKind {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::Current, Self::Neighbor, Self::Default, Self::FallbackSource, Self::Site];
+    pub const ALL: [Self; 6] =
+        [Self::Current, Self::Slow, Self::Neighbor, Self::Default, Self::FallbackSource, Self::Site];
 
     /// The word in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Current => "current",
+            Self::Slow => "slow",
             Self::Neighbor => "neighbor",
             Self::Default => "default",
             Self::FallbackSource => "fallback_source",
@@ -115,6 +125,11 @@ pub enum Class {
 impl Standing {
     /// An endpoint that nobody has asked yet.
     pub const UNPROVEN: Self = Self { health: Health::Unproven, ejected: false, ramp_from_ms: 0 };
+
+    /// It answers without what it depends on.
+    pub fn degraded(&self) -> bool {
+        self.health == Health::Degraded
+    }
 
     /// Who may pick it.
     pub fn class(&self) -> Class {
@@ -179,10 +194,21 @@ impl Topology {
         GroupId(self.groups.len().saturating_sub(1) as u16)
     }
 
+    /// The site system that has this host (without port) among its names.
+    pub fn by_name(&self, host: Option<&str>) -> Option<u16> {
+        let host = host?;
+        self.names.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, system)| *system)
+    }
+
+    /// The endpoint with this live part.
+    pub fn by_id(&self, id: u32) -> Option<EndpointIndex> {
+        let place = self.by_id.binary_search_by_key(&id, |entry| entry.0).ok()?;
+        Some(self.by_id[place].1)
+    }
+
     /// The site system that a host (without port) names: one of its names, or the only site system there is.
     pub fn named(&self, host: Option<&str>) -> Option<u16> {
-        let by_name = host.and_then(|host| self.names.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)));
-        if let Some(&(_, system)) = by_name {
+        if let Some(system) = self.by_name(host) {
             return Some(system);
         }
         let first = self.endpoints.first()?.system_index;

@@ -1,38 +1,56 @@
 //! Route, locate, pick: the pure function that decides where a request goes.
 //!
 //! The request path, `explain` and the tests call the same three steps with the same arguments, so an explanation can never
-//! differ from what was served.
+//! differ from what was served. What follows from an answer is in [`super::learn`].
 
 use std::net::IpAddr;
 
-use super::balance::{Ask, NoPick, Pick, Tried, pick};
+use http::HeaderMap;
+use http::header::{HeaderName, RANGE, USER_AGENT};
+
+use super::balance::{Ask, How, NoPick, Nobody, Pick, Tried, hashed, pick};
 use super::boundary::GroupId;
-use super::cluster::Cluster;
-use super::content::content_id;
-use super::location::ContentLocation;
+use super::cluster::{Class, Cluster, EndpointIndex, TierKind};
+use super::content::{ContentPath, Part, continues};
+use super::fallback::Opening;
+use super::knowledge::Knowledge;
+use super::live::{Domain, Live, Ticks};
+use super::location::{ContentLocation, Tier};
 use super::mix::{hash_ignore_case, mix};
-use super::role::Balance;
-use super::route::ClusterId;
-use super::snapshot::Snapshot;
+use super::role::{Balance, Clock, FallbackRule, Role};
+use super::route::{ClusterId, Route};
+use super::snapshot::{Site, Snapshot};
+
+/// The upload session of a BITS packet (MC-BUP, section 2.2.1.2).
+pub const BITS_SESSION_ID: HeaderName = HeaderName::from_static("bits-session-id");
+
+/// How long the message that follows an upload goes where the upload went: five minutes.
+const AFTER_UPLOAD: Ticks = 5 * 600;
 
 /// What the decision needs to know of a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct Facts<'a, 'h> {
     /// Position of the listener.
     pub listener: u16,
     /// `Host` without its port.
-    pub host: Option<&'a str>,
+    pub host: Option<&'h str>,
     /// Method, as sent.
-    pub method: &'a str,
+    pub method: &'h str,
     /// Path, as sent.
     pub path: &'a str,
+    /// Query, as sent.
+    pub query: Option<&'a str>,
     /// The client's address, after trusted forwarding fields.
     pub client: IpAddr,
+    /// The fields of the request; `None` for a connection of a TCP role.
+    pub headers: Option<&'h HeaderMap>,
 }
 
 /// Where a request belongs; the same for all attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision<'a> {
+    /// The route that matched; `None` for a connection of a TCP role.
+    pub route: Option<&'a Route>,
     /// The role.
     pub cluster_id: ClusterId,
     /// Its servers.
@@ -41,8 +59,44 @@ pub struct Decision<'a> {
     pub groups: &'a [GroupId],
     /// Where the client may be served.
     pub location: ContentLocation<'a>,
-    key: u64,
+    /// Which of its tiers are open.
+    pub opening: Opening,
+    /// The content that is asked for.
+    pub content: Option<ContentPath<'a>>,
+    /// Where the client, its download or its upload is.
+    pub stay: Option<Stay>,
+    /// The request waits for no fallback clock.
+    pub exempt: bool,
+    pub(super) site: &'a Site,
+    pub(super) live: &'a Live,
+    pub(super) now: Ticks,
+    pub(super) keys: Keys,
     system: Option<u16>,
+    named: Option<u16>,
+    by_hash: bool,
+    continues: bool,
+}
+
+/// Where a client, its download or its upload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// There, while that server is well and may serve the client.
+    Prefer(EndpointIndex),
+    /// There and nowhere else; `None` when the server is gone.
+    Only(Option<EndpointIndex>),
+}
+
+/// Keys of what is remembered. See [`Live`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
+    /// What rendezvous hashing keeps together; the same in every process.
+    pub(super) hash: u64,
+    /// The client alone.
+    pub(super) client: u64,
+    pub(super) affinity: Option<u64>,
+    pub(super) clock: Option<u64>,
+    pub(super) content: u64,
+    pub(super) file: u64,
 }
 
 /// Why a request belongs nowhere.
@@ -61,15 +115,16 @@ impl<'a> Decision<'a> {
     ///
     /// # Errors
     /// [`Refusal`] says why the request belongs nowhere.
-    pub fn new(snapshot: &'a Snapshot, facts: &Facts<'_>) -> Result<Self, Refusal> {
+    pub fn new(snapshot: &'a Snapshot, facts: &Facts<'a, '_>, now_ms: u64) -> Result<Self, Refusal> {
         let routes = &snapshot.site.listeners[usize::from(facts.listener)].routes;
-        let (id, prefix) = routes.route(facts.host, facts.path).ok_or(Refusal::NoRoute)?;
+        let route = routes.route(facts.host, facts.path).ok_or(Refusal::NoRoute)?;
+        let id = route.cluster;
         let methods = &snapshot.cluster(id).topology.role.methods;
         if !methods.is_empty() && !methods.iter().any(|method| method == facts.method) {
             return Err(Refusal::Method(id));
         }
-        let content = content_id(facts.path, prefix);
-        Self::for_cluster(snapshot, id, facts.client, facts.host, content)
+        let content = ContentPath::read(facts.path, route.prefix.len(), facts.query);
+        Self::locate(snapshot, id, Some((route, content)), facts, now_ms)
     }
 
     /// Locate alone: the role is known from the listener.
@@ -79,37 +134,262 @@ impl<'a> Decision<'a> {
     pub fn for_cluster(
         snapshot: &'a Snapshot,
         cluster_id: ClusterId,
-        client: IpAddr,
-        host: Option<&str>,
-        content: Option<&str>,
+        facts: &Facts<'a, '_>,
+        now_ms: u64,
+    ) -> Result<Self, Refusal> {
+        Self::locate(snapshot, cluster_id, None, facts, now_ms)
+    }
+
+    fn locate(
+        snapshot: &'a Snapshot,
+        cluster_id: ClusterId,
+        routed: Option<(&'a Route, Option<ContentPath<'a>>)>,
+        facts: &Facts<'a, '_>,
+        now_ms: u64,
     ) -> Result<Self, Refusal> {
         let cluster: &Cluster = snapshot.cluster(cluster_id);
-        let topology = &*cluster.topology;
-        let balance = topology.role.balance;
-        let system = match balance {
-            Balance::Named => Some(topology.named(host).ok_or(Refusal::NotNamed(cluster_id))?),
-            Balance::LeastRequests | Balance::Random | Balance::Client | Balance::Content => None,
+        let (topology, site, live) = (&*cluster.topology, &*snapshot.site, &*snapshot.live);
+        let role = &*topology.role;
+        let system = match role.balance {
+            Balance::Named => Some(topology.named(facts.host).ok_or(Refusal::NotNamed(cluster_id))?),
+            Balance::LeastRequests | Balance::Random | Balance::Client | Balance::Content | Balance::Device => None,
         };
-        let groups = if topology.grouped() { snapshot.site.boundaries.groups_of(client) } else { &[] };
-        let key = match balance {
-            Balance::Client => client_hash(client),
-            Balance::Content => match content {
-                Some(content) => hash_ignore_case(client_hash(client), content.as_bytes()),
-                None => client_hash(client),
-            },
-            Balance::LeastRequests | Balance::Random | Balance::Named => 0,
-        };
+        let now = Live::ticks(now_ms);
+        let (route, content) = routed.unzip();
+        let content = content.flatten().filter(|_| role.balance == Balance::Content);
+        let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
         let location = ContentLocation::new(topology, groups);
-        Ok(Self { cluster_id, cluster, groups, location, key, system })
+        let mut keys = Keys::new(role, topology.hash, live, facts, content);
+        let uploads = role.upload_affinity && facts.method == "BITS_POST";
+        let stay = match uploads {
+            true => upload(cluster, site, live, facts, now),
+            false => keys.stay(cluster, live, facts, now),
+        };
+        let keeps = stay.is_some() && role.fallback_rule == FallbackRule::LastKnownGood;
+        let exempt = exempt(site, facts, content);
+        let mut started = None;
+        if role.clock == Clock::Honor && topology.grouped() && Opening::waits(role.fallback_rule) {
+            let kept = stay.filter(|_| keeps).map_or(0, |stay| u64::from(stay.endpoint_id(cluster)));
+            let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
+            let key = mix(mix(topology.hash ^ sum) ^ keys.content ^ kept);
+            keys.clock = Some(key);
+            started = live.clock(key, now, site.fallback.idle_ticks());
+        }
+        let opening = Opening::new(role, location, site.fallback.speedup, started, now, (keeps, exempt));
+        let named = if role.prefer_named { topology.by_name(facts.host) } else { None };
+        let range = facts.headers.filter(|_| content.is_some()).and_then(|headers| headers.get(RANGE));
+        let continues = continues(range.map(http::HeaderValue::as_bytes));
+        Ok(Self {
+            route,
+            cluster_id,
+            cluster,
+            groups,
+            location,
+            opening,
+            content,
+            stay,
+            exempt,
+            site,
+            live,
+            now,
+            keys,
+            system,
+            named,
+            by_hash: uploads,
+            continues,
+        })
     }
 
     /// Pick, once for each attempt.
     ///
     /// # Errors
-    /// [`NoPick`] says why there is nobody.
-    pub fn pick(&self, tried: &Tried, now_ms: u64, dice: u64) -> Result<Pick, NoPick> {
-        pick(self.cluster, self.location, &Ask { key: self.key, system: self.system, tried, now_ms, dice })
+    /// [`Nobody`] says why there is nobody.
+    pub fn pick(&self, tried: &Tried, now_ms: u64, dice: u64) -> Result<Pick, Nobody> {
+        let ask = self.ask(tried, now_ms, dice);
+        if self.cluster.topology.role.balance == Balance::Device {
+            return self.only(&ask, hashed(self.cluster, self.keys.hash), How::Stays, NoPick::NoneWell);
+        }
+        if let Some(Stay::Only(endpoint)) = self.stay {
+            return self.only(&ask, endpoint, How::Upload, NoPick::UploadLost);
+        }
+        if let Some(named) = self.named
+            && let Ok(found) = pick(self.cluster, self.location, &Ask { system: Some(named), ..ask })
+        {
+            return Ok(Pick { how: How::Named, ..found });
+        }
+        if let Some(stays) = self.stays(&ask) {
+            return Ok(stays);
+        }
+        match pick(self.cluster, self.location, &ask) {
+            // Everybody has said that they lack it. One is asked once more: its answer is fresh, and it is the client's.
+            Err(Nobody { why: NoPick::Lacking, unasked: false }) if tried.is_empty() => {
+                let found = pick(self.cluster, self.location, &Ask { knowledge: None, ..ask })?;
+                Ok(Pick { how: How::AskedAgain, ..found })
+            }
+            other => other,
+        }
     }
+
+    /// What a pick depends on, for whoever wants to know why.
+    pub fn ask<'b>(&'b self, tried: &'b Tried, now_ms: u64, dice: u64) -> Ask<'b> {
+        Ask {
+            key: self.keys.hash,
+            system: self.system,
+            tried,
+            opening: &self.opening,
+            knowledge: self.knowledge(),
+            by_hash: self.by_hash,
+            spread: self.stay.is_none() && !self.continues,
+            now_ms,
+            dice,
+        }
+    }
+
+    /// What is known of the content.
+    pub fn knowledge(&self) -> Option<Knowledge<'a>> {
+        self.content.map(|_| Knowledge {
+            live: self.live,
+            content: self.keys.content,
+            file: self.keys.file,
+            now: self.now,
+            ttl: self.site.content.missing_ticks(),
+        })
+    }
+
+    /// The configuration that it was made by.
+    pub fn site(&self) -> &'a Site {
+        self.site
+    }
+
+    /// Names of the client's boundary groups.
+    pub fn group_names(&self) -> impl Iterator<Item = &'a str> {
+        let names = &self.site.group_names;
+        self.groups.iter().map(move |group| names[usize::from(group.0)].as_str())
+    }
+
+    /// The one server that may serve, or nobody.
+    fn only(&self, ask: &Ask<'_>, endpoint: Option<EndpointIndex>, how: How, gone: NoPick) -> Result<Pick, Nobody> {
+        let nobody = |why| Nobody { why, unasked: true };
+        let endpoint = endpoint.ok_or(nobody(gone))?;
+        let class = self.cluster.standing(endpoint).class();
+        if class == Class::Out && !self.cluster.panicking() {
+            return Err(nobody(gone));
+        }
+        if ask.tried.contains(&endpoint) {
+            return Err(nobody(NoPick::AllTried));
+        }
+        Ok(Pick { endpoint, tier: self.tier_of(endpoint).unwrap_or(SITE), class, how, aside: false })
+    }
+
+    /// The server where the client or its download is, if it may go on there: while it is well and has the content, and for
+    /// a download while the client may use it at all, also when its tier has closed meanwhile.
+    fn stays(&self, ask: &Ask<'_>) -> Option<Pick> {
+        let Some(Stay::Prefer(endpoint)) = self.stay else { return None };
+        let class = self.cluster.standing(endpoint).class();
+        let proven = class == Class::Well || class == Class::Second && !self.cluster.standing(endpoint).degraded();
+        if !(proven || self.cluster.panicking()) || ask.judge(self.cluster, endpoint, class).is_err() {
+            return None;
+        }
+        let kept = self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood;
+        let tier = self.tier_of(endpoint).or(kept.then_some(SITE))?;
+        Some(Pick { endpoint, tier, class, how: How::Stays, aside: false })
+    }
+
+    fn tier_of(&self, endpoint: EndpointIndex) -> Option<Tier> {
+        self.location.tier_of(endpoint)
+    }
+}
+
+/// The tier of a server that none of the client's groups names.
+const SITE: Tier = Tier { offset: 0, kind: TierKind::Site };
+
+impl Stay {
+    /// The server.
+    pub fn endpoint(self) -> Option<EndpointIndex> {
+        match self {
+            Self::Prefer(endpoint) => Some(endpoint),
+            Self::Only(endpoint) => endpoint,
+        }
+    }
+
+    fn endpoint_id(self, cluster: &Cluster) -> u32 {
+        self.endpoint().map_or(0, |endpoint| cluster.endpoint(endpoint).state.id)
+    }
+}
+
+impl Keys {
+    fn new(role: &Role, role_hash: u64, live: &Live, facts: &Facts<'_, '_>, content: Option<ContentPath<'_>>) -> Self {
+        let own = role.client_field.as_ref().and_then(|name| facts.headers?.get(name.as_str()));
+        let client = match own {
+            Some(value) => hash_ignore_case(0, value.as_bytes()),
+            None => client_hash(facts.client),
+        };
+        let hash = match content {
+            Some(content) => hash_ignore_case(client, content.stem().as_bytes()),
+            None => client,
+        };
+        let (content, file) = match content {
+            Some(content) => {
+                let whole = live.key(Domain::Content, 0, content.id.as_bytes());
+                let query = facts.query.unwrap_or_default();
+                let file =
+                    || live.key(Domain::File, live.key(Domain::File, whole, query.as_bytes()), facts.path.as_bytes());
+                (whole, if content.part == Part::Folder { whole } else { file() })
+            }
+            None => (0, 0),
+        };
+        let affinity = role.affinity.map(|_| mix(hash ^ role_hash));
+        Self { hash, client, affinity, clock: None, content, file }
+    }
+
+    /// Where the client or its download is.
+    fn stay(&self, cluster: &Cluster, live: &Live, facts: &Facts<'_, '_>, now: Ticks) -> Option<Stay> {
+        let topology = &*cluster.topology;
+        let find = |key, idle| topology.by_id(live.stay(key, now, idle)?).map(Stay::Prefer);
+        if topology.role.upload_affinity && facts.method == "CCM_POST" {
+            let stay = find(after_upload(live, topology.hash, self.client), AFTER_UPLOAD);
+            if stay.is_some() {
+                return stay;
+            }
+        }
+        find(self.affinity?, topology.role.affinity.map(Live::ticks_of)?)
+    }
+}
+
+/// The key of the server that a client's last upload went to.
+pub(super) fn after_upload(live: &Live, role_hash: u64, client: u64) -> u64 {
+    live.key(Domain::AfterUpload, role_hash, &client.to_le_bytes())
+}
+
+/// The key of an upload session.
+pub(super) fn upload_key(live: &Live, role_hash: u64, session: &[u8]) -> u64 {
+    live.key(Domain::Upload, role_hash, session)
+}
+
+/// The server that has the session of an upload. A session that is not known here (made through another proxy, or before a
+/// restart) is where the client's hash says.
+fn upload(cluster: &Cluster, site: &Site, live: &Live, facts: &Facts<'_, '_>, now: Ticks) -> Option<Stay> {
+    let session = facts.headers?.get(BITS_SESSION_ID)?;
+    let key = upload_key(live, cluster.topology.hash, session.as_bytes());
+    let id = live.stay(key, now, Live::ticks_of(site.upload_idle))?;
+    Some(Stay::Only(cluster.topology.by_id(id)))
+}
+
+/// Whether a request waits for no clock: a task sequence says so in its `User-Agent`, the client package is configured.
+fn exempt(site: &Site, facts: &Facts<'_, '_>, content: Option<ContentPath<'_>>) -> bool {
+    let settings = &site.fallback;
+    let by_content = || {
+        let is = |id: &str| content.is_some_and(|content| content.id.eq_ignore_ascii_case(id));
+        settings.exempt_content.iter().any(|id| is(id))
+    };
+    let by_agent = || {
+        let agent = facts.headers.and_then(|headers| headers.get(USER_AGENT)).map(http::HeaderValue::as_bytes);
+        let begins = |with: &str| {
+            agent.and_then(|agent| agent.get(..with.len())).is_some_and(|own| own.eq_ignore_ascii_case(with.as_bytes()))
+        };
+        settings.exempt_user_agents.iter().any(|with| begins(with))
+    };
+    content.is_some() && (by_content() || by_agent())
 }
 
 /// The same for an IPv4 address and its IPv4-mapped form.

@@ -54,20 +54,39 @@ impl<'a> ContentLocation<'a> {
             TierKind::Current if self.groups.is_empty() => {
                 Some(&topology.groups[topology.default_group().0 as usize].members[..])
             }
-            TierKind::Current | TierKind::Neighbor | TierKind::Default => None,
+            TierKind::Slow if self.groups.is_empty() => {
+                Some(&topology.groups[topology.default_group().0 as usize].slow[..])
+            }
+            TierKind::Current | TierKind::Slow | TierKind::Neighbor | TierKind::Default => None,
         };
         let groups = if own.is_some() { &[][..] } else { self.groups };
         let of_groups = groups.iter().flat_map(move |group| {
             let servers = &topology.groups[group.0 as usize];
-            let current = (tier.kind == TierKind::Current).then_some(&servers.members[..]);
+            let own = match tier.kind {
+                TierKind::Current => Some(&servers.members[..]),
+                TierKind::Slow => Some(&servers.slow[..]),
+                TierKind::Neighbor | TierKind::Default | TierKind::FallbackSource | TierKind::Site => None,
+            };
             let linked = servers
                 .links
                 .iter()
                 .filter(move |link| link.offset == tier.offset && link.kind == tier.kind)
                 .map(move |link| &topology.groups[link.group.0 as usize].members[..]);
-            current.into_iter().chain(linked)
+            own.into_iter().chain(linked)
         });
         own.into_iter().chain(of_groups)
+    }
+
+    /// The first tier that has this server.
+    pub fn tier_of(self, endpoint: EndpointIndex) -> Option<Tier> {
+        self.tiers().find(|tier| self.members(*tier).any(|list| list.contains(&endpoint)))
+    }
+
+    /// The latest of the times after which a tier opens, in minutes. A group without a server of the role is no tier.
+    pub fn last_offset(self) -> u32 {
+        let links = self.groups.iter().flat_map(|group| &self.topology.groups[group.0 as usize].links[..]);
+        let tiers = links.filter(|link| !self.topology.groups[link.group.0 as usize].members.is_empty());
+        tiers.map(|link| link.offset).max().unwrap_or(0)
     }
 
     fn next_tier(self, last: Option<Tier>) -> Option<Tier> {
@@ -77,11 +96,13 @@ impl<'a> ContentLocation<'a> {
             return last.is_none().then_some(site);
         }
         let Some(last) = last else { return Some(Tier { offset: 0, kind: TierKind::Current }) };
+        let slow = Tier { offset: 0, kind: TierKind::Slow };
         let linked = self
             .groups
             .iter()
             .flat_map(|group| &topology.groups[group.0 as usize].links[..])
             .map(|link| Tier { offset: link.offset, kind: link.kind })
+            .chain([slow])
             .filter(|tier| *tier > last)
             .min();
         let beyond = [

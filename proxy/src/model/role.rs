@@ -36,8 +36,24 @@ pub struct Role {
     pub locality: Locality,
     /// The time after which the site default boundary group is used when no relationship names it, in minutes.
     pub default_fallback: Fallback,
+    /// What the fallback times of boundary groups mean to the role.
+    pub fallback_rule: FallbackRule,
+    /// Whether those times are waited for.
+    pub clock: Clock,
     /// How one of the eligible site systems is chosen.
     pub balance: Balance,
+    /// By how many percent of a fair share a hash may load one site system before a new download starts at the next one;
+    /// 0 is no limit. Only for `balance = "content"`.
+    pub hash_balance_factor: u32,
+    /// A client (with `balance = "content"`, a client and a content) stays with its site system while its requests come at
+    /// most this far apart; `None` remembers nobody.
+    pub affinity: Option<Duration>,
+    /// The request field whose value stands for the client in hashes and affinity; `None` is the client's address.
+    pub client_field: Option<String>,
+    /// The site system named by the `Host` of a request is preferred to others that the client may use.
+    pub prefer_named: bool,
+    /// A BITS upload stays on the site system that made its session, and the message after it goes there too.
+    pub upload_affinity: bool,
     /// What happens when no site system of the role is well.
     pub panic: Panic,
     /// Whether NTLM and Negotiate handshakes are expected: such a client connection gets an upstream connection of its own.
@@ -96,6 +112,37 @@ pub enum Balance {
     Content,
     /// Only the server named by the `Host` of the request, never another.
     Named,
+    /// Rendezvous hash of the client over all site systems of the role, well or not, whatever its boundary groups: a device
+    /// that was enrolled at one server never moves to another.
+    Device,
+}
+
+/// What the fallback times of boundary groups mean to a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FallbackRule {
+    /// Servers of another group open when its time has passed (ConfigMgr: distribution points).
+    Offsets,
+    /// A client keeps to its last known-good server for [`SWITCH_MINUTES`], whatever the times say; then all groups with a
+    /// time up to that open together, later ones at their own time (ConfigMgr: software update points).
+    LastKnownGood,
+    /// A time is "at once" or "never"; groups only order the servers (ConfigMgr: management points).
+    AtOnce,
+    /// There is no fallback (ConfigMgr: state migration points).
+    None,
+}
+
+/// Minutes that a client of [`FallbackRule::LastKnownGood`] keeps trying its last known-good server.
+pub const SWITCH_MINUTES: u32 = 120;
+
+/// Whether fallback times are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clock {
+    /// A later tier opens when its time has passed since the earlier ones could not serve.
+    Honor,
+    /// Later tiers are used as soon as the earlier ones cannot serve; `never` is still never.
+    Immediate,
 }
 
 /// What happens when no site system of a role is well.

@@ -75,12 +75,11 @@ impl RouteTable {
         Ok(table)
     }
 
-    /// The cluster for a request; `None` when no role serves this path here.
-    pub fn route(&self, host: Option<&str>, path: &str) -> Option<(ClusterId, usize)> {
+    /// The route of a request; `None` when no role serves this path here.
+    pub fn route(&self, host: Option<&str>, path: &str) -> Option<&Route> {
         let path = path.as_bytes();
         let near = self.by_segment.get(&segment_hash(path)).map_or(&[][..], Vec::as_slice);
-        let found = near.iter().chain(&self.everything).find(|route| route.matches(host, path))?;
-        Some((found.cluster, found.prefix.len()))
+        near.iter().chain(&self.everything).find(|route| route.matches(host, path))
     }
 
     /// Every route, in no particular order.
@@ -150,7 +149,7 @@ mod tests {
             (None, "/sms_dp_smspkg$/ABC00012", Some(5)),
             (None, "/%53MS_MP/", None),
         ] {
-            assert_eq!(table.route(host, path).map(|r| r.0.0), expected, "{host:?} {path}");
+            assert_eq!(table.route(host, path).map(|r| r.cluster.0), expected, "{host:?} {path}");
         }
     }
 

@@ -7,8 +7,10 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
-use super::boundary::BoundaryTable;
+use super::boundary::{BoundaryTable, GroupId};
+use super::boundary_range::AddressRange;
 use super::cluster::Cluster;
+use super::live::{Live, Ticks};
 use super::route::{ClusterId, RouteTable};
 
 /// One version of the world. Never changed after it was published.
@@ -24,6 +26,8 @@ pub struct Snapshot {
     pub site: Arc<Site>,
     /// By [`ClusterId`].
     pub clusters: Box<[Arc<Cluster>]>,
+    /// What is learned while serving; the same in every snapshot of a process.
+    pub live: Arc<Live>,
 }
 
 /// The part of a snapshot that only a new configuration changes.
@@ -39,10 +43,64 @@ pub struct Site {
     pub boundaries: BoundaryTable,
     /// Names by group id, the site default boundary group last.
     pub group_names: Box<[String]>,
+    /// Hashes of these names: a fallback clock goes on when a reload moves a group to another place.
+    pub group_hashes: Box<[u64]>,
+    /// Every boundary with its group, for explanations.
+    pub boundary_list: Box<[(AddressRange, GroupId)]>,
     /// Whose forwarding fields are believed.
     pub trusted_proxies: Box<[IpNet]>,
     /// Bounds of client connections.
     pub limits: Limits,
+    /// How fallback times are counted.
+    pub fallback: FallbackSettings,
+    /// How long is remembered what distribution points have.
+    pub content: ContentSettings,
+    /// A BITS upload session is forgotten when nothing of it came for this long.
+    pub upload_idle: Duration,
+    /// Responses say in a field of their own how their server was chosen.
+    pub decision_header: bool,
+    /// SHA-256 of the token that changes of state need; `None` refuses them all.
+    pub admin_token: Option<[u8; 32]>,
+}
+
+/// How fallback times are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FallbackSettings {
+    /// Every minute of a fallback time lasts a minute divided by this (1 to 100,000), for labs.
+    pub speedup: u32,
+    /// A clock that nobody has asked for this long is forgotten. Divided by `speedup` too.
+    pub clock_idle: Duration,
+    /// Requests whose `User-Agent` begins with one of these wait for no clock (task sequences).
+    pub exempt_user_agents: Box<[Box<str>]>,
+    /// Requests for these contents wait for no clock (the client package).
+    pub exempt_content: Box<[Box<str>]>,
+}
+
+impl FallbackSettings {
+    /// Real ticks after which a clock that nobody has asked is forgotten.
+    pub fn idle_ticks(&self) -> Ticks {
+        (Live::ticks_of(self.clock_idle) / self.speedup).max(1)
+    }
+}
+
+impl ContentSettings {
+    /// [`ContentSettings::missing_ttl`] in ticks.
+    pub fn missing_ticks(&self) -> Ticks {
+        Live::ticks_of(self.missing_ttl)
+    }
+}
+
+/// How long is remembered what distribution points have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentSettings {
+    /// A server that lacked a content is asked again after this time.
+    pub missing_ttl: Duration,
+    /// A content that nobody has asked for this long is left out of the audit.
+    pub known_ttl: Duration,
+    /// Packages that every server is asked for ahead of time.
+    pub discover: Box<[Box<str>]>,
+    /// How often it is asked for them.
+    pub discover_interval: Duration,
 }
 
 /// What one listener serves.

@@ -45,7 +45,13 @@ impl Client {
 
     /// One request on the connection.
     pub async fn send(&mut self, method: &str, target: &str) -> Result<Answer, String> {
+        self.send_with(method, target, &[]).await
+    }
+
+    /// As [`Client::send`], with more fields.
+    pub async fn send_with(&mut self, method: &str, target: &str, more: &[(&str, &str)]) -> Result<Answer, String> {
         let request = Request::builder().method(method).uri(target).header("host", self.address.to_string());
+        let request = more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(Full::default()).unwrap();
         let whole = async {
             self.sender.ready().await.map_err(|error| format!("the connection is gone: {error}"))?;

@@ -123,7 +123,7 @@ impl Site {
         let mut text = format!(
             "[site]\ncode = \"P01\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"pages\"]\n\
              [roles.pages]\npreset = \"plain\"\npaths = [\"/pages\"]\nlocality = \"{}\"\nbalance = \"{}\"\npanic = \"{}\"\n\
-             default_fallback = {}\n",
+             default_fallback = {}\nclock = \"immediate\"\n",
             self.locality,
             self.balance,
             if self.panic { "serve" } else { "refuse" },

@@ -42,7 +42,7 @@ impl World {
         let mut registry = Registry::new(Arc::clone(&metrics));
         let addresses = Addresses::new();
         let assembled = assemble(&compiled, &addresses, &mut registry);
-        let publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies, &metrics);
+        let publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies, Arc::default(), &metrics);
         Self { compiled, addresses, registry, publisher }
     }
 
@@ -98,8 +98,12 @@ impl World {
     }
 }
 
-/// The decision for a `GET`.
-pub fn decide<'a>(snapshot: &'a Snapshot, client: &str, path: &str) -> Result<Decision<'a>, Refusal> {
-    let client = client.parse().unwrap();
-    Decision::new(snapshot, &Facts { listener: 0, host: None, method: "GET", path, client })
+/// What a `GET` is about.
+pub fn facts<'a>(client: &str, path: &'a str) -> Facts<'a, 'static> {
+    Facts { listener: 0, host: None, method: "GET", path, query: None, client: client.parse().unwrap(), headers: None }
+}
+
+/// The decision for a `GET` in the first second.
+pub fn decide<'a>(snapshot: &'a Snapshot, client: &str, path: &'a str) -> Result<Decision<'a>, Refusal> {
+    Decision::new(snapshot, &facts(client, path), 1000)
 }

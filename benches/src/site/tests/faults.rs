@@ -106,6 +106,38 @@ async fn missing_content_is_404_here_only() {
 }
 
 #[tokio::test]
+async fn filtered_files_are_listed_and_404() {
+    let files = [("bin/tool.dll", 10), ("data.mdb", 20), ("bin.txt", 30)];
+    let content = Arc::new(Content::new([Package::new("PKG00002", files)]));
+    let site = start(Spec::distribution_point("dp1", &content)).await;
+    let statuses = async || {
+        let targets = ["sccm?/bin/tool.dll", "bin/tool.dll", "sccm?/bin%2Ftool.dll", "sccm?/data.mdb", "sccm?/bin.txt"];
+        let mut statuses = Vec::new();
+        for target in targets {
+            statuses.push(ask(&site, "HEAD", &format!("/SMS_DP_SMSPKG$/PKG00002/{target}"), &[]).await.status.as_u16());
+        }
+        statuses
+    };
+    assert_eq!(statuses().await, [200; 5]);
+    site.faults().set_request_filtering(true);
+    assert_eq!(statuses().await, [404, 404, 404, 404, 200]);
+    let listing = ask(&site, "PROPFIND", "/SMS_DP_SMSPKG$/PKG00002", &[]).await;
+    assert!(listing.status == 207 && String::from_utf8_lossy(&listing.body).contains("sccm?/bin/tool.dll<"));
+    assert_eq!(site.counters().not_found(), 4);
+    site.faults().clear().unwrap();
+    assert_eq!(statuses().await, [200; 5]);
+}
+
+#[tokio::test]
+async fn webdav_takes_the_listings_and_leaves_the_files() {
+    let site = point().await;
+    site.faults().set_webdav(true);
+    let listing = ask(&site, "PROPFIND", "/SMS_DP_SMSPKG$/PKG00001", &[]).await;
+    assert_eq!((listing.status.as_u16(), listing.headers.contains_key("allow")), (405, true));
+    assert_eq!(get(&site, FILE).await.0, 200);
+}
+
+#[tokio::test]
 async fn without_its_database_a_management_point_has_only_its_certificates() {
     let site = start(Spec::management_point("mp1")).await;
     site.faults().set_database_down(true);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::message::{self, Envelope, decode, element, from_utf16};
-use crate::site::{Kind, Role, names};
+use crate::site::{ContentSeen, Kind, Role, names};
 
 fn post(content_type: &str, endpoint: &str, payload: &str) -> (HeaderMap, Bytes) {
     let header = Envelope { id: "m-1", client: "c-1234567", endpoint, host: "mp" }.header(payload.len());
@@ -133,15 +133,20 @@ async fn an_upload_session_lives_in_one_server() {
     let session = created.headers["bits-session-id"].to_str().unwrap().to_owned();
     for (site, packet, status) in [
         (&one, "Ping", 200),
-        (&two, "Cancel-Session", 404),
-        (&two, "Close-Session", 404),
-        (&two, "Fragment", 404),
+        (&two, "Cancel-Session", 500),
+        (&two, "Close-Session", 500),
+        (&two, "Fragment", 500),
         (&one, "Cancel-Session", 200),
-        (&one, "Cancel-Session", 404),
+        (&one, "Cancel-Session", 500),
         (&one, "Nonsense", 400),
     ] {
         let headers = [("bits-packet-type", packet), ("bits-session-id", session.as_str())];
-        assert_eq!(ask(site, "BITS_POST", "/CCM_Incoming/{1}", &headers).await.status, status, "{packet}");
+        let answer = ask(site, "BITS_POST", "/CCM_Incoming/{1}", &headers).await;
+        assert_eq!(answer.status, status, "{packet}");
+        for name in ["bits-error-code", "bits-error"] {
+            let code = answer.headers.get(name).and_then(|code| code.to_str().ok());
+            assert_eq!(code == Some("0x8020001f"), status == 500, "{packet} {name}");
+        }
     }
 }
 
@@ -314,6 +319,28 @@ async fn the_other_roles_answer_where_they_are_held() {
     let bare = start(Spec::new("bare")).await;
     assert_eq!(get(&bare, "/SMS_MP/.sms_aut?MPLIST").await.0, 404);
     assert_eq!(bare.counters().requests_of(Kind::Unknown), 1);
+}
+
+#[tokio::test]
+async fn what_was_asked_for_a_content_id_is_counted() {
+    let site = point().await;
+    for (method, target) in [
+        ("PROPFIND", "/SMS_DP_SMSPKG$/PKG00001"),
+        ("HEAD", "/sms_dp_smspkg$/pkg00001/sccm?/setup.msi"),
+        ("GET", "/NOCERT_SMS_DP_SMSPKG$/PKG00001/sccm?/setup.msi"),
+        ("GET", "/SMS_DP_SMSPKG$/PKG00001/sccm?/nothing"),
+        ("PROPFIND", "/SMS_DP_SMSPKG$/PKG00009"),
+        ("GET", "/SMS_DP_SMSSIG$/PKG00001.1.tar"),
+        ("GET", "/nothing/PKG00001"),
+    ] {
+        ask(&site, method, target, &[]).await;
+    }
+    let counters = site.counters();
+    assert_eq!(counters.content("Pkg00001"), ContentSeen { listings: 1, reads: 3, not_found: 1 });
+    assert_eq!(counters.content("PKG00009"), ContentSeen { listings: 1, reads: 0, not_found: 1 });
+    assert_eq!(counters.content("PKG00001.1.tar"), ContentSeen::default());
+    assert_eq!((counters.requests_of(Kind::ContentListing), counters.requests_of(Kind::Content)), (2, 3));
+    assert_eq!(counters.not_found(), 3);
 }
 
 #[tokio::test]

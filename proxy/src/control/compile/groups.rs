@@ -3,35 +3,80 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::fallback::{Fallbacks, Model};
+use super::relations::{self, Times, neighbors, times};
 use super::roles::Roles;
 use super::systems::Systems;
-use super::{GroupPlan, Once, RolePlan, SpannedName, link};
-use crate::control::config::{
-    BoundaryEntry, BoundaryGroup, Config, FallbackTime, Problems, nearest, parse_boundary, role_key,
-};
+use super::{GroupPlan, Once, RolePlan, connections, link};
+use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, nearest, parse_boundary, role_key};
 use crate::model::boundary::GroupId;
 use crate::model::boundary_range::AddressRange;
 use crate::model::cluster::{Link, TierKind};
-use crate::model::role::{Fallback, Locality, Role};
+use crate::model::role::{Fallback, FallbackRule, Locality, Role};
 
 /// What the configuration calls the site default boundary group.
 const DEFAULT: &str = "default";
 /// Name of the site default boundary group, as ConfigMgr spells it.
 const DEFAULT_NAME: &str = "Default-Site-Boundary-Group";
 
-type Times = HashMap<String, Fallback>;
-
 #[derive(Debug)]
 pub(super) struct Groups {
     /// The default group is the last.
     pub(super) names: Vec<String>,
     pub(super) boundaries: Vec<(AddressRange, GroupId)>,
-    systems: Vec<Vec<u16>>,
+    /// Site systems with a fast connection.
+    fast: Vec<Vec<u16>>,
+    slow: Vec<Vec<u16>>,
     neighbors: Vec<Vec<(usize, Times)>>,
     default_behavior: Times,
+    model: Model,
+    distant: bool,
 }
 
-pub(super) fn compile(config: &Config, roles: &Roles<'_>, systems: &Systems<'_>, problems: &mut Problems) -> Groups {
+pub(super) fn compile(
+    config: &Config,
+    fallback: &Fallbacks,
+    roles: &Roles<'_>,
+    systems: &Systems<'_>,
+    problems: &mut Problems,
+) -> Groups {
+    let positions = positions(config, problems);
+    let mut groups = Groups {
+        names: config
+            .boundary_groups
+            .iter()
+            .map(display_name)
+            .chain([DEFAULT_NAME.to_owned() + &code(config)])
+            .collect(),
+        boundaries: Vec::new(),
+        fast: Vec::new(),
+        slow: Vec::new(),
+        neighbors: Vec::new(),
+        default_behavior: Times::new(),
+        model: fallback.model,
+        distant: fallback.distant,
+    };
+    let ad_sites = ad_sites(config, problems);
+    for (position, group) in config.boundary_groups.iter().enumerate() {
+        groups.add_boundaries(position, group, &ad_sites, problems);
+        let (fast, slow) = connections::read(&group.site_systems, fallback.model, systems, problems);
+        groups.fast.push(fast);
+        groups.slow.push(slow);
+    }
+    match fallback.model {
+        Model::Relationships => groups.relate(config, &positions, roles, systems, problems),
+        Model::Preferred => {
+            relations::refuse(config, problems);
+            groups.fast.push(Vec::new());
+            groups.slow.push(Vec::new());
+        }
+    }
+    groups.warn_about_unreachable_roles(config, roles, systems, problems);
+    groups
+}
+
+/// Positions by lower-cased name.
+fn positions(config: &Config, problems: &mut Problems) -> HashMap<String, usize> {
     let default = config.boundary_groups.len();
     let mut positions: HashMap<String, usize> = HashMap::new();
     let mut names = Once::new("boundary group");
@@ -52,27 +97,7 @@ pub(super) fn compile(config: &Config, roles: &Roles<'_>, systems: &Systems<'_>,
     if default >= usize::from(u16::MAX) {
         problems.error(0..0, format!("{default} boundary groups"), "at most 65534 can be served");
     }
-    let mut groups = Groups {
-        names: config
-            .boundary_groups
-            .iter()
-            .map(display_name)
-            .chain([DEFAULT_NAME.to_owned() + &code(config)])
-            .collect(),
-        boundaries: Vec::new(),
-        systems: Vec::new(),
-        neighbors: Vec::new(),
-        default_behavior: times(&config.default_boundary_group.fallback, roles, problems),
-    };
-    let ad_sites = ad_sites(config, problems);
-    for (position, group) in config.boundary_groups.iter().enumerate() {
-        groups.add_boundaries(position, group, &ad_sites, problems);
-        groups.systems.push(site_systems(&group.site_systems, systems, problems));
-        groups.neighbors.push(neighbors(position, group, &positions, roles, problems));
-    }
-    groups.systems.push(site_systems(&config.default_boundary_group.site_systems, systems, problems));
-    groups.warn_about_unreachable_roles(config, roles, systems, problems);
-    groups
+    positions
 }
 
 fn code(config: &Config) -> String {
@@ -81,74 +106,6 @@ fn code(config: &Config) -> String {
 
 fn display_name(group: &BoundaryGroup) -> String {
     group.name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default()
-}
-
-fn site_systems(names: &[SpannedName], systems: &Systems<'_>, problems: &mut Problems) -> Vec<u16> {
-    let mut found = Vec::new();
-    for name in names {
-        if let Some(system) = systems.find(name, problems)
-            && !found.contains(&system)
-        {
-            found.push(system);
-        }
-    }
-    found
-}
-
-fn neighbors(
-    own: usize,
-    group: &BoundaryGroup,
-    positions: &HashMap<String, usize>,
-    roles: &Roles<'_>,
-    problems: &mut Problems,
-) -> Vec<(usize, Times)> {
-    let mut found: Vec<(usize, Times)> = Vec::new();
-    for neighbor in &group.neighbors {
-        let times = times(&neighbor.fallback, roles, problems);
-        let Some(name) = &neighbor.group else {
-            let near = group.name.as_ref().map_or(0..0, toml::Spanned::span);
-            problems.missing(near, "a neighbor of this group is not named", "write { group = \"...\", ... }");
-            continue;
-        };
-        match positions.get(&name.get_ref().to_ascii_lowercase()) {
-            Some(&position) if position == own => {
-                problems.error(name.span(), "a boundary group cannot be its own neighbor", "take it out");
-            }
-            Some(position) if found.iter().any(|(other, _)| other == position) => {
-                let text = format!("{:?} is a neighbor twice", name.get_ref());
-                problems.error(name.span(), text, "write one relationship with all its times");
-            }
-            Some(&position) => found.push((position, times)),
-            None => {
-                let help = match nearest(name.get_ref(), positions.keys().map(String::as_str)) {
-                    Some(near) => format!("did you mean {near:?}?"),
-                    None => "add a [[boundary_groups]] with this name, or take the neighbor out".to_owned(),
-                };
-                problems.error(name.span(), format!("there is no boundary group {:?}", name.get_ref()), help);
-            }
-        }
-    }
-    found
-}
-
-fn times(
-    written: &std::collections::BTreeMap<SpannedName, FallbackTime>,
-    roles: &Roles<'_>,
-    problems: &mut Problems,
-) -> Times {
-    let mut times = Times::new();
-    for (role, time) in written {
-        if roles.knows(role.get_ref()) {
-            times.insert(role_key(role.get_ref()), time.get());
-        } else {
-            problems.error(
-                role.span(),
-                format!("no site system holds a role {:?}", role.get_ref()),
-                "write a role that is used, such as DP, MP or SUP",
-            );
-        }
-    }
-    times
 }
 
 type AdSites = HashMap<String, Vec<AddressRange>>;
@@ -204,6 +161,30 @@ impl Groups {
         }
     }
 
+    /// Neighbors of all groups, and the site default boundary group.
+    fn relate(
+        &mut self,
+        config: &Config,
+        positions: &HashMap<String, usize>,
+        roles: &Roles<'_>,
+        systems: &Systems<'_>,
+        problems: &mut Problems,
+    ) {
+        let default = &config.default_boundary_group;
+        self.default_behavior = times(&default.fallback, roles, problems);
+        for (position, group) in config.boundary_groups.iter().enumerate() {
+            self.neighbors.push(neighbors(position, group, positions, roles, problems));
+        }
+        let mut members = Vec::new();
+        for system in default.site_systems.iter().filter_map(|name| systems.find(name, problems)) {
+            if !members.contains(&system) {
+                members.push(system);
+            }
+        }
+        self.fast.push(members);
+        self.slow.push(Vec::new());
+    }
+
     /// Clients of a role that groups decide about, and that no group names, would all be refused.
     fn warn_about_unreachable_roles(
         &self,
@@ -219,7 +200,8 @@ impl Groups {
         for position in 0..roles.len() {
             let role = roles.get(position);
             let members = systems.of_role(position);
-            if role.locality != Locality::Site && !members.is_empty() && self.ungrouped(members) {
+            let grouped = role.locality != Locality::Site && self.holds(role);
+            if grouped && !members.is_empty() && self.unnamed(members) {
                 let near = config.boundary_groups.first().and_then(|group| group.name.as_ref());
                 problems.warning(
                     near.map_or(0..0, toml::Spanned::span),
@@ -230,8 +212,14 @@ impl Groups {
         }
     }
 
-    fn ungrouped(&self, members: &[super::MemberPlan]) -> bool {
-        !members.iter().any(|member| self.systems.iter().any(|list| list.contains(&member.system_index)))
+    /// Whether groups can hold servers of a role: those of the older model hold no software update points.
+    fn holds(&self, role: &Role) -> bool {
+        self.model == Model::Relationships || role.fallback_rule != FallbackRule::LastKnownGood
+    }
+
+    fn unnamed(&self, members: &[super::MemberPlan]) -> bool {
+        let mut lists = self.fast.iter().chain(&self.slow);
+        !lists.any(|list| members.iter().any(|member| list.contains(&member.system_index)))
     }
 
     /// Puts roles, members and groups together.
@@ -241,19 +229,21 @@ impl Groups {
             let members = systems.members.get_mut(position).map(std::mem::take).unwrap_or_default();
             let by_system: HashMap<u16, usize> =
                 members.iter().enumerate().map(|(place, member)| (member.system_index, place)).collect();
+            let places =
+                |list: &[u16]| list.iter().filter_map(|system| by_system.get(system).copied()).collect::<Vec<usize>>();
             let mut groups: Vec<GroupPlan> = self
-                .systems
+                .fast
                 .iter()
-                .map(|list| GroupPlan {
-                    members: list.iter().filter_map(|system| by_system.get(system).copied()).collect(),
-                    links: Vec::new(),
-                })
+                .zip(&self.slow)
+                .map(|(fast, slow)| GroupPlan { members: places(fast), slow: places(slow), links: Vec::new() })
                 .collect();
-            for (group, plan) in groups.iter_mut().enumerate().take(self.neighbors.len()) {
-                plan.links = self.links(group, &role);
+            if self.model == Model::Relationships {
+                for (group, plan) in groups.iter_mut().enumerate().take(self.neighbors.len()) {
+                    plan.links = self.links(group, &role);
+                }
             }
-            let ungrouped = self.ungrouped(&members);
-            plans.push(RolePlan { role, members, groups, ungrouped });
+            let ungrouped = self.unnamed(&members) || !self.holds(&role);
+            plans.push(RolePlan { role, members, groups, ungrouped, distant: self.distant });
         }
         plans
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::SpannedName;
 use crate::control::config::{Config, Problems, RoleOverrides, effective_role, role_key};
 use crate::model::presets;
-use crate::model::role::Role;
+use crate::model::role::{Clock, Role};
 
 /// Roles by name; each has a position, which becomes its cluster id.
 #[derive(Debug)]
@@ -14,11 +14,13 @@ pub(super) struct Roles<'a> {
     overrides: HashMap<String, (&'a SpannedName, &'a RoleOverrides)>,
     by_name: HashMap<String, Option<usize>>,
     list: Vec<Arc<Role>>,
+    /// For roles that do not say their own.
+    clock: Clock,
 }
 
 impl<'a> Roles<'a> {
     /// Reads `[roles]`.
-    pub(super) fn collect(config: &'a Config, problems: &mut Problems) -> Self {
+    pub(super) fn collect(config: &'a Config, clock: Clock, problems: &mut Problems) -> Self {
         let mut overrides: HashMap<String, (&'a SpannedName, &'a RoleOverrides)> = HashMap::new();
         for (name, own) in &config.roles {
             if let Some((first, _)) = overrides.insert(role_key(name.get_ref()), (name, own)) {
@@ -29,7 +31,7 @@ impl<'a> Roles<'a> {
                 );
             }
         }
-        let mut roles = Self { overrides, by_name: HashMap::new(), list: Vec::new() };
+        let mut roles = Self { overrides, by_name: HashMap::new(), list: Vec::new(), clock };
         // Mistakes in a table are shown even when nothing uses its role.
         for name in config.roles.keys() {
             roles.find(name, problems);
@@ -60,7 +62,10 @@ impl<'a> Roles<'a> {
             return None;
         }
         let role = effective_role(name, own, problems);
-        let position = role.map(|role| {
+        let position = role.map(|mut role| {
+            if own.is_none_or(|own| own.clock.is_none()) {
+                role.clock = self.clock;
+            }
             self.list.push(Arc::new(role));
             self.list.len() - 1
         });
@@ -68,9 +73,9 @@ impl<'a> Roles<'a> {
         position
     }
 
-    /// Whether some part of the configuration uses a role of this name.
-    pub(super) fn knows(&self, name: &str) -> bool {
-        matches!(self.by_name.get(&role_key(name)), Some(Some(_)))
+    /// The role of this name, if some part of the configuration uses it.
+    pub(super) fn used(&self, name: &str) -> Option<&Arc<Role>> {
+        self.by_name.get(&role_key(name)).copied().flatten().map(|position| &self.list[position])
     }
 
     /// The role at a position.

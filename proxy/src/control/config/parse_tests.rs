@@ -65,7 +65,7 @@ fn the_sample_is_read_as_it_is_written() {
     let RoleEntry::Table(notification) = mp02.roles[1].get_ref() else { panic!("{mp02:?}") };
     let span = notification.max_requests.as_ref().unwrap().span();
     assert_eq!(&SAMPLE[span], "20_000", "places survive inside a table");
-    assert_eq!(config.boundary_groups[1].neighbors[0].fallback["SUP"].get(), Fallback::Never);
+    assert_eq!(config.boundary_groups[1].neighbors[0].fallback["SUP"].get_ref().get(), Fallback::Never);
     assert_eq!(config.boundary_groups[0].boundaries[0].get_ref(), &BoundaryEntry::AdSite { ad_site: "HQ".into() });
     let (name, portal) = config.roles.get_key_value("package-portal").unwrap();
     let status: Vec<_> = portal.probe.status.iter().flatten().map(|s| s.get_ref().clone()).collect();
@@ -130,6 +130,7 @@ fn lists_and_tables_in_the_wrong_place() {
     says("[[proxy]]\nthreads = 4\n", &[(1, 1, "`proxy` must be a table, not a list", "single brackets")]);
     says("site = [\"P01\"]\n", &[(1, 8, "`site` must be a table, not a list", "{ key = value }")]);
     says("listeners = [[\"MP\"]]\n", &[(1, 14, "`listeners` must be a table, not a list", "{ key")]);
+    says("[[fallback]]\nspeedup = 4\n", &[(1, 1, "`fallback` must be a table, not a list", "single brackets")]);
     says("[roles.MP]\nprobe = [1]\n", &[(2, 9, "`roles.MP.probe` must be a table", "{ key")]);
 }
 
@@ -142,6 +143,14 @@ fn entries_of_lists() {
     says("[admin]\naddress = 9180\n", &[(2, 11, "IP address with a port, not the number 9180", "0.0.0.0:80")]);
     says("[[site_systems]]\nroles = [5]\n", &[(2, 10, "must be a role name, or a table", "role = \"DP\"")]);
     says("[[site_systems]]\nroles = [[]]\n", &[(2, 10, "must be a role name, or a table", "role = \"DP\"")]);
+    for entry in ["5", "[]"] {
+        let source = format!("[[boundary_groups]]\nsite_systems = [{entry}]\n");
+        says(&source, &[(2, 17, "must be the name of a site system, or a table", "connection = \"slow\"")]);
+    }
+    says(
+        "[[boundary_groups]]\nsite_systems = [{ name = \"a\", conection = \"slow\" }]\n",
+        &[(2, 31, "`boundary_groups.site_systems` has no key `conection`", "`connection`")],
+    );
     says("[[boundary_groups]]\nboundaries = [true]\n", &[(2, 15, "must be an address range", "ad_site")]);
     says("[[boundary_groups]]\nboundaries = [{}]\n", &[(2, 15, "says nothing", "ad_site")]);
     let two = "[[boundary_groups]]\nboundaries = [{ ad_site = \"a\", vpn = \"b\" }]\n";
@@ -160,6 +169,10 @@ fn entries_of_lists() {
 fn durations_sizes_and_times_say_where_they_are() {
     says("[proxy]\ndrain_timeout = 30\n", &[(2, 17, "`proxy.drain_timeout`: the duration 30 has no unit", "\"30s\"")]);
     says("[dns]\ntimeout = \"0s\"\n", &[(2, 11, "`dns.timeout`: a duration of zero", "\"1ms\"")]);
+    says("[content]\nmissing_ttl = \"unlimited\"\n", &[(2, 15, "not possible here", "\"30s\"")]);
+    says("[fallback]\nclock_idle = 6\n", &[(2, 14, "`fallback.clock_idle`: the duration 6 has no unit", "\"6s\"")]);
+    says("[affinity]\nupload_idle = \"0s\"\n", &[(2, 15, "a duration of zero", "\"1ms\"")]);
+    says("[roles.SUP]\naffinity = \"unlimited\"\n", &[(2, 12, "not possible here", "\"30s\"")]);
     says("[roles.MP.timeouts]\nconnect = \"unlimited\"\n", &[(2, 11, "not possible here", "\"30s\"")]);
     says("[roles.MP.timeouts]\ntotal = \"unlimited\"\n", &[]);
     says(

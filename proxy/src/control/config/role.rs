@@ -8,11 +8,14 @@ use super::problem::{Problems, nearest, quoted};
 use super::types::{RoleOnSiteSystem, RoleOverrides};
 use crate::model::presets;
 use crate::model::role::{Balance, Locality, Panic, Protocol, Role};
+pub use fallback::check_time;
 use fields::{duration, number, override_retry, override_timeouts, port, word};
 
-mod fields;
+pub(in crate::control) mod fallback;
+pub(in crate::control) mod fields;
 mod probe;
-mod text;
+mod staying;
+pub(in crate::control) mod text;
 
 const PLAIN: &str = "plain";
 const WEIGHTS: RangeInclusive<u32> = 1..=1000;
@@ -22,12 +25,13 @@ const LOCALITIES: [(&str, Locality); 3] = [
     ("boundary-groups-or-site", Locality::BoundaryGroupsOrSite),
     ("site", Locality::Site),
 ];
-const BALANCES: [(&str, Balance); 5] = [
+const BALANCES: [(&str, Balance); 6] = [
     ("least-requests", Balance::LeastRequests),
     ("random", Balance::Random),
     ("client", Balance::Client),
     ("content", Balance::Content),
     ("named", Balance::Named),
+    ("device", Balance::Device),
 ];
 const PANICS: [(&str, Panic); 2] = [("serve", Panic::Serve), ("refuse", Panic::Refuse)];
 
@@ -143,8 +147,9 @@ fn override_role(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems
     port(&mut role.tls_port, o.tls_port.as_ref(), problems);
     role.tls = o.tls.unwrap_or(role.tls);
     word(&mut role.locality, o.locality.as_ref(), "locality", &LOCALITIES, problems);
-    role.default_fallback = o.default_fallback.map_or(role.default_fallback, Into::into);
+    fallback::override_fallback(role, o, problems);
     word(&mut role.balance, o.balance.as_ref(), "balance", &BALANCES, problems);
+    staying::override_staying(role, o, problems);
     word(&mut role.panic, o.panic.as_ref(), "panic", &PANICS, problems);
     role.connection_auth = o.connection_auth.unwrap_or(role.connection_auth);
     override_retry(&mut role.retry, &o.retry, problems);
@@ -163,10 +168,7 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
     if role.protocol == Protocol::Tcp {
         for (key, list) in lists {
             if let Some(list) = list {
-                let at = list.first().map_or(at.clone(), Spanned::span);
-                let message =
-                    format!("`{key}` has no meaning for the role {}: its bytes are not looked into", role.name);
-                problems.error(at, message, format!("leave `{key}` out"));
+                no_meaning(role, key, list.first().map_or(at.clone(), Spanned::span), problems);
             }
         }
         return;
@@ -186,6 +188,12 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
     }
 }
 
+/// For a role of bytes.
+fn no_meaning(role: &Role, key: &str, at: Range<usize>, problems: &mut Problems) {
+    let message = format!("`{key}` has no meaning for the role {}: its bytes are not looked into", role.name);
+    problems.error(at, message, format!("leave `{key}` out"));
+}
+
 /// Fields that are right one by one and wrong together.
 fn check_together(role: &Role, o: &RoleOverrides, problems: &mut Problems) {
     if let (Some(balance), Protocol::Tcp, Balance::Content | Balance::Named) = (&o.balance, role.protocol, role.balance)
@@ -197,7 +205,7 @@ fn check_together(role: &Role, o: &RoleOverrides, problems: &mut Problems) {
                 role.name,
                 quoted(balance.get_ref())
             ),
-            "write \"least-requests\", \"random\" or \"client\"",
+            "write \"least-requests\", \"random\", \"client\" or \"device\"",
         );
     }
     if let (Some(attempts), Balance::Named) = (&o.retry.attempts, role.balance)

@@ -3,7 +3,7 @@
 use super::*;
 use crate::control::config::parse;
 use crate::control::config::types::RoleEntry;
-use crate::model::role::{Fallback, HttpProbe, ProbeKind};
+use crate::model::role::{Clock, Fallback, FallbackRule, HttpProbe, ProbeKind};
 use std::time::Duration;
 
 /// The first role of the section `[roles]`, and everything that is said about it.
@@ -101,6 +101,33 @@ fn every_override_arrives() {
 }
 
 #[test]
+fn what_says_who_stays_where_arrives() {
+    let mp = good(
+        "[roles.MP]\nfallback_rule = \"last-known-good\"\nclock = \"immediate\"\naffinity = \"14days\"\n\
+         client_field = \"CCMClientID\"\nprefer_named = true\nupload_affinity = false\n",
+    );
+    assert_eq!((mp.fallback_rule, mp.clock), (FallbackRule::LastKnownGood, Clock::Immediate));
+    assert_eq!((mp.affinity, mp.client_field.as_deref()), (Some(Duration::from_secs(1_209_600)), Some("ccmclientid")));
+    assert_eq!((mp.prefer_named, mp.upload_affinity), (true, false));
+    let dp = good("[roles.DP]\naffinity = \"off\"\nhash_balance_factor = 200\nfallback_rule = \"at-once\"\n");
+    assert_eq!((dp.affinity, dp.hash_balance_factor, dp.default_fallback), (None, 200, Fallback::Minutes(0)));
+    let dp = good("[roles.DP]\naffinity = \"0s\"\nhash_balance_factor = 0\nfallback_rule = \"none\"\n");
+    assert_eq!((dp.affinity, dp.hash_balance_factor, dp.default_fallback), (None, 0, Fallback::Never));
+    let dp = good("[roles.DP]\nbalance = \"client\"\n");
+    assert_eq!(
+        (dp.hash_balance_factor, dp.affinity),
+        (0, presets::find("DP").unwrap().affinity),
+        "no contents to limit"
+    );
+    let dp = good("[roles.DP]\nbalance = \"device\"\nhash_balance_factor = 0\n");
+    assert_eq!((dp.balance, dp.affinity), (Balance::Device, None), "nobody moves, so nothing is remembered");
+    let bgb = good("[roles.client-notification]\nbalance = \"device\"\n");
+    assert_eq!(bgb.balance, Balance::Device);
+    let bgb = good("[roles.client-notification]\naffinity = \"1h\"\n");
+    assert_eq!(bgb.affinity, Some(Duration::from_secs(3600)));
+}
+
+#[test]
 fn a_probe_can_be_changed_in_every_field() {
     let mp = good(
         "[roles.MP.probe]\nport = 81\nmethod = \"POST\"\ntarget = \"/x?y\"\nhost = \"h:1\"\nstatus = [204, \"300-399\"]\n\
@@ -176,6 +203,15 @@ fn words_are_checked() {
     );
     refuses("balance = \"sticky\"", 2, 11, "`balance` cannot be \"sticky\"", "\"random\", \"client\", \"content\"");
     refuses("locality = \"Boundary Groups\"", 2, 12, "`locality` cannot be", "did you mean \"boundary-groups\"?");
+    refuses("balance = \"devices\"", 2, 11, "`balance` cannot be \"devices\"", "did you mean \"device\"?");
+    refuses(
+        "fallback_rule = \"later\"",
+        2,
+        17,
+        "`fallback_rule` cannot be \"later\"",
+        "\"last-known-good\", \"at-once\"",
+    );
+    refuses("clock = \"honour\"", 2, 9, "`clock` cannot be \"honour\"", "did you mean \"honor\"?");
     refuses("panic = \"never\"", 2, 9, "`panic` cannot be \"never\"", "write one of \"serve\", \"refuse\"");
     refuses("probe.kind = \"htttp\"", 2, 14, "`kind` cannot be \"htttp\"", "did you mean \"http\"?");
 }
@@ -194,6 +230,10 @@ fn texts_are_checked() {
     refuses("hosts = [\"https://Mp.contoso.com/x\"]", 2, 10, "more than a host name", "write only \"mp.contoso.com\"");
     refuses("hosts = [\"mp:80\"]", 2, 10, "more than a host name", "write only \"mp\"");
     refuses("hosts = [\"[::1]:80\"]", 2, 10, "more than a host name", "write only \"[::1]\"");
+    for name in ["", "CCM ClientID", "CCMClientID:", "é"] {
+        let line = format!("client_field = \"{name}\"");
+        refuses(&line, 2, 16, "is not the name of a header field", "\"CCMClientID\"");
+    }
     refuses("probe.target = \"x\"", 2, 16, "does not start with /", "write \"/x\"");
     refuses("probe.target = \"/ä\"", 2, 16, "cannot be in a request", "%20");
     refuses("probe.second_opinion = \"x\"", 2, 24, "does not start with /", "write \"/x\"");
@@ -207,6 +247,10 @@ fn numbers_are_checked() {
     refuses("port = 0", 2, 8, "no port 0", "1 to 65535");
     refuses("tls_port = 0", 2, 12, "no port 0", "1 to 65535");
     refuses("max_requests = 0", 2, 16, "`max_requests` cannot be 0", "a number from 1");
+    for factor in [1, 99, 1001] {
+        let line = format!("balance = \"content\"\nhash_balance_factor = {factor}");
+        refuses(&line, 3, 23, &format!("`hash_balance_factor` cannot be {factor}"), "1000");
+    }
     refuses("retry.attempts = 8", 2, 18, "`attempts` cannot be 8", "from 0 to 7");
     refuses("retry.budget_percent = 101", 2, 24, "`budget_percent` cannot be 101", "from 0 to 100");
     refuses("retry.on_status = [503, 401]", 2, 25, "401 is no status", "part of signing in");
@@ -241,13 +285,27 @@ fn fields_are_checked_together() {
     warns("timeouts.upstream_idle = \"120s\"", 2, 26, "IIS closes", "less than \"120s\"");
     warns("retry.methods = [\"GET\", \"CCM_POST\"]", 2, 25, "may be carried out twice", "sends it again");
     warns("balance = \"named\"\nretry.attempts = 2", 3, 18, "no other site system", "attempts = 0");
+    warns("hash_balance_factor = 150", 2, 23, "only limits balance = \"content\"", "leave it out");
+    warns("balance = \"device\"\naffinity = \"1h\"", 3, 12, "a client never moves", "leave `affinity` out");
+    warns("fallback_rule = \"last-known-good\"", 2, 17, "nobody's last known-good", "affinity = \"14days\"");
+    warns(
+        "default_fallback = 60",
+        2,
+        20,
+        "of the role Management point is fixed at 0 or never",
+        "write 0 or \"never\"",
+    );
+    warns("fallback_rule = \"none\"\ndefault_fallback = 0", 3, 20, "has no working fallback", "write \"never\"");
     let tcp = |lines: &str, line, column, message, help| {
         let source = format!("[roles.client-notification]\n{lines}\n");
         check(&role(&source).1, &source, true, line, column, message, help);
     };
     tcp("paths = [\"/\"]", 2, 10, "`paths` has no meaning for the role client-notification", "leave `paths` out");
     tcp("hosts = []", 1, 8, "`hosts` has no meaning", "leave `hosts` out");
-    tcp("balance = \"content\"", 2, 11, "has no requests", "\"client\"");
+    tcp("balance = \"content\"", 2, 11, "has no requests", "\"client\" or \"device\"");
+    tcp("client_field = \"Host\"", 2, 16, "`client_field` has no meaning", "leave `client_field` out");
+    tcp("prefer_named = false", 2, 16, "`prefer_named` has no meaning", "leave `prefer_named` out");
+    tcp("upload_affinity = true", 2, 19, "`upload_affinity` has no meaning", "leave `upload_affinity` out");
     tcp("probe.kind = \"http\"", 2, 14, "does not speak HTTP", "port = 80");
 }
 

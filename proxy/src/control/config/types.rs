@@ -13,7 +13,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
 
-use super::units::{self, FallbackTime, HumanDuration, HumanSize};
+use super::units::{self, DurationOrOff, FallbackTime, HumanDuration, HumanSize};
+
+mod groups;
+mod memory;
+
+pub use groups::{BoundaryEntry, BoundaryGroup, DefaultBoundaryGroup, GroupEntry, GroupSiteSystem, Neighbor};
+pub use memory::{AffinityTable, ContentTable, FallbackTable};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -31,6 +37,12 @@ pub struct Config {
     pub dns: Dns,
     /// `[tls]`: how TLS connections to site systems are verified.
     pub tls: Tls,
+    /// `[fallback]`: how fallback times are counted.
+    pub fallback: FallbackTable,
+    /// `[content]`: what is remembered of distribution points.
+    pub content: ContentTable,
+    /// `[affinity]`: who is remembered to stay at a site system.
+    pub affinity: AffinityTable,
     /// `[[listeners]]`
     pub listeners: Vec<Listener>,
     /// `[roles.NAME]`: overrides of a preset, or a role of one's own.
@@ -82,6 +94,8 @@ pub struct ProxySettings {
     pub max_connections: Spanned<u32>,
     /// Idle connections kept to one endpoint by one data thread.
     pub max_idle_per_endpoint: u32,
+    /// Responses say in `X-Rolegate-Decision` how their server was chosen.
+    pub decision_header: bool,
 }
 
 impl Default for ProxySettings {
@@ -97,6 +111,7 @@ impl Default for ProxySettings {
             preserve_header_case: false,
             max_connections: Spanned::new(0..0, 65_536),
             max_idle_per_endpoint: 64,
+            decision_header: false,
         }
     }
 }
@@ -109,11 +124,17 @@ pub struct Admin {
     pub address: Spanned<SocketAddr>,
     /// Must be set to let `address` be anything but loopback.
     pub allow_remote: bool,
+    /// A file with the token that changes of state need; absent = they are refused.
+    pub token_file: Option<Spanned<String>>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: Spanned::new(0..0, SocketAddr::from(([127, 0, 0, 1], 9180))), allow_remote: false }
+        Self {
+            address: Spanned::new(0..0, SocketAddr::from(([127, 0, 0, 1], 9180))),
+            allow_remote: false,
+            token_file: None,
+        }
     }
 }
 
@@ -288,9 +309,23 @@ pub struct RoleOverrides {
     /// `boundary-groups`, `boundary-groups-or-site` or `site`.
     pub locality: Option<Spanned<String>>,
     /// Minutes, or `"never"`.
-    pub default_fallback: Option<FallbackTime>,
-    /// `least-requests`, `random`, `client`, `content` or `named`.
+    pub default_fallback: Option<Spanned<FallbackTime>>,
+    /// `offsets`, `last-known-good`, `at-once` or `none`.
+    pub fallback_rule: Option<Spanned<String>>,
+    /// `honor` or `immediate`; absent = that of `[fallback]`.
+    pub clock: Option<Spanned<String>>,
+    /// `least-requests`, `random`, `client`, `content`, `named` or `device`.
     pub balance: Option<Spanned<String>>,
+    /// See [`crate::model::role::Role::hash_balance_factor`].
+    pub hash_balance_factor: Option<Spanned<u32>>,
+    /// A duration, or `"off"`.
+    pub affinity: Option<Spanned<DurationOrOff>>,
+    /// See [`crate::model::role::Role::client_field`].
+    pub client_field: Option<Spanned<String>>,
+    /// See [`crate::model::role::Role::prefer_named`].
+    pub prefer_named: Option<Spanned<bool>>,
+    /// See [`crate::model::role::Role::upload_affinity`].
+    pub upload_affinity: Option<Spanned<bool>>,
     /// `serve` or `refuse`.
     pub panic: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::connection_auth`].
@@ -434,90 +469,4 @@ pub struct PassiveOverrides {
     pub eject_time: Option<HumanDuration>,
     #[serde(deserialize_with = "units::finite_spanned")]
     pub max_eject_time: Option<Spanned<HumanDuration>>,
-}
-
-/// `[[boundary_groups]]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BoundaryGroup {
-    /// Required.
-    pub name: Option<Spanned<String>>,
-    /// Addresses of the clients in this group.
-    pub boundaries: Vec<Spanned<BoundaryEntry>>,
-    /// Site systems of this group, for every role that they hold.
-    pub site_systems: Vec<Spanned<String>>,
-    /// Relationships: where clients of this group fall back to.
-    pub neighbors: Vec<Neighbor>,
-}
-
-/// One boundary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum BoundaryEntry {
-    /// CIDR, inclusive range, IPv6 prefix or subnet with a mask.
-    Addresses(String),
-    /// An Active Directory site listed in `[ad_sites]`.
-    AdSite { ad_site: String },
-    /// Cannot be judged from an address; kept to say so.
-    Vpn { vpn: String },
-}
-
-impl<'de> Deserialize<'de> for BoundaryEntry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BoundaryEntryVisitor)
-    }
-}
-
-struct BoundaryEntryVisitor;
-
-impl<'de> Visitor<'de> for BoundaryEntryVisitor {
-    type Value = BoundaryEntry;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an address range such as \"10.1.0.0/16\", or { ad_site = \"NAME\" }")
-    }
-
-    fn visit_str<E: Error>(self, addresses: &str) -> Result<BoundaryEntry, E> {
-        Ok(BoundaryEntry::Addresses(addresses.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BoundaryEntry, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Table {
-            ad_site: Option<String>,
-            vpn: Option<String>,
-        }
-        match Table::deserialize(MapAccessDeserializer::new(map))? {
-            Table { ad_site: Some(ad_site), vpn: None } => Ok(BoundaryEntry::AdSite { ad_site }),
-            Table { ad_site: None, vpn: Some(vpn) } => Ok(BoundaryEntry::Vpn { vpn }),
-            Table { ad_site: None, vpn: None } => {
-                Err(units::refuse("this boundary says nothing", "write { ad_site = \"NAME\" }, or an address range"))
-            }
-            Table { ad_site: Some(_), vpn: Some(_) } => Err(units::refuse(
-                "this boundary says two things",
-                "write two boundaries, { ad_site = \"NAME\" } for one",
-            )),
-        }
-    }
-}
-
-/// A relationship to another boundary group.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Neighbor {
-    /// The other group, or `default` for the site default boundary group. Required.
-    pub group: Option<Spanned<String>>,
-    /// Time per role: minutes, or `"never"`. A role that is not listed takes `default_fallback` of the role.
-    pub fallback: BTreeMap<Spanned<String>, FallbackTime>,
-}
-
-/// `[default_boundary_group]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DefaultBoundaryGroup {
-    /// Its site systems.
-    pub site_systems: Vec<Spanned<String>>,
-    /// Default behavior: time per role after which clients of the other groups use it; minutes, or `"never"`.
-    pub fallback: BTreeMap<Spanned<String>, FallbackTime>,
 }

@@ -13,6 +13,7 @@ use super::problem::quoted;
 use crate::model::role::Fallback;
 
 const UNLIMITED: &str = "unlimited";
+const OFF: &str = "off";
 /// A clock plus more than this may not be a time any more; nobody waits for a year.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 const MOST_MINUTES: u32 = 366 * 24 * 60;
@@ -138,6 +139,49 @@ fn limited<E: Error>(duration: HumanDuration) -> Result<HumanDuration, E> {
     match duration.0 {
         Some(_) => Ok(duration),
         None => Err(refuse("\"unlimited\" is not possible here", "write a duration such as \"30s\"")),
+    }
+}
+
+/// A time such as `"30s"`, or `"off"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurationOrOff(Option<Duration>);
+
+impl DurationOrOff {
+    /// `None` is off.
+    pub const fn get(self) -> Option<Duration> {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for DurationOrOff {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let duration = limited(deserializer.deserialize_any(OrOffVisitor)?)?;
+        Ok(Self(duration.0.filter(|duration| !duration.is_zero())))
+    }
+}
+
+struct OrOffVisitor;
+
+impl Visitor<'_> for OrOffVisitor {
+    type Value = HumanDuration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration such as \"30s\", or \"off\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<HumanDuration, E> {
+        match text.trim().eq_ignore_ascii_case(OFF) {
+            true => Ok(HumanDuration(Some(Duration::ZERO))),
+            false => DurationVisitor.visit_str(text),
+        }
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<HumanDuration, E> {
+        DurationVisitor.visit_i64(number)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<HumanDuration, E> {
+        DurationVisitor.visit_f64(number)
     }
 }
 

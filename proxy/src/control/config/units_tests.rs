@@ -69,6 +69,20 @@ fn durations_that_must_be_limited_or_may_be_zero() {
 }
 
 #[test]
+fn durations_that_may_be_off() {
+    let time = |text: &str| read::<DurationOrOff>(text).map(DurationOrOff::get);
+    assert_eq!(time("\" 15min \""), Ok(Some(Duration::from_secs(900))));
+    for off in ["\"off\"", "\" Off \"", "\"0s\""] {
+        assert_eq!(time(off), Ok(None), "{off}");
+    }
+    says(time("\"unlimited\""), "not possible here", "\"30s\"");
+    says(time("\"often\""), "\"often\" is not a duration", "\"500ms\"");
+    says(time("5"), "the duration 5 has no unit", "\"5s\"");
+    says(time("1.5"), "the duration 1.5 has no unit", "\"1.5s\"");
+    says(time("true"), "expected a duration such as \"30s\", or \"off\"", "");
+}
+
+#[test]
 fn sizes() {
     let size = |text: &str| read::<HumanSize>(text).map(HumanSize::get);
     assert_eq!(size("\"64MiB\""), Ok(Some(64 << 20)));

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rolegate_health::{PassivePolicy, Schedule};
 
 use crate::model::role::{
-    Balance, Fallback, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol, Retry, Role, Timeouts,
+    Balance, Clock, Fallback, FallbackRule, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol, Retry, Role,
+    Timeouts,
 };
 
 const KIB: u64 = 1 << 10;
@@ -29,7 +30,14 @@ pub(super) fn plain() -> Role {
         tls: false,
         locality: Locality::Site,
         default_fallback: Fallback::Minutes(120),
+        fallback_rule: FallbackRule::Offsets,
+        clock: Clock::Honor,
         balance: Balance::LeastRequests,
+        hash_balance_factor: 0,
+        affinity: None,
+        client_field: None,
+        prefer_named: false,
+        upload_affinity: false,
         panic: Panic::Serve,
         connection_auth: true,
         retry: retry(2, &["GET", "HEAD", "OPTIONS"]),
@@ -85,6 +93,8 @@ pub(super) fn management_point() -> Role {
         methods: words(&["GET", "HEAD", "POST", "PROPFIND", "CCM_POST", "BITS_POST"]),
         locality: Locality::BoundaryGroupsOrSite,
         default_fallback: Fallback::Minutes(0),
+        fallback_rule: FallbackRule::AtOnce,
+        upload_affinity: true,
         retry: Retry { on_status: vec![500, 502, 503, 504], ..retry(2, &["GET", "HEAD", "OPTIONS", "PROPFIND"]) },
         max_body: Some(128 * MIB),
         probe: Probe {
@@ -107,6 +117,8 @@ pub(super) fn management_point() -> Role {
 /// - probe: the directory itself. 401 (access needs an account), 403 (a client certificate is wanted) and 404 (no
 ///   listing) come from a server that lives; none of them proves content.
 /// - panic: BITS asks again later, and a server that is ill would break its downloads.
+/// - affinity: BITS comes back after ten minutes when a transfer failed for a passing reason, so a download is remembered a
+///   little longer. BITS begins a file again when its time stamp or ETag changes, and copies on two servers differ in both.
 /// - no limit for the whole exchange: content is large and links are slow.
 /// - `max_body` is an assumption: `PROPFIND` may carry a few lines of XML.
 pub(super) fn distribution_point() -> Role {
@@ -123,6 +135,8 @@ pub(super) fn distribution_point() -> Role {
         methods: words(&["GET", "HEAD", "PROPFIND"]),
         locality: Locality::BoundaryGroups,
         balance: Balance::Content,
+        hash_balance_factor: 150,
+        affinity: Some(seconds(15 * 60)),
         panic: Panic::Refuse,
         retry: retry(2, &["GET", "HEAD", "PROPFIND"]),
         max_body: Some(64 * KIB),
@@ -146,6 +160,8 @@ pub(super) fn distribution_point() -> Role {
 /// - probe: `SimpleAuth.asmx` is answered by ASP.NET inside `WsusPool`. `wusserverversion.xml` is a static file that IIS
 ///   serves although the application cannot start, so it would call a server well that fails every scan.
 /// - balance: a client that meets another database does a full catalog scan, so it stays with its server.
+/// - affinity: a client scans every seven days, and two weeks survive a holiday. A server that has recovered does not
+///   get its clients back: each move costs a full scan.
 /// - retry: a SOAP fault travels with 500, so 500 is an answer and not a failure. `POST` is never repeated, although
 ///   GetConfig and GetCookie would allow it: the proxy does not read SOAP.
 /// - `max_body` is an assumption: the size of a report batch is not documented.
@@ -166,7 +182,9 @@ pub(super) fn software_update_point() -> Role {
         port: 8530,
         tls_port: 8531,
         locality: Locality::BoundaryGroups,
+        fallback_rule: FallbackRule::LastKnownGood,
         balance: Balance::Client,
+        affinity: Some(seconds(14 * 24 * 3600)),
         retry: retry(2, &["GET", "HEAD"]),
         timeouts: Timeouts { response_header: seconds(120), total: Some(seconds(600)), ..base.timeouts },
         probe: Probe {
@@ -193,6 +211,7 @@ pub(super) fn state_migration_point() -> Role {
     Role {
         paths: words(&["/SMSSMP"]),
         default_fallback: Fallback::Never,
+        fallback_rule: FallbackRule::None,
         balance: Balance::Named,
         retry: retry(0, &[]),
         timeouts: Timeouts { total: Some(seconds(600)), ..base.timeouts },
@@ -346,6 +365,7 @@ pub(super) fn client_notification() -> Role {
         tls_port: 10123,
         locality: Locality::BoundaryGroupsOrSite,
         default_fallback: Fallback::Minutes(0),
+        fallback_rule: FallbackRule::AtOnce,
         connection_auth: false,
         retry: retry(2, &[]),
         max_body: None,

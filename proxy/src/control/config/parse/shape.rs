@@ -66,6 +66,7 @@ fn must_be_table(steps: &[Step]) -> bool {
     matches!(
         path.as_slice(),
         ["site" | "proxy" | "admin" | "access_log" | "dns" | "tls" | "roles" | "ad_sites" | "default_boundary_group"]
+            | ["fallback" | "content" | "affinity"]
             | ["roles", _]
             | ["roles", _, "retry" | "timeouts" | "probe" | "passive"]
             | ["listeners" | "site_systems" | "boundary_groups", ELEMENT]

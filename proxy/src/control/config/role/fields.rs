@@ -60,7 +60,7 @@ pub(super) fn override_timeouts(timeouts: &mut Timeouts, o: &TimeoutOverrides, p
     }
 }
 
-pub(super) fn word<T: Copy>(
+pub(in crate::control) fn word<T: Copy>(
     to: &mut T,
     written: Option<&Spanned<String>>,
     key: &str,
@@ -83,7 +83,7 @@ pub(super) fn word<T: Copy>(
     }
 }
 
-pub(super) fn number(
+pub(in crate::control) fn number(
     to: &mut u32,
     written: Option<&Spanned<u32>>,
     key: &str,

@@ -4,11 +4,14 @@ use toml::Spanned;
 
 use crate::control::config::problem::{Problems, quoted};
 
+/// Longer names in a path are no content ids for the request path either.
+const LONGEST_ID: usize = 128;
+
 /// What is wrong, and what to do.
-pub(super) type Refusal = (String, String);
+pub(in crate::control) type Refusal = (String, String);
 
 /// Checks every text of a list and keeps the good ones.
-pub(super) fn each(
+pub(in crate::control) fn each(
     list: &[Spanned<String>],
     check: fn(&str) -> Result<String, Refusal>,
     problems: &mut Problems,
@@ -17,7 +20,7 @@ pub(super) fn each(
 }
 
 /// Checks one text.
-pub(super) fn one(
+pub(in crate::control) fn one(
     text: &Spanned<String>,
     check: fn(&str) -> Result<String, Refusal>,
     problems: &mut Problems,
@@ -33,8 +36,7 @@ pub(super) fn one(
 
 /// A method is a token (RFC 9110, section 5.6.2), and its case counts.
 pub(super) fn method(text: &str) -> Result<String, Refusal> {
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if text.is_empty() || !text.bytes().all(token) {
+    if !is_token(text) {
         return Err((
             format!("{} is not a method", quoted(text)),
             "write one such as \"GET\" or \"CCM_POST\"".to_owned(),
@@ -114,6 +116,38 @@ pub(super) fn authority(text: &str) -> Result<String, Refusal> {
         return Ok(text.to_owned());
     }
     Err((format!("{} is not a host", quoted(text)), "write one such as \"mp.contoso.com\"".to_owned()))
+}
+
+/// The name of a field, a token. Its case does not count.
+pub(super) fn field(text: &str) -> Result<String, Refusal> {
+    if is_token(text) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let help = "write one such as \"CCMClientID\", without a colon";
+    Err((format!("{} is not the name of a header field", quoted(text)), help.to_owned()))
+}
+
+/// The id of a package or content, as it stands in the path.
+pub(in crate::control) fn content_id(text: &str) -> Result<String, Refusal> {
+    if (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/') {
+        return Ok(text.to_owned());
+    }
+    let help = format!("write it as in the path of a request, such as \"P0100003\": up to {LONGEST_ID} characters");
+    Err((format!("{} is not the id of a content", quoted(text)), help))
+}
+
+/// The beginning of a `User-Agent`.
+pub(in crate::control) fn user_agent(text: &str) -> Result<String, Refusal> {
+    if !text.is_empty() && text == text.trim() && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        return Ok(text.to_owned());
+    }
+    let help = "write how it begins, such as \"SMS CCM 5.0 TS\"";
+    Err((format!("no User-Agent begins with {}", quoted(text)), help.to_owned()))
+}
+
+fn is_token(text: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(token)
 }
 
 fn shown(text: &str) -> String {

@@ -1,0 +1,111 @@
+//! Asks the admin listener of a running rolegate.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use clap::Args;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+
+/// An audit of a large site takes a while.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where rolegate is asked.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Where {
+    /// The admin address of the running rolegate.
+    #[arg(long, default_value = "127.0.0.1:9180")]
+    pub(super) admin: SocketAddr,
+}
+
+/// What changes of state need.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Authority {
+    /// A file with the token of [admin] token_file.
+    #[arg(long, value_name = "PATH", env = "ROLEGATE_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+}
+
+/// Asks a question.
+pub(super) fn get(at: Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+    ask(at.admin, Method::GET, &target(path, query), None)
+}
+
+/// Changes something.
+pub(super) fn post(at: Where, authority: &Authority, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+    let Some(file) = &authority.token_file else {
+        bail!("changes need a token: --token-file or ROLEGATE_TOKEN_FILE names the file that [admin] token_file names");
+    };
+    let token =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
+    let token = token.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bail!("{} has no token in it: is it the file that [admin] token_file names?", file.display());
+    }
+    ask(at.admin, Method::POST, &target(path, query), Some(token))
+}
+
+/// Reads an answer.
+pub(super) fn read<T: DeserializeOwned>(at: Where, body: &str) -> anyhow::Result<T> {
+    serde_json::from_str(body).ok().with_context(|| format!("what answers at {} is not this rolegate", at.admin))
+}
+
+fn target(path: &str, query: &[(&str, String)]) -> String {
+    if query.is_empty() {
+        return path.to_owned();
+    }
+    let mut pairs = form_urlencoded::Serializer::new(format!("{path}?"));
+    pairs.extend_pairs(query);
+    pairs.finish()
+}
+
+fn ask(admin: SocketAddr, method: Method, target: &str, token: Option<&str>) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, send(admin, method, target, token)).await })
+        .with_context(|| format!("{admin} did not answer within {} seconds", PATIENCE.as_secs()))?;
+    let (status, body) =
+        answer.with_context(|| format!("no rolegate answers at {admin}; --admin names another address"))?;
+    if status != StatusCode::OK {
+        bail!("{}", if body.trim().is_empty() { status.to_string() } else { body.trim().to_owned() });
+    }
+    Ok(body)
+}
+
+async fn send(
+    admin: SocketAddr,
+    method: Method,
+    target: &str,
+    token: Option<&str>,
+) -> anyhow::Result<(StatusCode, String)> {
+    let stream = tokio::net::TcpStream::connect(admin).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(target).header(header::HOST, admin.to_string());
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_encoded() {
+        let pairs = [("target", "/SMS_DP_SMSPKG$/A b?{x}&y".to_owned()), ("field", "A: ü".to_owned())];
+        let expected = "/explain?target=%2FSMS_DP_SMSPKG%24%2FA+b%3F%7Bx%7D%26y&field=A%3A+%C3%BC";
+        assert_eq!(target("/explain", &pairs), expected);
+        assert_eq!(target("/clocks", &[]), "/clocks");
+    }
+}

@@ -1,0 +1,270 @@
+//! An explanation for a person.
+
+use std::fmt::Write;
+
+use super::show::ago;
+use crate::explain::{
+    AnswerFacts, Assumed, ContentFacts, Explanation, KnownContent, PickFacts, ServerFacts, TierFacts,
+};
+use crate::text::span;
+
+/// Servers in no tier that are listed; `--json` has all.
+const OTHERS: usize = 10;
+/// Width of the names of facts.
+const NAMES: usize = 17;
+/// Where a line of a sentence ends.
+const WIDTH: usize = 100;
+
+/// The explanation as text.
+pub(super) fn render(told: &Explanation) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let request = &told.request;
+    let line = [request.method.as_str(), request.target.as_str()].join(" ");
+    let line = if line == " " { "a connection" } else { &line };
+    let _ = writeln!(out, "{line}");
+    fact(&mut out, "client", &request.client);
+    let host = request.host.as_ref().map(|host| format!(", host {host}")).unwrap_or_default();
+    fact(&mut out, "listener", &format!("{}{host}, snapshot {}", request.listener, told.snapshot));
+    for (name, value) in &request.fields {
+        fact(&mut out, "field", &format!("{name}: {value}"));
+    }
+    facts(&mut out, told);
+    if !told.tiers.is_empty() || !told.others.is_empty() {
+        let _ = write!(out, "\n{}", servers(told));
+    }
+    if told.others.len() > OTHERS {
+        let _ = writeln!(out, "    and {} more; --json lists them", told.others.len() - OTHERS);
+    }
+    out.push('\n');
+    if let Some(pick) = &told.pick {
+        out.push_str(&picked(pick));
+    }
+    for answer in told.refusal.iter().chain(&told.nobody) {
+        out.push_str(&answered(answer));
+    }
+    if let Some(why_not) = &told.why_not {
+        let _ = writeln!(out, "\n{}", why_not.sentence);
+    }
+    if let Some(note) = &told.assumed {
+        let _ = write!(out, "\n{}", assumed(note));
+    }
+    out
+}
+
+fn facts(out: &mut String, told: &Explanation) {
+    if let Some(role) = &told.role {
+        let prefix = role.prefix.as_ref().map(|prefix| format!(", by the path {prefix}")).unwrap_or_default();
+        let host = role.host.as_ref().map(|host| format!(" and the host {host}")).unwrap_or_default();
+        let panic = if role.panic { " (panic: nobody is well)" } else { "" };
+        fact(out, "role", &format!("{}{prefix}{host}{panic}", role.title));
+    }
+    for (place, group) in told.boundary_groups.iter().enumerate() {
+        let name = if place == 0 { "boundary groups" } else { "" };
+        fact(out, name, &format!("{}, by {}", group.name, group.boundaries.join(", ")));
+    }
+    if let Some(why) = &told.no_boundary_group {
+        fact(out, "boundary groups", why);
+    }
+    if let Some(content) = &told.content {
+        fact(out, "content", &format!("{}, {}", content.id, part(content)));
+    }
+    if let Some(clock) = &told.clock {
+        fact(out, "fallback clock", &clock.sentence);
+    }
+    if let Some(stays) = &told.stays {
+        fact(out, "stays", stays);
+    }
+}
+
+fn part(content: &ContentFacts) -> &'static str {
+    match content.part.as_str() {
+        "folder" => "its folder",
+        "filtered" => "a file in it that IIS hides by default",
+        "signature" => "its signature",
+        _ => "a file in it",
+    }
+}
+
+/// A name and what is behind it, in lines that are not too long.
+fn fact(out: &mut String, name: &str, value: &str) {
+    let mut name = name;
+    for line in wrapped(value, WIDTH - NAMES - 2) {
+        let _ = writeln!(out, "  {name:NAMES$}{line}");
+        name = "";
+    }
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last =
+            lines.last_mut().filter(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width);
+        match last {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// One line of the list of servers.
+enum Line {
+    Heading(String),
+    Server { cells: Vec<String>, remark: String },
+}
+
+fn servers(told: &Explanation) -> String {
+    let with_content = told.servers().any(|server| server.content.is_some());
+    let mut header = ["SERVER", "ADDRESS", "HEALTH", "WEIGHT", "IN FLIGHT"].map(str::to_owned).to_vec();
+    header.extend(with_content.then(|| "CONTENT".to_owned()));
+    let mut lines = vec![Line::Server { cells: header, remark: String::new() }];
+    let running = told.clock.as_ref().is_some_and(|clock| clock.minutes.is_some());
+    for tier in &told.tiers {
+        lines.push(Line::Heading(tier_name(tier, running)));
+        lines.extend(tier.servers.iter().map(|server| {
+            let picked = told
+                .pick
+                .as_ref()
+                .is_some_and(|pick| pick.address == server.address && pick.site_system == server.site_system);
+            let remark = if picked { "<- picked".to_owned() } else { remark(tier, server) };
+            Line::Server { cells: cells(server), remark }
+        }));
+    }
+    if !told.others.is_empty() {
+        lines.push(Line::Heading("in no tier of this client".to_owned()));
+    }
+    lines.extend(told.others.iter().take(OTHERS).map(|server| {
+        let remark = match server.boundary_groups.as_slice() {
+            [] => "no boundary group names it".to_owned(),
+            groups => format!("only for {}", groups.join(", ")),
+        };
+        Line::Server { cells: cells(server), remark }
+    }));
+    aligned(&lines)
+}
+
+/// Columns of equal width, and remarks behind them in as many lines as they need.
+fn aligned(lines: &[Line]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for line in lines {
+        let Line::Server { cells, .. } = line else { continue };
+        widths.resize(widths.len().max(cells.len()), 0);
+        cells.iter().zip(&mut widths).for_each(|(cell, width)| *width = (*width).max(cell.chars().count()));
+    }
+    let used: usize = widths.iter().map(|width| width + 2).sum::<usize>() + 4;
+    let room = WIDTH.saturating_sub(used).max(20);
+    let mut out = String::new();
+    for line in lines {
+        match line {
+            Line::Heading(heading) => {
+                let _ = writeln!(out, "  {heading}");
+            }
+            Line::Server { cells, remark } => {
+                let mut text = "    ".to_owned();
+                for (cell, width) in cells.iter().zip(&widths) {
+                    let _ = write!(text, "{cell:width$}  ");
+                }
+                for remark in wrapped(remark, room) {
+                    text.push_str(&remark);
+                    let _ = writeln!(out, "{}", text.trim_end());
+                    text = " ".repeat(used);
+                }
+            }
+        }
+    }
+    out
+}
+
+fn cells(server: &ServerFacts) -> Vec<String> {
+    let since = server.since.map(|since| format!(" {}", ago(since))).unwrap_or_default();
+    let ejected = if server.ejected { ", ejected" } else { "" };
+    let mut cells = vec![
+        server.site_system.clone(),
+        server.address.clone(),
+        format!("{}{since}{ejected}", server.health),
+        server.weight.to_string(),
+        server.in_flight.to_string(),
+    ];
+    cells.extend(server.content.as_ref().map(known));
+    cells
+}
+
+/// Kind, boundary groups, and when it opens.
+fn tier_name(tier: &TierFacts, running: bool) -> String {
+    let mut groups: Vec<&str> =
+        tier.servers.iter().flat_map(|server| &server.boundary_groups).map(String::as_str).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let of = if groups.is_empty() { String::new() } else { format!(" ({})", groups.join(", ")) };
+    let kind = tier.kind.replace('_', " ");
+    let minutes = tier.minutes;
+    match tier.opens_in.map(span) {
+        None if minutes == 0 => format!("{kind}{of}"),
+        None => format!("{kind}{of}: open since {minutes} min of the clock"),
+        Some(left) if running => format!("{kind}{of}: opens at {minutes} min of the clock, in {left}"),
+        Some(left) => format!("{kind}{of}: opens at {minutes} min of the clock, {left} after it has started"),
+    }
+}
+
+fn known(content: &KnownContent) -> String {
+    let ago = content.ago.map(span).unwrap_or_default();
+    match content.verdict.as_str() {
+        "has" => format!("has it, {ago} ago"),
+        "lacks" => format!("lacks it, {ago} ago"),
+        "lacks-file" => format!("lacks the file, {ago} ago"),
+        _ => "not known".to_owned(),
+    }
+}
+
+/// Why a server cannot be picked, where the other columns do not say it.
+fn remark(tier: &TierFacts, server: &ServerFacts) -> String {
+    let said_by_columns = |why: &str| why == "down" || why.starts_with("it lacks") || why.starts_with("taken out");
+    match &server.why_not {
+        Some(why) if !said_by_columns(why) => why.clone(),
+        Some(_) => "cannot serve".to_owned(),
+        None if tier.open => "can serve".to_owned(),
+        None => String::new(),
+    }
+}
+
+fn picked(pick: &PickFacts) -> String {
+    let (system, address, tier) = (&pick.site_system, &pick.address, pick.tier.replace('_', " "));
+    conclusion("PICKED", &[format!("{system} at {address}, tier {tier}"), pick.sentence.clone()])
+}
+
+fn answered(answer: &AnswerFacts) -> String {
+    let status = answer.status.map_or("the connection is closed".to_owned(), |status| status.to_string());
+    let mut sentences = vec![format!("{status} {}: {}", answer.reason, answer.details), answer.sentence.clone()];
+    sentences.extend(answer.retry_after.map(|(from, to)| {
+        let range = if from == to { span(from as f64) } else { format!("{from} to {to} s") };
+        format!("the client is told to come back after {range} (Retry-After)")
+    }));
+    conclusion("NOBODY", &sentences)
+}
+
+/// A word, and sentences behind it.
+fn conclusion(word: &str, sentences: &[String]) -> String {
+    let (mut out, mut word) = (String::new(), word);
+    for line in sentences.iter().flat_map(|sentence| wrapped(sentence, WIDTH - 8)) {
+        let _ = writeln!(out, "{word:8}{line}");
+        word = "";
+    }
+    out
+}
+
+/// What was only assumed.
+pub(super) fn assumed(note: &Assumed) -> String {
+    let mut text = format!("Nobody was asked: {} with every server well and nothing learned yet.", note.file);
+    if !note.placeholders.is_empty() {
+        text.push_str(
+            " Names are not resolved: each has one placeholder address. A hash counts addresses, so the running rolegate \
+             may pick another one of the servers that can serve.",
+        );
+    }
+    wrapped(&text, WIDTH).join("\n") + "\n"
+}

@@ -1,0 +1,142 @@
+//! Names for what is learned while serving: which contents and which fallback clocks there are.
+//!
+//! The truth is in [`crate::model::live::Live`], which holds only hashes. The ledger keeps the names that data threads
+//! send, a bounded number of them, so that a person can be told. A name that was forgotten is only missing from lists.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::model::live::{Domain, Live, Ticks};
+use crate::model::role::Role;
+
+/// Contents whose names are kept. A distribution point takes 10,000 packages.
+const CONTENTS: usize = 20_000;
+/// Clocks whose names are kept.
+const CLOCKS: usize = 10_000;
+
+/// Names of contents and clocks.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    contents: HashMap<String, Content>,
+    clocks: HashMap<u64, ClockName>,
+}
+
+/// A content that was asked for.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Its id as it was first written.
+    pub id: Box<str>,
+    /// Path of its folder.
+    pub folder: Box<str>,
+    /// Its key in [`Live`].
+    pub key: u64,
+    noted: Ticks,
+}
+
+/// What a clock is about.
+#[derive(Clone, Debug)]
+pub struct ClockName {
+    /// The role.
+    pub role: Arc<Role>,
+    /// Boundary groups of its clients; empty for clients of none.
+    pub groups: Box<[Box<str>]>,
+    /// The content that could not be had.
+    pub content: Option<Box<str>>,
+    noted: Ticks,
+}
+
+impl Ledger {
+    /// Keeps the name of a content.
+    pub fn note_content(&mut self, live: &Live, id: &str, folder: &str, now: Ticks) {
+        let lower = id.to_ascii_lowercase();
+        if let Some(known) = self.contents.get_mut(&lower) {
+            known.noted = now;
+            return;
+        }
+        make_room(&mut self.contents, CONTENTS, |content| content.noted);
+        let key = live.key(Domain::Content, 0, id.as_bytes());
+        self.contents.insert(lower, Content { id: id.into(), folder: folder.into(), key, noted: now });
+    }
+
+    /// Keeps the name of a clock.
+    pub fn note_clock(
+        &mut self,
+        key: u64,
+        role: Arc<Role>,
+        groups: Box<[Box<str>]>,
+        content: Option<Box<str>>,
+        now: Ticks,
+    ) {
+        make_room(&mut self.clocks, CLOCKS, |clock| clock.noted);
+        self.clocks.insert(key, ClockName { role, groups, content, noted: now });
+    }
+
+    /// A content by its id, in any case.
+    pub fn content(&self, id: &str) -> Option<&Content> {
+        self.contents.get(&id.to_ascii_lowercase())
+    }
+
+    /// All contents, in no order.
+    pub fn contents(&self) -> impl Iterator<Item = &Content> {
+        self.contents.values()
+    }
+
+    /// All clocks that have been started and not been forgotten, with their keys; some may have ended.
+    pub fn clocks(&self) -> impl Iterator<Item = (u64, &ClockName)> {
+        self.clocks.iter().map(|(key, name)| (*key, name))
+    }
+
+    /// Forgets clocks that do not run.
+    pub fn drop_ended(&mut self, live: &Live, now: Ticks, idle: Ticks) {
+        self.clocks.retain(|key, _| live.clock(*key, now, idle).is_some());
+    }
+}
+
+/// Forgets the older half when a map is full: one pass for many insertions.
+fn make_room<K: Clone + Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, most: usize, noted: impl Fn(&V) -> Ticks) {
+    if map.len() < most {
+        return;
+    }
+    let mut times: Vec<Ticks> = map.values().map(&noted).collect();
+    let (_, median, _) = times.select_nth_unstable(most / 2);
+    let median = *median;
+    map.retain(|_, value| noted(value) > median);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kept_in_any_case_and_bounded() {
+        let (live, mut ledger) = (Live::default(), Ledger::default());
+        ledger.note_content(&live, "ABC00012", "/SMS_DP_SMSPKG$/ABC00012", 1);
+        ledger.note_content(&live, "abc00012", "/x/abc00012", 2);
+        assert_eq!(ledger.contents().count(), 1);
+        assert_eq!(&*ledger.content("Abc00012").unwrap().folder, "/SMS_DP_SMSPKG$/ABC00012");
+        for id in 0..100_000 {
+            ledger.note_content(&live, &format!("X{id}"), "/x", 10 + id);
+        }
+        assert!(ledger.contents().count() <= CONTENTS);
+        assert!(ledger.content("X99999").is_some() && ledger.content("ABC00012").is_none());
+        // All noted at the same moment: room is made all the same.
+        for id in 0..50_000 {
+            ledger.note_content(&live, &format!("Y{id}"), "/x", 200_000);
+        }
+        assert!(ledger.contents().count() <= CONTENTS);
+    }
+
+    #[test]
+    fn ended_clocks_are_dropped() {
+        let (live, mut ledger) = (Live::default(), Ledger::default());
+        let role = Arc::new(crate::model::presets::plain());
+        for key in [7, 8] {
+            live.start_clock(key, 1, 100);
+            ledger.note_clock(key, Arc::clone(&role), Box::default(), None, 1);
+        }
+        live.clear_clock(7);
+        ledger.drop_ended(&live, 2, 100);
+        assert_eq!(ledger.clocks().map(|(key, _)| key).collect::<Vec<_>>(), [8]);
+    }
+}

@@ -1,0 +1,223 @@
+//! Asks servers which content they have, and keeps the names of what data threads learn.
+//!
+//! A server is asked (`PROPFIND` for the folder of the content) for one of two reasons. A file was answered with 404: does
+//! the server lack the file or the whole content? And `[content] discover` names packages that are asked for ahead of time.
+//! Questions that were asked are not asked again at once, and their number is bounded: a server that is not asked is
+//! found out about by the first request that goes there.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rolegate_health::{HttpProbe, Probe};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::ledger::Ledger;
+use crate::metrics::RoleMetrics;
+use crate::model::content::Said;
+use crate::model::live::{Domain, Live, Ticks, Verdict};
+use crate::model::note::Note;
+use crate::model::role::Balance;
+use crate::model::snapshot::{Snapshot, Snapshots};
+
+/// Notes that may wait; data threads drop what does not fit.
+pub const NOTES: usize = 4096;
+/// Questions under way at the same time.
+const AT_ONCE: usize = 16;
+/// Questions that may wait.
+const WAITING: usize = 4096;
+/// Deadline of a question.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether a discovery is due: it may be changed by a reload.
+const LOOK: Duration = Duration::from_secs(1);
+/// The virtual directory that packages are discovered in.
+const PACKAGES: &str = "/SMS_DP_SMSPKG$/";
+/// What a question says it is.
+const USER_AGENT: &str = concat!("rolegate/", env!("CARGO_PKG_VERSION"), " (content survey)");
+
+/// Asks and keeps names.
+#[derive(Debug)]
+pub struct Survey {
+    notes: mpsc::Receiver<Note>,
+    ledger: Arc<Mutex<Ledger>>,
+    snapshots: Arc<Snapshots>,
+    epoch: Instant,
+    waiting: VecDeque<Question>,
+    /// Endpoint and content of all questions that wait or are under way.
+    open: HashSet<(u32, u64)>,
+    asking: JoinSet<(Question, Option<u16>)>,
+    discovered: Option<Instant>,
+}
+
+/// Does this server have this content?
+#[derive(Clone, Debug)]
+struct Question {
+    endpoint: u32,
+    content: u64,
+    folder: Box<str>,
+}
+
+impl Survey {
+    /// Nothing is asked before [`Survey::run`].
+    pub fn new(
+        notes: mpsc::Receiver<Note>,
+        ledger: Arc<Mutex<Ledger>>,
+        snapshots: Arc<Snapshots>,
+        epoch: Instant,
+    ) -> Self {
+        Self {
+            notes,
+            ledger,
+            snapshots,
+            epoch,
+            waiting: VecDeque::new(),
+            open: HashSet::new(),
+            asking: JoinSet::new(),
+            discovered: None,
+        }
+    }
+
+    /// Works until all data threads are gone.
+    pub async fn run(mut self) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                note = self.notes.recv() => match note {
+                    Some(note) => self.on_note(note),
+                    None => return,
+                },
+                Some(answered) = self.asking.join_next(), if !self.asking.is_empty() => {
+                    if let Ok((question, status)) = answered {
+                        self.on_answer(&question, status);
+                    }
+                }
+                _ = look.tick() => self.look(),
+            }
+            self.ask();
+        }
+    }
+
+    fn now(&self) -> Ticks {
+        Live::ticks(u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn on_note(&mut self, note: Note) {
+        let (now, snapshot) = (self.now(), self.snapshots.current());
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        match note {
+            Note::Clock { key, role, groups, content } => ledger.note_clock(key, role, groups, content, now),
+            Note::Answer { endpoint, content, folder, said } => {
+                // What only says that a file is missing is no sign that there is such a content.
+                if said != Said::NoFile {
+                    ledger.note_content(&snapshot.live, &content, &folder, now);
+                }
+                drop(ledger);
+                if said == Said::NoFile {
+                    let content = snapshot.live.key(Domain::Content, 0, content.as_bytes());
+                    self.add(Question { endpoint, content, folder });
+                }
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let snapshot = self.snapshots.current();
+        let (now, idle) = (self.now(), snapshot.site.fallback.idle_ticks());
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).drop_ended(&snapshot.live, now, idle);
+        let settings = &snapshot.site.content;
+        let due = self.discovered.is_none_or(|last| last.elapsed() >= settings.discover_interval);
+        if settings.discover.is_empty() || !due || !self.waiting.is_empty() {
+            return;
+        }
+        self.discovered = Some(Instant::now());
+        for id in &settings.discover {
+            let folder = format!("{PACKAGES}{id}");
+            let content = snapshot.live.key(Domain::Content, 0, id.as_bytes());
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.note_content(&snapshot.live, id, &folder, now);
+            drop(ledger);
+            for endpoint in content_endpoints(&snapshot) {
+                self.add(Question { endpoint, content, folder: folder.as_str().into() });
+            }
+        }
+    }
+
+    fn add(&mut self, question: Question) {
+        if self.waiting.len() < WAITING && self.open.insert((question.endpoint, question.content)) {
+            self.waiting.push_back(question);
+        }
+    }
+
+    /// Asks as many questions as may be under way.
+    fn ask(&mut self) {
+        while self.asking.len() < AT_ONCE
+            && let Some(question) = self.waiting.pop_front()
+        {
+            match probe(&self.snapshots.current(), &question) {
+                Some((address, probe)) => {
+                    self.asking.spawn(async move {
+                        let status = probe.attempt(address, PATIENCE).await.status;
+                        (question, status)
+                    });
+                }
+                // The server is gone.
+                None => {
+                    self.open.remove(&(question.endpoint, question.content));
+                }
+            }
+        }
+    }
+
+    fn on_answer(&mut self, question: &Question, status: Option<u16>) {
+        self.open.remove(&(question.endpoint, question.content));
+        let verdict = match status {
+            Some(200 | 207) => Verdict::Has,
+            Some(404) => Verdict::Lacks,
+            // Access, another role at this address, trouble: says nothing about the content.
+            Some(_) | None => return,
+        };
+        let snapshot = self.snapshots.current();
+        let Some((system, metrics)) = place(&snapshot, question.endpoint) else { return };
+        if snapshot.live.learn(question.content, question.endpoint, verdict, self.now()) {
+            metrics.learned(verdict).increment(1);
+            tracing::debug!(%system, folder = %question.folder, ?verdict, "content was asked for");
+            let id = question.folder.rsplit('/').next().unwrap_or_default();
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.note_content(&snapshot.live, id, &question.folder, self.now());
+        }
+    }
+}
+
+/// Live parts of all endpoints of roles that have content.
+fn content_endpoints(snapshot: &Snapshot) -> Vec<u32> {
+    let clusters = snapshot.clusters.iter().filter(|cluster| cluster.topology.role.balance == Balance::Content);
+    clusters.flat_map(|cluster| cluster.topology.endpoints.iter().map(|endpoint| endpoint.state.id)).collect()
+}
+
+fn place(snapshot: &Snapshot, endpoint: u32) -> Option<(Arc<str>, RoleMetrics)> {
+    snapshot.clusters.iter().find_map(|cluster| {
+        let index = cluster.topology.by_id(endpoint)?;
+        Some((Arc::clone(&cluster.endpoint(index).system), cluster.topology.metrics.clone()))
+    })
+}
+
+fn probe(snapshot: &Snapshot, question: &Question) -> Option<(std::net::SocketAddr, Probe)> {
+    let endpoint = snapshot.clusters.iter().find_map(|cluster| {
+        let index = cluster.topology.by_id(question.endpoint)?;
+        Some(cluster.endpoint(index))
+    })?;
+    let probe = HttpProbe {
+        method: http::Method::from_bytes(b"PROPFIND").ok()?,
+        target: question.folder.to_string(),
+        host: endpoint.address.to_string(),
+        status: vec![(200, 207)],
+        body_contains: None,
+        second_opinion: None,
+        user_agent: USER_AGENT.to_owned(),
+        tls: endpoint.tls.clone(),
+    };
+    Some((endpoint.address, Probe::Http(Box::new(probe))))
+}

@@ -1,0 +1,155 @@
+//! How a request ends: who is picked, or what is answered instead.
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::words;
+use crate::data::outcome::retry_after;
+use crate::error::Error;
+use crate::model::balance::{Ask, How, NoPick, Nobody, Pick};
+use crate::model::cluster::{Class, EndpointIndex};
+use crate::model::decision::{Decision, Facts};
+use crate::model::learn::Waits;
+use crate::model::role::{Balance, FallbackRule, Protocol};
+
+/// Who serves.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct PickFacts {
+    /// Site system.
+    pub site_system: String,
+    /// Its address.
+    pub address: String,
+    /// The tier that it was found in.
+    pub tier: String,
+    /// `drawn`, `spread`, `stays`, `upload`, `named` or `asked-again`.
+    pub how: String,
+    /// The same in words.
+    pub sentence: String,
+}
+
+/// What is answered when no server is asked.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct AnswerFacts {
+    /// Status of the answer; absent for a TCP role, whose connection is closed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<u16>,
+    /// The word in `Proxy-Status`, the access log and the metrics.
+    pub reason: String,
+    /// The sentence beside it.
+    pub details: String,
+    /// `Retry-After` in seconds, from and to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_after: Option<(u64, u64)>,
+    /// What lies behind it.
+    pub sentence: String,
+}
+
+impl AnswerFacts {
+    pub(super) fn new(error: Error) -> Self {
+        Self {
+            status: Some(error.status().as_u16()),
+            reason: error.reason().to_owned(),
+            details: error.details().to_owned(),
+            retry_after: (error.status() == StatusCode::SERVICE_UNAVAILABLE).then(later),
+            sentence: String::new(),
+        }
+    }
+}
+
+/// The bounds of `Retry-After` when no tier opens later.
+fn later() -> (u64, u64) {
+    let soonest = retry_after(0);
+    // The dice add less than that.
+    (soonest, retry_after(soonest - 1))
+}
+
+/// What a client gets when nobody is picked: what the request path answers, without starting a clock.
+pub(super) fn nobody(decision: &Decision<'_>, nobody: Nobody) -> AnswerFacts {
+    let role = &*decision.cluster.topology.role;
+    let next = decision.opening.next(decision.location).filter(|_| decision.clock_key().is_some());
+    let waits = next.filter(|_| role.protocol == Protocol::Http).map(|ticks| Waits { ticks, started: false }.seconds());
+    let mut answer = AnswerFacts::new(if waits.is_some() { Error::NotYet } else { nobody.why.into() });
+    if let Some(seconds) = waits {
+        let (soonest, latest) = later();
+        let no_server = nobody.why == NoPick::NoServer;
+        answer.retry_after =
+            Some(if no_server { (seconds, seconds) } else { (seconds.min(soonest), seconds.min(latest)) });
+    }
+    if role.protocol == Protocol::Tcp {
+        (answer.status, answer.retry_after) = (None, None);
+    }
+    answer.sentence = words::nobody(decision, nobody.why, next);
+    answer
+}
+
+/// Who serves, and why it and no other.
+pub(super) fn picked(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_>) -> PickFacts {
+    let endpoint = decision.cluster.endpoint(pick.endpoint);
+    let class = match pick.class {
+        Class::Well => "",
+        Class::Second => "no open tier has a server that is proven well. ",
+        Class::Out => "nobody is well, and the role's panic is \"serve\". ",
+    };
+    PickFacts {
+        site_system: endpoint.system.to_string(),
+        address: endpoint.address.to_string(),
+        tier: pick.tier.kind.as_str().to_owned(),
+        how: pick.how.as_str().to_owned(),
+        sentence: format!("{class}{}", why(decision, ask, pick, facts)),
+    }
+}
+
+fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_>) -> String {
+    let role = &*decision.cluster.topology.role;
+    let text = match pick.how {
+        How::Drawn if choices(decision, ask, pick) == 1 => "it is the only one in its tier that can serve",
+        How::Drawn => return drawn(decision, ask),
+        How::Spread => {
+            "the server that the hash names has more to do than its share (hash_balance_factor): this new download \
+             begins at the next one"
+        }
+        How::Stays if role.balance == Balance::Device => {
+            "an enrolled device keeps the server that its hash names among all of the role, whatever its boundary groups"
+        }
+        How::Stays if role.fallback_rule == FallbackRule::LastKnownGood => "it is the client's last known-good server",
+        How::Stays if decision.content.is_some() => "the client's download is there",
+        How::Stays if role.upload_affinity && facts.method == "CCM_POST" => "the client's last upload went there",
+        How::Stays => "the client is there",
+        How::Upload => "the upload session of the request is there",
+        How::Named => "the request names it in its Host, and the role prefers the server that is named",
+        How::AskedAgain => {
+            "every server of the open tiers has said that it lacks this: one is asked once more, and the client gets its \
+             answer"
+        }
+    };
+    text.to_owned()
+}
+
+fn drawn(decision: &Decision<'_>, ask: &Ask<'_>) -> String {
+    let role = &*decision.cluster.topology.role;
+    let client = match &role.client_field {
+        Some(field) => format!("the client ({field} where it is sent, else its address)"),
+        None => "the client's address".to_owned(),
+    };
+    let same = "the same every time while the same servers can serve";
+    let other = "this is a draw, and another request may get another server";
+    match role.balance {
+        _ if ask.by_hash => format!("an upload goes where the hash of {client} says: {same}"),
+        Balance::LeastRequests | Balance::Named => {
+            format!("of two drawn by weight, the one with fewer requests in flight for its weight: {other}")
+        }
+        Balance::Random => format!("drawn by weight: {other}"),
+        Balance::Client | Balance::Device => format!("the hash of {client} says so: {same}"),
+        Balance::Content => format!("the hash of {client} and of the content says so: {same}"),
+    }
+}
+
+/// How many servers the pick was one of.
+fn choices(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick) -> usize {
+    let members = decision.location.members(pick.tier).flatten();
+    let eligible = members.filter(|&&index| ask.judge(decision.cluster, index, pick.class).is_ok());
+    let mut eligible: Vec<EndpointIndex> = eligible.copied().collect();
+    eligible.sort_unstable();
+    eligible.dedup();
+    eligible.len()
+}

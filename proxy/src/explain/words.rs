@@ -1,0 +1,158 @@
+//! The sentences of an explanation.
+
+use super::servers::{KnownContent, TICKS};
+use super::{ClockFacts, RequestFacts};
+use crate::model::balance::{NoPick, Not};
+use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing};
+use crate::model::decision::{Decision, Facts, Stay};
+use crate::model::knowledge::Lack;
+use crate::model::role::{Balance, Clock, FallbackRule, SWITCH_MINUTES};
+use crate::model::snapshot::{FallbackSettings, Site, Snapshot};
+use crate::text::{at_speed, span};
+
+/// Why the client has no boundary group here.
+pub(super) fn no_group(decision: &Decision<'_>, site: &Site) -> String {
+    if !decision.cluster.topology.grouped() {
+        return "they do not decide about this role: every client may use all its servers".to_owned();
+    }
+    let default = site.group_names.last().map(String::as_str).unwrap_or_default();
+    format!("none contains the client: the site default boundary group ({default}) serves it")
+}
+
+/// What a listener does serve.
+pub(super) fn routes(snapshot: &Snapshot, request: &RequestFacts) -> String {
+    let listener = snapshot.site.listeners.iter().find(|listener| *listener.name == *request.listener);
+    let routes = listener.into_iter().flat_map(|listener| listener.routes.routes());
+    let mut roles: Vec<&str> =
+        routes.map(|route| snapshot.cluster(route.cluster).topology.role.name.as_str()).collect();
+    roles.sort_unstable();
+    roles.dedup();
+    format!("the listener serves {}; `rolegate roles` lists the paths of each role", roles.join(", "))
+}
+
+/// How the servers of a role are called.
+pub(super) fn names(cluster: &Cluster) -> String {
+    let mut names: Vec<&str> = cluster.topology.names.iter().map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    names.dedup();
+    format!("its servers are called {}", names.join(", "))
+}
+
+/// What the fallback clock means to this request.
+pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> ClockFacts {
+    let (topology, opening, speedup) = (&decision.cluster.topology, &decision.opening, settings.speedup);
+    let role = &*topology.role;
+    let not_waited = match role.fallback_rule {
+        _ if !topology.grouped() => Some("not waited for: boundary groups do not decide about this role"),
+        FallbackRule::AtOnce => Some("not waited for: groups only order the servers of this role"),
+        FallbackRule::None => Some("not waited for: this role has no fallback"),
+        FallbackRule::Offsets | FallbackRule::LastKnownGood => match role.clock {
+            Clock::Honor => None,
+            Clock::Immediate => Some("immediate: a later tier is used as soon as the earlier ones cannot serve"),
+        },
+    };
+    let exempt = (not_waited.is_none() && decision.exempt).then(|| exemption(decision, settings));
+    let minutes = opening.minutes();
+    let keeps = match role.fallback_rule {
+        FallbackRule::LastKnownGood => {
+            format!("; clients keep to their last known-good server for {SWITCH_MINUTES} min")
+        }
+        FallbackRule::Offsets | FallbackRule::AtOnce | FallbackRule::None => String::new(),
+    };
+    let sentence = match (not_waited, &exempt, minutes) {
+        (Some(why), _, _) => why.to_owned(),
+        (None, Some(why), _) => format!("not waited for: {why}"),
+        (None, None, Some(minutes)) => {
+            let real = span(minutes * 60.0 / f64::from(speedup));
+            format!("at {minutes:.1} min, started {real} ago{}{keeps}", at_speed(speedup))
+        }
+        (None, None, None) if opening.next(decision.location).is_none() => {
+            "does not run: there is no closed tier to wait for".to_owned()
+        }
+        (None, None, None) => {
+            format!("does not run: it starts when the open tiers cannot serve{}{keeps}", at_speed(speedup))
+        }
+    };
+    ClockFacts { honored: not_waited.is_none(), exempt, minutes, speedup, sentence }
+}
+
+/// Why a request waits for no clock.
+fn exemption(decision: &Decision<'_>, settings: &FallbackSettings) -> String {
+    let listed = decision
+        .content
+        .filter(|content| settings.exempt_content.iter().any(|exempt| exempt.eq_ignore_ascii_case(content.id)));
+    match listed {
+        Some(content) => format!("{} is in [fallback] exempt_content", content.id),
+        None => "its User-Agent is in [fallback] exempt_user_agents".to_owned(),
+    }
+}
+
+/// Where the client, its download or its upload is.
+pub(super) fn stay(decision: &Decision<'_>, stay: Stay, facts: &Facts<'_, '_>) -> String {
+    let role = &*decision.cluster.topology.role;
+    let system = |endpoint: EndpointIndex| &*decision.cluster.endpoint(endpoint).system;
+    match stay {
+        Stay::Only(Some(endpoint)) => format!("the upload session is at {}", system(endpoint)),
+        Stay::Only(None) => "the upload session was at a server that is gone".to_owned(),
+        Stay::Prefer(endpoint) => {
+            let system = system(endpoint);
+            if decision.content.is_some() {
+                format!("the download is at {system}")
+            } else if role.upload_affinity && facts.method == "CCM_POST" {
+                format!("the client's last upload went to {system}")
+            } else if role.fallback_rule == FallbackRule::LastKnownGood {
+                format!("the client's last known-good server is {system}")
+            } else {
+                format!("the client is at {system}")
+            }
+        }
+    }
+}
+
+/// Why a server cannot be picked.
+pub(super) fn not(not: Not, standing: Standing, content: Option<&KnownContent>, most: u32) -> String {
+    let spans = || {
+        let known = content.cloned().unwrap_or_default();
+        let (ago, again) = (known.ago.unwrap_or_default(), known.asked_again_in.unwrap_or_default());
+        format!("it said so {} ago, and is asked again in {}", span(ago), span(again))
+    };
+    match not {
+        Not::OtherSystem => "the request names another site system".to_owned(),
+        Not::Lacks(Lack::Content(_)) => format!("it lacks the content ({})", spans()),
+        Not::Lacks(Lack::File(_)) => format!("it lacks the file ({})", spans()),
+        Not::Class(Class::Out) if standing.ejected => "taken out by live traffic".to_owned(),
+        Not::Class(class @ (Class::Well | Class::Out)) => {
+            let well = if class == Class::Well { "well" } else { "down" };
+            well.to_owned()
+        }
+        Not::Class(Class::Second) => {
+            let state = if standing.degraded() { "degraded" } else { "not proven well yet" };
+            format!("{state}, so only used when no open tier has a server that is well")
+        }
+        Not::Tried => "it was tried already".to_owned(),
+        Not::Full => format!("it has {most} requests, and may have no more (max_requests)"),
+    }
+}
+
+/// Why nobody is picked. `next` is when the next tier opens, in ticks.
+pub(super) fn nobody(decision: &Decision<'_>, why: NoPick, next: Option<u64>) -> String {
+    let device = decision.cluster.topology.role.balance == Balance::Device;
+    let text = match why {
+        NoPick::NoServer if decision.location.tiers().next().is_none() => {
+            "neither the client's boundary groups nor those that they fall back to name a server of this role"
+        }
+        NoPick::NoServer => "no tier with a server is open",
+        NoPick::NoneWell if device => "the server that the enrolled device keeps is down",
+        NoPick::NoneWell => "no server of the open tiers is well",
+        NoPick::Lacking => "every server of the open tiers that is well lacks this",
+        NoPick::AllTried => "every server of the open tiers that is well has been tried",
+        NoPick::Overloaded => "every server of the open tiers that is well has as many requests as it may have",
+        NoPick::UploadLost => "the server of the upload session is down or gone",
+    };
+    let Some(ticks) = next else { return text.to_owned() };
+    let opens = span(ticks as f64 / TICKS);
+    match decision.opening.minutes() {
+        Some(_) => format!("{text}; the next tier opens in {opens}"),
+        None => format!("{text}; this request would start the fallback clock, and the next tier opens {opens} later"),
+    }
+}

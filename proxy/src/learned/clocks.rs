@@ -1,0 +1,122 @@
+//! The fallback clocks that run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::ledger::{ClockName, Ledger};
+use crate::model::boundary::GroupId;
+use crate::model::cluster::Cluster;
+use crate::model::fallback::Opening;
+use crate::model::live::{TICKS_PER_MINUTE, Ticks};
+use crate::model::location::ContentLocation;
+use crate::model::role::FallbackRule;
+use crate::model::snapshot::Snapshot;
+
+/// Most clocks that one answer lists.
+const MOST: usize = 1000;
+/// Ticks of a second.
+const SECOND: f64 = 10.0;
+
+/// All of them.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Clocks {
+    /// How many times faster than real time they run.
+    pub speedup: u32,
+    /// How many run.
+    pub running: usize,
+    /// How many of them run without a name: it came too late to be kept, or was forgotten.
+    pub unnamed: usize,
+    /// Those with a name, the one that was started first is the first; at most 1000.
+    pub clocks: Vec<ClockStatus>,
+}
+
+/// One clock.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct ClockStatus {
+    /// Name of the role.
+    pub role: String,
+    /// Boundary groups of its clients; empty for clients of none.
+    pub boundary_groups: Vec<String>,
+    /// The content that could not be had.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content: Option<String>,
+    /// Real seconds since it was started.
+    pub started_ago: f64,
+    /// Minutes of the clock since then.
+    pub minutes: f64,
+    /// The tier that opens next; absent when all are open.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<NextTier>,
+}
+
+/// The tier that opens next.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct NextTier {
+    /// `current`, `neighbor`, `default` or `fallback_source`.
+    pub kind: String,
+    /// Minutes of the clock at which it opens.
+    pub minutes: u32,
+    /// Real seconds until then.
+    pub opens_in: f64,
+}
+
+impl Clocks {
+    /// Looks which of the ledger's clocks run.
+    pub fn new(snapshot: &Snapshot, ledger: &Ledger, now: Ticks) -> Self {
+        let settings = &snapshot.site.fallback;
+        let running = snapshot.live.running_clocks(now, settings.idle_ticks());
+        let mut named: Vec<(Ticks, &ClockName)> = ledger
+            .clocks()
+            .filter_map(|(key, name)| Some((snapshot.live.clock(key, now, settings.idle_ticks())?, name)))
+            .collect();
+        named.sort_by(|(a_started, a), (b_started, b)| {
+            (a_started, &a.role.name, &a.groups, &a.content).cmp(&(b_started, &b.role.name, &b.groups, &b.content))
+        });
+        let unnamed = running.saturating_sub(named.len());
+        let clocks = named.iter().take(MOST).map(|(started, name)| status(snapshot, name, *started, now)).collect();
+        Self { speedup: settings.speedup, running, unnamed, clocks }
+    }
+}
+
+fn status(snapshot: &Snapshot, name: &ClockName, started: Ticks, now: Ticks) -> ClockStatus {
+    let ticks = now.saturating_sub(started);
+    let minutes = f64::from(ticks) * f64::from(snapshot.site.fallback.speedup) / TICKS_PER_MINUTE as f64;
+    let cluster = snapshot.clusters.iter().find(|cluster| cluster.topology.role.name == name.role.name);
+    ClockStatus {
+        role: name.role.name.clone(),
+        boundary_groups: name.groups.iter().map(ToString::to_string).collect(),
+        content: name.content.as_ref().map(ToString::to_string),
+        started_ago: f64::from(ticks) / SECOND,
+        minutes,
+        next: cluster.and_then(|cluster| next(snapshot, cluster, name, started, now)),
+    }
+}
+
+/// The tier that opens next for these clients, as their requests will see it.
+fn next(snapshot: &Snapshot, cluster: &Cluster, name: &ClockName, started: Ticks, now: Ticks) -> Option<NextTier> {
+    let topology = &*cluster.topology;
+    let id = |group: &str| snapshot.site.group_names.iter().position(|known| known == group);
+    // A group that a reload has taken away has no clients any more.
+    let groups: Vec<GroupId> =
+        name.groups.iter().filter_map(|group| id(group)).filter_map(|id| u16::try_from(id).ok().map(GroupId)).collect();
+    if groups.len() < name.groups.len() {
+        return None;
+    }
+    let location = ContentLocation::new(topology, &groups);
+    let opening = |keeps| {
+        let speedup = snapshot.site.fallback.speedup;
+        Opening::new(&topology.role, location, speedup, Some(started), now, (keeps, false))
+    };
+    let mut opening_now = opening(false);
+    // A clock with nothing to wait for is that of a client which keeps to its last known-good server.
+    let waits = location.tiers().any(|tier| opening_now.opens_at(tier) > 0);
+    if !waits && topology.role.fallback_rule == FallbackRule::LastKnownGood {
+        opening_now = opening(true);
+    }
+    let closed = location.tiers().filter(|tier| !opening_now.is_open(*tier));
+    let tier = closed.min_by_key(|tier| opening_now.until(*tier))?;
+    Some(NextTier {
+        kind: tier.kind.as_str().to_owned(),
+        minutes: opening_now.opens_at(tier),
+        opens_in: opening_now.until(tier) as f64 / SECOND,
+    })
+}

@@ -1,0 +1,296 @@
+//! What is learned while serving: which content a server lacks, which fallback clocks run, which client stays where.
+//!
+//! One value for the whole process, shared by all data threads and all snapshots, so that a reload forgets nothing. It is
+//! three [`Table`]s of fixed size: reading and writing takes no lock and allocates nothing, and the memory is bounded
+//! whatever clients ask for. Keys are hashes of names with a key of this process, so nobody can make two names meet.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::quality::RandomState;
+
+use super::mix::mix;
+use super::table::{Entry, Table};
+
+/// Tenths of a second of the process clock, counted from 1.
+pub type Ticks = u32;
+
+/// Ticks of a minute.
+pub const TICKS_PER_MINUTE: u64 = 600;
+
+/// An entry that is in use is marked as used no more often than this, so that reading it rarely writes.
+const TOUCH: Ticks = 50;
+
+/// A verdict takes two bits of an entry, its time the other thirty: three years.
+const WORD_BITS: u32 = 2;
+const WORD: u32 = (1 << WORD_BITS) - 1;
+/// It has the content.
+const HAS: u32 = 1;
+/// It lacks the content.
+const LACKS: u32 = 2;
+/// It lacks the file.
+const NO_FILE: u32 = 3;
+
+/// How much is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Fallback clocks.
+    pub clocks: usize,
+    /// Verdicts about a content, or a file, at a server.
+    pub verdicts: usize,
+    /// Clients, downloads and uploads that stay at a server.
+    pub affinities: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { clocks: 1 << 16, verdicts: 1 << 18, affinities: 1 << 18 }
+    }
+}
+
+/// What a server has said about a content or a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has it.
+    Has,
+    /// It answered 404.
+    Lacks,
+}
+
+/// What a key is about: the same text in two domains is two keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Domain {
+    Content,
+    File,
+    Client,
+    Upload,
+    AfterUpload,
+}
+
+/// What is learned while serving.
+#[derive(Debug)]
+pub struct Live {
+    hasher: RandomState,
+    clocks: Table,
+    verdicts: Table,
+    affinities: Table,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self::new(Capacity::default())
+    }
+}
+
+impl Live {
+    /// Knows nothing yet.
+    pub fn new(capacity: Capacity) -> Self {
+        Self {
+            hasher: RandomState::default(),
+            clocks: Table::new(capacity.clocks),
+            verdicts: Table::new(capacity.verdicts),
+            affinities: Table::new(capacity.affinities),
+        }
+    }
+
+    /// The time in ticks.
+    pub fn ticks(now_ms: u64) -> Ticks {
+        Ticks::try_from(now_ms / 100 + 1).unwrap_or(Ticks::MAX)
+    }
+
+    /// A duration in ticks, at least one.
+    pub fn ticks_of(duration: std::time::Duration) -> Ticks {
+        Ticks::try_from(duration.as_millis() / 100).unwrap_or(Ticks::MAX).max(1)
+    }
+
+    /// The key of a text, letters in any case.
+    pub fn key(&self, domain: Domain, seed: u64, text: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64(seed ^ (domain as u64) << 56);
+        let mut lower = [0; 64];
+        for piece in text.chunks(lower.len()) {
+            let lower = &mut lower[..piece.len()];
+            lower.copy_from_slice(piece);
+            lower.make_ascii_lowercase();
+            hasher.write(lower);
+        }
+        hasher.finish()
+    }
+
+    /// What the server with this live part has said, if that is not older than `ttl`.
+    pub fn verdict(&self, key: u64, endpoint: u32, now: Ticks, ttl: Ticks) -> Option<(Verdict, Ticks)> {
+        let found = self.verdicts.get(at_endpoint(key, endpoint))?;
+        let (verdict, learned) = unpack(found.what);
+        let age = now.saturating_sub(learned);
+        (verdict == Verdict::Has || age < ttl).then_some((verdict, age))
+    }
+
+    /// Keeps what a server has said about a content. Says whether that is news.
+    pub fn learn(&self, key: u64, endpoint: u32, verdict: Verdict, now: Ticks) -> bool {
+        let word = match verdict {
+            Verdict::Has => HAS,
+            Verdict::Lacks => LACKS,
+        };
+        self.keep(at_endpoint(key, endpoint), word, now)
+    }
+
+    /// Keeps that a server lacks a file, which says nothing about its content. Says whether that is news.
+    pub fn learn_file(&self, key: u64, endpoint: u32, now: Ticks) -> bool {
+        self.keep(at_endpoint(key, endpoint), NO_FILE, now)
+    }
+
+    fn keep(&self, key: u64, word: u32, now: Ticks) -> bool {
+        let known = self.verdicts.get(key);
+        let news = known.is_none_or(|known| known.what & WORD != word);
+        if news || word != HAS || known.is_some_and(|known| now.saturating_sub(known.at) >= TOUCH) {
+            self.verdicts.put(key, Entry { what: now << WORD_BITS | word, at: now });
+        }
+        news
+    }
+
+    /// Forgets what a server has said about a content. Says whether there was anything.
+    pub fn unlearn(&self, key: u64, endpoint: u32) -> bool {
+        self.verdicts.remove(at_endpoint(key, endpoint))
+    }
+
+    /// Forgets every file that some server lacks: which content a file belongs to cannot be told from its key. Gives how
+    /// many.
+    pub fn unlearn_files(&self) -> usize {
+        self.verdicts.remove_where(|_, entry| entry.what & WORD == NO_FILE)
+    }
+
+    /// Forgets everything that any server has said. Gives how much that was.
+    pub fn unlearn_all(&self) -> usize {
+        self.verdicts.remove_where(|_, _| true)
+    }
+
+    /// When a clock was started, unless nobody has asked for it for `idle`.
+    pub fn clock(&self, key: u64, now: Ticks, idle: Ticks) -> Option<Ticks> {
+        let found = self.clocks.get(key)?;
+        (now.saturating_sub(found.at) < idle).then_some(found.what)
+    }
+
+    /// Starts a clock that does not run, keeps one that does. Says whether it was started.
+    pub fn start_clock(&self, key: u64, now: Ticks, idle: Ticks) -> bool {
+        let running = self.clock(key, now, idle);
+        self.clocks.put(key, Entry { what: running.unwrap_or(now), at: now });
+        running.is_none()
+    }
+
+    /// Ends a clock. Says whether it ran.
+    pub fn clear_clock(&self, key: u64) -> bool {
+        self.clocks.remove(key)
+    }
+
+    /// Ends all clocks. Gives how many.
+    pub fn clear_clocks(&self) -> usize {
+        self.clocks.remove_where(|_, _| true)
+    }
+
+    /// Clocks that run. Reads the whole table.
+    pub fn running_clocks(&self, now: Ticks, idle: Ticks) -> usize {
+        self.clocks.entries().filter(|(_, entry)| now.saturating_sub(entry.at) < idle).count()
+    }
+
+    /// The live part of the server where a client, download or upload is, unless it has been idle for `idle`.
+    pub fn stay(&self, key: u64, now: Ticks, idle: Ticks) -> Option<u32> {
+        let found = self.affinities.get(key)?;
+        (now.saturating_sub(found.at) < idle).then_some(found.what)
+    }
+
+    /// Keeps where a client, download or upload is. Says whether it has moved from another server.
+    pub fn keep_stay(&self, key: u64, endpoint: u32, now: Ticks) -> bool {
+        let known = self.affinities.get(key);
+        let moved = known.is_some_and(|known| known.what != endpoint);
+        if moved || known.is_none_or(|known| now.saturating_sub(known.at) >= TOUCH) {
+            self.affinities.put(key, Entry { what: endpoint, at: now });
+        }
+        moved
+    }
+
+    /// Forgets where everybody stays who is at this server. Gives how many.
+    pub fn end_stays_at(&self, endpoint: u32) -> usize {
+        self.affinities.remove_where(|_, entry| entry.what == endpoint)
+    }
+}
+
+fn at_endpoint(key: u64, endpoint: u32) -> u64 {
+    mix(key ^ u64::from(endpoint))
+}
+
+fn unpack(what: u32) -> (Verdict, Ticks) {
+    let verdict = if what & WORD == HAS { Verdict::Has } else { Verdict::Lacks };
+    (verdict, what >> WORD_BITS)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_age_and_change() {
+        let live = Live::default();
+        let key = live.key(Domain::Content, 0, b"ABC00012");
+        assert_eq!(key, live.key(Domain::Content, 0, b"abc00012"));
+        assert_ne!(key, live.key(Domain::File, 0, b"abc00012"));
+        assert_eq!(live.verdict(key, 1, 10, 100), None);
+        assert!(live.learn(key, 1, Verdict::Lacks, 10));
+        assert!(!live.learn(key, 1, Verdict::Lacks, 20), "no news, and the time to live begins again");
+        assert_eq!(live.verdict(key, 1, 50, 100), Some((Verdict::Lacks, 30)));
+        assert_eq!(live.verdict(key, 2, 50, 100), None, "another server has said nothing");
+        assert_eq!(live.verdict(key, 1, 120, 100), None);
+        assert!(live.learn(key, 1, Verdict::Has, 130));
+        assert_eq!(live.verdict(key, 1, 1_000_000, 100).unwrap().0, Verdict::Has);
+        assert!(live.unlearn(key, 1) && !live.unlearn(key, 1));
+    }
+
+    #[test]
+    fn files_are_forgotten_without_their_names() {
+        let live = Live::default();
+        let content = live.key(Domain::Content, 0, b"ABC00012");
+        let [file, other] = [b"a.msi", b"b.msi"].map(|name| live.key(Domain::File, content, name));
+        assert!(live.learn(content, 1, Verdict::Has, 10) && live.learn(content, 2, Verdict::Lacks, 10));
+        assert!(live.learn_file(file, 1, 10) && live.learn_file(other, 2, 10));
+        assert!(!live.learn_file(file, 1, 20), "no news, and the time to live begins again");
+        assert_eq!(live.verdict(file, 1, 50, 100), Some((Verdict::Lacks, 30)));
+        assert_eq!(live.verdict(file, 1, 120, 100), None);
+        assert_eq!(live.unlearn_files(), 2);
+        assert_eq!((live.verdict(file, 1, 20, 100), live.verdict(other, 2, 20, 100)), (None, None));
+        assert_eq!(live.verdict(content, 1, 20, 100), Some((Verdict::Has, 10)));
+        assert_eq!(live.verdict(content, 2, 20, 100), Some((Verdict::Lacks, 10)));
+        assert_eq!(live.unlearn_files(), 0);
+    }
+
+    #[test]
+    fn clocks_run_until_they_are_cleared_or_idle() {
+        let live = Live::default();
+        assert!(live.start_clock(5, 100, 50) && !live.start_clock(5, 120, 50));
+        assert_eq!(live.clock(5, 169, 50), Some(100));
+        assert_eq!(live.clock(5, 170, 50), None, "nobody has asked since 120");
+        assert!(live.start_clock(5, 200, 50));
+        assert_eq!(live.clock(5, 200, 50), Some(200));
+        assert_eq!(live.running_clocks(200, 50), 1);
+        assert!(live.clear_clock(5) && !live.clear_clock(5));
+    }
+
+    #[test]
+    fn who_stays_where_is_kept_while_it_is_used() {
+        let live = Live::default();
+        assert!(!live.keep_stay(9, 4, 100));
+        assert!(!live.keep_stay(9, 4, 101));
+        assert_eq!(live.stay(9, 100 + 599, 600), Some(4));
+        assert_eq!(live.stay(9, 100 + 600, 600), None);
+        assert!(live.keep_stay(9, 5, 102), "another server");
+        assert_eq!(live.end_stays_at(5), 1);
+        assert_eq!(live.stay(9, 102, 600), None);
+    }
+
+    #[test]
+    fn ticks() {
+        assert_eq!((Live::ticks(0), Live::ticks(99), Live::ticks(60_000)), (1, 1, 601));
+        assert_eq!(Live::ticks(u64::MAX), Ticks::MAX);
+        assert_eq!(Live::ticks_of(std::time::Duration::from_millis(1)), 1);
+        assert_eq!(u64::from(Live::ticks_of(std::time::Duration::from_secs(60))), TICKS_PER_MINUTE);
+    }
+}

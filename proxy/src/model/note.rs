@@ -1,0 +1,35 @@
+//! What data threads tell the control thread of what they learn. The tables of [`super::live`] hold only hashes; names, for
+//! whoever asks what is known, are kept on the control thread.
+
+use std::sync::Arc;
+
+use super::content::Said;
+use super::role::Role;
+
+/// Something learned. Sent once for each piece of news, and dropped when the control thread is behind: a name is lost, not
+/// the knowledge.
+#[derive(Debug)]
+pub enum Note {
+    /// A server answered a question for a content.
+    Answer {
+        /// Id of the server's live part.
+        endpoint: u32,
+        /// The content as it was written.
+        content: Box<str>,
+        /// Path of its folder.
+        folder: Box<str>,
+        /// What the answer says.
+        said: Said,
+    },
+    /// A fallback clock was started.
+    Clock {
+        /// Its key in [`super::live::Live`].
+        key: u64,
+        /// For which role.
+        role: Arc<Role>,
+        /// Names of the boundary groups of its clients; empty for clients of none.
+        groups: Box<[Box<str>]>,
+        /// The content that could not be had, for roles with content.
+        content: Option<Box<str>>,
+    },
+}

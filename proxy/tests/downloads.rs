@@ -1,0 +1,141 @@
+//! Downloads stay put: one server for one client and one content, spread at the start and never in the middle.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod control_support;
+
+use std::collections::BTreeMap;
+
+use control_support::world::{DOWN, UP, World, facts};
+use http::header::RANGE;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use rolegate::model::balance::{How, Tried};
+use rolegate::model::decision::{Decision, Facts};
+use rolegate::model::endpoint::Lease;
+
+const NOW: u64 = 1000;
+const FILE: &str = "/SMS_DP_SMSPKG$/ABC00012/setup.msi";
+
+fn points(count: usize, role: &str) -> World {
+    let mut text = format!(
+        "[site]\ncode = \"P01\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"DP\"]\n[roles.DP]\n{role}\n"
+    );
+    for number in 0..count {
+        text += &format!("[[site_systems]]\nname = \"dp{number}\"\naddress = \"10.9.0.{number}\"\nroles = [\"DP\"]\n");
+    }
+    let mut world = World::new(&text);
+    world.all_up();
+    world
+}
+
+fn range(first: u64) -> HeaderMap {
+    HeaderMap::from_iter([(RANGE, HeaderValue::try_from(format!("bytes={first}-{}", first + 99)).unwrap())])
+}
+
+/// Who serves a range, and why; an answer follows if `answered`.
+fn get(world: &World, client: &str, path: &str, first: u64, now: u64, answered: bool) -> (String, How) {
+    let snapshot = world.snapshot();
+    let headers = range(first);
+    let facts = Facts { headers: Some(&headers), ..facts(client, path) };
+    let decision = Decision::new(&snapshot, &facts, now).unwrap();
+    let pick = decision.pick(&Tried::new(), now, 1).unwrap();
+    if answered {
+        let said = decision.learn(&pick, &Method::GET, StatusCode::PARTIAL_CONTENT).said;
+        decision.served(&pick, said, StatusCode::PARTIAL_CONTENT);
+    }
+    (decision.cluster.endpoint(pick.endpoint).system.to_string(), pick.how)
+}
+
+fn busy(world: &World, server: &str, requests: usize) -> Vec<Lease> {
+    let cluster = world.cluster();
+    let endpoint = cluster.topology.endpoints.iter().find(|endpoint| &*endpoint.system == server).unwrap();
+    (0..requests).map(|_| Lease::take(&endpoint.state)).collect()
+}
+
+#[test]
+fn files_of_one_package_and_its_signature_go_to_one_server() {
+    let world = points(5, "");
+    for client in 0..50 {
+        let client = format!("10.1.0.{client}");
+        let (first, _) = get(&world, &client, "/SMS_DP_SMSPKG$/ABC00012", 0, NOW, false);
+        for path in [FILE, "/sms_dp_smspkg$/abc00012/SUB/Other.cab", "/SMS_DP_SMSSIG$/ABC00012.1.tar"] {
+            assert_eq!(get(&world, &client, path, 500, NOW, false).0, first, "{client} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_busy_server_gets_no_new_downloads_and_keeps_those_it_has() {
+    let world = points(3, "");
+    // A client of dp0 that has begun, and one that has not.
+    let mut of_dp0 = (0..200).map(|host| format!("10.1.0.{host}"));
+    let mut next = || of_dp0.find(|client| get(&world, client, FILE, 0, NOW, false).0 == "dp0").unwrap();
+    let (begun, fresh, middle) = (next(), next(), next());
+    assert_eq!(get(&world, &begun, FILE, 0, NOW, true), ("dp0".to_owned(), How::Drawn));
+    let leases = busy(&world, "dp0", 40);
+    assert_eq!(get(&world, &begun, FILE, 0, NOW, true), ("dp0".to_owned(), How::Stays));
+    assert_eq!(get(&world, &begun, FILE, 5000, NOW, true), ("dp0".to_owned(), How::Stays));
+    assert_eq!(
+        get(&world, &middle, FILE, 5000, NOW, false).0,
+        "dp0",
+        "in mid-file, though nothing is remembered of it"
+    );
+    let (other, how) = get(&world, &fresh, FILE, 0, NOW, true);
+    assert_ne!(other, "dp0");
+    assert_eq!(how, How::Spread);
+    drop(leases);
+    assert_eq!(get(&world, &fresh, FILE, 5000, NOW, true), (other, How::Stays), "and stays when it is quiet again");
+    // A few requests are no crowd.
+    let _few = busy(&world, "dp0", 5);
+    assert_eq!(get(&world, &next(), FILE, 0, NOW, true), ("dp0".to_owned(), How::Drawn));
+}
+
+#[test]
+fn spreading_can_be_switched_off_and_shares_stay_within_the_factor() {
+    let world = points(3, "hash_balance_factor = 0");
+    let client = (0..200).map(|host| format!("10.1.0.{host}"));
+    let client = client.into_iter().find(|client| get(&world, client, FILE, 0, NOW, false).0 == "dp0").unwrap();
+    let _leases = busy(&world, "dp0", 500);
+    assert_eq!(get(&world, &client, FILE, 0, NOW, false).0, "dp0");
+
+    // Every download stays open: the fullest server has at most its factor of the mean.
+    let world = points(4, "hash_balance_factor = 125");
+    let mut open: BTreeMap<String, Vec<Lease>> = BTreeMap::new();
+    for number in 0..2000_u32 {
+        let client = format!("10.1.{}.{}", number / 250, number % 250);
+        let (server, _) = get(&world, &client, FILE, 0, NOW, true);
+        let lease = busy(&world, &server, 1);
+        open.entry(server).or_default().extend(lease);
+    }
+    let most = open.values().map(Vec::len).max().unwrap();
+    assert!(most <= 2000 / 4 * 125 / 100 + 1, "{most}");
+}
+
+#[test]
+fn a_flap_moves_a_download_once_and_not_back() {
+    let mut world = points(3, "");
+    let client = "10.1.0.7";
+    let (own, _) = get(&world, client, FILE, 0, NOW, true);
+    world.stand_system(&own, DOWN);
+    world.publisher.publish();
+    let (other, _) = get(&world, client, FILE, 100, NOW, true);
+    assert_ne!(other, own);
+    world.stand_system(&own, UP);
+    world.publisher.publish();
+    for step in 1..10 {
+        assert_eq!(get(&world, client, FILE, step * 100, NOW + step * 60_000, true), (other.clone(), How::Stays));
+    }
+    // Fifteen minutes after its last request it is a new download.
+    assert_eq!(get(&world, client, FILE, 0, NOW + (9 + 15) * 60_000 + 10_000, true), (own, How::Drawn));
+}
+
+#[test]
+fn weights_are_shares_of_downloads() {
+    let text = "[site]\ncode = \"P01\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"DP\"]\n\
+                [[site_systems]]\nname = \"big\"\naddress = \"10.9.0.1\"\nweight = 300\nroles = [\"DP\"]\n\
+                [[site_systems]]\nname = \"small\"\naddress = \"10.9.0.2\"\nweight = 100\nroles = [\"DP\"]\n";
+    let mut world = World::new(text);
+    world.all_up();
+    let clients = (0..4000_u32).map(|number| format!("10.{}.{}.{}", 1 + number / 65_536, number / 256, number % 256));
+    let big = clients.filter(|client| get(&world, client, FILE, 0, NOW, false).0 == "big").count();
+    assert!((2850..3150).contains(&big), "{big} of 4000");
+}

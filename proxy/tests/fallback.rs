@@ -1,0 +1,443 @@
+//! Boundary groups to the letter: when the tiers of a client open, role by role, minute by minute.
+//!
+//! The clock is a number that the tests pass in. A request does what the request path does, with servers that are a table:
+//! who is up, and who has which content.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod control_support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use control_support::world::{DOWN, UP, World, facts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use rolegate::model::balance::{How, Tried};
+use rolegate::model::content::Said;
+use rolegate::model::decision::{Decision, Facts};
+use rolegate::model::live::Verdict;
+
+const PACKAGE: &str = "/SMS_DP_SMSPKG$/ABC00012";
+const MINUTE: u64 = 60_000;
+
+/// What a client gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Got {
+    /// The content, from this server.
+    From(String),
+    /// 404.
+    Missing,
+    /// 503, and the next tier opens after so many seconds.
+    Wait(u64),
+    /// 503, and nothing opens later.
+    Nobody,
+}
+
+fn from(server: &str) -> Got {
+    Got::From(server.to_owned())
+}
+
+struct Site {
+    world: World,
+    down: BTreeSet<String>,
+    lacks: BTreeSet<String>,
+    headers: HeaderMap,
+    /// Servers asked by the last request.
+    asked: Vec<String>,
+}
+
+impl Site {
+    fn new(text: &str) -> Self {
+        let mut world = World::new(text);
+        world.all_up();
+        Self { world, down: BTreeSet::new(), lacks: BTreeSet::new(), headers: HeaderMap::new(), asked: Vec::new() }
+    }
+
+    fn down(&mut self, servers: &[&str]) {
+        for server in servers {
+            self.down.insert((*server).to_owned());
+            self.world.stand_system(server, DOWN);
+        }
+        self.world.publisher.publish();
+    }
+
+    fn up(&mut self, servers: &[&str]) {
+        for server in servers {
+            self.down.remove(*server);
+            self.world.stand_system(server, UP);
+        }
+        self.world.publisher.publish();
+    }
+
+    fn lack(&mut self, servers: &[&str]) {
+        self.lacks = servers.iter().map(|server| (*server).to_owned()).collect();
+    }
+
+    /// A request as the request path serves it.
+    fn get(&mut self, client: &str, path: &str, now_ms: u64) -> Got {
+        let snapshot = self.world.snapshot();
+        let facts = Facts { headers: Some(&self.headers), ..facts(client, path) };
+        let decision = Decision::new(&snapshot, &facts, now_ms).unwrap();
+        let mut tried = Tried::new();
+        self.asked.clear();
+        loop {
+            let pick = match decision.pick(&tried, now_ms, now_ms ^ 0x5eed) {
+                Ok(pick) => pick,
+                Err(nobody) => {
+                    let wait = decision.unserved();
+                    return match wait {
+                        // Whoever was asked has said 404, and nobody else could be asked.
+                        _ if !tried.is_empty() && !nobody.unasked => Got::Missing,
+                        Some(wait) => Got::Wait(wait.seconds()),
+                        None => Got::Nobody,
+                    };
+                }
+            };
+            let server = decision.cluster.endpoint(pick.endpoint).system.to_string();
+            assert!(!self.down.contains(&server), "{server} is down");
+            self.asked.push(server.clone());
+            tried.push(pick.endpoint);
+            let lacks = decision.content.is_some() && self.lacks.contains(&server);
+            let status = if lacks { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            let said = decision.learn(&pick, &Method::GET, status).said;
+            if said != Said::Content(Verdict::Lacks) {
+                decision.served(&pick, said, status);
+                return Got::From(server);
+            }
+            if pick.how == How::AskedAgain {
+                decision.unserved();
+                return Got::Missing;
+            }
+        }
+    }
+}
+
+/// A is the client's group, with links to B after 10 and C after 20 minutes; the default group comes after 120.
+fn worked_example(more: &str) -> String {
+    let mut text = format!(
+        "[site]\ncode = \"P01\"\n{more}\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"DP\", \"MP\", \"SUP\"]\n"
+    );
+    for (place, name) in ["a1", "a2", "b1", "b2", "c1", "c2", "d1"].iter().enumerate() {
+        text += &format!(
+            "[[site_systems]]\nname = \"{name}\"\naddress = \"10.9.0.{place}\"\nroles = [\"DP\", \"MP\", \"SUP\"]\n"
+        );
+    }
+    text + "[[boundary_groups]]\nname = \"A\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"a1\", \"a2\"]\n\
+            neighbors = [{ group = \"B\", fallback = { DP = 10, SUP = 10, MP = 0 } }, \
+                         { group = \"C\", fallback = { DP = 20, SUP = 130, MP = \"never\" } }]\n\
+            [[boundary_groups]]\nname = \"B\"\nboundaries = [\"10.2.0.0/16\"]\nsite_systems = [\"b1\", \"b2\"]\n\
+            neighbors = [{ group = \"C\", fallback = { DP = 0 } }]\n\
+            [[boundary_groups]]\nname = \"C\"\nboundaries = [\"10.3.0.0/16\"]\nsite_systems = [\"c1\", \"c2\"]\n\
+            [default_boundary_group]\nsite_systems = [\"d1\"]\n"
+}
+
+/// The servers that serve somebody of many clients at a moment; their requests do not move the clock.
+fn pool(site: &mut Site, now_ms: u64) -> BTreeSet<String> {
+    let mut pool = BTreeSet::new();
+    for client in 0..64 {
+        match site.get(&format!("10.1.0.{client}"), PACKAGE, now_ms) {
+            Got::From(server) => drop(pool.insert(server)),
+            Got::Missing | Got::Wait(_) | Got::Nobody => {}
+        }
+    }
+    pool
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn the_worked_example_minute_by_minute() {
+    // The servers of earlier tiers lack the content one after the other, so that the pool shows what has opened.
+    let mut site = Site::new(&worked_example(""));
+    site.lack(&["a1", "a2"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 1), Got::Missing, "the clock starts");
+    assert_eq!(site.asked.len(), 2, "both servers of the group were asked");
+    for minute in 1..=130_u64 {
+        let now = minute * MINUTE + 200;
+        let found = pool(&mut site, now);
+        let expected: &[&str] = match minute {
+            ..10 => &[],
+            _ => &["b1", "b2"],
+        };
+        assert_eq!(found, set(expected), "minute {minute}");
+    }
+    // C opens behind B, and the default group behind both.
+    let mut site = Site::new(&worked_example(""));
+    site.lack(&["a1", "a2", "b1", "b2"]);
+    site.get("10.1.0.1", PACKAGE, 1);
+    for minute in 1..=130_u64 {
+        let found = pool(&mut site, minute * MINUTE + 200);
+        let expected: &[&str] = if minute < 20 { &[] } else { &["c1", "c2"] };
+        assert_eq!(found, set(expected), "minute {minute}");
+    }
+    let mut site = Site::new(&worked_example(""));
+    site.lack(&["a1", "a2", "b1", "b2", "c1", "c2"]);
+    site.get("10.1.0.1", PACKAGE, 1);
+    for minute in 1..=130_u64 {
+        let found = pool(&mut site, minute * MINUTE + 200);
+        let expected: &[&str] = if minute < 120 { &[] } else { &["d1"] };
+        assert_eq!(found, set(expected), "minute {minute}");
+    }
+}
+
+#[test]
+fn a_group_that_is_down_waits_too_and_says_until_when() {
+    let mut site = Site::new(&worked_example(""));
+    site.down(&["a1", "a2"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 0), Got::Wait(600));
+    assert_eq!(site.get("10.1.0.2", PACKAGE, 4 * MINUTE), Got::Wait(360), "one clock for the whole group");
+    assert_eq!(site.get("10.1.0.2", "/SMS_DP_SMSPKG$/XYZ00001", 4 * MINUTE), Got::Wait(600), "and for one content");
+    assert!(matches!(site.get("10.1.0.2", PACKAGE, 10 * MINUTE), Got::From(server) if server.starts_with('b')));
+    site.down(&["b1", "b2"]);
+    assert_eq!(site.get("10.1.0.3", PACKAGE, 11 * MINUTE), Got::Wait(540), "the clock goes on: C opens at 20");
+    site.up(&["a1"]);
+    assert_eq!(site.get("10.1.0.4", PACKAGE, 12 * MINUTE), from("a1"), "and that ends the clock");
+    site.down(&["a1"]);
+    assert_eq!(site.get("10.1.0.4", PACKAGE, 13 * MINUTE), Got::Wait(600), "so it begins anew");
+}
+
+#[test]
+fn fallback_goes_to_direct_neighbors_only_and_not_back() {
+    let mut site = Site::new(&worked_example(""));
+    // B has C at once, and A is no neighbor of B.
+    site.down(&["b1", "b2"]);
+    assert!(matches!(site.get("10.2.0.1", PACKAGE, 0), Got::From(server) if server.starts_with('c')));
+    site.down(&["c1", "c2"]);
+    assert_eq!(site.get("10.2.0.1", PACKAGE, 0), Got::Wait(7200), "the default group after 120 minutes, never A");
+    assert_eq!(site.get("10.2.0.1", PACKAGE, 120 * MINUTE), from("d1"));
+    assert_eq!(site.get("10.200.0.1", PACKAGE, 0), from("d1"), "a client in no group starts in the default group");
+}
+
+#[test]
+fn a_clock_that_nobody_asks_is_forgotten() {
+    let mut site = Site::new(&worked_example(""));
+    site.down(&["a1", "a2"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 0), Got::Wait(600));
+    // Failed downloads are tried again after four hours; after six the clock is idle.
+    assert!(
+        matches!(site.get("10.1.0.1", PACKAGE, 240 * MINUTE), Got::From(_)),
+        "every group is open after four hours"
+    );
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 601 * MINUTE), Got::Wait(600), "six hours later");
+}
+
+#[test]
+fn a_lab_may_hurry() {
+    let mut site = Site::new(&worked_example("[fallback]\nspeedup = 120"));
+    site.down(&["a1", "a2"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 0), Got::Wait(5), "ten minutes are five seconds");
+    assert!(matches!(site.get("10.1.0.1", PACKAGE, 5000), Got::From(server) if server.starts_with('b')));
+}
+
+#[test]
+fn clocks_can_be_switched_off() {
+    for more in ["[fallback]\nclock = \"immediate\"", "[roles.DP]\nclock = \"immediate\""] {
+        let mut site = Site::new(&worked_example(more));
+        site.down(&["a1", "a2", "b1", "b2", "c1", "c2"]);
+        assert_eq!(site.get("10.1.0.1", PACKAGE, 0), from("d1"), "{more}");
+    }
+    let more = "[fallback]\nclock = \"immediate\"\n[roles.DP]\nclock = \"honor\"";
+    let mut site = Site::new(&worked_example(more));
+    site.down(&["a1", "a2"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 0), Got::Wait(600), "the role has the last word");
+}
+
+#[test]
+fn task_sequences_and_the_client_package_wait_for_no_clock() {
+    let mut site = Site::new(&worked_example("[fallback]\nexempt_content = [\"p0100002\"]"));
+    site.down(&["a1", "a2"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 0), Got::Wait(600));
+    let client_package = "/SMS_DP_SMSPKG$/P0100002";
+    assert!(matches!(site.get("10.1.0.1", client_package, 0), Got::From(server) if server.starts_with('b')));
+    site.headers.insert("user-agent", HeaderValue::from_static("SMS CCM 5.0 TS"));
+    let Got::From(server) = site.get("10.1.0.1", PACKAGE, 0) else { panic!("a task sequence does not wait") };
+    // Its ranges are asked by BITS, under another name: the download stays where it began.
+    site.headers.insert("user-agent", HeaderValue::from_static("Microsoft BITS/7.8"));
+    for minute in 0..5 {
+        assert_eq!(site.get("10.1.0.1", PACKAGE, minute * MINUTE), from(&server));
+    }
+    assert_eq!(site.get("10.1.0.2", PACKAGE, 0), Got::Wait(600), "another client waits");
+    site.headers.insert("user-agent", HeaderValue::from_static("SMS CCM 5.0"));
+    assert_eq!(site.get("10.1.0.3", PACKAGE, 0), Got::Wait(600), "the name must be the whole one");
+}
+
+#[test]
+fn management_points_are_ordered_and_wait_for_nothing() {
+    let policy = "/SMS_MP/.sms_pol";
+    let mut site = Site::new(&worked_example(""));
+    site.down(&["a1", "a2"]);
+    assert!(matches!(site.get("10.1.0.1", policy, 0), Got::From(server) if server.starts_with('b')), "neighbor, 0");
+    site.down(&["b1", "b2"]);
+    assert_eq!(site.get("10.1.0.1", policy, 0), from("d1"), "C is never, the default group at once");
+    site.down(&["d1"]);
+    assert_eq!(site.get("10.1.0.1", policy, 0), Got::Nobody);
+    assert_eq!(site.get("10.1.0.1", policy, 600 * MINUTE), Got::Nobody, "never is never");
+}
+
+#[test]
+fn software_update_points_keep_to_the_last_known_good_one() {
+    let scan = "/ClientWebService/client.asmx";
+    let mut site = Site::new(&worked_example(""));
+    let Got::From(good) = site.get("10.1.0.1", scan, 0) else { panic!("all are up") };
+    let other = if good == "a1" { "a2" } else { "a1" };
+    site.down(&[&good]);
+    for minute in 0..120 {
+        let left = (120 - minute) * 60;
+        assert_eq!(site.get("10.1.0.1", scan, minute * MINUTE), Got::Wait(left), "minute {minute}: only the known one");
+    }
+    // Two hours after its first failure: its own group and B (10) together; C (130) later.
+    assert_eq!(site.get("10.1.0.1", scan, 120 * MINUTE), from(other));
+    site.down(&[other]);
+    assert_eq!(site.get("10.1.0.1", scan, 121 * MINUTE), Got::Wait(7200), "the new one has a clock of its own");
+    assert!(matches!(site.get("10.1.0.1", scan, 241 * MINUTE), Got::From(server) if server.starts_with('b')));
+    // It stays there when the old ones are back: a move costs a full scan.
+    let Got::From(now) = site.get("10.1.0.1", scan, 242 * MINUTE) else { panic!("it is up") };
+    site.up(&["a1", "a2"]);
+    assert_eq!(site.get("10.1.0.1", scan, 243 * MINUTE), from(&now));
+    // A client that has none takes one of its group.
+    assert!(matches!(site.get("10.1.0.9", scan, 243 * MINUTE), Got::From(server) if server.starts_with('a')));
+}
+
+#[test]
+fn a_software_update_point_that_comes_back_in_time_ends_the_clock() {
+    let scan = "/ClientWebService/client.asmx";
+    let mut site = Site::new(&worked_example(""));
+    let Got::From(good) = site.get("10.1.0.1", scan, 0) else { panic!("all are up") };
+    site.down(&[&good]);
+    assert_eq!(site.get("10.1.0.1", scan, 0), Got::Wait(7200));
+    site.up(&[&good]);
+    assert_eq!(site.get("10.1.0.1", scan, 60 * MINUTE), from(&good));
+    site.down(&[&good]);
+    assert_eq!(site.get("10.1.0.1", scan, 90 * MINUTE), Got::Wait(7200));
+}
+
+#[test]
+fn later_links_of_software_update_points_join_at_their_own_time() {
+    let scan = "/ClientWebService/client.asmx";
+    let mut site = Site::new(&worked_example(""));
+    assert!(matches!(site.get("10.1.0.1", scan, 0), Got::From(_)));
+    site.down(&["a1", "a2", "b1", "b2", "d1"]);
+    assert_eq!(site.get("10.1.0.1", scan, 0), Got::Wait(7200), "B is at 10, and waits for 120 with the others");
+    assert_eq!(site.get("10.1.0.1", scan, 125 * MINUTE), Got::Wait(300), "C is at 130");
+    assert!(matches!(site.get("10.1.0.1", scan, 130 * MINUTE), Got::From(server) if server.starts_with('c')));
+    // A client that never had one has nothing to keep to: B opens at its own time.
+    assert_eq!(site.get("10.1.0.9", scan, 200 * MINUTE), Got::Wait(600));
+    site.up(&["b1", "b2"]);
+    assert!(matches!(site.get("10.1.0.9", scan, 210 * MINUTE), Got::From(server) if server.starts_with('b')));
+}
+
+#[test]
+fn clocks_and_knowledge_survive_a_reload() {
+    let mut site = Site::new(&worked_example(""));
+    site.lack(&["a1", "a2"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 0), Got::Missing);
+    // Another group in front moves all others to other places.
+    let text = worked_example("").replace(
+        "[[boundary_groups]]\nname = \"A\"",
+        "[[boundary_groups]]\nname = \"new\"\nboundaries = []\n[[boundary_groups]]\nname = \"A\"",
+    );
+    site.world.reload(&text);
+    site.world.publisher.publish();
+    assert!(matches!(site.get("10.1.0.1", PACKAGE, 10 * MINUTE), Got::From(server) if server.starts_with('b')));
+    assert_eq!(site.asked.len(), 3, "the verdicts are older than five minutes: both are asked again");
+    site.get("10.1.0.2", PACKAGE, 11 * MINUTE);
+    assert_eq!(site.asked.len(), 1, "and now they are known");
+}
+
+#[test]
+fn overlapping_groups_open_at_the_earliest_time() {
+    let text =
+        worked_example("").replace("boundaries = [\"10.3.0.0/16\"]", "boundaries = [\"10.3.0.0/16\", \"10.1.5.0/24\"]");
+    // In A and C at once: C's servers are current, its implied link to the default group is the same as A's.
+    let mut site = Site::new(&text);
+    site.down(&["a1", "a2"]);
+    assert!(matches!(site.get("10.1.5.1", PACKAGE, 0), Got::From(server) if server.starts_with('c')));
+    assert_eq!(site.get("10.1.4.1", PACKAGE, 0), Got::Wait(600), "a client of A alone has a clock of its own");
+}
+
+/// One row of the table: content on a preferred point, on-demand distribution, fallback allowed, the deployment's setting for
+/// slow or fallback locations; who serves at once, and who after distribution has brought the content to the preferred
+/// point.
+type Row = (bool, bool, bool, &'static str, Got, Got);
+
+#[test]
+fn the_nine_scenarios_of_the_older_model() {
+    let (download, not) = ("download", "do-not-download");
+    let rows: BTreeMap<u32, Vec<Row>> = BTreeMap::from([
+        (
+            1,
+            vec![
+                (true, false, false, not, from("preferred"), from("preferred")),
+                (true, true, false, download, from("preferred"), from("preferred")),
+            ],
+        ),
+        (2, vec![(true, false, true, not, from("preferred"), from("preferred"))]),
+        (3, vec![(true, false, true, download, from("preferred"), from("preferred"))]),
+        (
+            4,
+            vec![
+                (false, false, false, not, Got::Missing, Got::Missing),
+                (false, false, false, download, Got::Missing, Got::Missing),
+            ],
+        ),
+        (5, vec![(false, false, true, not, Got::Missing, Got::Missing)]),
+        (6, vec![(false, false, true, download, from("fallback"), from("fallback"))]),
+        (
+            7,
+            vec![
+                (false, true, false, not, Got::Missing, from("preferred")),
+                (false, true, false, download, Got::Missing, from("preferred")),
+            ],
+        ),
+        (8, vec![(false, true, true, not, Got::Missing, from("preferred"))]),
+        (9, vec![(false, true, true, download, from("fallback"), from("preferred"))]),
+    ]);
+    for (number, rows) in rows {
+        for (on_preferred, on_demand, fallback, setting, now, later) in rows {
+            let what = format!("scenario {number}, fallback {fallback}, {setting}");
+            let mut site = Site::new(&older_model(fallback, setting));
+            site.lack(if on_preferred { &["protected"] } else { &["preferred", "protected"] });
+            assert_eq!(site.get("10.1.0.1", PACKAGE, 0), now, "{what}");
+            assert!(!site.asked.contains(&"protected".to_owned()), "{what}: a protected point of another group");
+            // The hourly search, after distribution has had its time. Another client: a download would stay.
+            if on_demand {
+                site.lack(&["protected"]);
+            }
+            assert_eq!(site.get("10.1.0.2", PACKAGE, 60 * MINUTE), later, "{what}, an hour later");
+        }
+    }
+}
+
+fn older_model(fallback: bool, setting: &str) -> String {
+    format!(
+        "[site]\ncode = \"P01\"\n[fallback]\nmodel = \"preferred\"\nslow_or_fallback = \"{setting}\"\n\
+         [[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"DP\"]\n\
+         [[site_systems]]\nname = \"preferred\"\naddress = \"10.9.0.1\"\nroles = [\"DP\"]\n\
+         [[site_systems]]\nname = \"fallback\"\naddress = \"10.9.0.2\"\nroles = [\"DP\"]\nfallback_source = {fallback}\n\
+         [[site_systems]]\nname = \"protected\"\naddress = \"10.9.0.3\"\nroles = [\"DP\"]\n\
+         [[boundary_groups]]\nname = \"here\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"preferred\"]\n\
+         [[boundary_groups]]\nname = \"there\"\nboundaries = [\"10.2.0.0/16\"]\nsite_systems = [\"fallback\", \"protected\"]\n"
+    )
+}
+
+#[test]
+fn slow_connections_come_after_fast_ones_or_not_at_all() {
+    let text = |setting: &str| {
+        older_model(true, setting).replace(
+            "site_systems = [\"preferred\"]",
+            "site_systems = [{ name = \"preferred\" }, { name = \"protected\", connection = \"slow\" }]",
+        )
+    };
+    let mut site = Site::new(&text("download"));
+    for client in 0..20 {
+        assert_eq!(site.get(&format!("10.1.0.{client}"), PACKAGE, 0), from("preferred"), "the fast one");
+    }
+    site.down(&["preferred"]);
+    assert_eq!(site.get("10.1.1.1", PACKAGE, 0), from("protected"), "the slow one before the fallback source");
+    site.down(&["protected"]);
+    assert_eq!(site.get("10.1.1.1", PACKAGE, 0), from("fallback"));
+    let mut site = Site::new(&text("do-not-download"));
+    site.down(&["preferred"]);
+    assert_eq!(site.get("10.1.1.1", PACKAGE, 0), Got::Nobody);
+    assert_eq!(site.get("10.77.0.1", PACKAGE, 0), Got::Nobody, "a client in no group has only fallback sources");
+}
