@@ -307,7 +307,7 @@ fn one_server_is_explained_in_a_sentence() {
     let mp = "/SMS_MP/x";
     for (target, system, answer, words) in [
         (FILE, "dp1", Answer::CannotServe, "down"),
-        (FILE, "DP2", Answer::CannotServe, "it has 1 requests, and may have no more"),
+        (FILE, "DP2", Answer::CannotServe, "as many requests as it may have (max_requests = 1)"),
         ("/SMS_DP_SMSPKG$/ABC00013", "10.9.0.12", Answer::CannotServe, "it lacks the content"),
         (FILE, "dp3", Answer::TierClosed, "opens at 30 min of the fallback clock, 30s after that clock has started"),
         (FILE, "dp4", Answer::TierClosed, "Default-Site-Boundary-GroupP01"),

@@ -126,6 +126,7 @@ fn announcement(place: Place, kind: &str, systems: &BTreeSet<String>, snapshot: 
     let tier = systems.first().and_then(|system| tier(snapshot, kind, place.address(0), system));
     let why = match tier {
         None | Some(TierKind::Current) => "their own",
+        Some(TierKind::Slow) => "their own, behind a slow connection",
         Some(TierKind::Neighbor) => "of a neighbor",
         Some(TierKind::Default) => "of the default group",
         Some(TierKind::FallbackSource) => "fallback source",

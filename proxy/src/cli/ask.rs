@@ -60,9 +60,8 @@ fn target(path: &str, query: &[(&str, String)]) -> String {
     if query.is_empty() {
         return path.to_owned();
     }
-    let mut pairs = form_urlencoded::Serializer::new(format!("{path}?"));
-    pairs.extend_pairs(query);
-    pairs.finish()
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    format!("{path}?{query}")
 }
 
 fn ask(admin: SocketAddr, method: Method, target: &str, token: Option<&str>) -> anyhow::Result<String> {

@@ -268,3 +268,121 @@ pub(super) fn assumed(note: &Assumed) -> String {
     }
     wrapped(&text, WIDTH).join("\n") + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::{ClockFacts, GroupFacts, RequestFacts, RoleFacts};
+
+    fn server(name: &str, health: &str, verdict: &str, why_not: Option<&str>) -> ServerFacts {
+        let ago = (verdict != "unknown").then_some(5.0);
+        ServerFacts {
+            site_system: name.to_owned(),
+            address: format!("10.1.1.{}:80", name.len()),
+            health: health.to_owned(),
+            weight: 100,
+            boundary_groups: vec!["HQ".to_owned()],
+            content: Some(KnownContent { verdict: verdict.to_owned(), ago, asked_again_in: None }),
+            eligible: why_not.is_none(),
+            why_not: why_not.map(str::to_owned),
+            ..ServerFacts::default()
+        }
+    }
+
+    fn tier(kind: &str, minutes: u32, servers: Vec<ServerFacts>) -> TierFacts {
+        let opens_in = (minutes > 0).then_some(90.0);
+        TierFacts { kind: kind.to_owned(), minutes, open: minutes == 0, opens_in, servers }
+    }
+
+    fn explanation() -> Explanation {
+        let degraded = "degraded, so only used when no open tier has a server that is well";
+        let current =
+            vec![server("dp1", "down", "lacks", Some("down")), server("dp02", "degraded", "has", Some(degraded))];
+        Explanation {
+            request: RequestFacts {
+                client: "10.1.2.3".to_owned(),
+                listener: "http".to_owned(),
+                method: "GET".to_owned(),
+                target: "/SMS_DP_SMSPKG$/ABC00012".to_owned(),
+                host: Some("dp".to_owned()),
+                fields: Vec::new(),
+            },
+            snapshot: 7,
+            role: Some(RoleFacts { title: "Distribution point".to_owned(), ..RoleFacts::default() }),
+            boundary_groups: vec![GroupFacts {
+                name: "HQ".to_owned(),
+                boundaries: vec!["10.1.0.0-10.1.9.9".to_owned()],
+            }],
+            content: Some(ContentFacts { id: "ABC00012".to_owned(), part: "folder".to_owned() }),
+            clock: Some(ClockFacts { minutes: Some(2.0), sentence: "at 2.0 min".to_owned(), ..ClockFacts::default() }),
+            tiers: vec![
+                tier("current", 0, current),
+                tier("fallback_source", 30, vec![server("dp003", "up", "unknown", None)]),
+            ],
+            others: vec![server("dp00004", "up", "lacks-file", None); OTHERS + 2],
+            ..Explanation::default()
+        }
+    }
+
+    const FACTS: &str = "\
+GET /SMS_DP_SMSPKG$/ABC00012
+  client           10.1.2.3
+  listener         http, host dp, snapshot 7
+  role             Distribution point
+  boundary groups  HQ, by 10.1.0.0-10.1.9.9
+  content          ABC00012, its folder
+  fallback clock   at 2.0 min
+
+    SERVER   ADDRESS      HEALTH    WEIGHT  IN FLIGHT  CONTENT
+  current (HQ)
+    dp1      10.1.1.3:80  down      100     0          lacks it, 5s ago        cannot serve
+    dp02     10.1.1.4:80  degraded  100     0          has it, 5s ago          degraded, so only
+                                                                               used when no open
+                                                                               tier has a server
+                                                                               that is well
+  fallback source (HQ): opens at 30 min of the clock, in 1m 30s
+    dp003    10.1.1.5:80  up        100     0          not known
+  in no tier of this client
+    dp00004  10.1.1.7:80  up        100     0          lacks the file, 5s ago  only for HQ
+";
+
+    #[test]
+    fn an_explanation_is_aligned_and_not_too_wide() {
+        let mut told = explanation();
+        told.nobody = Some(AnswerFacts {
+            status: Some(503),
+            reason: "destination_unavailable".to_owned(),
+            details: "no server of this role is well".to_owned(),
+            retry_after: Some((30, 59)),
+            sentence: "no server of the open tiers is well; the next tier opens in 1m 30s".to_owned(),
+        });
+        let text = render(&told);
+        assert!(text.starts_with(FACTS), "{text}");
+        let end = "\
+    and 2 more; --json lists them
+
+NOBODY  503 destination_unavailable: no server of this role is well
+        no server of the open tiers is well; the next tier opens in 1m 30s
+        the client is told to come back after 30 to 59 s (Retry-After)
+";
+        assert!(text.ends_with(end), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH && !line.ends_with(' ')), "{text}");
+    }
+
+    #[test]
+    fn the_pick_is_marked() {
+        let mut told = explanation();
+        told.pick = Some(PickFacts {
+            site_system: "dp02".to_owned(),
+            address: "10.1.1.4:80".to_owned(),
+            tier: "current".to_owned(),
+            how: "drawn".to_owned(),
+            sentence: "it is the only one in its tier that can serve".to_owned(),
+        });
+        let text = render(&told);
+        let marked: Vec<&str> = text.lines().filter(|line| line.contains("<- picked")).collect();
+        assert!(marked.len() == 1 && marked[0].contains("dp02"), "{text}");
+        let end = "PICKED  dp02 at 10.1.1.4:80, tier current\n        it is the only one in its tier that can serve\n";
+        assert!(text.ends_with(end), "{text}");
+    }
+}

@@ -272,3 +272,92 @@ fn more(out: &mut String, total: usize, shown: usize) {
         let _ = writeln!(out, "  and {} more; --json lists the first hundred", total - shown);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learned::clocks::NextTier;
+    use crate::learned::content::{ContentStatus, GroupLoss, ServerContent};
+
+    /// A table ends its lines with spaces.
+    fn trimmed(text: &str) -> String {
+        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn clocks_as_text() {
+        let next = NextTier { kind: "neighbor".to_owned(), minutes: 30, opens_in: 25.0 };
+        let clock = ClockStatus {
+            role: "distribution-point".to_owned(),
+            boundary_groups: vec!["HQ".to_owned(), "Floor2".to_owned()],
+            content: Some("ABC00012".to_owned()),
+            started_ago: 5.0,
+            minutes: 5.0,
+            next: Some(next),
+        };
+        let nowhere =
+            ClockStatus { boundary_groups: Vec::new(), content: None, next: None, started_ago: 90.0, ..clock.clone() };
+        let clocks = Clocks { speedup: 60, running: 4, unnamed: 2, clocks: vec![clock, nowhere] };
+        let expected = "\
+4 fallback clocks (60 times as fast as real time)
+
+ ROLE                BOUNDARY GROUPS      CONTENT   STARTED     CLOCK    NEXT TIER
+ distribution-point  HQ, Floor2           ABC00012  5s ago      5.0 min  neighbor at 30 min, in 25s
+ distribution-point  (no boundary group)            1m 30s ago  5.0 min  all are open
+
+2 of them run without a name: what they are about is not known";
+        assert_eq!(trimmed(&render_clocks(&clocks)), expected);
+        assert_eq!(render_clocks(&Clocks { speedup: 1, ..Clocks::default() }), "0 fallback clocks\n");
+    }
+
+    #[test]
+    fn an_audit_as_text() {
+        let systems = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let server = |name: &str, has| ServerContent { site_system: name.to_owned(), has, ..ServerContent::default() };
+        let content = ContentStatus {
+            id: "ABC00012".to_owned(),
+            has: systems(&["dp1", "dp2", "dp3", "dp4", "dp5", "dp6"]),
+            lacks: systems(&["dp7"]),
+            unknown: 3,
+            heard_ago: 60.0,
+        };
+        let mut role = RoleContent {
+            title: "Distribution point".to_owned(),
+            servers: vec![server("dp1", 2), server("dp2", 1)],
+            contents: Listed { total: 2, first: vec![content] },
+            single: Listed { total: 1, first: vec![("ABC00013".to_owned(), "dp1".to_owned())] },
+            ..RoleContent::default()
+        };
+        let servers = "\
+Distribution point: 2 contents known
+
+ SITE SYSTEM  HAS  LACKS  NOT KNOWN  THE ONLY ONE THAT HAS
+ dp1          2    0      0          0
+ dp2          1    0      0          0
+";
+        let expected = format!(
+            "{servers}
+ CONTENT   HAS IT                         LACKS IT  NOT KNOWN  LAST HEARD OF
+ ABC00012  dp1, dp2, dp3, dp4 and 2 more  dp7       3          1m ago
+  and 1 more; --json lists the first hundred
+
+Known on one site system only: 1 content
+  ABC00013  dp1"
+        );
+        assert_eq!(trimmed(&render_role(&role)), expected);
+
+        let contents = Listed { total: 3, first: systems(&["ABC00013", "ABC00014"]) };
+        let groups = Listed { total: 1, first: vec![GroupLoss { boundary_group: None, contents }] };
+        role.if_lost = Some(Loss { site_system: "dp1".to_owned(), groups });
+        let expected = format!(
+            "{servers}
+Without dp1, as far as is known, these clients would have lost:
+  (no boundary group): 3 contents
+    ABC00013 ABC00014 and 1 more"
+        );
+        assert_eq!(trimmed(&render_role(&role)), expected);
+        role.if_lost = Some(Loss { site_system: "dp1".to_owned(), groups: Listed::default() });
+        let expected = format!("{servers}\nWithout dp1, nothing that is known would be lost to anybody.");
+        assert_eq!(trimmed(&render_role(&role)), expected);
+    }
+}

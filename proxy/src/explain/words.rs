@@ -130,7 +130,7 @@ pub(super) fn not(not: Not, standing: Standing, content: Option<&KnownContent>, 
             format!("{state}, so only used when no open tier has a server that is well")
         }
         Not::Tried => "it was tried already".to_owned(),
-        Not::Full => format!("it has {most} requests, and may have no more (max_requests)"),
+        Not::Full => format!("it has as many requests as it may have (max_requests = {most})"),
     }
 }
 
