@@ -81,7 +81,7 @@ fn file(package: u32) -> String {
 async fn read<T: DeserializeOwned>(app: &App, path: &str) -> T {
     let answer = admin(app, path).await;
     assert_eq!(
-        (answer.status.as_u16(), &answer.headers["content-type"].to_str().unwrap()[..]),
+        (answer.status.as_u16(), answer.headers["content-type"].to_str().unwrap()),
         (200, "application/json"),
         "{}",
         answer.text()

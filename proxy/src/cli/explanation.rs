@@ -223,9 +223,10 @@ fn known(content: &KnownContent) -> String {
 
 /// Why a server cannot be picked, where the other columns do not say it.
 fn remark(tier: &TierFacts, server: &ServerFacts) -> String {
-    let said_by_columns = |why: &str| why == "down" || why.starts_with("it lacks") || why.starts_with("taken out");
+    let lacks = server.content.as_ref().is_some_and(|content| content.verdict.starts_with("lacks"));
+    let said_by_columns = lacks || server.ejected || server.health == "down";
     match &server.why_not {
-        Some(why) if !said_by_columns(why) => why.clone(),
+        Some(why) if !said_by_columns => why.clone(),
         Some(_) => "cannot serve".to_owned(),
         None if tier.open => "can serve".to_owned(),
         None => String::new(),

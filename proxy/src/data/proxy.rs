@@ -75,12 +75,24 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
         return on_pinned(session, exchange, call, pinned).await;
     }
     call.keep_small_body(session, role).await?;
+    on_endpoints(session, exchange, &decision, call, (&method, uri.path())).await
+}
+
+/// One endpoint after the other, until one has an answer for the client or nobody is left that may be asked.
+async fn on_endpoints(
+    session: &Rc<Session>,
+    exchange: &mut Exchange,
+    decision: &Decision<'_>,
+    mut call: Call,
+    (method, path): (&http::Method, &str),
+) -> Result<Served, Error> {
+    let role = &decision.cluster.topology.role;
     let mut tried = Tried::new();
     let mut last: Option<Error> = None;
     let (mut misses, mut search) = (0, None);
     loop {
         let picked = decision.pick(&tried, session.worker.ticker.now_ms(), session.worker.dice());
-        let pick = picked.map_err(|nobody| outcome::nobody_left(session, exchange, &decision, nobody, last))?;
+        let pick = picked.map_err(|nobody| outcome::nobody_left(session, exchange, decision, nobody, last))?;
         tried.push(pick.endpoint);
         exchange.endpoint = Some(pick.endpoint);
         exchange.tier = Some(pick.tier.kind);
@@ -94,13 +106,12 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
         let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
         let error = match attempt(session, endpoint, &mut call, begun).await {
             Ok(mut answer) => {
-                let said =
-                    outcome::learn(session, &decision, &pick, &method, uri.path(), answer.response.status()).said;
+                let said = outcome::learn(session, decision, &pick, method, path, answer.response.status()).said;
                 let next = if outcome::is_missing(said) && call.repeatable() {
                     misses += 1;
-                    outcome::missing(session, exchange, &decision, &tried, said, &mut search).await
+                    outcome::missing(session, exchange, decision, &tried, said, &mut search).await
                 } else if attempts_left && call.repeatable() {
-                    unless_sick(session, &decision, &tried, endpoint, answer.response.status())
+                    unless_sick(session, decision, &tried, endpoint, answer.response.status())
                 } else {
                     Next::Serve
                 };
@@ -109,8 +120,8 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
                     Next::Fail(error) => return Err(error),
                     Next::Serve => {}
                 }
-                let head = Head { method: &method, said, attempts: exchange.attempts };
-                outcome::served(&decision, &pick, &head, &mut answer.response);
+                let head = Head { method, said, attempts: exchange.attempts };
+                outcome::served(decision, &pick, &head, &mut answer.response);
                 return Ok(Served { answer, lease, fresh: call.authorizes(), connection_auth: role.connection_auth });
             }
             Err(error) => error,
@@ -120,7 +131,7 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
         if !call.allows(error.retry()) || !attempts_left {
             return Err(error);
         }
-        if someone_else(&decision, &tried, session) && !may_retry(session, &decision, error.retry()) {
+        if someone_else(decision, &tried, session) && !may_retry(session, decision, error.retry()) {
             return Err(error);
         }
     }

@@ -125,7 +125,8 @@ fn own_reason(server: &ServerFacts) -> Option<String> {
         let failure = server.failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
         return Some(format!("down{since}{failure}"));
     }
-    Some(why.clone())
+    let down = if server.health == "down" { "; besides, it is down" } else { "" };
+    Some(format!("{why}{down}"))
 }
 
 fn in_no_tier(system: &str, groups: &[String]) -> String {
