@@ -140,6 +140,7 @@ def main():
     parser.add_argument("--haproxy")
     parser.add_argument("--nginx")
     parser.add_argument("--rolegate", default=ROOT / "target/release/rolegate")
+    parser.add_argument("--before", help="another build of rolegate, measured beside this one")
     parser.add_argument("--site", default=ROOT / "target/release/site")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=int, default=4)
@@ -157,6 +158,9 @@ def main():
         systems = [part for n, port in zip(["one", "two"], ORIGINS) for part in ("--system", f"{n}=MP+DP@127.0.0.1:{port}")]
         processes.append(start(1, [options.site, *systems, "--content", f"PKG00001:1x{options.size}"]))
         proxies = [("rolegate", 8410, [options.rolegate, "run", folder / "rolegate.toml"])]
+        if options.before:
+            (folder / "before.toml").write_text(ROLEGATE.replace("8499", "8498").replace("8410", "8411"))
+            proxies.append(("before", 8411, [options.before, "run", folder / "before.toml"]))
         if options.haproxy:
             proxies.append(("haproxy", 8420, [options.haproxy, "-f", folder / "haproxy.cfg"]))
             proxies.append(("haproxy*", 8440, [options.haproxy, "-f", folder / "haproxy-bare.cfg"]))

@@ -402,3 +402,18 @@ async fn nobody_waits_longer_than_the_fallback_time_says() {
         "{answer:?}"
     );
 }
+
+#[tokio::test]
+async fn packages_can_be_asked_for_ahead_of_time() {
+    let (near, far) = (Point::new(&["XYZ00001"]).await, Point::new(&["ABC00012"]).await);
+    let rest = format!("{NEAR_AND_FAR}[content]\ndiscover = [\"ABC00012\", \"XYZ00001\"]\n");
+    let proxy = start(&[&near, &far], &rest);
+    let learned = |verdict: &str| proxy.metric("rolegate_content_learned_total", &[verdict]);
+    until("both points were asked for both packages", || {
+        learned("verdict=\"has\"") == 2.0 && learned("verdict=\"lacks\"") == 2.0
+    })
+    .await;
+    assert_eq!((near.asked(), far.asked()), (0, 0), "no client has asked yet");
+    proxy.ask(&ask("PROPFIND", FOLDER)).await.is_from_server(207);
+    assert_eq!((near.asked(), far.asked()), (0, 1), "the first client is sent where it is");
+}

@@ -32,6 +32,8 @@ const WAITING: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether a discovery is due: it may be changed by a reload.
 const LOOK: Duration = Duration::from_secs(1);
+/// When a discovery is repeated in which a server could not be asked.
+const SOON: Duration = Duration::from_secs(30);
 /// The virtual directory that packages are discovered in.
 const PACKAGES: &str = "/SMS_DP_SMSPKG$/";
 /// What a question says it is.
@@ -49,6 +51,8 @@ pub struct Survey {
     open: HashSet<(u32, u64)>,
     asking: JoinSet<(Question, Option<u16>)>,
     discovered: Option<Instant>,
+    /// Some server could not be asked in the last discovery.
+    unanswered: bool,
 }
 
 /// Does this server have this content?
@@ -76,6 +80,7 @@ impl Survey {
             open: HashSet::new(),
             asking: JoinSet::new(),
             discovered: None,
+            unanswered: false,
         }
     }
 
@@ -128,11 +133,13 @@ impl Survey {
         let (now, idle) = (self.now(), snapshot.site.fallback.idle_ticks());
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).drop_ended(&snapshot.live, now, idle);
         let settings = &snapshot.site.content;
-        let due = self.discovered.is_none_or(|last| last.elapsed() >= settings.discover_interval);
+        let again = if self.unanswered { settings.discover_interval.min(SOON) } else { settings.discover_interval };
+        let due = self.discovered.is_none_or(|last| last.elapsed() >= again);
         if settings.discover.is_empty() || !due || !self.waiting.is_empty() {
             return;
         }
         self.discovered = Some(Instant::now());
+        self.unanswered = false;
         for id in &settings.discover {
             let folder = format!("{PACKAGES}{id}");
             let content = snapshot.live.key(Domain::Content, 0, id.as_bytes());
@@ -173,6 +180,7 @@ impl Survey {
 
     fn on_answer(&mut self, question: &Question, status: Option<u16>) {
         self.open.remove(&(question.endpoint, question.content));
+        self.unanswered |= status.is_none();
         let verdict = match status {
             Some(200 | 207) => Verdict::Has,
             Some(404) => Verdict::Lacks,
