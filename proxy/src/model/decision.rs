@@ -71,6 +71,7 @@ pub struct Decision<'a> {
     pub(super) live: &'a Live,
     pub(super) now: Ticks,
     pub(super) keys: Keys,
+    target: (&'a str, Option<&'a str>),
     system: Option<u16>,
     named: Option<u16>,
     by_hash: bool,
@@ -96,7 +97,6 @@ pub(super) struct Keys {
     pub(super) affinity: Option<u64>,
     pub(super) clock: Option<u64>,
     pub(super) content: u64,
-    pub(super) file: u64,
 }
 
 /// Why a request belongs nowhere.
@@ -123,8 +123,7 @@ impl<'a> Decision<'a> {
         if !methods.is_empty() && !methods.iter().any(|method| method == facts.method) {
             return Err(Refusal::Method(id));
         }
-        let content = ContentPath::read(facts.path, route.prefix.len(), facts.query);
-        Self::locate(snapshot, id, Some((route, content)), facts, now_ms)
+        Self::locate(snapshot, id, Some(route), facts, now_ms)
     }
 
     /// Locate alone: the role is known from the listener.
@@ -143,7 +142,7 @@ impl<'a> Decision<'a> {
     fn locate(
         snapshot: &'a Snapshot,
         cluster_id: ClusterId,
-        routed: Option<(&'a Route, Option<ContentPath<'a>>)>,
+        route: Option<&'a Route>,
         facts: &Facts<'a, '_>,
         now_ms: u64,
     ) -> Result<Self, Refusal> {
@@ -155,8 +154,9 @@ impl<'a> Decision<'a> {
             Balance::LeastRequests | Balance::Random | Balance::Client | Balance::Content | Balance::Device => None,
         };
         let now = Live::ticks(now_ms);
-        let (route, content) = routed.unzip();
-        let content = content.flatten().filter(|_| role.balance == Balance::Content);
+        let content = route
+            .filter(|_| role.balance == Balance::Content)
+            .and_then(|route| ContentPath::read(facts.path, route.prefix.len(), facts.query));
         let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
         let location = ContentLocation::new(topology, groups);
         let mut keys = Keys::new(role, topology.hash, live, facts, content);
@@ -177,7 +177,9 @@ impl<'a> Decision<'a> {
         }
         let opening = Opening::new(role, location, site.fallback.speedup, started, now, (keeps, exempt));
         let named = if role.prefer_named { topology.by_name(facts.host) } else { None };
-        let range = facts.headers.filter(|_| content.is_some()).and_then(|headers| headers.get(RANGE));
+        // Whoever stays somewhere is not spread, wherever in a file it is.
+        let begins = content.is_some() && stay.is_none();
+        let range = facts.headers.filter(|_| begins).and_then(|headers| headers.get(RANGE));
         let continues = continues(range.map(http::HeaderValue::as_bytes));
         Ok(Self {
             route,
@@ -193,6 +195,7 @@ impl<'a> Decision<'a> {
             live,
             now,
             keys,
+            target: (facts.path, facts.query),
             system,
             named,
             by_hash: uploads,
@@ -247,13 +250,25 @@ impl<'a> Decision<'a> {
 
     /// What is known of the content.
     pub fn knowledge(&self) -> Option<Knowledge<'a>> {
-        self.content.map(|_| Knowledge {
-            live: self.live,
-            content: self.keys.content,
-            file: self.keys.file,
-            now: self.now,
-            ttl: self.site.content.missing_ticks(),
-        })
+        let content = self.content?;
+        let ttl = self.site.content.missing_ticks();
+        let missing = self.live.is_missing(self.keys.content, self.now, ttl);
+        let file = if missing { self.file_key(content) } else { None };
+        Some(Knowledge { live: self.live, content: self.keys.content, file, missing, now: self.now, ttl })
+    }
+
+    /// The key of the file that the request names. Computed when something is missing: most requests never need it.
+    pub(super) fn file_key(&self, content: ContentPath<'_>) -> Option<u64> {
+        let (path, query) = self.target;
+        let query = query.unwrap_or_default();
+        let file = || {
+            self.live.key(
+                Domain::File,
+                self.live.key(Domain::File, self.keys.content, query.as_bytes()),
+                path.as_bytes(),
+            )
+        };
+        (content.part != Part::Folder).then(file)
     }
 
     /// The configuration that it was made by.
@@ -328,18 +343,9 @@ impl Keys {
             Some(content) => hash_ignore_case(client, content.stem().as_bytes()),
             None => client,
         };
-        let (content, file) = match content {
-            Some(content) => {
-                let whole = live.key(Domain::Content, 0, content.id.as_bytes());
-                let query = facts.query.unwrap_or_default();
-                let file =
-                    || live.key(Domain::File, live.key(Domain::File, whole, query.as_bytes()), facts.path.as_bytes());
-                (whole, if content.part == Part::Folder { whole } else { file() })
-            }
-            None => (0, 0),
-        };
+        let content = content.map_or(0, |content| live.key(Domain::Content, 0, content.id.as_bytes()));
         let affinity = role.affinity.map(|_| mix(hash ^ role_hash));
-        Self { hash, client, affinity, clock: None, content, file }
+        Self { hash, client, affinity, clock: None, content }
     }
 
     /// Where the client or its download is.

@@ -9,8 +9,10 @@ pub struct Knowledge<'a> {
     pub live: &'a Live,
     /// Key of the whole content.
     pub content: u64,
-    /// Key of the file; the same as `content` when the request names the folder.
-    pub file: u64,
+    /// Key of the file, when the request names one.
+    pub file: Option<u64>,
+    /// Some server lacks the content or a file of it.
+    pub missing: bool,
     /// Now.
     pub now: Ticks,
     /// How long a server that lacks something is not asked for it.
@@ -28,15 +30,14 @@ pub enum Lack {
 impl Knowledge<'_> {
     /// What of the request a server is known to lack.
     pub fn lacks(&self, endpoint: u32) -> Option<Lack> {
+        if !self.missing {
+            return None;
+        }
         let lacks = |key| match self.live.verdict(key, endpoint, self.now, self.ttl)? {
             (Verdict::Lacks, age) => Some(age),
             (Verdict::Has, _) => None,
         };
-        let content = lacks(self.content).map(Lack::Content);
-        if self.file == self.content {
-            return content;
-        }
-        content.or_else(|| lacks(self.file).map(Lack::File))
+        lacks(self.content).map(Lack::Content).or_else(|| lacks(self.file?).map(Lack::File))
     }
 
     /// Whether a server is known to have the content.

@@ -15,8 +15,6 @@ pub struct Learned {
     pub said: Said,
     /// Nobody knew that before.
     pub news: bool,
-    /// The client or its download is at another server from now on.
-    pub moved: bool,
 }
 
 /// A request that the open tiers could not serve, while later ones are still closed.
@@ -39,20 +37,23 @@ impl Decision<'_> {
     /// Learns from a server's answer. Where the client stays, and whether a clock ends, is a matter of [`Decision::served`].
     pub fn learn(&self, pick: &Pick, method: &Method, status: StatusCode) -> Learned {
         let id = self.cluster.endpoint(pick.endpoint).state.id;
-        let said = self.content.map_or(Said::Nothing, |content| content.said(method, status));
-        let file_key = (self.keys.file != self.keys.content).then_some(self.keys.file);
+        let Some(content) = self.content else { return Learned { said: Said::Nothing, news: false } };
+        let said = content.said(method, status);
+        let missing = || self.live.is_missing(self.keys.content, self.now, self.site.content.missing_ticks());
+        let found_file = || missing() && self.file_key(content).is_some_and(|file| self.live.unlearn(file, id));
         let news = match said {
-            Said::Content(verdict) => {
-                if let (Some(file), Verdict::Has) = (file_key, verdict) {
-                    self.live.unlearn(file, id);
-                }
-                self.live.learn(self.keys.content, id, verdict, self.now)
+            Said::Content(Verdict::Has) => {
+                found_file();
+                self.live.learn(self.keys.content, id, Verdict::Has, self.now)
             }
-            Said::FileHere => file_key.is_some_and(|file| self.live.unlearn(file, id)),
-            Said::NoFile | Said::NoSuchFile => self.live.learn_file(self.keys.file, id, self.now),
+            Said::Content(Verdict::Lacks) => self.live.learn(self.keys.content, id, Verdict::Lacks, self.now),
+            Said::FileHere => found_file(),
+            Said::NoFile | Said::NoSuchFile => {
+                self.file_key(content).is_some_and(|file| self.live.learn_file(self.keys.content, file, id, self.now))
+            }
             Said::NoListing | Said::Nothing => false,
         };
-        Learned { said, news, moved: false }
+        Learned { said, news }
     }
 
     /// The client gets this answer. Says whether it, or its download, has moved from another server.
@@ -109,6 +110,6 @@ impl Decision<'_> {
 
     /// The key of what concurrent first requests for the same missing thing have in common.
     pub fn search_key(&self) -> u64 {
-        self.keys.file
+        self.content.and_then(|content| self.file_key(content)).unwrap_or(self.keys.content)
     }
 }

@@ -27,6 +27,8 @@ const WORD: u32 = (1 << WORD_BITS) - 1;
 const HAS: u32 = 1;
 /// It lacks the content.
 const LACKS: u32 = 2;
+/// Some server lacks something of it: the mark of a content, whatever the server.
+const MARK: u32 = 0;
 /// It lacks the file.
 const NO_FILE: u32 = 3;
 
@@ -100,7 +102,8 @@ impl Live {
 
     /// A duration in ticks, at least one.
     pub fn ticks_of(duration: std::time::Duration) -> Ticks {
-        Ticks::try_from(duration.as_millis() / 100).unwrap_or(Ticks::MAX).max(1)
+        let ticks = duration.as_secs().saturating_mul(10).saturating_add(u64::from(duration.subsec_millis() / 100));
+        Ticks::try_from(ticks).unwrap_or(Ticks::MAX).max(1)
     }
 
     /// The key of a text, letters in any case.
@@ -129,13 +132,17 @@ impl Live {
     pub fn learn(&self, key: u64, endpoint: u32, verdict: Verdict, now: Ticks) -> bool {
         let word = match verdict {
             Verdict::Has => HAS,
-            Verdict::Lacks => LACKS,
+            Verdict::Lacks => {
+                self.mark(key, now);
+                LACKS
+            }
         };
         self.keep(at_endpoint(key, endpoint), word, now)
     }
 
-    /// Keeps that a server lacks a file, which says nothing about its content. Says whether that is news.
-    pub fn learn_file(&self, key: u64, endpoint: u32, now: Ticks) -> bool {
+    /// Keeps that a server lacks a file of a content, which says nothing about the content. Says whether that is news.
+    pub fn learn_file(&self, content: u64, key: u64, endpoint: u32, now: Ticks) -> bool {
+        self.mark(content, now);
         self.keep(at_endpoint(key, endpoint), NO_FILE, now)
     }
 
@@ -146,6 +153,17 @@ impl Live {
             self.verdicts.put(key, Entry { what: now << WORD_BITS | word, at: now });
         }
         news
+    }
+
+    /// Some server lacks something of a content: only then is it worth looking what each of them lacks.
+    fn mark(&self, content: u64, now: Ticks) {
+        self.verdicts.put(content, Entry { what: now << WORD_BITS | MARK, at: now });
+    }
+
+    /// Whether some server lacked something of a content less than `ttl` ago. When the mark was pushed out, servers that
+    /// lack it are asked again.
+    pub fn is_missing(&self, content: u64, now: Ticks, ttl: Ticks) -> bool {
+        self.verdicts.get(content).is_some_and(|mark| now.saturating_sub(mark.at) < ttl)
     }
 
     /// Forgets what a server has said about a content. Says whether there was anything.
@@ -161,7 +179,9 @@ impl Live {
 
     /// Forgets everything that any server has said. Gives how much that was.
     pub fn unlearn_all(&self) -> usize {
-        self.verdicts.remove_where(|_, _| true)
+        let gone = self.verdicts.remove_where(|_, entry| entry.what & WORD != MARK);
+        self.verdicts.remove_where(|_, _| true);
+        gone
     }
 
     /// When a clock was started, unless nobody has asked for it for `idle`.
@@ -251,10 +271,11 @@ mod tests {
         let content = live.key(Domain::Content, 0, b"ABC00012");
         let [file, other] = [b"a.msi", b"b.msi"].map(|name| live.key(Domain::File, content, name));
         assert!(live.learn(content, 1, Verdict::Has, 10) && live.learn(content, 2, Verdict::Lacks, 10));
-        assert!(live.learn_file(file, 1, 10) && live.learn_file(other, 2, 10));
-        assert!(!live.learn_file(file, 1, 20), "no news, and the time to live begins again");
+        assert!(live.learn_file(5, file, 1, 10) && live.learn_file(5, other, 2, 10));
+        assert!(!live.learn_file(5, file, 1, 20), "no news, and the time to live begins again");
         assert_eq!(live.verdict(file, 1, 50, 100), Some((Verdict::Lacks, 30)));
         assert_eq!(live.verdict(file, 1, 120, 100), None);
+        assert!(live.is_missing(5, 119, 100) && !live.is_missing(5, 120, 100) && !live.is_missing(6, 20, 100));
         assert_eq!(live.unlearn_files(), 2);
         assert_eq!((live.verdict(file, 1, 20, 100), live.verdict(other, 2, 20, 100)), (None, None));
         assert_eq!(live.verdict(content, 1, 20, 100), Some((Verdict::Has, 10)));
