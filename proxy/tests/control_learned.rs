@@ -169,7 +169,8 @@ async fn a_running_proxy_explains_what_it_does() {
 async fn clocks_are_listed_and_reset() {
     let Lab { app, points, .. } = lab(true, "[fallback]\nspeedup = 10\n").await;
     assert_eq!(read::<Clocks>(&app, "/clocks").await, Clocks { speedup: 10, ..Clocks::default() });
-    assert_eq!(get(http(&app), &file(1)).await.status, 404, "both have said that they lack it");
+    let folder = "/SMS_DP_SMSPKG$/PKG00001";
+    assert_eq!(get(http(&app), folder).await.status, 404, "both have said that they lack it");
     points.iter().take(2).for_each(SiteSystem::kill);
     until_true("down", || health(&app, "dp1") == "down" && health(&app, "dp2") == "down").await;
     assert_eq!(get(http(&app), &file(3)).await.status, 503);
@@ -273,8 +274,9 @@ async fn what_is_forgotten_is_asked_again() {
     assert_eq!(get(http(&app), &file(1)).await.status, 404);
     // The folders are asked for behind the scenes.
     let lacking = || async {
-        let audit: Audit = read(&app, "/content").await;
-        audit.roles[0].contents.first.iter().any(|content| content.lacks.len() == 2).then_some(())
+        let text = admin(&app, "/metrics").await.text().to_owned();
+        let lacks = "rolegate_content_learned_total{role=\"distribution-point\",verdict=\"lacks\"}";
+        (series(&text, lacks) == Some(2.0)).then_some(())
     };
     control_support::until("both have said that they lack the package", lacking).await;
     points[0].faults().set_missing_content::<&str>([]);

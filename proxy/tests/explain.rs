@@ -15,7 +15,7 @@ use rolegate::explain::{Answer, Explanation, Question, assume};
 use rolegate::model::balance::{Nobody, Pick, Tried};
 use rolegate::model::decision::{Decision, Facts};
 use rolegate::model::endpoint::Lease;
-use rolegate::model::live::{Domain, Live, Verdict};
+use rolegate::model::live::{Live, Verdict};
 use rolegate::model::snapshot::Snapshot;
 
 const SITE: &str = r#"
@@ -104,7 +104,7 @@ fn endpoint_id(snapshot: &Snapshot, system: &str) -> u32 {
 }
 
 fn learn(snapshot: &Snapshot, content: &str, system: &str, verdict: Verdict) {
-    let key = snapshot.live.key(Domain::Content, 0, content.as_bytes());
+    let key = snapshot.live.content_key(&format!("/SMS_DP_SMSPKG$/{content}"));
     snapshot.live.learn(key, endpoint_id(snapshot, system), verdict, Live::ticks(NOW_MS));
 }
 

@@ -9,7 +9,7 @@ use rolegate_health::{HttpProbe, Probe, Target};
 
 use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan};
 use super::registry::Registry;
-use crate::model::cluster::{EndpointIndex, GroupServers, Topology};
+use crate::model::cluster::{EndpointIndex, GroupServers, System, Topology};
 use crate::model::endpoint::Endpoint;
 use crate::model::mix::hash_ignore_case;
 use crate::model::role::{Balance, ProbeKind, Role};
@@ -83,6 +83,7 @@ fn topology(
     Topology {
         id,
         hash: hash_ignore_case(0, plan.role.name.as_bytes()),
+        systems: plan.members.iter().map(system).collect(),
         by_id: by_id.into_boxed_slice(),
         role: Arc::clone(&plan.role),
         groups: groups.collect(),
@@ -93,6 +94,10 @@ fn topology(
         metrics: registry.role(&plan.role.name),
         endpoints: endpoints.into_boxed_slice(),
     }
+}
+
+fn system(member: &MemberPlan) -> System {
+    System { index: member.system_index, hash: hash_ignore_case(0, member.system.as_bytes()), weight: member.weight }
 }
 
 fn member_addresses(member: &MemberPlan, addresses: &Addresses) -> Vec<SocketAddr> {
@@ -110,6 +115,7 @@ fn endpoint(role: &Role, member: &MemberPlan, address: SocketAddr, registry: &mu
         system: Arc::clone(&member.system),
         system_index: member.system_index,
         address,
+        host: host(&member.role, member, address).into(),
         weight: member.weight,
         role: Arc::clone(&member.role),
         tls: member.tls.clone(),
@@ -119,6 +125,18 @@ fn endpoint(role: &Role, member: &MemberPlan, address: SocketAddr, registry: &mu
     }
 }
 
+/// `Host` of a question to a site system: what is configured, or its name.
+fn host(role: &Role, member: &MemberPlan, address: SocketAddr) -> String {
+    let configured = match &role.probe.kind {
+        ProbeKind::Http(http) => http.host.clone(),
+        ProbeKind::None | ProbeKind::Tcp => None,
+    };
+    configured.unwrap_or_else(|| match &member.place {
+        Place::Name(name) => format!("{name}:{}", address.port()),
+        Place::Address(_) => address.to_string(),
+    })
+}
+
 fn target(endpoint: &Endpoint, member: &MemberPlan) -> Target {
     let question = &endpoint.role.probe;
     let address = SocketAddr::new(endpoint.address.ip(), question.port.unwrap_or(endpoint.address.port()));
@@ -126,10 +144,7 @@ fn target(endpoint: &Endpoint, member: &MemberPlan) -> Target {
         ProbeKind::None => None,
         ProbeKind::Tcp => Some(Probe::Tcp { tls: endpoint.tls.clone() }),
         ProbeKind::Http(http) => {
-            let host = http.host.clone().unwrap_or_else(|| match &member.place {
-                Place::Name(name) => format!("{name}:{}", address.port()),
-                Place::Address(_) => address.to_string(),
-            });
+            let host = host(&endpoint.role, member, address);
             Some(Probe::Http(Box::new(HttpProbe {
                 // The configuration accepts only tokens.
                 method: http::Method::from_bytes(http.method.as_bytes()).unwrap_or(http::Method::GET),

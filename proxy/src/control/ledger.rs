@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::live::{Domain, Live, Ticks};
+use crate::model::live::{Live, Ticks};
 use crate::model::role::Role;
 
 /// Contents whose names are kept. A distribution point takes 10,000 packages.
@@ -15,8 +15,9 @@ const CONTENTS: usize = 20_000;
 const CLOCKS: usize = 10_000;
 
 /// Names of contents and clocks.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ledger {
+    /// By folder, in lower case.
     contents: HashMap<String, Content>,
     clocks: HashMap<u64, ClockName>,
 }
@@ -48,13 +49,13 @@ pub struct ClockName {
 impl Ledger {
     /// Keeps the name of a content.
     pub fn note_content(&mut self, live: &Live, id: &str, folder: &str, now: Ticks) {
-        let lower = id.to_ascii_lowercase();
+        let lower = folder.to_ascii_lowercase();
         if let Some(known) = self.contents.get_mut(&lower) {
             known.noted = now;
             return;
         }
         make_room(&mut self.contents, CONTENTS, |content| content.noted);
-        let key = live.key(Domain::Content, 0, id.as_bytes());
+        let key = live.content_key(folder);
         self.contents.insert(lower, Content { id: id.into(), folder: folder.into(), key, noted: now });
     }
 
@@ -71,9 +72,9 @@ impl Ledger {
         self.clocks.insert(key, ClockName { role, groups, content, noted: now });
     }
 
-    /// A content by its id, in any case.
-    pub fn content(&self, id: &str) -> Option<&Content> {
-        self.contents.get(&id.to_ascii_lowercase())
+    /// The contents with this id, in any case: one for each virtual directory that it was asked for in.
+    pub fn contents_of(&self, id: &str) -> impl Iterator<Item = &Content> {
+        self.contents.values().filter(move |content| content.id.eq_ignore_ascii_case(id))
     }
 
     /// All contents, in no order.
@@ -112,17 +113,18 @@ mod tests {
     fn names_are_kept_in_any_case_and_bounded() {
         let (live, mut ledger) = (Live::default(), Ledger::default());
         ledger.note_content(&live, "ABC00012", "/SMS_DP_SMSPKG$/ABC00012", 1);
-        ledger.note_content(&live, "abc00012", "/x/abc00012", 2);
+        ledger.note_content(&live, "abc00012", "/sms_dp_smspkg$/abc00012", 2);
         assert_eq!(ledger.contents().count(), 1);
-        assert_eq!(&*ledger.content("Abc00012").unwrap().folder, "/SMS_DP_SMSPKG$/ABC00012");
+        ledger.note_content(&live, "abc00012", "/x/abc00012", 2);
+        assert_eq!(ledger.contents_of("Abc00012").count(), 2, "another virtual directory");
         for id in 0..100_000 {
-            ledger.note_content(&live, &format!("X{id}"), "/x", 10 + id);
+            ledger.note_content(&live, &format!("X{id}"), &format!("/x/X{id}"), 10 + id);
         }
         assert!(ledger.contents().count() <= CONTENTS);
-        assert!(ledger.content("X99999").is_some() && ledger.content("ABC00012").is_none());
+        assert_eq!((ledger.contents_of("X99999").count(), ledger.contents_of("ABC00012").count()), (1, 0));
         // All noted at the same moment: room is made all the same.
         for id in 0..50_000 {
-            ledger.note_content(&live, &format!("Y{id}"), "/x", 200_000);
+            ledger.note_content(&live, &format!("Y{id}"), &format!("/x/Y{id}"), 200_000);
         }
         assert!(ledger.contents().count() <= CONTENTS);
     }

@@ -5,7 +5,7 @@
 //! Questions that were asked are not asked again at once, and their number is bounded: a server that is not asked is
 //! found out about by the first request that goes there.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 use super::ledger::Ledger;
 use crate::metrics::RoleMetrics;
+use crate::model::cluster::Class;
 use crate::model::content::Said;
-use crate::model::live::{Domain, Live, Ticks, Verdict};
+use crate::model::live::{Live, Ticks, Verdict};
 use crate::model::note::Note;
 use crate::model::role::Balance;
 use crate::model::snapshot::{Snapshot, Snapshots};
@@ -34,8 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 /// When a discovery is repeated in which a server could not be asked.
 const SOON: Duration = Duration::from_secs(30);
+/// A question that was answered so recently is not asked again.
+const FRESH: Ticks = 100;
 /// The virtual directory that packages are discovered in.
-const PACKAGES: &str = "/SMS_DP_SMSPKG$/";
+pub const PACKAGES: &str = "/SMS_DP_SMSPKG$/";
 /// What a question says it is.
 const USER_AGENT: &str = concat!("rolegate/", env!("CARGO_PKG_VERSION"), " (content survey)");
 
@@ -47,8 +50,12 @@ pub struct Survey {
     snapshots: Arc<Snapshots>,
     epoch: Instant,
     waiting: VecDeque<Question>,
+    /// What is left of a discovery; it is asked when nothing else waits.
+    plan: Vec<Question>,
     /// Endpoint and content of all questions that wait or are under way.
     open: HashSet<(u32, u64)>,
+    /// Those that were answered a moment ago, and when.
+    answered: HashMap<(u32, u64), Ticks>,
     asking: JoinSet<(Question, Option<u16>)>,
     discovered: Option<Instant>,
     /// Some server could not be asked in the last discovery.
@@ -60,7 +67,7 @@ pub struct Survey {
 struct Question {
     endpoint: u32,
     content: u64,
-    folder: Box<str>,
+    folder: Arc<str>,
 }
 
 impl Survey {
@@ -77,7 +84,9 @@ impl Survey {
             snapshots,
             epoch,
             waiting: VecDeque::new(),
+            plan: Vec::new(),
             open: HashSet::new(),
+            answered: HashMap::new(),
             asking: JoinSet::new(),
             discovered: None,
             unanswered: false,
@@ -115,14 +124,14 @@ impl Survey {
         match note {
             Note::Clock { key, role, groups, content } => ledger.note_clock(key, role, groups, content, now),
             Note::Answer { endpoint, content, folder, said } => {
-                // What only says that a file is missing is no sign that there is such a content.
-                if said != Said::NoFile {
+                // Only what some server has is a content: anybody can ask for names that nobody has.
+                if said == Said::Content(Verdict::Has) {
                     ledger.note_content(&snapshot.live, &content, &folder, now);
                 }
                 drop(ledger);
-                if said == Said::NoFile {
-                    let content = snapshot.live.key(Domain::Content, 0, content.as_bytes());
-                    self.add(Question { endpoint, content, folder });
+                let key = snapshot.live.content_key(&folder);
+                if said == Said::NoFile && !self.answered.contains_key(&(endpoint, key)) {
+                    self.add(Question { endpoint, content: key, folder: folder.into() });
                 }
             }
         }
@@ -130,26 +139,29 @@ impl Survey {
 
     fn look(&mut self) {
         let snapshot = self.snapshots.current();
+        let oldest = self.now().saturating_sub(FRESH);
+        self.answered.retain(|_, at| *at > oldest);
         let (now, idle) = (self.now(), snapshot.site.fallback.idle_ticks());
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).drop_ended(&snapshot.live, now, idle);
         let settings = &snapshot.site.content;
         let again = if self.unanswered { settings.discover_interval.min(SOON) } else { settings.discover_interval };
         let due = self.discovered.is_none_or(|last| last.elapsed() >= again);
-        if settings.discover.is_empty() || !due || !self.waiting.is_empty() {
+        if settings.discover.is_empty() || !due || !self.plan.is_empty() {
             return;
         }
         self.discovered = Some(Instant::now());
         self.unanswered = false;
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let endpoints = content_endpoints(&snapshot);
+        let mut plan = Vec::with_capacity(settings.discover.len() * endpoints.len());
         for id in &settings.discover {
             let folder = format!("{PACKAGES}{id}");
-            let content = snapshot.live.key(Domain::Content, 0, id.as_bytes());
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let content = snapshot.live.content_key(&folder);
             ledger.note_content(&snapshot.live, id, &folder, now);
-            drop(ledger);
-            for endpoint in content_endpoints(&snapshot) {
-                self.add(Question { endpoint, content, folder: folder.as_str().into() });
-            }
+            let folder: Arc<str> = folder.into();
+            plan.extend(endpoints.iter().map(|&endpoint| Question { endpoint, content, folder: Arc::clone(&folder) }));
         }
+        self.plan = plan;
     }
 
     fn add(&mut self, question: Question) {
@@ -160,9 +172,13 @@ impl Survey {
 
     /// Asks as many questions as may be under way.
     fn ask(&mut self) {
-        while self.asking.len() < AT_ONCE
-            && let Some(question) = self.waiting.pop_front()
-        {
+        while self.asking.len() < AT_ONCE {
+            if self.waiting.is_empty()
+                && let Some(question) = self.plan.pop()
+            {
+                self.add(question);
+            }
+            let Some(question) = self.waiting.pop_front() else { return };
             match probe(&self.snapshots.current(), &question) {
                 Some((address, probe)) => {
                     self.asking.spawn(async move {
@@ -170,8 +186,9 @@ impl Survey {
                         (question, status)
                     });
                 }
-                // The server is gone.
+                // The server is gone, or down.
                 None => {
+                    self.unanswered = true;
                     self.open.remove(&(question.endpoint, question.content));
                 }
             }
@@ -181,6 +198,7 @@ impl Survey {
     fn on_answer(&mut self, question: &Question, status: Option<u16>) {
         self.open.remove(&(question.endpoint, question.content));
         self.unanswered |= status.is_none();
+        self.answered.insert((question.endpoint, question.content), self.now());
         let verdict = match status {
             Some(200 | 207) => Verdict::Has,
             Some(404) => Verdict::Lacks,
@@ -192,16 +210,23 @@ impl Survey {
         if snapshot.live.learn(question.content, question.endpoint, verdict, self.now()) {
             metrics.learned(verdict).increment(1);
             tracing::debug!(%system, folder = %question.folder, ?verdict, "content was asked for");
-            let id = question.folder.rsplit('/').next().unwrap_or_default();
-            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.note_content(&snapshot.live, id, &question.folder, self.now());
+            if verdict == Verdict::Has {
+                let id = question.folder.rsplit('/').next().unwrap_or_default();
+                let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+                ledger.note_content(&snapshot.live, id, &question.folder, self.now());
+            }
         }
     }
 }
 
-/// Live parts of all endpoints of roles that have content.
+/// Live parts of all endpoints of roles that have packages.
 fn content_endpoints(snapshot: &Snapshot) -> Vec<u32> {
-    let clusters = snapshot.clusters.iter().filter(|cluster| cluster.topology.role.balance == Balance::Content);
+    let clusters = snapshot.clusters.iter().filter(|cluster| {
+        let role = &cluster.topology.role;
+        let folder = PACKAGES.trim_end_matches('/');
+        role.balance == Balance::Content
+            && role.paths.iter().any(|path| path.trim_end_matches('/').eq_ignore_ascii_case(folder))
+    });
     clusters.flat_map(|cluster| cluster.topology.endpoints.iter().map(|endpoint| endpoint.state.id)).collect()
 }
 
@@ -215,12 +240,12 @@ fn place(snapshot: &Snapshot, endpoint: u32) -> Option<(Arc<str>, RoleMetrics)> 
 fn probe(snapshot: &Snapshot, question: &Question) -> Option<(std::net::SocketAddr, Probe)> {
     let endpoint = snapshot.clusters.iter().find_map(|cluster| {
         let index = cluster.topology.by_id(question.endpoint)?;
-        Some(cluster.endpoint(index))
+        (cluster.standing(index).class() != Class::Out).then(|| cluster.endpoint(index))
     })?;
     let probe = HttpProbe {
         method: http::Method::from_bytes(b"PROPFIND").ok()?,
         target: question.folder.to_string(),
-        host: endpoint.address.to_string(),
+        host: endpoint.host.to_string(),
         status: vec![(200, 207)],
         body_contains: None,
         second_opinion: None,

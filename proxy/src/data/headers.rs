@@ -25,7 +25,8 @@ const DECISION: HeaderName = HeaderName::from_static("x-rolegate-decision");
 pub fn write_decision(headers: &mut HeaderMap, short: &str) {
     // What a server of the same name behind us wrote is not ours.
     headers.remove(DECISION);
-    if let Ok(value) = HeaderValue::from_str(short) {
+    // Names of groups may have letters of any language; those bytes may stand in a field (RFC 9110, section 5.5).
+    if let Ok(value) = HeaderValue::from_bytes(short.as_bytes()) {
         headers.insert(DECISION, value);
     }
 }

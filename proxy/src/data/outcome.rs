@@ -76,18 +76,10 @@ pub fn is_missing(said: Said) -> bool {
     }
 }
 
-/// A server lacks what was asked for: goes on to the next one that may have it. The client gets the 404 only when every
-/// server that it may use has said so. `search` is this request's turn to search, once it has it.
-pub async fn missing(
-    session: &Session,
-    exchange: &mut Exchange,
-    decision: &Decision<'_>,
-    tried: &Tried,
-    said: Said,
-    search: &mut Option<Search>,
-) -> Next {
-    let again = || decision.pick(tried, session.worker.ticker.now_ms(), 0);
-    if search.is_none() && again().is_ok() {
+/// Lets one request at a time search for what a server lacks: the others wait for what it finds, but not for ever.
+/// `search` is this request's turn to search, once it has it.
+pub async fn await_turn(session: &Session, decision: &Decision<'_>, tried: &Tried, search: &mut Option<Search>) {
+    if search.is_none() && decision.pick(tried, session.worker.ticker.now_ms(), 0).is_ok() {
         match session.worker.searches.turn(decision.search_key()) {
             Turn::Mine(mine) => *search = Some(mine),
             Turn::Another(bell) => {
@@ -98,8 +90,20 @@ pub async fn missing(
             }
         }
     }
-    match again() {
-        Ok(_) if tried.is_full() => {
+}
+
+/// A server lacks what was asked for: the next one that may have it is asked. The client gets the 404 only when every
+/// server that it may use has said so; a request that cannot be sent again is told to come back, and will go elsewhere.
+pub fn missing(
+    session: &Session,
+    exchange: &mut Exchange,
+    decision: &Decision<'_>,
+    tried: &Tried,
+    said: Said,
+    repeatable: bool,
+) -> Next {
+    match decision.pick(tried, session.worker.ticker.now_ms(), 0) {
+        Ok(_) if tried.is_full() || !repeatable => {
             exchange.retry_after = Some(1);
             Next::Fail(Error::Searching)
         }
@@ -109,7 +113,11 @@ pub async fn missing(
             Next::Fail(nobody_left(session, exchange, decision, nobody, None))
         }
         Err(_) => {
-            start_clock(session, decision);
+            // That a file is not there is no sign yet that the group's servers lack its content.
+            let lacks = |endpoint| decision.lacks_content(endpoint);
+            if tried.iter().any(|&endpoint| lacks(endpoint)) {
+                start_clock(session, decision);
+            }
             Next::Serve
         }
     }
@@ -133,12 +141,18 @@ pub fn nobody_left(
     nobody: Nobody,
     last: Option<Error>,
 ) -> Error {
+    match nobody.why {
+        // Nothing that another group could do better later.
+        NoPick::UploadLost | NoPick::Overloaded => return nobody.why.into(),
+        NoPick::NoServer | NoPick::NoneWell | NoPick::Lacking | NoPick::AllTried => {}
+    }
     let waits = start_clock(session, decision);
     let jitter = retry_after(session.worker.dice());
     match waits {
         Some(seconds) => {
-            // A server of an open tier may be back before the next tier opens, unless there is none.
-            let soon = if nobody.why == NoPick::NoServer { seconds } else { seconds.min(jitter) };
+            // A server that may serve the client now may be back before the next tier opens, unless there is none.
+            let none = nobody.why == NoPick::NoServer && decision.stay.is_none();
+            let soon = if none { seconds } else { seconds.min(jitter) };
             exchange.retry_after = Some(soon);
             Error::NotYet
         }

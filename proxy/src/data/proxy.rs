@@ -72,7 +72,7 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
 
     let pinned = session.pins.borrow_mut().take(&role.name);
     if let Some(pinned) = pinned {
-        return on_pinned(session, exchange, call, pinned).await;
+        return on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path())).await;
     }
     call.keep_small_body(session, role).await?;
     on_endpoints(session, exchange, &decision, call, (&method, uri.path())).await
@@ -98,7 +98,7 @@ async fn on_endpoints(
         exchange.tier = Some(pick.tier.kind);
         exchange.attempts += 1;
         let endpoint = decision.cluster.endpoint(pick.endpoint);
-        let lease = Lease::take(&endpoint.state);
+        let mut lease = Some(Lease::take(&endpoint.state));
         // A server that lacks the content has failed at nothing.
         let attempts_left = exchange.attempts - misses <= role.retry.attempts && !tried.is_full();
 
@@ -107,9 +107,14 @@ async fn on_endpoints(
         let error = match attempt(session, endpoint, &mut call, begun).await {
             Ok(mut answer) => {
                 let said = outcome::learn(session, decision, &pick, method, path, answer.response.status()).said;
-                let next = if outcome::is_missing(said) && call.repeatable() {
+                let next = if outcome::is_missing(said) {
                     misses += 1;
-                    outcome::missing(session, exchange, decision, &tried, said, &mut search).await
+                    // Whoever waits for another's search takes no place at this server.
+                    lease = None;
+                    if call.repeatable() {
+                        outcome::await_turn(session, decision, &tried, &mut search).await;
+                    }
+                    outcome::missing(session, exchange, decision, &tried, said, call.repeatable())
                 } else if attempts_left && call.repeatable() {
                     unless_sick(session, decision, &tried, endpoint, answer.response.status())
                 } else {
@@ -122,6 +127,7 @@ async fn on_endpoints(
                 }
                 let head = Head { method, said, attempts: exchange.attempts };
                 outcome::served(decision, &pick, &head, &mut answer.response);
+                let lease = lease.unwrap_or_else(|| Lease::take(&endpoint.state));
                 return Ok(Served { answer, lease, fresh: call.authorizes(), connection_auth: role.connection_auth });
             }
             Err(error) => error,
@@ -181,8 +187,10 @@ async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, be
 async fn on_pinned(
     session: &Rc<Session>,
     exchange: &mut Exchange,
+    decision: &Decision<'_>,
     mut call: Call,
     pinned: Pinned,
+    (method, path): (&http::Method, &str),
 ) -> Result<Served, Error> {
     let Pinned { snapshot, role, endpoint: index, sender, lease } = pinned;
     exchange.snapshot = snapshot.clone();
@@ -192,9 +200,22 @@ async fn on_pinned(
     let endpoint = snapshot.cluster(role).endpoint(index);
     let begun = exchange.started;
     match forward::on_connection(session, endpoint, sender, &mut call, true).await {
-        Ok(answer) => {
+        Ok(mut answer) => {
             endpoint.metrics.duration.record(begun.elapsed());
             endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
+            if let Some(pick) = decision.pinned(endpoint.state.id) {
+                let said = outcome::learn(session, decision, &pick, method, path, answer.response.status()).said;
+                if outcome::is_missing(said) {
+                    // The next connection may go to a server that has it; this one cannot.
+                    session.close_after_response();
+                    let tried = Tried::from_iter([pick.endpoint]);
+                    if let Next::Fail(error) = outcome::missing(session, exchange, decision, &tried, said, false) {
+                        return Err(error);
+                    }
+                }
+                let head = Head { method, said, attempts: 1 };
+                outcome::served(decision, &pick, &head, &mut answer.response);
+            }
             Ok(Served { answer, lease, fresh: true, connection_auth: true })
         }
         Err(failure) => {

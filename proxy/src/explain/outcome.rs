@@ -116,6 +116,7 @@ fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_
         How::Stays if role.upload_affinity && facts.method == "CCM_POST" => "the client's last upload went there",
         How::Stays => "the client is there",
         How::Upload => "the upload session of the request is there",
+        How::Pinned => "the client is signed in there, and its connection goes nowhere else",
         How::Named => "the request names it in its Host, and the role prefers the server that is named",
         How::AskedAgain => {
             "every server of the open tiers has said that it lacks this: one is asked once more, and the client gets its \

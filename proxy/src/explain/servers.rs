@@ -187,7 +187,7 @@ fn server(
 /// The one server that may serve the request, where there is only one.
 fn only(decision: &Decision<'_>, ask: &Ask<'_>) -> Option<Option<EndpointIndex>> {
     match (decision.cluster.topology.role.balance, decision.stay) {
-        (Balance::Device, _) => Some(hashed(decision.cluster, ask.key)),
+        (Balance::Device, _) => Some(hashed(decision.cluster, ask.key, ask.tried)),
         (_, Some(Stay::Only(endpoint))) => Some(endpoint),
         (_, Some(Stay::Prefer(_)) | None) => None,
     }

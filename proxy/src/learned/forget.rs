@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::control::ledger::Ledger;
-use crate::model::live::{Domain, Ticks};
+use crate::control::survey::PACKAGES;
+use crate::model::live::Ticks;
 use crate::model::role::Balance;
 use crate::model::snapshot::Snapshot;
 
@@ -65,7 +66,13 @@ pub fn forget_content(snapshot: &Snapshot, names: &[(String, u64)], filter: &Con
     match filter {
         ContentFilter::Everything => live.unlearn_all(),
         ContentFilter::Content(id, server) => {
-            at(server.as_ref(), &mut [live.key(Domain::Content, 0, id.as_bytes())].into_iter())
+            let own = names.iter().filter(|(name, _)| name.eq_ignore_ascii_case(id)).map(|(_, key)| *key);
+            // One without a name may be known all the same, in the usual place.
+            let usual = live.content_key(&format!("{PACKAGES}{id}"));
+            let mut keys: Vec<u64> = own.chain([usual]).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            at(server.as_ref(), &mut keys.into_iter())
         }
         ContentFilter::Server(server) => at(Some(server), &mut names.iter().map(|(_, key)| *key)),
     }

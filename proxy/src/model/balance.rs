@@ -78,6 +78,8 @@ pub enum How {
     Upload,
     /// The request names it.
     Named,
+    /// The client is signed in there, and its connection goes nowhere else.
+    Pinned,
     /// Every server lacks the content: this one is asked once more, and its answer is the client's.
     AskedAgain,
 }
@@ -91,6 +93,7 @@ impl How {
             Self::Stays => "stays",
             Self::Upload => "upload",
             Self::Named => "named",
+            Self::Pinned => "pinned",
             Self::AskedAgain => "asked-again",
         }
     }
@@ -251,13 +254,16 @@ fn draw_key(seed: u64, hash: u64, weight: f32) -> f32 {
     -u.ln() / weight
 }
 
-/// The endpoint that a hash chooses among all of a cluster, well or not.
-pub fn hashed(cluster: &Cluster, key: u64) -> Option<EndpointIndex> {
-    let keyed = cluster.topology.everyone.iter().map(|&index| {
-        let endpoint = cluster.endpoint(index);
-        (draw_key(key, endpoint.hash, endpoint.weight.max(1) as f32), index)
+/// An endpoint of the site system that a hash chooses among all of a role, well or not, with an address or without one: one
+/// that is not out if there is one, and none that was tried if there is another.
+pub fn hashed(cluster: &Cluster, key: u64, tried: &Tried) -> Option<EndpointIndex> {
+    let keyed = cluster.topology.systems.iter().map(|system| {
+        let weight = system.weight.max(1) as f32;
+        (draw_key(key, system.hash, weight), system.index)
     });
-    keyed.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, index)| index)
+    let (_, chosen) = keyed.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let own = cluster.topology.everyone.iter().copied().filter(|&index| cluster.endpoint(index).system_index == chosen);
+    own.min_by_key(|&index| (tried.contains(&index), cluster.standing(index).class()))
 }
 
 #[derive(Clone, Copy)]

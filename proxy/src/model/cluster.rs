@@ -33,6 +33,8 @@ pub struct Topology {
     pub fallback_sources: Box<[EndpointIndex]>,
     /// All endpoints.
     pub everyone: Box<[EndpointIndex]>,
+    /// Every site system of the role, also one whose name has no address yet.
+    pub systems: Box<[System]>,
     /// Endpoints by the id of their live part, sorted.
     pub by_id: Box<[(u32, EndpointIndex)]>,
     /// No group names a server of this role: groups do not matter to it.
@@ -41,6 +43,17 @@ pub struct Topology {
     pub names: Box<[(Box<str>, u16)]>,
     /// Handles, resolved once.
     pub metrics: RoleMetrics,
+}
+
+/// A site system that holds the role, whatever its addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct System {
+    /// Its position in the configuration.
+    pub index: u16,
+    /// Hash of its name.
+    pub hash: u64,
+    /// Share of the traffic.
+    pub weight: u32,
 }
 
 /// What one boundary group means for one role.

@@ -16,6 +16,9 @@ const LONGEST_ID: usize = 128;
 pub struct ContentPath<'a> {
     /// The folder below the virtual directory, as it was written: `ABC00012`, `Content_<GUID>.1`.
     pub id: &'a str,
+    /// Path of the folder with its virtual directory. What one virtual directory lacks says nothing about another: they
+    /// hold different things, or are there for clients of another kind.
+    pub folder: &'a str,
     /// What it names in there.
     pub part: Part,
 }
@@ -67,7 +70,8 @@ impl<'a> ContentPath<'a> {
         } else {
             Part::File
         };
-        Some(Self { id, part })
+        let folder = path.get(..prefix_length + 1 + id.len())?;
+        Some(Self { id, folder, part })
     }
 
     /// The id without its version: what rendezvous hashing keeps together, a package with its signature.
@@ -99,8 +103,8 @@ fn ends_with(text: &str, end: &str) -> bool {
     text.len() >= end.len() && text[text.len() - end.len()..].eq_ignore_ascii_case(end)
 }
 
-/// Whether a request continues in the middle of a file: its only range starts behind the first byte, or is not one that
-/// we understand, in which case moving it would be a gamble.
+/// Whether a request continues in the middle of a file: its first range of bytes starts behind the first byte, or cannot be
+/// read, in which case moving it would be a gamble. Ranges of other units are not of BITS.
 pub fn continues(range: Option<&[u8]>) -> bool {
     let Some(range) = range else { return false };
     let range = range.trim_ascii();
@@ -139,6 +143,7 @@ mod tests {
         ] {
             let found = ContentPath::read(path, prefix, query);
             assert_eq!(found.map(|path| (path.id, path.stem(), path.part)), expected, "{path}");
+            assert!(found.is_none_or(|found| path.starts_with(found.folder) && found.folder.ends_with(found.id)));
         }
         let long = format!("/SMS_DP_SMSPKG$/{}", "x".repeat(LONGEST_ID + 1));
         assert_eq!(ContentPath::read(&long, prefix, None), None);
@@ -165,7 +170,7 @@ mod tests {
             (Part::File, &Method::GET, 412, Said::Nothing),
             (Part::File, &Method::GET, 500, Said::Nothing),
         ] {
-            let path = ContentPath { id: "ABC00012", part };
+            let path = ContentPath { id: "ABC00012", folder: "/x/ABC00012", part };
             assert_eq!(
                 path.said(method, StatusCode::from_u16(status).unwrap()),
                 expected,

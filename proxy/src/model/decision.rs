@@ -8,13 +8,13 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use http::header::{HeaderName, RANGE, USER_AGENT};
 
-use super::balance::{Ask, How, NoPick, Nobody, Pick, Tried, hashed, pick};
+use super::balance::{Ask, How, NoPick, Nobody, Not, Pick, Tried, hashed, pick};
 use super::boundary::GroupId;
 use super::cluster::{Class, Cluster, EndpointIndex, TierKind};
 use super::content::{ContentPath, Part, continues};
 use super::fallback::Opening;
 use super::knowledge::Knowledge;
-use super::live::{Domain, Live, Ticks};
+use super::live::{Domain, Live, Ticks, Who};
 use super::location::{ContentLocation, Tier};
 use super::mix::{hash_ignore_case, mix};
 use super::role::{Balance, Clock, FallbackRule, Role};
@@ -167,15 +167,17 @@ impl<'a> Decision<'a> {
         };
         let keeps = stay.is_some() && role.fallback_rule == FallbackRule::LastKnownGood;
         let exempt = exempt(site, facts, content);
+        let waits = role.clock == Clock::Honor && topology.grouped() && Opening::waits(role.fallback_rule);
         let mut started = None;
-        if role.clock == Clock::Honor && topology.grouped() && Opening::waits(role.fallback_rule) {
+        if waits {
             let kept = stay.filter(|_| keeps).map_or(0, |stay| u64::from(stay.endpoint_id(cluster)));
             let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
             let key = mix(mix(topology.hash ^ sum) ^ keys.content ^ kept);
             keys.clock = Some(key);
             started = live.clock(key, now, site.fallback.idle_ticks());
         }
-        let opening = Opening::new(role, location, site.fallback.speedup, started, now, (keeps, exempt));
+        let opening =
+            Opening::new(role.fallback_rule, location, site.fallback.speedup, started, now, (keeps, exempt || !waits));
         let named = if role.prefer_named { topology.by_name(facts.host) } else { None };
         // Whoever stays somewhere is not spread, wherever in a file it is.
         let begins = content.is_some() && stay.is_none();
@@ -210,7 +212,7 @@ impl<'a> Decision<'a> {
     pub fn pick(&self, tried: &Tried, now_ms: u64, dice: u64) -> Result<Pick, Nobody> {
         let ask = self.ask(tried, now_ms, dice);
         if self.cluster.topology.role.balance == Balance::Device {
-            return self.only(&ask, hashed(self.cluster, self.keys.hash), How::Stays, NoPick::NoneWell);
+            return self.only(&ask, hashed(self.cluster, self.keys.hash, tried), How::Stays, NoPick::NoneWell);
         }
         if let Some(Stay::Only(endpoint)) = self.stay {
             return self.only(&ask, endpoint, How::Upload, NoPick::UploadLost);
@@ -220,7 +222,7 @@ impl<'a> Decision<'a> {
         {
             return Ok(Pick { how: How::Named, ..found });
         }
-        if let Some(stays) = self.stays(&ask) {
+        if let Some(stays) = self.stays(&ask)? {
             return Ok(stays);
         }
         match pick(self.cluster, self.location, &ask) {
@@ -233,6 +235,15 @@ impl<'a> Decision<'a> {
         }
     }
 
+    /// The pick of a request whose connection belongs to this server already; `None` when the server is gone from the
+    /// configuration.
+    pub fn pinned(&self, id: u32) -> Option<Pick> {
+        let endpoint = self.cluster.topology.by_id(id)?;
+        let class = self.cluster.standing(endpoint).class();
+        let tier = self.tier_of(endpoint).unwrap_or(SITE);
+        Some(Pick { endpoint, tier, class, how: How::Pinned, aside: false })
+    }
+
     /// What a pick depends on, for whoever wants to know why.
     pub fn ask<'b>(&'b self, tried: &'b Tried, now_ms: u64, dice: u64) -> Ask<'b> {
         Ask {
@@ -242,7 +253,7 @@ impl<'a> Decision<'a> {
             opening: &self.opening,
             knowledge: self.knowledge(),
             by_hash: self.by_hash,
-            spread: self.stay.is_none() && !self.continues,
+            spread: self.stay.is_none() && self.keys.affinity.is_some() && !self.continues,
             now_ms,
             dice,
         }
@@ -298,16 +309,24 @@ impl<'a> Decision<'a> {
 
     /// The server where the client or its download is, if it may go on there: while it is well and has the content, and for
     /// a download while the client may use it at all, also when its tier has closed meanwhile.
-    fn stays(&self, ask: &Ask<'_>) -> Option<Pick> {
-        let Some(Stay::Prefer(endpoint)) = self.stay else { return None };
-        let class = self.cluster.standing(endpoint).class();
-        let proven = class == Class::Well || class == Class::Second && !self.cluster.standing(endpoint).degraded();
-        if !(proven || self.cluster.panicking()) || ask.judge(self.cluster, endpoint, class).is_err() {
-            return None;
-        }
+    ///
+    /// # Errors
+    /// A download whose server has too much to do right now does not move in the middle of a file.
+    fn stays(&self, ask: &Ask<'_>) -> Result<Option<Pick>, Nobody> {
+        let Some(Stay::Prefer(endpoint)) = self.stay else { return Ok(None) };
+        let standing = self.cluster.standing(endpoint);
         let kept = self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood;
-        let tier = self.tier_of(endpoint).or(kept.then_some(SITE))?;
-        Some(Pick { endpoint, tier, class, how: How::Stays, aside: false })
+        let class = standing.class();
+        let proven = class == Class::Well || class == Class::Second && (kept || !standing.degraded());
+        if !proven && !self.cluster.panicking() {
+            return Ok(None);
+        }
+        let Some(tier) = self.tier_of(endpoint).or(kept.then_some(SITE)) else { return Ok(None) };
+        match ask.judge(self.cluster, endpoint, class) {
+            Ok(()) => Ok(Some(Pick { endpoint, tier, class, how: How::Stays, aside: false })),
+            Err(Not::Full) if self.content.is_some() => Err(Nobody { why: NoPick::Overloaded, unasked: true }),
+            Err(Not::Full | Not::OtherSystem | Not::Lacks(_) | Not::Class(_) | Not::Tried) => Ok(None),
+        }
     }
 
     fn tier_of(&self, endpoint: EndpointIndex) -> Option<Tier> {
@@ -343,7 +362,7 @@ impl Keys {
             Some(content) => hash_ignore_case(client, content.stem().as_bytes()),
             None => client,
         };
-        let content = content.map_or(0, |content| live.key(Domain::Content, 0, content.id.as_bytes()));
+        let content = content.map_or(0, |content| live.content_key(content.folder));
         let affinity = role.affinity.map(|_| mix(hash ^ role_hash));
         Self { hash, client, affinity, clock: None, content }
     }
@@ -351,14 +370,22 @@ impl Keys {
     /// Where the client or its download is.
     fn stay(&self, cluster: &Cluster, live: &Live, facts: &Facts<'_, '_>, now: Ticks) -> Option<Stay> {
         let topology = &*cluster.topology;
-        let find = |key, idle| topology.by_id(live.stay(key, now, idle)?).map(Stay::Prefer);
+        let find = |who, key, idle| topology.by_id(live.stay(who, key, now, idle)?).map(Stay::Prefer);
         if topology.role.upload_affinity && facts.method == "CCM_POST" {
-            let stay = find(after_upload(live, topology.hash, self.client), AFTER_UPLOAD);
+            let stay = find(Who::Transfer, after_upload(live, topology.hash, self.client), AFTER_UPLOAD);
             if stay.is_some() {
                 return stay;
             }
         }
-        find(self.affinity?, topology.role.affinity.map(Live::ticks_of)?)
+        find(who_stays(&topology.role), self.affinity?, topology.role.affinity.map(Live::ticks_of)?)
+    }
+}
+
+/// Who stays at a server of this role.
+pub(super) fn who_stays(role: &Role) -> Who {
+    match role.balance {
+        Balance::Content => Who::Transfer,
+        Balance::LeastRequests | Balance::Random | Balance::Client | Balance::Named | Balance::Device => Who::Client,
     }
 }
 
@@ -377,7 +404,7 @@ pub(super) fn upload_key(live: &Live, role_hash: u64, session: &[u8]) -> u64 {
 fn upload(cluster: &Cluster, site: &Site, live: &Live, facts: &Facts<'_, '_>, now: Ticks) -> Option<Stay> {
     let session = facts.headers?.get(BITS_SESSION_ID)?;
     let key = upload_key(live, cluster.topology.hash, session.as_bytes());
-    let id = live.stay(key, now, Live::ticks_of(site.upload_idle))?;
+    let id = live.stay(Who::Transfer, key, now, Live::ticks_of(site.upload_idle))?;
     Some(Stay::Only(cluster.topology.by_id(id)))
 }
 

@@ -18,6 +18,8 @@ pub struct Endpoint {
     pub system_index: u16,
     /// Where connections go.
     pub address: SocketAddr,
+    /// `Host` of the proxy's own questions.
+    pub host: Arc<str>,
     /// Share of the traffic.
     pub weight: u32,
     /// The role as this site system holds it: timeouts, limits and passive detection may differ from its peers'.

@@ -8,7 +8,7 @@
 use super::cluster::TierKind;
 use super::live::{TICKS_PER_MINUTE, Ticks};
 use super::location::{ContentLocation, Tier};
-use super::role::{Clock, FallbackRule, Role, SWITCH_MINUTES};
+use super::role::{FallbackRule, SWITCH_MINUTES};
 
 /// Which tiers of a location are open at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +27,19 @@ pub struct Opening {
 
 impl Opening {
     /// What is open. `started` is when the clock was started, `keeps` whether the client has a last known-good server, and
-    /// `exempt` whether the request waits for no clock.
+    /// `exempt` whether nothing is waited for.
     pub fn new(
-        role: &Role,
+        rule: FallbackRule,
         location: ContentLocation<'_>,
         speedup: u32,
         started: Option<Ticks>,
         now: Ticks,
         (keeps, exempt): (bool, bool),
     ) -> Self {
-        let all = exempt || role.clock == Clock::Immediate || !Self::waits(role.fallback_rule);
+        let all = exempt || !Self::waits(rule);
         let elapsed = started.map(|started| u64::from(now.saturating_sub(started)) * u64::from(speedup));
         let last = if all { 0 } else { location.last_offset() };
-        Self { rule: role.fallback_rule, all, keeps, last, speedup, elapsed }
+        Self { rule, all, keeps, last, speedup, elapsed }
     }
 
     /// Whether a rule knows clocks at all.

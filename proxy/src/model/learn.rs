@@ -3,9 +3,11 @@
 use http::{HeaderMap, Method, StatusCode};
 
 use super::balance::{How, Pick};
+use super::cluster::TierKind;
 use super::content::Said;
-use super::decision::{BITS_SESSION_ID, Decision, after_upload, upload_key};
-use super::live::{TICKS_PER_MINUTE, Verdict};
+use super::decision::{BITS_SESSION_ID, Decision, after_upload, upload_key, who_stays};
+use super::knowledge::Lack;
+use super::live::{TICKS_PER_MINUTE, Verdict, Who};
 use super::role::FallbackRule;
 
 /// What was learned from an answer.
@@ -69,20 +71,49 @@ impl Decision<'_> {
         let endpoint = self.cluster.endpoint(pick.endpoint);
         if let (Some(key), Some(_)) = (self.keys.clock, self.opening.minutes()) {
             let kept = pick.how == How::Stays && endpoint.role.fallback_rule == FallbackRule::LastKnownGood;
-            if kept || self.opening.opens_at(pick.tier) == 0 && !self.opening.is_everything() {
+            if kept || self.needs_no_clock(pick) {
                 self.live.clear_clock(key);
             } else {
                 // Somebody lives from it.
                 self.live.start_clock(key, self.now, self.site.fallback.idle_ticks());
             }
         }
-        !pick.aside && self.keys.affinity.is_some_and(|key| self.live.keep_stay(key, endpoint.state.id, self.now))
+        let who = who_stays(&endpoint.role);
+        let key = self.keys.affinity.filter(|_| !self.aside(pick));
+        key.is_some_and(|key| self.live.keep_stay(who, key, endpoint.state.id, self.now))
+    }
+
+    /// Whether the tier of a pick is open whatever the clock says. A client that keeps to a server waits for its own groups
+    /// too.
+    fn needs_no_clock(&self, pick: &Pick) -> bool {
+        let own = match pick.tier.kind {
+            TierKind::Current | TierKind::Slow | TierKind::Site => true,
+            TierKind::Neighbor | TierKind::Default => pick.tier.offset == 0,
+            TierKind::FallbackSource => false,
+        };
+        own && (self.exempt || self.opening.opens_at(pick.tier) == 0)
+    }
+
+    /// Whether this answer comes from another server only because the download's own lacks this one file: the download
+    /// stays where it is.
+    fn aside(&self, pick: &Pick) -> bool {
+        match self.stay.and_then(|stay| stay.endpoint()) {
+            Some(own) => {
+                let id = self.cluster.endpoint(own).state.id;
+                matches!(self.knowledge().and_then(|known| known.lacks(id)), Some(Lack::File(_)))
+            }
+            None => pick.aside,
+        }
     }
 
     /// The open tiers could not serve the request: the clock starts, if there is anything to wait for.
     pub fn unserved(&self) -> Option<Waits> {
-        let ticks = self.opening.next(self.location)?;
         let key = self.keys.clock?;
+        if self.opening.minutes().is_some() {
+            // It is asked for: also when every tier is open and none can serve, it must not be forgotten.
+            self.live.start_clock(key, self.now, self.site.fallback.idle_ticks());
+        }
+        let ticks = self.opening.next(self.location)?;
         let started = self.live.start_clock(key, self.now, self.site.fallback.idle_ticks());
         Some(Waits { ticks, started })
     }
@@ -93,9 +124,16 @@ impl Decision<'_> {
         let id = self.cluster.endpoint(pick.endpoint).state.id;
         if let Some(session) = response.get(BITS_SESSION_ID) {
             let key = upload_key(self.live, topology.hash, session.as_bytes());
-            self.live.keep_stay(key, id, self.now);
-            self.live.keep_stay(after_upload(self.live, topology.hash, self.keys.client), id, self.now);
+            self.live.keep_stay(Who::Transfer, key, id, self.now);
+            let message = after_upload(self.live, topology.hash, self.keys.client);
+            self.live.keep_stay(Who::Transfer, message, id, self.now);
         }
+    }
+
+    /// Whether a server is known to lack the whole content.
+    pub fn lacks_content(&self, endpoint: super::cluster::EndpointIndex) -> bool {
+        let id = self.cluster.endpoint(endpoint).state.id;
+        matches!(self.knowledge().and_then(|known| known.lacks(id)), Some(Lack::Content(_)))
     }
 
     /// The key of the fallback clock that the request would start or has met.

@@ -1,8 +1,9 @@
 //! What is learned while serving: which content a server lacks, which fallback clocks run, which client stays where.
 //!
 //! One value for the whole process, shared by all data threads and all snapshots, so that a reload forgets nothing. It is
-//! three [`Table`]s of fixed size: reading and writing takes no lock and allocates nothing, and the memory is bounded
-//! whatever clients ask for. Keys are hashes of names with a key of this process, so nobody can make two names meet.
+//! four [`Table`]s of fixed size: reading and writing takes no lock and allocates nothing, and the memory is bounded
+//! whatever clients ask for. Keys of contents, files and uploads are hashes with a secret of this process, so that nobody
+//! can make what is known of two contents meet.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -19,6 +20,9 @@ pub const TICKS_PER_MINUTE: u64 = 600;
 
 /// An entry that is in use is marked as used no more often than this, so that reading it rarely writes.
 const TOUCH: Ticks = 50;
+
+/// That a server still lacks something is news again after this time: whoever was told may have been too busy to listen.
+const RENEWED: Ticks = 600;
 
 /// A verdict takes two bits of an entry, its time the other thirty: three years.
 const WORD_BITS: u32 = 2;
@@ -39,7 +43,7 @@ pub struct Capacity {
     pub clocks: usize,
     /// Verdicts about a content, or a file, at a server.
     pub verdicts: usize,
-    /// Clients, downloads and uploads that stay at a server.
+    /// Clients that stay at a server, and as many downloads and uploads.
     pub affinities: usize,
 }
 
@@ -75,7 +79,10 @@ pub struct Live {
     hasher: RandomState,
     clocks: Table,
     verdicts: Table,
-    affinities: Table,
+    /// Clients, for a long time.
+    clients: Table,
+    /// Downloads and uploads, while they last.
+    transfers: Table,
 }
 
 impl Default for Live {
@@ -91,7 +98,8 @@ impl Live {
             hasher: RandomState::default(),
             clocks: Table::new(capacity.clocks),
             verdicts: Table::new(capacity.verdicts),
-            affinities: Table::new(capacity.affinities),
+            clients: Table::new(capacity.affinities),
+            transfers: Table::new(capacity.affinities),
         }
     }
 
@@ -118,6 +126,11 @@ impl Live {
             hasher.write(lower);
         }
         hasher.finish()
+    }
+
+    /// The key of a content, by the path of its folder.
+    pub fn content_key(&self, folder: &str) -> u64 {
+        self.key(Domain::Content, 0, folder.as_bytes())
     }
 
     /// What the server with this live part has said, if that is not older than `ttl`.
@@ -148,7 +161,10 @@ impl Live {
 
     fn keep(&self, key: u64, word: u32, now: Ticks) -> bool {
         let known = self.verdicts.get(key);
-        let news = known.is_none_or(|known| known.what & WORD != word);
+        let news = known.is_none_or(|known| {
+            let stale = now.saturating_sub(known.what >> WORD_BITS) >= RENEWED;
+            known.what & WORD != word || word != HAS && stale
+        });
         if news || word != HAS || known.is_some_and(|known| now.saturating_sub(known.at) >= TOUCH) {
             self.verdicts.put(key, Entry { what: now << WORD_BITS | word, at: now });
         }
@@ -212,26 +228,45 @@ impl Live {
         self.clocks.entries().filter(|(_, entry)| now.saturating_sub(entry.at) < idle).count()
     }
 
-    /// The live part of the server where a client, download or upload is, unless it has been idle for `idle`.
-    pub fn stay(&self, key: u64, now: Ticks, idle: Ticks) -> Option<u32> {
-        let found = self.affinities.get(key)?;
+    /// The live part of the server where somebody is, unless it has been idle for `idle`.
+    pub fn stay(&self, who: Who, key: u64, now: Ticks, idle: Ticks) -> Option<u32> {
+        let found = self.stays(who).get(key)?;
         (now.saturating_sub(found.at) < idle).then_some(found.what)
     }
 
-    /// Keeps where a client, download or upload is. Says whether it has moved from another server.
-    pub fn keep_stay(&self, key: u64, endpoint: u32, now: Ticks) -> bool {
-        let known = self.affinities.get(key);
+    /// Keeps where somebody is. Says whether it has moved from another server.
+    pub fn keep_stay(&self, who: Who, key: u64, endpoint: u32, now: Ticks) -> bool {
+        let stays = self.stays(who);
+        let known = stays.get(key);
         let moved = known.is_some_and(|known| known.what != endpoint);
         if moved || known.is_none_or(|known| now.saturating_sub(known.at) >= TOUCH) {
-            self.affinities.put(key, Entry { what: endpoint, at: now });
+            stays.put(key, Entry { what: endpoint, at: now });
         }
         moved
     }
 
     /// Forgets where everybody stays who is at this server. Gives how many.
     pub fn end_stays_at(&self, endpoint: u32) -> usize {
-        self.affinities.remove_where(|_, entry| entry.what == endpoint)
+        let here = |_: u64, entry: Entry| entry.what == endpoint;
+        self.clients.remove_where(here) + self.transfers.remove_where(here)
     }
+
+    fn stays(&self, who: Who) -> &Table {
+        match who {
+            Who::Client => &self.clients,
+            Who::Transfer => &self.transfers,
+        }
+    }
+}
+
+/// Who stays at a server. Each has a table of its own: a day of many downloads does not push out clients that come once a
+/// week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A client.
+    Client,
+    /// A download or an upload.
+    Transfer,
 }
 
 fn at_endpoint(key: u64, endpoint: u32) -> u64 {
@@ -298,13 +333,16 @@ mod tests {
     #[test]
     fn who_stays_where_is_kept_while_it_is_used() {
         let live = Live::default();
-        assert!(!live.keep_stay(9, 4, 100));
-        assert!(!live.keep_stay(9, 4, 101));
-        assert_eq!(live.stay(9, 100 + 599, 600), Some(4));
-        assert_eq!(live.stay(9, 100 + 600, 600), None);
-        assert!(live.keep_stay(9, 5, 102), "another server");
-        assert_eq!(live.end_stays_at(5), 1);
-        assert_eq!(live.stay(9, 102, 600), None);
+        let who = Who::Client;
+        assert!(!live.keep_stay(who, 9, 4, 100));
+        assert!(!live.keep_stay(who, 9, 4, 101));
+        assert_eq!(live.stay(who, 9, 100 + 599, 600), Some(4));
+        assert_eq!(live.stay(who, 9, 100 + 600, 600), None);
+        assert_eq!(live.stay(Who::Transfer, 9, 101, 600), None, "a download with the same key is another matter");
+        assert!(live.keep_stay(who, 9, 5, 102), "another server");
+        live.keep_stay(Who::Transfer, 9, 5, 102);
+        assert_eq!(live.end_stays_at(5), 2);
+        assert_eq!(live.stay(who, 9, 102, 600), None);
     }
 
     #[test]
