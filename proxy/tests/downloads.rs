@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use control_support::world::{DOWN, UP, World, facts};
 use http::header::RANGE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use rolegate::model::balance::{How, Tried};
+use rolegate::model::balance::{How, NoPick, Tried};
 use rolegate::model::decision::{Decision, Facts};
 use rolegate::model::endpoint::Lease;
 
@@ -138,4 +138,52 @@ fn weights_are_shares_of_downloads() {
     let clients = (0..4000_u32).map(|number| format!("10.{}.{}.{}", 1 + number / 65_536, number / 256, number % 256));
     let big = clients.filter(|client| get(&world, client, FILE, 0, NOW, false).0 == "big").count();
     assert!((2850..3150).contains(&big), "{big} of 4000");
+}
+
+#[test]
+fn a_server_with_all_the_requests_it_may_have_keeps_its_downloads() {
+    let world = points(3, "max_requests = 3");
+    let client = "10.1.0.7";
+    let (own, _) = get(&world, client, FILE, 0, NOW, true);
+    let _full = busy(&world, &own, 3);
+    let snapshot = world.snapshot();
+    let headers = range(5000);
+    let facts = Facts { headers: Some(&headers), ..facts(client, FILE) };
+    let decision = Decision::new(&snapshot, &facts, NOW).unwrap();
+    let nobody = decision.pick(&Tried::new(), NOW, 1).unwrap_err();
+    assert_eq!(nobody.why, NoPick::Overloaded, "it waits a moment, and begins no file again");
+}
+
+#[test]
+fn a_device_keeps_its_server_when_addresses_change() {
+    let mut text = "[site]\ncode = \"P01\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"MP\"]\n\
+                    [roles.MP]\nbalance = \"device\"\n"
+        .to_owned();
+    for name in ["mp1.lab.test", "mp2.lab.test", "mp3.lab.test"] {
+        text += &format!("[[site_systems]]\nname = \"{name}\"\nroles = [\"MP\"]\n");
+    }
+    let address = |text: &str| vec![text.parse().unwrap()];
+    let mut world = World::new(&text);
+    world.resolve("mp1.lab.test", address("10.9.0.1"));
+    world.resolve("mp2.lab.test", address("10.9.0.2"));
+    world.publisher.publish();
+    let clients: Vec<String> = (0..60).map(|host| format!("10.1.0.{host}")).collect();
+    let server = |world: &World, client: &str| {
+        let snapshot = world.snapshot();
+        let decision = Decision::new(&snapshot, &facts(client, "/SMS_MP/x"), NOW).unwrap();
+        let pick = decision.pick(&Tried::new(), NOW, 1).ok()?;
+        Some(decision.cluster.endpoint(pick.endpoint).system.to_string())
+    };
+    let before: Vec<Option<String>> = clients.iter().map(|client| server(&world, client)).collect();
+    let waiting = before.iter().filter(|server| server.is_none()).count();
+    assert!((8..35).contains(&waiting), "{waiting} belong to mp3, which has no address yet, and to nobody else");
+    // mp3 gets its address, mp1 moves, mp2 gets a second one.
+    world.resolve("mp3.lab.test", address("10.9.0.3"));
+    world.resolve("mp1.lab.test", address("10.9.7.7"));
+    world.resolve("mp2.lab.test", vec!["10.9.0.2".parse().unwrap(), "2001:db8::2".parse().unwrap()]);
+    world.publisher.publish();
+    for (client, before) in clients.iter().zip(before) {
+        let now = server(&world, client);
+        assert_eq!(now, before.or(Some("mp3.lab.test".to_owned())), "{client}");
+    }
 }

@@ -327,6 +327,55 @@ fn later_links_of_software_update_points_join_at_their_own_time() {
 }
 
 #[test]
+fn software_update_points_of_no_group_have_nothing_to_wait_for() {
+    let scan = "/ClientWebService/client.asmx";
+    let servers = |more: &str| {
+        format!(
+            "[site]\ncode = \"P01\"\n{more}\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"SUP\"]\n\
+             [[site_systems]]\nname = \"sup1\"\naddress = \"10.9.0.1\"\nroles = [\"SUP\"]\n\
+             [[site_systems]]\nname = \"sup2\"\naddress = \"10.9.0.2\"\nroles = [\"SUP\"]\n"
+        )
+    };
+    let group = "[[boundary_groups]]\nname = \"A\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"sup1\"]\n";
+    for text in [servers(""), servers("[fallback]\nmodel = \"preferred\"") + group] {
+        let mut site = Site::new(&text);
+        let Got::From(good) = site.get("10.1.0.1", scan, 0) else { panic!("all are up") };
+        let other = if good == "sup1" { "sup2" } else { "sup1" };
+        site.down(&[&good]);
+        assert_eq!(site.get("10.1.0.1", scan, MINUTE), from(other), "no group, no fallback time");
+        site.up(&[&good]);
+        assert_eq!(site.get("10.1.0.1", scan, 2 * MINUTE), from(other), "and it stays there");
+    }
+}
+
+#[test]
+fn a_clock_is_kept_while_it_is_asked_even_when_every_tier_has_opened() {
+    let mut site = Site::new(&worked_example(""));
+    site.down(&["a1", "a2", "b1", "b2", "c1", "c2", "d1"]);
+    // Every quarter of an hour, for a whole day.
+    for quarter in 0..96 {
+        site.get("10.1.0.1", PACKAGE, quarter * 15 * MINUTE);
+    }
+    site.up(&["d1"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 96 * 15 * MINUTE), from("d1"));
+}
+
+#[test]
+fn state_migration_points_fall_back_to_nobody() {
+    let text = "[site]\ncode = \"P01\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"SMP\"]\n\
+                [roles.SMP]\nlocality = \"boundary-groups\"\n\
+                [[site_systems]]\nname = \"smp1\"\naddress = \"10.9.0.1\"\nroles = [\"SMP\"]\n\
+                [[boundary_groups]]\nname = \"A\"\nboundaries = [\"10.1.0.0/16\"]\n\
+                neighbors = [{ group = \"B\", fallback = { SMP = 0 } }]\n\
+                [[boundary_groups]]\nname = \"B\"\nboundaries = [\"10.2.0.0/16\"]\nsite_systems = [\"smp1\"]\n";
+    let mut site = Site::new(text);
+    assert_eq!(site.get("10.2.0.1", "/SMSSMP/x", 0), from("smp1"));
+    for minute in [0, 200] {
+        assert_eq!(site.get("10.1.0.1", "/SMSSMP/x", minute * MINUTE), Got::Nobody, "whatever the relationship says");
+    }
+}
+
+#[test]
 fn clocks_and_knowledge_survive_a_reload() {
     let mut site = Site::new(&worked_example(""));
     site.lack(&["a1", "a2"]);
