@@ -219,7 +219,7 @@ impl Explanation {
         self.no_boundary_group = decision.groups.is_empty().then(|| words::no_group(decision, site));
         self.content = decision
             .content
-            .map(|content| ContentFacts { id: content.id.to_owned(), part: part(content.part).to_owned() });
+            .map(|content| ContentFacts { id: content.id.to_owned(), part: part(content.part()).to_owned() });
         self.clock = Some(words::clock(decision, &site.fallback));
         self.stays = decision.stay.map(|stay| words::stay(decision, stay, facts));
         let tried = Tried::new();

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
+use rolegate::model::balance::Tried;
+use rolegate::model::decision::{Decision, Facts};
 use support::peers::refuse;
 use support::{Message, Peer, Proxy, status, until};
 use tokio::task::JoinSet;
@@ -358,27 +360,75 @@ async fn a_search_that_is_too_long_goes_on_with_the_next_request() {
 
 #[tokio::test]
 async fn a_storm_for_missing_content_does_not_multiply() {
+    const STORM: usize = 50;
+    // All requests of one client begin at the same point, which answers when the whole storm is there.
+    let arrived = Arc::new(tokio::sync::Semaphore::new(0));
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let mut points = Vec::new();
-    for number in 0..6 {
-        points.push(Point::new(if number == 5 { &["ABC00012"] } else { &[] }).await);
-    }
-    let addresses: Vec<_> = points.iter().map(|point| point.peer.address).collect();
-    let proxy = Arc::new(Proxy::start(&site(&addresses, "", "")));
-    let mut storm = JoinSet::new();
-    for client in 0..100_u32 {
-        let proxy = Arc::clone(&proxy);
-        storm.spawn(async move {
-            let mut wire = proxy.open_from(&format!("127.0.7.{client}")).await;
-            wire.ask(&ask("PROPFIND", FOLDER)).await
+    for number in 0..10 {
+        let (arrived, count) = (Arc::clone(&arrived), Arc::clone(&count));
+        let point = Peer::serve(move |mut talk| {
+            let (arrived, count) = (Arc::clone(&arrived), Arc::clone(&count));
+            async move {
+                while let Some(request) = talk.request().await {
+                    if count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == STORM {
+                        arrived.add_permits(1 << 20);
+                    }
+                    arrived.acquire().await.unwrap().forget();
+                    let there = number == 9 && request.start.starts_with("PROPFIND");
+                    talk.say(if there { status(207, "here") } else { status(404, "not here") }).await;
+                }
+            }
         });
+        points.push(point.await);
+    }
+    let addresses: Vec<_> = points.iter().map(|point| point.address).collect();
+    let mut of_last = (0..250).map(|host| format!("127.0.7.{host}"));
+    let proxy = Arc::new(Proxy::start(&site(&addresses, "hash_balance_factor = 0", "")));
+    // A client whose own point is not the one that has the content.
+    let told = |source: &str| {
+        let snapshot = proxy.app().snapshot();
+        let client = source.parse().unwrap();
+        let facts =
+            Facts { listener: 0, host: None, method: "PROPFIND", path: FOLDER, query: None, client, headers: None };
+        let decision = Decision::new(&snapshot, &facts, 0).unwrap();
+        decision.pick(&Tried::new(), 0, 0).unwrap().endpoint
+    };
+    let source = of_last.find(|source| told(source) != 9).unwrap();
+    let mut storm = JoinSet::new();
+    for _ in 0..STORM {
+        let (proxy, source) = (Arc::clone(&proxy), source.clone());
+        storm.spawn(async move { proxy.open_from(&source).await.ask(&ask("PROPFIND", FOLDER)).await });
     }
     while let Some(answer) = storm.join_next().await {
         answer.unwrap().is_from_server(207);
     }
-    let misses: usize = points[..5].iter().map(Point::asked).sum();
-    // Each of the 100 may meet one point that lacks it; the search beyond that is one request's.
-    assert!(misses <= 110, "{misses} questions for what is not there");
-    assert!(points[5].asked() >= 100);
+    let misses: usize = points[..9].iter().map(Peer::count).sum();
+    // Each of them meets the first point; what is beyond is one request's search.
+    assert!((STORM..=STORM + 8).contains(&misses), "{misses} questions for what is not there");
+    assert_eq!(points[9].count(), STORM);
+}
+
+#[tokio::test]
+async fn a_miss_leaves_the_attempts_for_failures() {
+    let (near, last) = (Point::new(&[]).await, Point::new(&["ABC00012"]).await);
+    let closed = refuse();
+    let groups = "
+[[boundary_groups]]
+name = \"near\"
+boundaries = [\"127.0.0.0/8\"]
+site_systems = [\"dp0\"]
+neighbors = [{ group = \"middle\", fallback = { DP = 0 } }, { group = \"default\", fallback = { DP = 0 } }]
+[[boundary_groups]]
+name = \"middle\"
+site_systems = [\"dp1\"]
+[default_boundary_group]
+site_systems = [\"dp2\"]
+";
+    let addresses = [near.peer.address, closed.address, last.peer.address];
+    let proxy = Proxy::start(&site(&addresses, "retry = { attempts = 1 }", groups));
+    proxy.ask(&ask("PROPFIND", FOLDER)).await.is_from_server(207);
+    assert_eq!((near.asked(), last.asked()), (1, 1), "one lacks it, one refuses, and there is one attempt left");
 }
 
 #[tokio::test]

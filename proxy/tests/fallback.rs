@@ -197,6 +197,21 @@ fn a_group_that_is_down_waits_too_and_says_until_when() {
 }
 
 #[test]
+fn fallback_sources_come_when_every_time_has_passed() {
+    let source = "[[site_systems]]\nname = \"f1\"\naddress = \"10.9.0.9\"\nfallback_source = true\nroles = [\"DP\"]\n\
+                  [[boundary_groups]]\nname = \"A\"";
+    let text = worked_example("").replacen("[[boundary_groups]]\nname = \"A\"", source, 1);
+    let mut site = Site::new(&text);
+    site.down(&["a1", "a2", "b1", "b2", "c1", "c2", "d1"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 0), Got::Wait(600), "the neighbors first, though they are down too");
+    for minute in [10, 20, 119] {
+        assert!(matches!(site.get("10.1.0.1", PACKAGE, minute * MINUTE), Got::Wait(_)), "minute {minute}");
+    }
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 120 * MINUTE), from("f1"), "the last resort, with the default group");
+    assert_eq!(site.get("10.77.0.1", PACKAGE, 0), from("f1"), "a client in no group has nobody else, and no time");
+}
+
+#[test]
 fn fallback_goes_to_direct_neighbors_only_and_not_back() {
     let mut site = Site::new(&worked_example(""));
     // B has C at once, and A is no neighbor of B.

@@ -19,8 +19,8 @@ pub struct ContentPath<'a> {
     /// Path of the folder with its virtual directory. What one virtual directory lacks says nothing about another: they
     /// hold different things, or are there for clients of another kind.
     pub folder: &'a str,
-    /// What it names in there.
-    pub part: Part,
+    /// What the path names below the folder, and the query.
+    below: (&'a str, &'a str),
 }
 
 /// What of a content a path names.
@@ -56,22 +56,26 @@ pub enum Said {
 impl<'a> ContentPath<'a> {
     /// Reads the path behind the prefix of its route, and the query: the file of a download stands in the query, behind
     /// `sccm?/`. `None` when the path names no content.
-    pub fn read(path: &'a str, prefix_length: usize, query: Option<&str>) -> Option<Self> {
+    pub fn read(path: &'a str, prefix_length: usize, query: Option<&'a str>) -> Option<Self> {
         let rest = path.get(prefix_length..)?.strip_prefix('/')?;
         let (id, below) = rest.split_once('/').unwrap_or((rest, ""));
         if id.is_empty() || id.len() > LONGEST_ID || id.eq_ignore_ascii_case("datalib") {
             return None;
         }
-        let query = query.unwrap_or_default();
-        let part = if below.is_empty() && query.is_empty() {
-            if ends_with(id, ".tar") { Part::Signature } else { Part::Folder }
+        let folder = path.get(..prefix_length + 1 + id.len())?;
+        Some(Self { id, folder, below: (below, query.unwrap_or_default()) })
+    }
+
+    /// What of the content is named. Read letter by letter, so it is asked only when something is missing.
+    pub fn part(&self) -> Part {
+        let (below, query) = self.below;
+        if below.is_empty() && query.is_empty() {
+            if ends_with(self.id, ".tar") { Part::Signature } else { Part::Folder }
         } else if hidden(below) || hidden(query) {
             Part::Filtered
         } else {
             Part::File
-        };
-        let folder = path.get(..prefix_length + 1 + id.len())?;
-        Some(Self { id, folder, part })
+        }
     }
 
     /// The id without its version: what rendezvous hashing keeps together, a package with its signature.
@@ -81,13 +85,15 @@ impl<'a> ContentPath<'a> {
 
     /// What an answer says.
     pub fn said(&self, method: &Method, status: StatusCode) -> Said {
-        match (status.as_u16(), self.part) {
-            (200 | 206 | 207 | 304, Part::Signature) => Said::FileHere,
-            (200 | 206 | 207 | 304, Part::Folder | Part::File | Part::Filtered) => Said::Content(Verdict::Has),
-            (404, Part::Folder) => Said::Content(Verdict::Lacks),
-            (404, Part::File) => Said::NoFile,
-            (404, Part::Filtered | Part::Signature) => Said::NoSuchFile,
-            (405, _) if method.as_str() == "PROPFIND" => Said::NoListing,
+        match status.as_u16() {
+            200 | 206 | 207 | 304 if ends_with(self.id, ".tar") => Said::FileHere,
+            200 | 206 | 207 | 304 => Said::Content(Verdict::Has),
+            404 => match self.part() {
+                Part::Folder => Said::Content(Verdict::Lacks),
+                Part::File => Said::NoFile,
+                Part::Filtered | Part::Signature => Said::NoSuchFile,
+            },
+            405 if method.as_str() == "PROPFIND" => Said::NoListing,
             _ => Said::Nothing,
         }
     }
@@ -142,7 +148,7 @@ mod tests {
             ("", None, None),
         ] {
             let found = ContentPath::read(path, prefix, query);
-            assert_eq!(found.map(|path| (path.id, path.stem(), path.part)), expected, "{path}");
+            assert_eq!(found.map(|path| (path.id, path.stem(), path.part())), expected, "{path}");
             assert!(found.is_none_or(|found| path.starts_with(found.folder) && found.folder.ends_with(found.id)));
         }
         let long = format!("/SMS_DP_SMSPKG$/{}", "x".repeat(LONGEST_ID + 1));
@@ -170,7 +176,14 @@ mod tests {
             (Part::File, &Method::GET, 412, Said::Nothing),
             (Part::File, &Method::GET, 500, Said::Nothing),
         ] {
-            let path = ContentPath { id: "ABC00012", folder: "/x/ABC00012", part };
+            let path = match part {
+                Part::Folder => "/x/ABC00012",
+                Part::File => "/x/ABC00012/setup.msi",
+                Part::Filtered => "/x/ABC00012/bin/setup.msi",
+                Part::Signature => "/x/ABC00012.1.tar",
+            };
+            let path = ContentPath::read(path, 2, None).unwrap();
+            assert_eq!(path.part(), part);
             assert_eq!(
                 path.said(method, StatusCode::from_u16(status).unwrap()),
                 expected,

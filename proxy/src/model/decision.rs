@@ -279,7 +279,7 @@ impl<'a> Decision<'a> {
                 path.as_bytes(),
             )
         };
-        (content.part != Part::Folder).then(file)
+        (content.part() != Part::Folder).then(file)
     }
 
     /// The configuration that it was made by.
