@@ -146,6 +146,20 @@ async fn a_point_that_cannot_be_asked_is_no_point_without_the_content() {
 }
 
 #[tokio::test]
+async fn a_point_that_is_down_may_have_it_too() {
+    let near = Point::new(&[]).await;
+    let closed = refuse();
+    let probe =
+        "probe = { kind = \"tcp\", interval = \"100ms\", fast_interval = \"50ms\", timeout = \"90ms\", fall = 1 }";
+    let text = site(&[near.peer.address, closed.address], "", NEAR_AND_FAR);
+    let proxy = Proxy::start(&text.replace("probe = { kind = \"none\" }", probe));
+    proxy.until_well(1).await;
+    until("dp1 is down", || proxy.endpoints().iter().any(|endpoint| endpoint.health == "down")).await;
+    proxy.ask(&ask("PROPFIND", FOLDER)).await.is_own(503, "destination_unavailable");
+    assert_eq!(near.peer.heard().iter().filter(|request| request.start.starts_with("PROPFIND")).count(), 1);
+}
+
+#[tokio::test]
 async fn a_listing_that_is_asked_for_with_a_body_goes_on_with_its_body() {
     let (near, far) = (Point::new(&[]).await, Point::new(&["ABC00012"]).await);
     let proxy = start(&[&near, &far], NEAR_AND_FAR);

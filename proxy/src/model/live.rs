@@ -49,7 +49,7 @@ pub struct Capacity {
 
 impl Default for Capacity {
     fn default() -> Self {
-        Self { clocks: 1 << 16, verdicts: 1 << 18, affinities: 1 << 18 }
+        Self { clocks: 1 << 16, verdicts: 1 << 18, affinities: 1 << 20 }
     }
 }
 

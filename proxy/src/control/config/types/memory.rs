@@ -87,6 +87,6 @@ pub struct AffinityTable {
 
 impl Default for AffinityTable {
     fn default() -> Self {
-        Self { max_entries: Spanned::new(0..0, 262_144), upload_idle: HumanDuration::from_secs(24 * 3600) }
+        Self { max_entries: Spanned::new(0..0, 1_048_576), upload_idle: HumanDuration::from_secs(24 * 3600) }
     }
 }
