@@ -20,4 +20,5 @@ pub mod retry;
 pub mod role;
 pub mod route;
 pub mod snapshot;
+pub mod stay;
 pub mod table;

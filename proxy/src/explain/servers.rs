@@ -8,11 +8,12 @@ use super::words;
 use crate::model::balance::{Ask, Not, Pick, hashed};
 use crate::model::boundary::GroupId;
 use crate::model::cluster::{Class, EndpointIndex, TierKind, Topology};
-use crate::model::decision::{Decision, Stay};
+use crate::model::decision::Decision;
 use crate::model::knowledge::{Knowledge, Lack};
 use crate::model::live::Verdict;
 use crate::model::location::Tier;
 use crate::model::role::Balance;
+use crate::model::stay::Stay;
 
 /// Ticks of a second.
 pub(super) const TICKS: f64 = 10.0;

@@ -4,10 +4,11 @@ use super::servers::{KnownContent, TICKS};
 use super::{ClockFacts, RequestFacts};
 use crate::model::balance::{NoPick, Not};
 use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing};
-use crate::model::decision::{Decision, Facts, Stay};
+use crate::model::decision::{Decision, Facts};
 use crate::model::knowledge::Lack;
 use crate::model::role::{Balance, Clock, FallbackRule, SWITCH_MINUTES};
 use crate::model::snapshot::{FallbackSettings, Site, Snapshot};
+use crate::model::stay::Stay;
 use crate::text::{at_speed, span};
 
 /// Why the client has no boundary group here.

@@ -1,7 +1,7 @@
 //! A table of fixed size for what is learned while serving: read and written by all data threads without a lock and
 //! without an allocation.
 //!
-//! A key belongs to a set of [`WAYS`] slots, one cache line. A slot is two words, the key combined with the value and the
+//! A key belongs to a set of four slots, one cache line. A slot is two words, the key combined with the value and the
 //! value, so a reader that meets a half-written slot sees a key that is nobody's and takes it for a miss. When all slots
 //! of a set are taken, the one that was used longest ago goes: what is learned is a help and never a truth, so forgetting
 //! costs a detour and no mistake. Two threads that put the same key at the same moment may leave it twice: the first is found

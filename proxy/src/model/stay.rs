@@ -1,0 +1,128 @@
+//! Where a client, its download or its upload is, and the keys under which that is remembered.
+
+use std::net::IpAddr;
+
+use http::header::HeaderName;
+
+use super::cluster::{Cluster, EndpointIndex};
+use super::content::ContentPath;
+use super::decision::Facts;
+use super::live::{Domain, Live, Ticks, Who};
+use super::mix::{hash_ignore_case, mix};
+use super::role::{Balance, Role};
+use super::snapshot::Site;
+
+/// The upload session of a BITS packet (MC-BUP, section 2.2.1.2).
+pub const BITS_SESSION_ID: HeaderName = HeaderName::from_static("bits-session-id");
+
+/// How long the message that follows an upload goes where the upload went: five minutes.
+const AFTER_UPLOAD: Ticks = 5 * 600;
+
+/// Where a client, its download or its upload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// There, while that server is well and may serve the client.
+    Prefer(EndpointIndex),
+    /// There and nowhere else; `None` when the server is gone.
+    Only(Option<EndpointIndex>),
+}
+
+/// Keys of what is remembered. See [`Live`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
+    /// What rendezvous hashing keeps together; the same in every process.
+    pub(super) hash: u64,
+    /// The client alone.
+    pub(super) client: u64,
+    pub(super) affinity: Option<u64>,
+    pub(super) clock: Option<u64>,
+    pub(super) content: u64,
+}
+
+impl Stay {
+    /// The server.
+    pub fn endpoint(self) -> Option<EndpointIndex> {
+        match self {
+            Self::Prefer(endpoint) => Some(endpoint),
+            Self::Only(endpoint) => endpoint,
+        }
+    }
+
+    pub(super) fn endpoint_id(self, cluster: &Cluster) -> u32 {
+        self.endpoint().map_or(0, |endpoint| cluster.endpoint(endpoint).state.id)
+    }
+}
+
+impl Keys {
+    pub(super) fn new(
+        role: &Role,
+        role_hash: u64,
+        live: &Live,
+        facts: &Facts<'_, '_>,
+        content: Option<ContentPath<'_>>,
+    ) -> Self {
+        let own = role.client_field.as_ref().and_then(|name| facts.headers?.get(name.as_str()));
+        let client = match own {
+            Some(value) => hash_ignore_case(0, value.as_bytes()),
+            None => client_hash(facts.client),
+        };
+        let hash = match content {
+            Some(content) => hash_ignore_case(client, content.stem().as_bytes()),
+            None => client,
+        };
+        let content = content.map_or(0, |content| live.content_key(content.folder));
+        let affinity = role.affinity.map(|_| mix(hash ^ role_hash));
+        Self { hash, client, affinity, clock: None, content }
+    }
+
+    /// Where the client or its download is.
+    pub(super) fn stay(&self, cluster: &Cluster, live: &Live, facts: &Facts<'_, '_>, now: Ticks) -> Option<Stay> {
+        let topology = &*cluster.topology;
+        let find = |who, key, idle| topology.by_id(live.stay(who, key, now, idle)?).map(Stay::Prefer);
+        if topology.role.upload_affinity && facts.method == "CCM_POST" {
+            let stay = find(Who::Transfer, after_upload(live, topology.hash, self.client), AFTER_UPLOAD);
+            if stay.is_some() {
+                return stay;
+            }
+        }
+        find(who_stays(&topology.role), self.affinity?, topology.role.affinity.map(Live::ticks_of)?)
+    }
+}
+
+/// Who stays at a server of this role.
+pub(super) fn who_stays(role: &Role) -> Who {
+    match role.balance {
+        Balance::Content => Who::Transfer,
+        Balance::LeastRequests | Balance::Random | Balance::Client | Balance::Named | Balance::Device => Who::Client,
+    }
+}
+
+/// The key of the server that a client's last upload went to.
+pub(super) fn after_upload(live: &Live, role_hash: u64, client: u64) -> u64 {
+    live.key(Domain::AfterUpload, role_hash, &client.to_le_bytes())
+}
+
+/// The key of an upload session.
+pub(super) fn upload_key(live: &Live, role_hash: u64, session: &[u8]) -> u64 {
+    live.key(Domain::Upload, role_hash, session)
+}
+
+/// The server that has the session of an upload. A session that is not known here (made through another proxy, or before a
+/// restart) is where the client's hash says.
+pub(super) fn upload(cluster: &Cluster, site: &Site, live: &Live, facts: &Facts<'_, '_>, now: Ticks) -> Option<Stay> {
+    let session = facts.headers?.get(BITS_SESSION_ID)?;
+    let key = upload_key(live, cluster.topology.hash, session.as_bytes());
+    let id = live.stay(Who::Transfer, key, now, Live::ticks_of(site.upload_idle))?;
+    Some(Stay::Only(cluster.topology.by_id(id)))
+}
+
+/// The same for an IPv4 address and its IPv4-mapped form.
+fn client_hash(client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => mix(u64::from(u32::from(v4))),
+        IpAddr::V6(v6) => {
+            let bits = u128::from(v6);
+            mix(mix((bits >> 64) as u64) ^ bits as u64)
+        }
+    }
+}
