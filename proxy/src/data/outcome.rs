@@ -109,7 +109,7 @@ pub fn missing(
         }
         Ok(_) => Next::Elsewhere,
         // A server that cannot be asked now may have it.
-        Err(nobody) if other_unasked(decision, tried, nobody) && said != Said::NoListing => {
+        Err(nobody) if nobody.unasked && said != Said::NoListing => {
             Next::Fail(nobody_left(session, exchange, decision, nobody, None))
         }
         Err(_) => {
@@ -121,16 +121,6 @@ pub fn missing(
             Next::Serve
         }
     }
-}
-
-/// Whether a server that has not been asked by this request cannot be asked: those that this request asked have answered.
-fn other_unasked(decision: &Decision<'_>, tried: &Tried, nobody: Nobody) -> bool {
-    let known = decision.knowledge();
-    let lacks = |endpoint| {
-        let id = decision.cluster.endpoint(endpoint).state.id;
-        known.is_some_and(|known| known.lacks(id).is_some())
-    };
-    nobody.unasked && (nobody.why != NoPick::AllTried || tried.iter().any(|&endpoint| !lacks(endpoint)))
 }
 
 /// Nobody can serve the request: the error that the client gets, and when it may come back.

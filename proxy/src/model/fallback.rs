@@ -89,9 +89,4 @@ impl Opening {
     pub fn minutes(&self) -> Option<f64> {
         self.elapsed.map(|elapsed| elapsed as f64 / TICKS_PER_MINUTE as f64)
     }
-
-    /// Whether nothing is waited for, whatever the times say.
-    pub fn is_everything(&self) -> bool {
-        self.all
-    }
 }

@@ -110,13 +110,13 @@ impl Decision<'_> {
     /// The open tiers could not serve the request: the clock starts, if there is anything to wait for.
     pub fn unserved(&self) -> Option<Waits> {
         let key = self.keys.clock?;
-        if self.opening.minutes().is_some() {
-            // It is asked for: also when every tier is open and none can serve, it must not be forgotten.
-            self.live.start_clock(key, self.now, self.site.fallback.idle_ticks());
+        let next = self.opening.next(self.location);
+        // One that runs is kept while it is asked for, also when every tier is open and none can serve.
+        if next.is_none() && self.opening.minutes().is_none() {
+            return None;
         }
-        let ticks = self.opening.next(self.location)?;
         let started = self.live.start_clock(key, self.now, self.site.fallback.idle_ticks());
-        Some(Waits { ticks, started })
+        next.map(|ticks| Waits { ticks, started })
     }
 
     /// A server answered a packet of a BITS upload: the session stays there, and the message that follows goes there too.
