@@ -3,11 +3,16 @@
 //! [`site`] has simulated site systems: management points, distribution points and the other client-facing roles,
 //! which answer in the documented shapes and can be made ill in a dozen ways while they run. [`client`] has simulated
 //! clients, which ask what a real client asks and repeat only what a real client would repeat. [`content`] is what both
-//! sides know about packages, and [`message`] the frame of a client message.
+//! sides know about packages, and [`message`] the frame of a client message. [`pki`] makes certificates for all of them,
+//! and [`hold`] very many connections that are idle.
 //!
 //! Nothing here knows rolegate: the same pieces can be pointed at any proxy, or at each other.
 
 pub mod client;
 pub mod content;
+pub mod hold;
 pub mod message;
+mod ntlm;
+pub mod pki;
 pub mod site;
+mod tls;

@@ -117,6 +117,7 @@ impl App {
             no_role: RoleMetrics::new(&metrics, "none"),
             epoch,
             notes: handles.notes.clone(),
+            threads,
         };
         let (commands, command) = watch::channel(Command::Run);
         let mut data = Vec::with_capacity(threads);

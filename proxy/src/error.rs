@@ -14,6 +14,10 @@ pub enum Error {
     MethodNotAllowed,
     /// The servers of the role hold different data and the request names none of them.
     NotNamed,
+    /// The listener requires a client certificate on this path and the client showed none.
+    NoClientCertificate,
+    /// The request authenticates its connection, which many requests share over HTTP/2.
+    NeedsHttp11,
     /// The request cannot be forwarded without changing its meaning.
     BadRequest,
     /// The request body is larger than the role allows.
@@ -82,10 +86,12 @@ pub enum Retry {
 
 impl Error {
     /// All of them, in the order of [`Error::index`].
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::NotNamed,
+        Self::NoClientCertificate,
+        Self::NeedsHttp11,
         Self::BadRequest,
         Self::BodyTooLarge,
         Self::BodyTimeout,
@@ -120,6 +126,8 @@ impl Error {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotNamed => StatusCode::MISDIRECTED_REQUEST,
+            Self::NoClientCertificate => StatusCode::FORBIDDEN,
+            Self::NeedsHttp11 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout | Self::ClientGone => StatusCode::REQUEST_TIMEOUT,
@@ -144,7 +152,7 @@ impl Error {
     pub fn reason(self) -> &'static str {
         match self {
             Self::NoRoute | Self::NotNamed => "destination_not_found",
-            Self::MethodNotAllowed => "http_request_denied",
+            Self::MethodNotAllowed | Self::NoClientCertificate | Self::NeedsHttp11 => "http_request_denied",
             Self::BadRequest | Self::BodyTooLarge | Self::BodyTimeout | Self::ClientGone => "http_request_error",
             Self::NoServer | Self::NoneWell | Self::NotYet | Self::Searching | Self::UploadLost => {
                 "destination_unavailable"
@@ -168,6 +176,8 @@ impl Error {
             Self::NoRoute => "no role of this listener serves the path",
             Self::MethodNotAllowed => "the role does not take this method",
             Self::NotNamed => "the Host names no server of this role, and each holds data of its own",
+            Self::NoClientCertificate => "Client certificate required",
+            Self::NeedsHttp11 => "Windows authentication is bound to a connection and needs HTTP/1.1",
             Self::BadRequest => "the request cannot be forwarded",
             Self::BodyTooLarge => "the request body is larger than the role allows",
             Self::BodyTimeout => "the request body stopped coming",
@@ -200,6 +210,8 @@ impl Error {
             Self::NoRoute
             | Self::MethodNotAllowed
             | Self::NotNamed
+            | Self::NoClientCertificate
+            | Self::NeedsHttp11
             | Self::BadRequest
             | Self::BodyTooLarge
             | Self::BodyTimeout
@@ -234,6 +246,8 @@ impl Error {
             Self::NoRoute
             | Self::MethodNotAllowed
             | Self::NotNamed
+            | Self::NoClientCertificate
+            | Self::NeedsHttp11
             | Self::BadRequest
             | Self::BodyTooLarge
             | Self::BodyTimeout

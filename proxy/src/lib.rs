@@ -8,6 +8,7 @@ pub mod access_log;
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod connection_error;
 pub mod control;
 pub mod data;
 pub mod error;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::connection_error::ConnectionError;
 use crate::error::Error;
 use crate::model::cluster::TierKind;
 use crate::model::live::Verdict;
@@ -147,6 +148,12 @@ pub const FAMILIES: &[Family] = &[
         "Times that live traffic took the endpoint out.",
     ),
     Family("rolegate_connections", Kind::Gauge, "listener", "Client connections open."),
+    Family(
+        "rolegate_connections_waiting",
+        Kind::Gauge,
+        "listener",
+        "Client connections that wait for a request and hold neither a parser nor a buffer.",
+    ),
     Family("rolegate_connections_total", Kind::Counter, "listener", "Client connections accepted."),
     Family("rolegate_accept_errors_total", Kind::Counter, "listener", "Failures to accept a connection."),
     Family(
@@ -154,6 +161,26 @@ pub const FAMILIES: &[Family] = &[
         Kind::Counter,
         "listener",
         "Client connections that ended because their bytes were not HTTP, or came too slowly.",
+    ),
+    Family(
+        "rolegate_connection_errors_total",
+        Kind::Counter,
+        "listener, reason",
+        "Client connections that ended before their first request: TLS, `ClientHello` or PROXY protocol.",
+    ),
+    Family("rolegate_tls_handshakes_total", Kind::Counter, "listener, kind", "TLS handshakes: full, resumed."),
+    Family("rolegate_tunnels", Kind::Gauge, "role", "Tunnels open: upgrades, TCP roles and TLS passthrough."),
+    Family(
+        "rolegate_tunnels_moved_total",
+        Kind::Counter,
+        "role",
+        "Tunnels closed on purpose, so that their clients come back elsewhere: their server left, or the process drains.",
+    ),
+    Family(
+        "rolegate_pins_ended_total",
+        Kind::Counter,
+        "role, by",
+        "Upstream connections that belonged to one client (NTLM, Negotiate), by who ended them: client, server, failure.",
     ),
     Family(
         "rolegate_tunnel_bytes_total",
@@ -269,6 +296,11 @@ pub struct RoleHandles {
     pub waits: Counter,
     pub clocks_started: Counter,
     pub moves: Counter,
+    pub tunnels: Gauge,
+    pub tunnels_moved: Counter,
+    pub pins_by_client: Counter,
+    pub pins_by_server: Counter,
+    pub pins_failed: Counter,
 }
 
 /// What a server lacks.
@@ -325,6 +357,11 @@ impl RoleMetrics {
             waits: metrics.counter("rolegate_fallback_waits_total", &[("role", role)]),
             clocks_started: metrics.counter("rolegate_fallback_clocks_started_total", &[("role", role)]),
             moves: metrics.counter("rolegate_affinity_moves_total", &[("role", role)]),
+            tunnels: metrics.gauge("rolegate_tunnels", &[("role", role)]),
+            tunnels_moved: metrics.counter("rolegate_tunnels_moved_total", &[("role", role)]),
+            pins_by_client: metrics.counter("rolegate_pins_ended_total", &[("role", role), ("by", "client")]),
+            pins_by_server: metrics.counter("rolegate_pins_ended_total", &[("role", role), ("by", "server")]),
+            pins_failed: metrics.counter("rolegate_pins_ended_total", &[("role", role), ("by", "failure")]),
         }))
     }
 
@@ -426,9 +463,13 @@ impl EndpointMetrics {
 #[allow(missing_docs)]
 pub struct ListenerMetrics {
     pub connections: Gauge,
+    pub waiting: Gauge,
     pub accepted: Counter,
     pub accept_errors: Counter,
     pub protocol_errors: Counter,
+    errors: [Counter; ConnectionError::ALL.len()],
+    pub handshakes_full: Counter,
+    pub handshakes_resumed: Counter,
 }
 
 impl ListenerMetrics {
@@ -437,10 +478,22 @@ impl ListenerMetrics {
         let label = [("listener", listener)];
         Self {
             connections: metrics.gauge("rolegate_connections", &label),
+            waiting: metrics.gauge("rolegate_connections_waiting", &label),
             accepted: metrics.counter("rolegate_connections_total", &label),
             accept_errors: metrics.counter("rolegate_accept_errors_total", &label),
             protocol_errors: metrics.counter("rolegate_protocol_errors_total", &label),
+            errors: ConnectionError::ALL.map(|error| {
+                let labels = [label[0], ("reason", error.reason())];
+                metrics.counter("rolegate_connection_errors_total", &labels)
+            }),
+            handshakes_full: metrics.counter("rolegate_tls_handshakes_total", &[label[0], ("kind", "full")]),
+            handshakes_resumed: metrics.counter("rolegate_tls_handshakes_total", &[label[0], ("kind", "resumed")]),
         }
+    }
+
+    /// The counter of a connection that ended before its first request.
+    pub fn error(&self, error: ConnectionError) -> &Counter {
+        &self.errors[error.index()]
     }
 }
 

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod content;
 pub mod decision;
 pub mod endpoint;
+pub mod entry;
 pub mod explain;
 pub mod fallback;
 pub mod knowledge;

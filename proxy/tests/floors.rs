@@ -17,7 +17,7 @@ const NOT_IN_THE_MODEL: [&[&str]; 6] =
 
 /// Modules of the crate, from the bottom to the top. Modules of one floor may use each other, except `control` and `data`.
 const FLOORS: [&[&str]; 3] = [
-    &["model", "error", "metrics"],
+    &["model", "error", "connection_error", "metrics"],
     &["control", "data"],
     &["app", "admin", "cli", "status", "explain", "learned", "lookup", "text", "access_log", "main", "lib"],
 ];

@@ -12,10 +12,11 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{Answer, Client, ClientError, Step, is_transient};
+use super::{Answer, Client, ClientError, Connector, Step, is_transient};
 
 /// No answer is kept beyond this.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -39,6 +40,7 @@ pub(super) struct Way {
     pub(super) proxy: SocketAddr,
     pub(super) host: String,
     pub(super) timeout: Duration,
+    pub(super) tls: Option<Connector>,
 }
 
 /// How often a request is repeated that nobody could answer, and how long after.
@@ -89,6 +91,12 @@ impl Ask {
         self
     }
 
+    /// The same request with nothing in it.
+    pub(super) fn without_body(&self) -> Self {
+        let (method, target, headers) = (self.method.clone(), self.target.clone(), self.headers.clone());
+        Self { method, target, headers, body: Bytes::new() }
+    }
+
     fn only_reads(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | "PROPFIND")
     }
@@ -127,6 +135,13 @@ impl Ask {
     }
 }
 
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> io::Result<Open> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    // How the connection ends is seen by the request that it ends under.
+    let driver = tokio::spawn(async move { drop(connection.await) });
+    Ok(Open { sender, driver })
+}
+
 impl Line {
     async fn connect(&self) -> io::Result<TcpStream> {
         let socket = if self.way.proxy.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -138,15 +153,21 @@ impl Line {
         Ok(stream)
     }
 
+    async fn handshake(&self) -> io::Result<Open> {
+        let stream = self.connect().await?;
+        match &self.way.tls {
+            None => speak(stream).await,
+            Some(tls) => speak(tls.secure(stream, &self.way.host, self.way.proxy.ip()).await?).await,
+        }
+    }
+
     async fn opened(&self) -> Result<Open, ClientError> {
-        let failed = |source| ClientError::Connect { from: self.way.source, to: self.way.proxy, source };
-        let connected = tokio::time::timeout(self.way.timeout, self.connect()).await;
-        let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = handshake.map_err(|error| failed(io::Error::other(error)))?;
-        // How the connection ends is seen by the request that it ends under.
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Open { sender, driver })
+        let opened = tokio::time::timeout(self.way.timeout, self.handshake()).await;
+        opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|source| ClientError::Connect {
+            from: self.way.source,
+            to: self.way.proxy,
+            source,
+        })
     }
 
     /// Sends a request and returns the head of its answer.

@@ -6,7 +6,6 @@ use http::{Method, StatusCode};
 use super::exchange::Ask;
 use super::{Client, ClientError, Step, is_transient};
 use crate::message::{self, Envelope, Message, guid};
-use crate::site::{AUTHENTICATE_LEG, CHALLENGE_LEG, NEGOTIATE_LEG};
 
 const MAX_POLICIES: usize = 10_000;
 
@@ -102,29 +101,6 @@ impl Client {
             format!("<FspMessage><ClientID>GUID:{}</ClientID><State ID=\"1\" Topic=\"800\"/></FspMessage>", self.id);
         let ask =
             Ask::new(Method::POST, "/SMS_FSP/.sms_fsp").body(Bytes::from(report)).header("content-type", "text/xml");
-        self.good(&ask, &mut step).await?;
-        Ok(step)
-    }
-
-    /// Fetches `target` as the user who is logged on: three legs, which must reach one server over one connection.
-    ///
-    /// # Errors
-    /// A leg was refused.
-    pub async fn windows_auth(&mut self, target: &str) -> Result<Step, ClientError> {
-        let mut step = Step::default();
-        let ask = Ask::get(target);
-        let answer = self.whole(&ask, &mut step).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
-            return Err(ask.status_error(&answer));
-        }
-        let ask = Ask::get(target).header("authorization", &format!("NTLM {NEGOTIATE_LEG}"));
-        let answer = self.whole(&ask, &mut step).await?;
-        let challenge = answer.headers.get("www-authenticate").and_then(|value| value.to_str().ok());
-        let nonce = challenge.and_then(|text| text.strip_prefix("NTLM ")?.strip_prefix(CHALLENGE_LEG));
-        let Some(nonce) = nonce else {
-            return Err(ask.status_error(&answer));
-        };
-        let ask = Ask::get(target).header("authorization", &format!("NTLM {AUTHENTICATE_LEG}{nonce}"));
         self.good(&ask, &mut step).await?;
         Ok(step)
     }

@@ -7,9 +7,11 @@
 
 mod download;
 mod exchange;
+mod logon;
 mod management;
 mod ranges;
 mod scan;
+mod tls;
 mod upload;
 
 #[cfg(test)]
@@ -24,7 +26,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::message::guid;
+use crate::site::DEFAULT_USER;
 use exchange::{Ask, Line, Open, Patience, Way};
+pub use logon::Credentials;
+pub use tls::{Connector, Tls};
 
 const MAX_SERVED_BY: usize = 65_536;
 const MAX_CONCURRENCY: usize = 64;
@@ -208,6 +213,7 @@ pub struct Client {
     concurrency: usize,
     restarts: u32,
     patience: Patience,
+    credentials: Credentials,
     line: Line,
     // Connections that a download opened besides the first, kept for the next file.
     spare: Vec<Open>,
@@ -219,7 +225,7 @@ impl Client {
     #[must_use]
     pub fn new(source: IpAddr, proxy: SocketAddr, host: &str, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let way = Way { source, proxy, host: host.to_owned(), timeout: Duration::from_secs(30) };
+        let way = Way { source, proxy, host: host.to_owned(), timeout: Duration::from_secs(30), tls: None };
         Self {
             id: guid(rng.u128(..)),
             rng,
@@ -229,9 +235,25 @@ impl Client {
             concurrency: 1,
             restarts: 5,
             patience: Patience { times: 0, pause: Duration::ZERO },
+            credentials: Credentials::new(DEFAULT_USER.0, DEFAULT_USER.1),
             line: Line { way, open: None },
             spare: Vec::new(),
         }
+    }
+
+    /// Speaks TLS on every connection.
+    ///
+    /// # Errors
+    /// There is no certificate, key or authority where one should be.
+    pub fn with_tls(self, tls: &Tls) -> Result<Self, String> {
+        Ok(self.with_connector(tls.connector()?))
+    }
+
+    /// Speaks TLS on every connection, and resumes the sessions of others that have a copy of this.
+    #[must_use]
+    pub fn with_connector(mut self, connector: Connector) -> Self {
+        self.line.way.tls = Some(connector);
+        self
     }
 
     /// Waits so long for an answer, and for each piece of a body: 30 s.

@@ -1,47 +1,58 @@
-//! Windows authentication as far as a proxy can see it: legs that belong to one connection.
+//! Windows authentication as IIS has it: NTLM proves a user for one connection, a Kerberos ticket for one request.
 //!
-//! There is no cryptography. A client answers a challenge by repeating its nonce, so that a leg which arrives on
-//! another connection than the challenge came from is refused, as IIS would refuse it.
+//! An answer that arrives on another connection than its challenge came from is refused, and a connection keeps its
+//! user until it begins anew. That is what a proxy must not mix up.
 
 use std::sync::PoisonError;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::body::SiteBody;
+use super::ntlm::Pending;
 use super::reply;
+use super::spec::Spec;
 use super::wire::Link;
-
-// `NTLMSSP`, a zero byte and the number of the leg are nine bytes: exactly twelve characters of base64.
-pub(crate) const NEGOTIATE_LEG: &str = "TlRMTVNTUAAB";
-pub(crate) const CHALLENGE_LEG: &str = "TlRMTVNTUAAC";
-pub(crate) const AUTHENTICATE_LEG: &str = "TlRMTVNTUAAD";
+use crate::ntlm::kind;
 
 /// What a connection knows about its user.
 #[derive(Debug, Default)]
 pub(crate) struct Auth {
-    nonce: Option<u64>,
-    authenticated: bool,
+    pending: Option<Pending>,
+    user: Option<String>,
+}
+
+impl Link {
+    /// Who this connection belongs to.
+    pub(crate) fn user(&self) -> Option<String> {
+        self.auth.lock().unwrap_or_else(PoisonError::into_inner).user.clone()
+    }
 }
 
 /// `None` when the request may go on; else the answer of this leg.
-pub(crate) fn check(link: &Link, headers: &HeaderMap) -> Option<Response<SiteBody>> {
+pub(crate) fn check(spec: &Spec, link: &Link, headers: &HeaderMap) -> Option<Response<SiteBody>> {
     let mut auth = link.auth.lock().unwrap_or_else(PoisonError::into_inner);
     let offer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some((scheme, token)) = offer.and_then(|value| value.split_once(' ')) else {
-        return if auth.authenticated { None } else { Some(refuse(None)) };
+        return if auth.user.is_some() { None } else { Some(refuse(None)) };
     };
-    if let Some(answer) = token.strip_prefix(AUTHENTICATE_LEG) {
-        auth.authenticated = auth.nonce.take().is_some_and(|nonce| answer == format!("{nonce:016x}"));
-        return if auth.authenticated { None } else { Some(refuse(None)) };
+    let message = BASE64_STANDARD.decode(token.trim()).unwrap_or_default();
+    match kind(&message) {
+        Some(1) => {
+            *auth = Auth { pending: Pending::new(&message, &spec.name), user: None };
+            let challenge = auth.pending.as_ref().map(|pending| BASE64_STANDARD.encode(pending.challenge()));
+            Some(refuse(challenge.map(|challenge| format!("{scheme} {challenge}"))))
+        }
+        Some(_) => {
+            auth.user = auth.pending.take().and_then(|pending| pending.verify(&message, &spec.users));
+            if auth.user.is_some() { None } else { Some(refuse(None)) }
+        }
+        // A Kerberos ticket proves its user in one leg and, by IIS's default, for one request.
+        None if scheme.eq_ignore_ascii_case("negotiate") && !token.is_empty() => None,
+        None => Some(refuse(None)),
     }
-    if token.starts_with(NEGOTIATE_LEG) {
-        let nonce = fastrand::u64(..);
-        *auth = Auth { nonce: Some(nonce), authenticated: false };
-        return Some(refuse(Some(format!("{scheme} {CHALLENGE_LEG}{nonce:016x}"))));
-    }
-    // A Kerberos ticket proves its user in one leg and, by IIS's default, for one request.
-    if scheme.eq_ignore_ascii_case("negotiate") && !token.is_empty() { None } else { Some(refuse(None)) }
 }
 
 fn refuse(challenge: Option<String>) -> Response<SiteBody> {

@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Version};
 
+use super::tls::TlsSeen;
 use crate::content::Hash;
 
 const MAX_SEEN: usize = 1024;
@@ -80,6 +81,12 @@ pub struct Seen {
     pub body_sha256: Option<Hash>,
     /// Whether the body was read to its end.
     pub complete: bool,
+    /// The version of HTTP.
+    pub version: Version,
+    /// What the handshake of the connection told, if it is secured.
+    pub tls: Option<TlsSeen>,
+    /// Who had proved to be whom on this connection when the answer was made, such as `LAB\ann`.
+    pub user: Option<String>,
 }
 
 impl Seen {
@@ -126,6 +133,7 @@ struct Log {
     seen: VecDeque<Seen>,
     messages: HashMap<String, u32>,
     uploads: VecDeque<Uploaded>,
+    handshakes: VecDeque<TlsSeen>,
 }
 
 /// Counts and the last requests of one site system.
@@ -138,6 +146,7 @@ pub struct Counters {
     bytes_out: AtomicU64,
     messages_left_out: AtomicU64,
     not_found: AtomicU64,
+    failed_handshakes: AtomicU64,
     log: Mutex<Log>,
 }
 
@@ -214,6 +223,19 @@ impl Counters {
         self.log().uploads.iter().cloned().collect()
     }
 
+    /// The last 1024 TLS handshakes, those for client notification included, oldest first. Empty when the site system
+    /// does not record.
+    #[must_use]
+    pub fn handshakes(&self) -> Vec<TlsSeen> {
+        self.log().handshakes.iter().cloned().collect()
+    }
+
+    /// TLS handshakes that came to nothing.
+    #[must_use]
+    pub fn failed_handshakes(&self) -> u64 {
+        self.failed_handshakes.load(Relaxed)
+    }
+
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -238,6 +260,18 @@ impl Counters {
 
     pub(crate) fn wrote(&self, bytes: usize) {
         self.bytes_out.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(crate) fn handshake_failed(&self) {
+        self.failed_handshakes.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn shook_hands(&self, seen: TlsSeen) {
+        let mut log = self.log();
+        if log.handshakes.len() == MAX_SEEN {
+            log.handshakes.pop_front();
+        }
+        log.handshakes.push_back(seen);
     }
 
     pub(crate) fn record(&self, seen: Seen, content_id: Option<&str>) {

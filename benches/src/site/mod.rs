@@ -7,6 +7,7 @@
 mod apps;
 mod auth;
 mod body;
+mod connection;
 mod counters;
 mod distribution_point;
 mod faults;
@@ -14,10 +15,12 @@ mod gate;
 mod management_point;
 mod messaging;
 mod notification;
+mod ntlm;
 mod pages;
 mod reply;
 mod server;
 mod spec;
+mod tls;
 mod update_point;
 mod upload;
 mod wire;
@@ -35,15 +38,16 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tokio::task::JoinHandle;
 
-pub(crate) use auth::{AUTHENTICATE_LEG, CHALLENGE_LEG, NEGOTIATE_LEG};
 pub use counters::{ContentSeen, Counters, Kind, Seen, Uploaded};
 pub(crate) use distribution_point::file_target;
 pub use faults::Faults;
+pub use ntlm::DEFAULT_USER;
 pub use spec::{Names, Role, Spec, names};
+pub use tls::{ClientCertificate, Tls, TlsSeen};
 pub(crate) use upload::{PROTOCOL, SESSION_NOT_FOUND};
 
 use gate::Gate;
-use server::Shared;
+use server::{Shared, Terminators};
 use wire::{Life, Phase};
 
 /// One simulated server.
@@ -57,24 +61,26 @@ impl SiteSystem {
     /// Binds the addresses and serves on the current runtime.
     ///
     /// # Errors
-    /// An address cannot be bound, or the name cannot stand in a header.
+    /// An address cannot be bound, the name cannot stand in a header, or the TLS does not fit.
     pub async fn start(spec: Spec) -> io::Result<Self> {
         let name = HeaderValue::from_str(&spec.name)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("'{}' cannot be a name", spec.name)))?;
+        let secured = Terminators::new(&spec)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("TLS of {}: {error}", spec.name)))?;
         let notifies = spec.roles.contains(&Role::ClientNotification);
         let speaks_http = !notifies || spec.roles.len() > 1;
         let mut gates = vec![Arc::new(Gate::open(spec.address)?)];
         if notifies && speaks_http {
             gates.push(Arc::new(Gate::open(spec.notification_address)?));
         }
-        let shared = Arc::new(Shared::new(spec, Faults::new(gates.clone()), name));
+        let shared = Arc::new(Shared::new(spec, secured, Faults::new(gates.clone()), name));
         let mut acceptors = Vec::new();
         if speaks_http {
-            let accept = server::accept(Arc::clone(&shared), Arc::clone(&gates[0]), server::http);
+            let accept = connection::accept(Arc::clone(&shared), Arc::clone(&gates[0]), connection::http);
             acceptors.push(tokio::spawn(accept));
         }
         if let Some(gate) = gates.last().filter(|_| notifies) {
-            let accept = server::accept(Arc::clone(&shared), Arc::clone(gate), notification::serve);
+            let accept = connection::accept(Arc::clone(&shared), Arc::clone(gate), notification::serve);
             acceptors.push(tokio::spawn(accept));
         }
         Ok(Self { shared, gates, acceptors })
@@ -97,6 +103,12 @@ impl SiteSystem {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.spec.name
+    }
+
+    /// Whether it speaks TLS where it listens for HTTP.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.shared.spec.tls.is_some()
     }
 
     /// What is wrong with it.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::connection::secure;
 use super::server::Shared;
 use super::wire::{Link, Phase, Wire};
 
@@ -14,9 +15,20 @@ const MAX_LINE: usize = 4096;
 
 /// Serves one client until it goes or the server does. `Ping` is answered `Pong NAME Ping`.
 pub(crate) async fn serve(shared: Arc<Shared>, link: Arc<Link>, stream: TcpStream) {
+    let wire = Wire::new(stream, Arc::clone(&link), Arc::clone(&shared));
+    match &shared.secured.notification {
+        None => converse(&shared, &link, wire).await,
+        Some(terminator) => {
+            if let Some(stream) = secure(&shared, &link, terminator, wire).await {
+                converse(&shared, &link, stream).await;
+            }
+        }
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, link: &Link, mut stream: S) {
     let mut phase = link.life.watch();
     let mut pushes = shared.pushes.subscribe();
-    let mut stream = Wire::new(stream, link, Arc::clone(&shared));
     // Most clients say a few bytes every few minutes: a buffer is held only while a line is unfinished.
     let mut line = Vec::new();
     loop {
@@ -31,18 +43,19 @@ pub(crate) async fn serve(shared: Arc<Shared>, link: Arc<Link>, stream: TcpStrea
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return,
             },
-            heard = hear(&mut stream, &mut line, &shared) => match heard {
+            heard = hear(&mut stream, &mut line, shared) => match heard {
                 Some(answer) => answer,
                 None => return,
             },
         };
-        if stream.write_all(&said).await.is_err() {
+        // What is written to a secured stream may wait there to be flushed.
+        if stream.write_all(&said).await.is_err() || stream.flush().await.is_err() {
             return;
         }
     }
 }
 
-async fn hear(stream: &mut Wire, line: &mut Vec<u8>, shared: &Shared) -> Option<Bytes> {
+async fn hear<S: AsyncRead + Unpin>(stream: &mut S, line: &mut Vec<u8>, shared: &Shared) -> Option<Bytes> {
     let mut buffer = [0; 512];
     let heard = read(stream, &mut buffer).await?;
     let mut answer = Vec::new();
@@ -61,7 +74,7 @@ async fn hear(stream: &mut Wire, line: &mut Vec<u8>, shared: &Shared) -> Option<
     Some(answer.into())
 }
 
-async fn read<'a>(stream: &mut Wire, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+async fn read<'a, S: AsyncRead + Unpin>(stream: &mut S, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     match stream.read(buffer).await {
         Ok(0) | Err(_) => None,
         Ok(len) => Some(&buffer[..len]),

@@ -1,9 +1,7 @@
-//! The life of a connection and of a request inside a site system.
+//! The life of a request inside a site system.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -14,11 +12,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use sha2::{Digest, Sha256};
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, broadcast};
 
 use super::apps::{self, App};
@@ -26,10 +20,10 @@ use super::body::SiteBody;
 use super::counters::{Counters, Kind, Seen, copy_headers};
 use super::distribution_point::{Stamp, content_id};
 use super::faults::Faults;
-use super::gate::Gate;
 use super::spec::Spec;
+use super::tls::Terminator;
 use super::upload::Sessions;
-use super::wire::{Life, Link, Phase, Wire};
+use super::wire::{Life, Link};
 use super::{auth, reply};
 use crate::content::Hash;
 
@@ -37,10 +31,27 @@ use crate::content::Hash;
 pub(crate) const MAX_BODY: usize = 30_000_000;
 
 const SITE_SYSTEM: HeaderName = HeaderName::from_static("x-site-system");
+const AUTHENTICATED_USER: HeaderName = HeaderName::from_static("x-authenticated-user");
+
+/// The TLS of both listeners.
+#[derive(Debug)]
+pub(crate) struct Terminators {
+    pub(crate) http: Option<Terminator>,
+    pub(crate) notification: Option<Terminator>,
+}
+
+impl Terminators {
+    pub(crate) fn new(spec: &Spec) -> Result<Self, String> {
+        let http = spec.tls.as_ref().map(Terminator::new).transpose()?;
+        let notification = spec.notification_tls.as_ref().map(Terminator::new).transpose()?;
+        Ok(Self { http, notification })
+    }
+}
 
 /// What all connections of a site system share.
 pub(crate) struct Shared {
     pub(crate) spec: Spec,
+    pub(crate) secured: Terminators,
     pub(crate) faults: Faults,
     pub(crate) counters: Counters,
     pub(crate) life: ArcSwap<Life>,
@@ -49,12 +60,13 @@ pub(crate) struct Shared {
     pub(crate) stamp: Stamp,
     pub(crate) pushes: broadcast::Sender<Bytes>,
     name: HeaderValue,
-    permits: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
 }
 
 impl Shared {
-    pub(crate) fn new(spec: Spec, faults: Faults, name: HeaderValue) -> Self {
+    pub(crate) fn new(spec: Spec, secured: Terminators, faults: Faults, name: HeaderValue) -> Self {
         Self {
+            secured,
             faults,
             counters: Counters::default(),
             life: ArcSwap::from_pointee(Life::new()),
@@ -73,63 +85,6 @@ impl Shared {
         let all = u32::try_from(self.spec.max_connections).unwrap_or(u32::MAX);
         // Nobody closes the semaphore, so that all permits come back in the end.
         let _ = self.permits.acquire_many(all).await;
-    }
-}
-
-/// Accepts until the task is ended, and has `serve` take each connection.
-pub(crate) async fn accept<S, F>(shared: Arc<Shared>, gate: Arc<Gate>, serve: S)
-where
-    S: Fn(Arc<Shared>, Arc<Link>, TcpStream) -> F,
-    F: Future<Output = ()> + Send + 'static,
-{
-    let mut acceptor = gate.acceptor();
-    loop {
-        let (stream, peer) = acceptor.accept().await;
-        let Ok(permit) = Arc::clone(&shared.permits).try_acquire_owned() else {
-            continue;
-        };
-        let id = shared.counters.opened();
-        if shared.faults.closes_on_accept() {
-            shared.counters.closed();
-            continue;
-        }
-        // A small answer that waits for an acknowledgement would be measured as latency of the proxy.
-        let _ = stream.set_nodelay(true);
-        let link = Arc::new(Link::new(id, peer, shared.life.load_full()));
-        let served = serve(Arc::clone(&shared), link, stream);
-        tokio::spawn(async move {
-            served.await;
-            drop(permit);
-        });
-    }
-}
-
-/// Serves HTTP on one connection.
-pub(crate) async fn http(shared: Arc<Shared>, link: Arc<Link>, stream: TcpStream) {
-    let mut phase = link.life.watch();
-    let wire = Wire::new(stream, Arc::clone(&link), Arc::clone(&shared));
-    let idle_timeout = shared.spec.idle_timeout;
-    let service = service_fn(move |request| {
-        let (shared, link) = (Arc::clone(&shared), Arc::clone(&link));
-        async move { Ok::<_, Infallible>(handle(&shared, &link, request).await) }
-    });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(idle_timeout);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
-    let mut watching = true;
-    loop {
-        let now = *phase.borrow_and_update();
-        match now {
-            Phase::Running => {}
-            Phase::Stopping => connection.as_mut().graceful_shutdown(),
-            Phase::Killed => return,
-        }
-        tokio::select! {
-            biased;
-            changed = phase.changed(), if watching => watching = changed.is_ok(),
-            // How a connection ended is for its peer to judge.
-            _ = &mut connection => return,
-        }
     }
 }
 
@@ -195,7 +150,7 @@ impl Asked<'_> {
     }
 }
 
-async fn handle(shared: &Arc<Shared>, link: &Arc<Link>, request: Request<Incoming>) -> Response<SiteBody> {
+pub(crate) async fn handle(shared: &Arc<Shared>, link: &Arc<Link>, request: Request<Incoming>) -> Response<SiteBody> {
     let (head, body) = request.into_parts();
     let drawn = shared.faults.draw();
     if drawn.early_response && !body.is_end_stream() {
@@ -224,19 +179,25 @@ async fn handle(shared: &Arc<Shared>, link: &Arc<Link>, request: Request<Incomin
         // Half a message is no message; nobody is left to read this.
         (None, _) if !received.complete => (Kind::Fault, reply::html(StatusCode::BAD_REQUEST, "400 - Bad request.")),
         (None, None) => (Kind::Unknown, reply::not_found()),
-        (None, Some(app)) => {
-            let asked = Asked { shared, link, head: &head, body: &received, rest };
-            match apps::authenticate(app, &asked).then(|| auth::check(link, &head.headers)).flatten() {
-                Some(refusal) => (Kind::Unauthorized, refusal),
-                None => apps::answer(app, &asked),
-            }
-        }
+        (None, Some(app)) => answer(app, &Asked { shared, link, head: &head, body: &received, rest }),
     };
     if let Some((at, fault)) = drawn.body {
         response.body_mut().break_after(at, fault, link, shared);
     }
     let close = shared.faults.closes_each();
     finish(shared, link, &head, &received, kind, response, close)
+}
+
+fn answer(app: App, asked: &Asked<'_>) -> (Kind, Response<SiteBody>) {
+    let (link, head) = (asked.link, asked.head);
+    if let Some(refusal) = link.secured.get().and_then(|secured| secured.refuse(head.uri.path())) {
+        return (Kind::Unauthorized, refusal);
+    }
+    let check = || auth::check(&asked.shared.spec, link, &head.headers);
+    match apps::authenticate(app, asked).then(check).flatten() {
+        Some(refusal) => (Kind::Unauthorized, refusal),
+        None => apps::answer(app, asked),
+    }
 }
 
 fn finish(
@@ -258,6 +219,10 @@ fn finish(
     if !bodiless && !headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
+    let user = link.user();
+    if let Some(user) = user.as_ref().and_then(|user| HeaderValue::from_str(user).ok()) {
+        headers.insert(AUTHENTICATED_USER, user);
+    }
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -273,6 +238,9 @@ fn finish(
             body_bytes: received.bytes,
             body_sha256: received.sha256,
             complete: received.complete,
+            version: head.version,
+            tls: link.secured.get().map(|secured| secured.seen.clone()),
+            user,
         };
         shared.counters.record(seen, content_id(head.uri.path()));
     }

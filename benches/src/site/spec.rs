@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::ntlm::Users;
+use super::tls::Tls;
 use crate::content::Content;
 
 /// A role that a site system can hold.
@@ -106,6 +108,9 @@ pub struct Spec {
     pub(crate) idle_timeout: Duration,
     pub(crate) max_connections: usize,
     pub(crate) recording: bool,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) notification_tls: Option<Tls>,
+    pub(crate) users: Users,
 }
 
 impl Spec {
@@ -132,6 +137,9 @@ impl Spec {
             idle_timeout: Duration::from_secs(120),
             max_connections: 65_536,
             recording: true,
+            tls: None,
+            notification_tls: None,
+            users: Users::default(),
         }
     }
 
@@ -145,6 +153,12 @@ impl Spec {
     #[must_use]
     pub const fn listens_on(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether it is to hold this role.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
     }
 
     /// A management point.
@@ -272,6 +286,28 @@ impl Spec {
     #[must_use]
     pub const fn recording(mut self, recording: bool) -> Self {
         self.recording = recording;
+        self
+    }
+
+    /// Speaks HTTPS.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Speaks TLS where it listens for client notification.
+    #[must_use]
+    pub fn notification_tls(mut self, tls: Tls) -> Self {
+        self.notification_tls = Some(tls);
+        self
+    }
+
+    /// Knows this user (`ann`, or `LAB\ann` for the domain that all users are in) besides
+    /// [`DEFAULT_USER`](super::DEFAULT_USER).
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.add(name, password);
         self
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU8};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::time::Sleep;
 
 use super::auth::Auth;
 use super::server::Shared;
+use super::tls::Secured;
 
 const GARBAGE: &[u8] = b"\x16\x03\x01\x00\x00 this is no HTTP \xff\xfe\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(5);
@@ -68,6 +69,7 @@ pub(crate) struct Link {
     pub(crate) peer: SocketAddr,
     pub(crate) life: Arc<Life>,
     pub(crate) auth: Mutex<Auth>,
+    pub(crate) secured: OnceLock<Secured>,
     mode: AtomicU8,
     lingers: AtomicBool,
 }
@@ -75,7 +77,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(id: u64, peer: SocketAddr, life: Arc<Life>) -> Self {
         let (mode, lingers) = (AtomicU8::new(PLAIN), AtomicBool::new(false));
-        Self { id, peer, life, auth: Mutex::default(), mode, lingers }
+        Self { id, peer, life, auth: Mutex::default(), secured: OnceLock::new(), mode, lingers }
     }
 
     /// Resets the connection as soon as what was written so far is out.

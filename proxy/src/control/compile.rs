@@ -160,6 +160,9 @@ fn limits(config: &Config) -> Limits {
         preserve_header_case: proxy.preserve_header_case,
         max_connections: *proxy.max_connections.get_ref() as usize,
         max_idle_per_endpoint: proxy.max_idle_per_endpoint as usize,
+        tcp_keepalive: Some(Duration::from_secs(300)),
+        tunnel_moves_per_second: 100,
+        max_concurrent_streams: 100,
     }
 }
 

@@ -1,56 +1,153 @@
 //! A new connection to an endpoint.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use hyper::client::conn::http1;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
-use super::io::Upstream;
-use super::pool::{Lifetime, Sender};
+use super::io::Transport;
+use super::local::LocalExecutor;
+use super::pool::{Lifetime, Requests, Sender};
+use super::proxy_protocol;
+use super::worker::Worker;
 use crate::error::Error;
 use crate::model::endpoint::Endpoint;
+use crate::model::role::{Protocol, ProxyProtocol};
 
 /// Largest response head in bytes.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// Most bytes that hyper buffers of one response.
 const READ_BUFFER: usize = 128 * 1024;
+/// What one stream and all streams of an HTTP/2 connection may have under way.
+const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
 
-/// Opens a connection, TLS handshake included. The caller bounds the time.
+/// For whom a connection is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct From<'a> {
+    /// The client.
+    pub peer: SocketAddr,
+    /// Where it has connected to.
+    pub to: Option<SocketAddr>,
+    /// The data thread.
+    pub worker: &'a Worker,
+    /// The bytes are TLS already: the client's own.
+    pub raw: bool,
+}
+
+/// Opens a connection, PROXY protocol header and TLS handshake included. The caller bounds the time.
 ///
 /// # Errors
 /// Refused, unroutable, or a failed handshake.
-pub async fn stream(endpoint: &Endpoint) -> Result<Upstream, Error> {
-    let stream = TcpStream::connect(endpoint.address).await.map_err(|error| connect_error(&error))?;
-    // Nagle would hold back the last piece of every request; a socket without the option still works.
-    let _ = stream.set_nodelay(true);
-    let Some(tls) = &endpoint.tls else { return Ok(Upstream::Plain(stream)) };
-    let connector = TlsConnector::from(std::sync::Arc::clone(&tls.config));
-    let handshake = connector.connect(tls.server_name.clone(), stream).await;
-    handshake.map(|stream| Upstream::Tls(Box::new(stream))).map_err(|error| tls_error(&error))
+pub async fn stream(endpoint: &Endpoint, from: &From<'_>) -> Result<Transport, Error> {
+    let alpn = if endpoint.role.protocol == Protocol::Http { Some(endpoint.role.http2) } else { None };
+    secured(endpoint, from, alpn).await
 }
 
-/// Opens a connection and hands its driving to this thread.
+/// `http2`: whether HTTP/2 may be agreed on; `None` for a role that is not HTTP.
+async fn secured(endpoint: &Endpoint, from: &From<'_>, http2: Option<bool>) -> Result<Transport, Error> {
+    let mut stream = tcp(endpoint, from.worker).await?;
+    if endpoint.role.proxy_protocol != ProxyProtocol::Off {
+        let to = from.to.unwrap_or(endpoint.address);
+        let header = proxy_protocol::header(endpoint.role.proxy_protocol, from.peer, to);
+        let header = header.map_err(|_| Error::ConnectFailed)?;
+        stream.write_all(&header).await.map_err(|error| connect_error(&error))?;
+    }
+    let Some(tls) = endpoint.tls.as_ref().filter(|_| !from.raw) else { return Ok(Transport::Plain(stream)) };
+    let mut config = Arc::clone(&tls.config);
+    if http2 == Some(false) && config.alpn_protocols.iter().any(|protocol| protocol == b"h2") {
+        let without = Arc::make_mut(&mut config);
+        without.alpn_protocols.retain(|protocol| protocol != b"h2");
+    }
+    let handshake = TlsConnector::from(config).connect(tls.server_name.clone(), stream).await;
+    handshake.map(|stream| Transport::Tls(Box::new(stream.into()))).map_err(|error| tls_error(&error))
+}
+
+/// Opens a connection for requests and hands its driving to this thread. `alone`: it will belong to one client, or leave
+/// HTTP, and so must not be HTTP/2.
 ///
 /// # Errors
 /// As [`stream`].
-pub async fn http(endpoint: &Endpoint, preserve_header_case: bool) -> Result<Sender, Error> {
-    let io = TokioIo::new(stream(endpoint).await?);
-    let mut builder = http1::Builder::new();
-    builder.max_header_size(MAX_RESPONSE_HEAD).max_buf_size(READ_BUFFER).preserve_header_case(preserve_header_case);
-    let handshake = builder.handshake::<_, RequestBody>(io).await;
-    let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
+pub async fn http(
+    endpoint: &Endpoint,
+    from: &From<'_>,
+    alone: bool,
+    preserve_header_case: bool,
+) -> Result<Sender, Error> {
+    let wants_http2 = endpoint.role.http2 && !alone;
+    let transport = secured(endpoint, from, Some(wants_http2)).await?;
+    let knows_http2 = match &transport {
+        Transport::Plain(_) => wants_http2,
+        Transport::Tls(_) => transport.speaks_http2(),
+    };
     let lifetime = Rc::new(Lifetime::default());
     let driven = Rc::clone(&lifetime);
     // A failure of the connection reaches whoever waits for its response; an idle one has nobody to tell.
+    if knows_http2 {
+        let secure = matches!(transport, Transport::Tls(_));
+        let mut builder = http2::Builder::new(LocalExecutor);
+        builder.initial_stream_window_size(WINDOWS.0).initial_connection_window_size(WINDOWS.1);
+        builder.max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD).unwrap_or(u32::MAX));
+        let handshake = builder.handshake::<_, RequestBody>(TokioIo::new(transport)).await;
+        let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+            driven.end();
+        });
+        return Ok(Sender { requests: Requests::Http2 { requests, secure }, lifetime });
+    }
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(MAX_RESPONSE_HEAD).max_buf_size(READ_BUFFER).preserve_header_case(preserve_header_case);
+    let handshake = builder.handshake::<_, RequestBody>(TokioIo::new(transport)).await;
+    let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
     tokio::task::spawn_local(async move {
         let _ = connection.with_upgrades().await;
         driven.end();
     });
-    Ok(Sender { requests, lifetime })
+    Ok(Sender { requests: Requests::Http1(requests), lifetime })
+}
+
+/// Opens a TCP connection, from one of the role's own source addresses if it has some.
+async fn tcp(endpoint: &Endpoint, worker: &Worker) -> Result<TcpStream, Error> {
+    let sources = &endpoint.role.source_addresses;
+    let stream = if sources.is_empty() {
+        TcpStream::connect(endpoint.address).await
+    } else {
+        from_sources(endpoint.address, sources, worker.turn()).await
+    };
+    let stream = stream.map_err(|error| connect_error(&error))?;
+    // Nagle would hold back the last piece of every request; a socket without the option still works.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// From the source address whose turn it is; one that has no port left gives its turn to the next.
+async fn from_sources(to: SocketAddr, sources: &[IpAddr], turn: usize) -> io::Result<TcpStream> {
+    let family = |source: &&IpAddr| source.is_ipv4() == to.is_ipv4();
+    let count = sources.iter().filter(family).count();
+    let mut last = io::ErrorKind::AddrNotAvailable.into();
+    for source in sources.iter().filter(family).cycle().skip(turn % count.max(1)).take(count) {
+        match from_source(to, *source).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => last = error,
+            result => return result,
+        }
+    }
+    Err(last)
+}
+
+async fn from_source(to: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Without it the port would be taken for all destinations, and not only for this one.
+    #[cfg(target_os = "linux")]
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(to).await
 }
 
 fn connect_error(error: &io::Error) -> Error {

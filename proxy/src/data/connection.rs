@@ -1,121 +1,80 @@
-//! One client connection from its first to its last byte.
+//! A client connection from its first to its last byte: what it is doing, and what it is while it does nothing.
+//!
+//! Nearly all connections wait for their next request nearly all the time. So the task of a connection is as small as that
+//! wait, and whatever needs more lives in a box for as long as it works.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::exchange::End;
-use super::io::Downstream;
-use super::proxy;
-use super::session::{Over, PendingTunnel, Session};
-use super::tunnel;
-use crate::error::Error;
-use crate::metrics::ListenerMetrics;
+use super::client::Client;
+use super::entry;
+use super::http1;
+use super::idle::Waiting;
 
-/// Most bytes that hyper buffers of one request or response.
-const BUFFER: usize = 128 * 1024;
-/// How long a closing connection waits for the client to have read the last response.
-const LINGER: Duration = Duration::from_secs(2);
-/// Bytes that are thrown away meanwhile.
-const LINGER_BYTES: usize = 16 * 1024 * 1024;
+/// The task of a client connection.
+pub struct Connection {
+    state: Next,
+}
 
-/// Serves HTTP on a client connection until it ends.
-pub async fn serve(stream: TcpStream, session: Rc<Session>, metrics: &ListenerMetrics) {
-    let limits = *session.limits();
-    let io = TokioIo::new(Downstream { stream, session: Rc::clone(&session) });
-    let service = service_fn(|request: Request<Incoming>| proxy::handle(Rc::clone(&session), request));
-    let mut builder = http1::Builder::new();
-    builder
-        .max_header_size(limits.max_header_size)
-        .max_buf_size(BUFFER.max(limits.max_header_size))
-        .preserve_header_case(limits.preserve_header_case)
-        .auto_date_header(true);
-    let connection = builder.serve_connection(io, service).without_shutdown();
-    match until_over(connection, &session).await {
-        Ended::Hyper(Ok(parts)) => {
-            let Downstream { stream, .. } = parts.io.into_inner();
-            let upgraded = session.tunnel.borrow_mut().take();
-            match upgraded {
-                Some(pending) => run_tunnel(stream, &parts.read_buf, pending).await,
-                None => linger(stream, &session).await,
-            }
-        }
-        Ended::Hyper(Err(error)) => {
-            if error.is_parse() || error.is_timeout() {
-                metrics.protocol_errors.increment(1);
-            }
-            // The client left before it heard of its upgrade, whose exchange holds the session that holds it.
-            let unheard = session.tunnel.borrow_mut().take();
-            if let Some(pending) = unheard {
-                pending.exchange.end(End::ClientGone);
-            }
-        }
-        Ended::Over(Over::SlowHead | Over::SlowReader) => metrics.protocol_errors.increment(1),
-        Ended::Over(Over::Drained | Over::Idle | Over::PinClosed) => {}
+/// What a client connection does next.
+pub enum Next {
+    /// Something that needs more than this.
+    Work(Pin<Box<dyn Future<Output = Self>>>),
+    /// It waits for a request.
+    Wait(Waiting),
+    /// Nothing.
+    Over,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub fn new(stream: TcpStream, client: Client) -> Self {
+        Self { state: Next::Work(Box::pin(entry::begin(stream, client))) }
     }
 }
 
-enum Ended<T> {
-    Hyper(T),
-    Over(Over),
-}
+impl Future for Connection {
+    type Output = ();
 
-/// Drives hyper until it is done or the session says that the connection has no reason to live.
-async fn until_over<F: Future>(connection: F, session: &Session) -> Ended<F::Output> {
-    let mut connection = pin!(connection);
-    poll_fn(|cx: &mut Context<'_>| {
-        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-            return Poll::Ready(Ended::Hyper(result));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let next = match &mut self.state {
+                Next::Work(work) => ready!(work.as_mut().poll(cx)),
+                Next::Wait(waiting) => match ready!(waiting.poll_request(cx)) {
+                    Some(early) => Next::Over.instead(&mut self.state, early),
+                    None => Next::Over,
+                },
+                Next::Over => return Poll::Ready(()),
+            };
+            self.state = next;
         }
-        session.poll_over(cx).map(Ended::Over)
-    })
-    .await
+    }
 }
 
-async fn run_tunnel(mut client: TcpStream, early: &[u8], pending: PendingTunnel) {
-    let PendingTunnel { upgrade, exchange, idle } = pending;
-    let timer = exchange.session.worker.ticker.timer();
-    let upstream = timer.within(super::tunnel::HANDOVER, upgrade).await;
-    let Ok(Ok(upgraded)) = upstream else {
-        exchange.end(End::Cut(Error::UpgradeFailed));
-        return;
-    };
-    let mut server = TokioIo::new(upgraded);
-    if server.write_all(early).await.is_ok() {
-        let moved = tunnel::run(&mut client, &mut server, &timer, idle).await;
-        let metrics = exchange.role_metrics();
-        metrics.tunnel_up.increment(moved.up + early.len() as u64);
-        metrics.tunnel_down.increment(moved.down);
-    }
-    exchange.end(End::Complete);
-}
-
-/// Closes a connection so that the client can read the last response. Closing a socket with unread bytes in it resets the
-/// connection, and a reset may overtake the response: a client that is still sending an upload would never see the 413.
-async fn linger(mut stream: TcpStream, session: &Session) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let mut scratch = [0_u8; 4096];
-    let read_to_end = async {
-        let mut left = LINGER_BYTES;
-        while let Ok(count) = stream.read(&mut scratch).await
-            && count > 0
-            && left > 0
-        {
-            left = left.saturating_sub(count);
+impl Next {
+    /// Takes the place of a wait that is over because a request has begun.
+    fn instead(self, state: &mut Self, early: Vec<u8>) -> Self {
+        match std::mem::replace(state, self) {
+            Self::Wait(Waiting { transport, client, .. }) => {
+                Self::Work(Box::pin(http1::serve(transport, early, client)))
+            }
+            other => other,
         }
-    };
-    // Either way the connection is dropped now.
-    let _ = session.timer.within(LINGER, read_to_end).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tcp::Tunnel;
+
+    /// What a connection that does nothing costs, besides what the runtime keeps for its sockets.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        assert!(size_of::<Connection>() <= 128, "{}", size_of::<Connection>());
+        assert!(size_of::<Tunnel>() <= 256, "{}", size_of::<Tunnel>());
+    }
 }

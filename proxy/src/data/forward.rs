@@ -4,14 +4,14 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use super::body::RequestBody;
 use super::call::Call;
-use super::connect;
-use super::pool::Sender;
+use super::connect::{self, From};
+use super::pool::{Requests, Sender};
 use super::session::Session;
 use crate::error::Error;
 use crate::model::endpoint::Endpoint;
@@ -26,6 +26,8 @@ pub struct Answer {
     pub response: Response<Incoming>,
     /// The connection.
     pub sender: Sender,
+    /// Other clients may have used it, or do.
+    pub reused: bool,
 }
 
 /// An attempt that brought no response.
@@ -44,6 +46,8 @@ pub struct Failure {
 /// [`Failure`]; the call has its request back if none of it was sent.
 pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fresh: bool) -> Result<Answer, Failure> {
     let pool = &session.worker.pool;
+    // An upgrade takes the connection with it, and HTTP/2 cannot carry one.
+    let alone = fresh || call.upgrades();
     let idle = if fresh { 0 } else { STALE_LIMIT };
     if !call.repeatable() && !fresh {
         // A request that may be sent only once must not meet an idle connection that its server has just closed. The
@@ -52,13 +56,17 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
     }
     for _ in 0..idle {
         let Some(sender) = pool.checkout(endpoint.state.id, session.worker.ticker.now_ms()) else { break };
+        if alone && matches!(sender.requests, Requests::Http2 { .. }) {
+            break;
+        }
         endpoint.metrics.reuses.increment(1);
         match on_connection(session, endpoint, sender, call, true).await {
             Err(Failure { error: Error::NeverSent, .. }) => {}
             result => return result,
         }
     }
-    let connecting = connect::http(endpoint, session.limits().preserve_header_case);
+    let from = From { peer: session.peer, to: session.to, worker: &session.worker, raw: false };
+    let connecting = connect::http(endpoint, &from, alone, session.limits().preserve_header_case);
     let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {
         Ok(Ok(sender)) => {
             endpoint.metrics.connects.increment(1);
@@ -90,14 +98,13 @@ pub async fn on_connection(
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
     let result = {
         let Some(request) = call.request() else { return Err(failure(Error::Terminated)) };
-        let mut sent = pin!(sender.requests.try_send_request(request));
-        poll_fn(|cx: &mut Context<'_>| {
-            if let Poll::Ready(result) = sent.as_mut().poll(cx) {
-                return Poll::Ready(Ok(result));
+        match &mut sender.requests {
+            Requests::Http1(requests) => in_time(session, requests.try_send_request(request)).await,
+            Requests::Http2 { requests, secure } => {
+                let request = into_http2(request, *secure).map_err(failure)?;
+                in_time(session, requests.try_send_request(request)).await
             }
-            session.timer.poll_elapsed(cx).map(|_| Err(late(session)))
-        })
-        .await
+        }
     };
     session.timer.clear();
     match result {
@@ -105,10 +112,41 @@ pub async fn on_connection(
         Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades => {
             Err(failure(Error::BadResponse))
         }
-        Ok(Ok(response)) => Ok(Answer { response, sender }),
+        Ok(Ok(response)) => {
+            let reused = reused || matches!(sender.requests, Requests::Http2 { .. });
+            Ok(Answer { response, sender, reused })
+        }
         Ok(Err(failed)) => Err(failure(explain(session, failed, call))),
         Err(error) => Err(failure(error)),
     }
+}
+
+/// Waits for the response head, but not beyond the deadline.
+async fn in_time<T>(session: &Session, sent: impl Future<Output = T>) -> Result<T, Error> {
+    let mut sent = pin!(sent);
+    poll_fn(|cx: &mut Context<'_>| {
+        if let Poll::Ready(result) = sent.as_mut().poll(cx) {
+            return Poll::Ready(Ok(result));
+        }
+        session.timer.poll_elapsed(cx).map(|_| Err(late(session)))
+    })
+    .await
+}
+
+/// Over HTTP/2 the host is part of the target (RFC 9113, section 8.3.1).
+fn into_http2(request: Request<RequestBody>, secure: bool) -> Result<Request<RequestBody>, Error> {
+    let (mut parts, body) = request.into_parts();
+    let host = parts.headers.remove(header::HOST).ok_or(Error::BadRequest)?;
+    let mut uri = parts.uri.into_parts();
+    uri.scheme = Some(if secure { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
+    uri.authority = Some(host.as_bytes().try_into().map_err(|_| Error::BadRequest)?);
+    parts.uri = Uri::from_parts(uri).map_err(|_| Error::BadRequest)?;
+    parts.version = Version::HTTP_2;
+    // Framing is the connection's own; `TE` may only say `trailers`, which is all that we ever write.
+    for name in [header::CONNECTION, header::TRANSFER_ENCODING] {
+        parts.headers.remove(name);
+    }
+    Ok(Request::from_parts(parts, body))
 }
 
 /// Who was late.

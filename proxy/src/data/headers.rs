@@ -6,8 +6,13 @@
 
 use std::net::IpAddr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use rustls::pki_types::CertificateDer;
 
+use super::io::Transport;
+use crate::model::entry::CertificateField;
 use crate::model::snapshot::Site;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -20,6 +25,38 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 const DECISION: HeaderName = HeaderName::from_static("x-rolegate-decision");
+
+/// `Client-Cert` (RFC 9440)
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
+const ARR_CLIENT_CERT: HeaderName = HeaderName::from_static("x-arr-clientcert");
+
+/// TLS of a client connection that ends here.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    /// The client's certificate.
+    pub certificate: Option<CertificateDer<'static>>,
+}
+
+impl Secured {
+    /// What a connection knows about it.
+    pub fn of(transport: &Transport) -> Option<Self> {
+        match transport {
+            Transport::Plain(_) => None,
+            Transport::Tls(_) => Some(Self { certificate: transport.peer_certificate() }),
+        }
+    }
+}
+
+/// Takes out what only we may say about a client's certificate, whoever says it (RFC 9440, section 4).
+pub fn strip_certificate_fields(headers: &mut HeaderMap) {
+    let claims = |name: &HeaderName| matches!(name.as_str(), "client-cert" | "client-cert-chain" | "x-arr-clientcert");
+    if headers.keys().any(claims) {
+        for name in [&CLIENT_CERT, &CLIENT_CERT_CHAIN, &ARR_CLIENT_CERT] {
+            headers.remove(name);
+        }
+    }
+}
 
 /// Says in a response how its server was chosen.
 pub fn write_decision(headers: &mut HeaderMap, short: &str) {
@@ -101,7 +138,7 @@ pub struct HopByHop {
 }
 
 /// Fields that [`ForwardingValues::write`] may add.
-const FIELDS: usize = 5;
+const FIELDS: usize = 6;
 
 /// Values of forwarding fields that are the same for all requests of a client connection.
 #[derive(Debug)]
@@ -110,18 +147,25 @@ pub struct ForwardingValues {
     trusted: bool,
     peer_value: HeaderValue,
     via: HeaderValue,
+    /// `http` or `https`.
+    proto: &'static str,
+    /// The client's certificate, where site systems are told.
+    certificate: Option<(HeaderName, HeaderValue)>,
     /// `Forwarded` for the last seen `Host`: a client connection almost always has one.
     forwarded: Option<(Option<HeaderValue>, HeaderValue)>,
 }
 
 impl ForwardingValues {
     /// Prepares the values for one client connection.
-    pub fn new(peer: IpAddr, site: &Site) -> Self {
+    pub fn new(peer: IpAddr, secured: Option<&Secured>, site: &Site, listener: u16) -> Self {
         let peer = peer.to_canonical();
         let peer_value = HeaderValue::try_from(peer.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
         let via = HeaderValue::try_from(format!("1.1 {}", site.proxy_name))
             .unwrap_or(HeaderValue::from_static("1.1 rolegate"));
-        Self { peer, trusted: site.trusts(peer), peer_value, via, forwarded: None }
+        let proto = if secured.is_some() { "https" } else { "http" };
+        let told = site.listeners.get(usize::from(listener)).and_then(|listener| listener.entry.terminated());
+        let certificate = told.zip(secured).and_then(|(told, secured)| certificate_field(told.forward, secured));
+        Self { peer, trusted: site.trusts(peer), peer_value, via, proto, certificate, forwarded: None }
     }
 
     /// The client's address: the peer's or, from a trusted peer, the last address in the forwarding fields that is not
@@ -154,7 +198,7 @@ impl ForwardingValues {
         let host = headers.get(header::HOST);
         if self.forwarded.as_ref().is_none_or(|(known, _)| known.as_ref() != host) {
             let host = host.cloned();
-            let value = forwarded_value(self.peer, host.as_ref());
+            let value = forwarded_value(self.peer, host.as_ref(), self.proto);
             self.forwarded = Some((host, value));
         }
         if let Some((_, value)) = &self.forwarded {
@@ -162,13 +206,16 @@ impl ForwardingValues {
         }
         self.append(headers, X_FORWARDED_FOR, self.peer_value.clone());
         if !(self.trusted && headers.contains_key(X_FORWARDED_PROTO)) {
-            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.proto));
         }
         if !(self.trusted && headers.contains_key(X_FORWARDED_HOST)) {
             match headers.get(header::HOST).cloned() {
                 Some(host) => headers.insert(X_FORWARDED_HOST, host),
                 None => headers.remove(X_FORWARDED_HOST),
             };
+        }
+        if let Some((name, value)) = &self.certificate {
+            headers.insert(name.clone(), value.clone());
         }
         // `Via` is a record, not a claim: what others wrote stays.
         headers.append(header::VIA, self.via.clone());
@@ -183,16 +230,26 @@ impl ForwardingValues {
     }
 }
 
+fn certificate_field(field: CertificateField, secured: &Secured) -> Option<(HeaderName, HeaderValue)> {
+    let certificate = BASE64.encode(secured.certificate.as_ref()?);
+    let (name, value) = match field {
+        CertificateField::Off => return None,
+        CertificateField::ClientCert => (CLIENT_CERT, format!(":{certificate}:")),
+        CertificateField::ArrClientCert => (ARR_CLIENT_CERT, certificate),
+    };
+    Some((name, HeaderValue::try_from(value).ok()?))
+}
+
 /// `for=10.1.2.3;host="mp1:80";proto=http` (RFC 7239).
-fn forwarded_value(peer: IpAddr, host: Option<&HeaderValue>) -> HeaderValue {
+fn forwarded_value(peer: IpAddr, host: Option<&HeaderValue>, proto: &str) -> HeaderValue {
     let node = match peer {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("\"[{v6}]\""),
     };
     let quotable = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\']));
     let text = match quotable {
-        Some(host) => format!("for={node};host=\"{host}\";proto=http"),
-        None => format!("for={node};proto=http"),
+        Some(host) => format!("for={node};host=\"{host}\";proto={proto}"),
+        None => format!("for={node};proto={proto}"),
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
 }

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use arrayvec::ArrayVec;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::TlsStream;
 
 use super::session::Session;
 
@@ -18,7 +19,7 @@ const GATHER: usize = 4096;
 
 /// Writes several pieces, copied together when they are small.
 fn poll_write_pieces(
-    stream: Pin<&mut TcpStream>,
+    stream: Pin<&mut impl AsyncWrite>,
     cx: &mut Context<'_>,
     pieces: &[io::IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
@@ -34,43 +35,76 @@ fn poll_write_pieces(
     stream.poll_write(cx, &together)
 }
 
-/// A connection to a site system.
+/// A TCP connection to a client or a site system, with or without TLS of ours on it.
 #[derive(Debug)]
-pub enum Upstream {
+pub enum Transport {
     /// Plain TCP.
     Plain(TcpStream),
     /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl AsyncRead for Upstream {
+impl Transport {
+    /// The socket below.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// The certificate that the other side has shown.
+    pub fn peer_certificate(&self) -> Option<CertificateDer<'static>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => {
+                stream.get_ref().1.peer_certificates()?.first().cloned().map(CertificateDer::into_owned)
+            }
+        }
+    }
+
+    /// Whether ALPN agreed on HTTP/2.
+    pub fn speaks_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
+    /// Says goodbye as far as that is possible at once.
+    pub fn farewell(&mut self, cx: &mut Context<'_>) {
+        let _ = Pin::new(self).poll_shutdown(cx);
+    }
+}
+
+impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
         }
     }
 }
 
-impl AsyncWrite for Upstream {
+impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 
@@ -81,7 +115,7 @@ impl AsyncWrite for Upstream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => poll_write_pieces(Pin::new(stream), cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => poll_write_pieces(Pin::new(&mut **stream), cx, bufs),
         }
     }
 
@@ -95,10 +129,15 @@ impl AsyncWrite for Upstream {
 
 /// A client's connection. It tells the session when bytes come and go, which is how the session knows a slow head from an
 /// idle connection and a slow reader from a slow server.
+///
+/// To hyper, a connection that is to be parked looks as if the client had closed it between two requests: then hyper lets go
+/// of the socket, which nobody has looked at, so that nothing that arrives meanwhile is lost.
 #[derive(Debug)]
 pub struct Downstream {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Transport,
+    /// What was read from it before.
+    pub early: Vec<u8>,
     /// Whose connection it is.
     pub session: Rc<Session>,
 }
@@ -106,7 +145,15 @@ pub struct Downstream {
 impl AsyncRead for Downstream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.session.parking() {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
+        if !this.early.is_empty() {
+            give(&mut this.early, buf);
+            this.session.bytes_came();
+            return Poll::Ready(Ok(()));
+        }
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
             this.session.bytes_came();
@@ -140,12 +187,68 @@ impl AsyncWrite for Downstream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(poll_write_pieces(Pin::new(&mut this.stream), cx, bufs))?;
+        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
         this.session.bytes_went();
         Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+/// A connection of which something has been read before.
+#[derive(Debug)]
+pub struct Early {
+    /// The connection.
+    pub stream: Transport,
+    /// What was read.
+    pub early: Vec<u8>,
+}
+
+impl AsyncRead for Early {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.early.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
+        give(&mut this.early, buf);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Early {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// Hands on what was read before; an empty one holds no memory.
+fn give(early: &mut Vec<u8>, buf: &mut ReadBuf<'_>) {
+    let count = early.len().min(buf.remaining());
+    buf.put_slice(&early[..count]);
+    early.drain(..count);
+    if early.is_empty() {
+        *early = Vec::new();
     }
 }

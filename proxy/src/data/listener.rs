@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::connection;
-use super::session::Session;
-use super::tcp;
+use super::client::Client;
+use super::connection::Connection;
 use super::worker::Worker;
 use crate::metrics::ListenerMetrics;
 
@@ -18,6 +17,9 @@ use crate::metrics::ListenerMetrics;
 const BACKLOG: i32 = 4096;
 /// Pause after a failure to accept: the usual cause, no free descriptors, does not go away at once.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Questions of the kernel within one keepalive time, when the first gets no answer.
+const KEEPALIVE_PROBES: u32 = 4;
 
 /// One listener as one data thread has it.
 #[derive(Debug)]
@@ -91,43 +93,10 @@ pub async fn accept_loop(listener: Listener, worker: Rc<Worker>) {
 fn start(stream: TcpStream, peer: SocketAddr, listener: u16, worker: &Rc<Worker>, metrics: &Rc<ListenerMetrics>) {
     metrics.accepted.increment(1);
     let _ = stream.set_nodelay(true);
-    let open = Open::new(worker, metrics);
-    let worker = Rc::clone(worker);
-    tokio::task::spawn_local(async move {
-        let snapshot = worker.snapshot();
-        let role = snapshot.site.listeners[usize::from(listener)].tcp;
-        match role {
-            Some(role) => {
-                drop(snapshot);
-                tcp::serve(stream, peer.ip(), role, &worker).await;
-            }
-            None => {
-                let session = Session::new(Rc::clone(&worker), listener, peer, &snapshot);
-                drop(snapshot);
-                connection::serve(stream, session, &open.metrics).await;
-            }
-        }
-        drop(open);
-    });
-}
-
-/// Counts an open connection for as long as it lives.
-struct Open {
-    worker: Rc<Worker>,
-    metrics: Rc<ListenerMetrics>,
-}
-
-impl Open {
-    fn new(worker: &Rc<Worker>, metrics: &Rc<ListenerMetrics>) -> Self {
-        worker.connections.set(worker.connections.get() + 1);
-        metrics.connections.increment(1.0);
-        Self { worker: Rc::clone(worker), metrics: Rc::clone(metrics) }
+    if let Some(after) = worker.snapshot().site.limits.tcp_keepalive {
+        let keepalive = TcpKeepalive::new().with_time(after).with_interval(after / KEEPALIVE_PROBES);
+        // A socket without the option still works; only a peer that vanished is noticed later.
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
     }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.worker.connections.set(self.worker.connections.get() - 1);
-        self.metrics.connections.decrement(1.0);
-    }
+    tokio::task::spawn_local(Connection::new(stream, Client::new(worker, metrics, listener, peer)));
 }

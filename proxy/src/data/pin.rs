@@ -2,14 +2,17 @@
 //!
 //! NTLM and Negotiate authenticate a TCP connection, not a request. From the first 401 that offers one of them, or the first
 //! `Authorization` that uses one, the upstream connection belongs to this client connection: it never sees the pool, no
-//! other client ever uses it, and both close together. A connection that has been pooled is never authenticated on.
+//! other client ever uses it, and both close together. A connection that has been pooled is never authenticated on: a 401
+//! that comes on one goes to the client, and what the client answers goes to a new connection.
 
 use std::task::Context;
 
-use http::header::{self, HeaderMap};
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
 
 use super::pool::Sender;
 use super::worker::Held;
+use crate::metrics::RoleMetrics;
 use crate::model::cluster::EndpointIndex;
 use crate::model::endpoint::Lease;
 use crate::model::route::ClusterId;
@@ -30,6 +33,29 @@ pub struct Pinned {
     pub lease: Lease,
 }
 
+/// Who ended a pinned pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinEnd {
+    /// The client went, or was idle for too long.
+    Client,
+    /// The server closed its side.
+    Server,
+    /// A request failed on it.
+    Failure,
+}
+
+impl PinEnd {
+    /// Counts it.
+    pub fn count(self, metrics: &RoleMetrics) {
+        let counter = match self {
+            Self::Client => &metrics.pins_by_client,
+            Self::Server => &metrics.pins_by_server,
+            Self::Failure => &metrics.pins_failed,
+        };
+        counter.increment(1);
+    }
+}
+
 /// The pinned connections of one client connection, at most one for each role.
 #[derive(Debug, Default)]
 pub struct Pins {
@@ -44,9 +70,21 @@ impl Pins {
         Some(self.pins.swap_remove(place))
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pins.is_empty()
+    }
+
     /// Keeps a connection for the next request.
     pub fn keep(&mut self, pin: Pinned) {
         self.pins.push(pin);
+    }
+
+    /// All of them end.
+    pub fn end(&mut self, ended: PinEnd) {
+        for pin in self.pins.drain(..) {
+            ended.count(&pin.snapshot.cluster(pin.role).topology.metrics);
+        }
     }
 
     /// Whether one of them was closed by the other side. If not, the task is woken when one is.
@@ -61,11 +99,9 @@ pub fn authorizes_connection(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a response asks the client to authenticate its connection.
-pub fn challenges_connection(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::WWW_AUTHENTICATE)
-        .iter()
-        .any(|value| value.as_bytes().split(|&byte| byte == b',').any(is_connection_scheme))
+pub fn challenges(status: StatusCode, headers: &HeaderMap) -> bool {
+    let offers = |value: &HeaderValue| value.as_bytes().split(|&byte| byte == b',').any(is_connection_scheme);
+    status == StatusCode::UNAUTHORIZED && headers.get_all(header::WWW_AUTHENTICATE).iter().any(offers)
 }
 
 fn is_connection_scheme(value: &[u8]) -> bool {
@@ -79,7 +115,6 @@ fn is_connection_scheme(value: &[u8]) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn schemes() {
@@ -95,7 +130,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_str(value).unwrap());
-            assert_eq!(challenges_connection(&headers), expected, "{value}");
+            assert_eq!(challenges(StatusCode::UNAUTHORIZED, &headers), expected, "{value}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::{http1, http2};
 
 use super::body::RequestBody;
 
@@ -15,9 +15,23 @@ use super::body::RequestBody;
 #[derive(Debug)]
 pub struct Sender {
     /// Takes requests.
-    pub requests: SendRequest<RequestBody>,
+    pub requests: Requests,
     /// Shared with whoever drives the connection.
     pub lifetime: Rc<Lifetime>,
+}
+
+/// Where requests are put.
+#[derive(Debug)]
+pub enum Requests {
+    /// One after the other.
+    Http1(http1::SendRequest<RequestBody>),
+    /// Many at the same time.
+    Http2 {
+        /// Where they are put.
+        requests: http2::SendRequest<RequestBody>,
+        /// Over TLS: requests must say so.
+        secure: bool,
+    },
 }
 
 /// Whether a connection still lives, and who wants to know. An idle connection that is ready for a request wakes nobody
@@ -41,7 +55,22 @@ impl Lifetime {
 impl Sender {
     /// Whether the connection is closed, as far as anybody has noticed.
     pub fn is_closed(&self) -> bool {
-        self.lifetime.over.get() || self.requests.is_closed()
+        self.lifetime.over.get()
+            || match &self.requests {
+                Requests::Http1(requests) => requests.is_closed(),
+                Requests::Http2 { requests, .. } => requests.is_closed(),
+            }
+    }
+
+    /// Another one for the same connection, if it takes many requests at the same time.
+    fn share(&self) -> Option<Self> {
+        match &self.requests {
+            Requests::Http1(_) => None,
+            Requests::Http2 { requests, secure } => Some(Self {
+                requests: Requests::Http2 { requests: requests.clone(), secure: *secure },
+                lifetime: Rc::clone(&self.lifetime),
+            }),
+        }
     }
 
     /// Ready when the connection is closed.
@@ -76,9 +105,12 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let list = idle.get_mut(&endpoint_id)?;
         while let Some(newest) = list.pop_back() {
-            if newest.expires_ms > now_ms && !newest.sender.is_closed() {
-                return Some(newest.sender);
+            if newest.expires_ms <= now_ms || newest.sender.is_closed() {
+                continue;
             }
+            let Some(shared) = newest.sender.share() else { return Some(newest.sender) };
+            list.push_back(newest);
+            return Some(shared);
         }
         None
     }
@@ -91,10 +123,18 @@ impl Pool {
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         let mut idle = self.idle.borrow_mut();
         let list = idle.entry(endpoint_id).or_default();
+        let expires_ms = now_ms.saturating_add(keep);
+        // One that takes many requests never left.
+        if matches!(sender.requests, Requests::Http2 { .. })
+            && let Some(same) = list.iter_mut().find(|idle| Rc::ptr_eq(&idle.sender.lifetime, &sender.lifetime))
+        {
+            same.expires_ms = expires_ms;
+            return;
+        }
         if list.len() >= limit {
             list.pop_front();
         }
-        list.push_back(Idle { sender, expires_ms: now_ms.saturating_add(keep) });
+        list.push_back(Idle { sender, expires_ms });
     }
 
     /// Closes what has been idle for too long and forgets endpoints without connections.

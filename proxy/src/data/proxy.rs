@@ -16,7 +16,7 @@ use super::exchange::{Afterwards, End, Exchange};
 use super::forward::{self, Answer, Failure};
 use super::headers;
 use super::outcome::{self, Head, Next};
-use super::pin::{self, Pinned};
+use super::pin::{self, PinEnd, Pinned};
 use super::respond;
 use super::session::{PendingTunnel, Session};
 use crate::error::{Error, Retry};
@@ -24,7 +24,9 @@ use crate::metrics::code_class;
 use crate::model::balance::Tried;
 use crate::model::decision::{Decision, Facts, Refusal};
 use crate::model::endpoint::{Endpoint, Lease};
+use crate::model::role::ProxyProtocol;
 use crate::model::route::host_without_port;
+use crate::model::snapshot::Snapshot;
 
 /// Answers one request.
 ///
@@ -43,7 +45,7 @@ pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<
             answer
         }
     };
-    if session.closes() {
+    if session.closes() && !session.http2 {
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     }
     Ok(response)
@@ -65,10 +67,14 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
     let decided = Decision::new(&snapshot, &facts, session.worker.ticker.now_ms());
     let decision = decided.map_err(|refusal| refused(refusal, exchange))?;
     exchange.locate(&decision);
+    check_certificate(session, &snapshot, uri.path())?;
     let role = &decision.cluster.topology.role;
     session.worker.count_request(decision.cluster_id);
     session.timer.cap(role.timeouts.total);
     let mut call = Call::prepare(session, role, request)?;
+    if session.http2 && call.authorizes() {
+        return Err(Error::NeedsHttp11);
+    }
 
     let pinned = session.pins.borrow_mut().take(&role.name);
     if let Some(pinned) = pinned {
@@ -125,10 +131,16 @@ async fn on_endpoints(
                     Next::Fail(error) => return Err(error),
                     Next::Serve => {}
                 }
+                if session.http2
+                    && role.connection_auth
+                    && pin::challenges(answer.response.status(), answer.response.headers())
+                {
+                    return Err(Error::NeedsHttp11);
+                }
                 let head = Head { method, said, attempts: exchange.attempts };
                 outcome::served(decision, &pick, &head, &mut answer.response);
                 let lease = lease.unwrap_or_else(|| Lease::take(&endpoint.state));
-                return Ok(Served { answer, lease, fresh: call.authorizes(), connection_auth: role.connection_auth });
+                return Ok(Served { answer, lease, pinned: call.authorizes() });
             }
             Err(error) => error,
         };
@@ -162,7 +174,7 @@ fn unless_sick(
 /// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was
 /// closed under it: that is no failure of the endpoint.
 async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, begun: Instant) -> Result<Answer, Error> {
-    let mut fresh = call.authorizes();
+    let mut fresh = call.needs_own_connection(&endpoint.role);
     loop {
         match forward::attempt(session, endpoint, call, fresh).await {
             Ok(answer) => {
@@ -216,10 +228,11 @@ async fn on_pinned(
                 let head = Head { method, said, attempts: 1 };
                 outcome::served(decision, &pick, &head, &mut answer.response);
             }
-            Ok(Served { answer, lease, fresh: true, connection_auth: true })
+            Ok(Served { answer, lease, pinned: true })
         }
         Err(failure) => {
             session.close_after_response();
+            PinEnd::Failure.count(exchange.role_metrics());
             endpoint.metrics.failure(failure.error).increment(1);
             Err(failure.error)
         }
@@ -230,27 +243,29 @@ async fn on_pinned(
 struct Served {
     answer: Answer,
     lease: Lease,
-    /// The connection authenticates a client: it must not be pooled.
-    fresh: bool,
-    connection_auth: bool,
+    /// The connection belongs to its client already.
+    pinned: bool,
 }
 
 impl Served {
     /// Hands the response on; the exchange ends with its body.
     fn finish(self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
-        let Answer { response, sender } = self.answer;
+        let Answer { response, sender, reused } = self.answer;
         let (mut parts, incoming) = response.into_parts();
         let hop = headers::strip_hop_by_hop(&mut parts.headers);
         exchange.status = parts.status;
         exchange.first_byte();
         let session = Rc::clone(&exchange.session);
-        let timeouts = exchange.endpoint().map(|endpoint| endpoint.role.timeouts);
+        let role = exchange.endpoint().map(|endpoint| std::sync::Arc::clone(&endpoint.role));
+        let challenged =
+            role.as_ref().is_some_and(|role| role.connection_auth) && pin::challenges(parts.status, &parts.headers);
+        let announced = role.as_ref().is_some_and(|role| role.proxy_protocol != ProxyProtocol::Off);
         if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
             return switch(parts, incoming, hop.upgrade, exchange, self.lease);
         }
-        let challenged = parts.status == http::StatusCode::UNAUTHORIZED && pin::challenges_connection(&parts.headers);
-        let pin = self.fresh || (self.connection_auth && challenged);
-        let then = match (pin, hop.close || parts.version < http::Version::HTTP_11) {
+        let pin = self.pinned || (challenged && !reused);
+        let closes = hop.close || parts.version < http::Version::HTTP_11;
+        let then = match (pin, closes || (announced && !pin)) {
             (true, false) => Afterwards::Pin,
             (false, false) => Afterwards::Pool,
             (_, true) => Afterwards::Close,
@@ -264,8 +279,8 @@ impl Served {
             exchange.end(End::Complete);
             return Response::from_parts(parts, ResponseBody::Empty);
         }
-        if let Some(timeouts) = timeouts {
-            session.begin_response(timeouts.response_body_idle);
+        if let Some(role) = role {
+            session.begin_response(role.timeouts.response_body_idle);
         }
         Response::from_parts(parts, ResponseBody::Stream(Box::new(Downloading::new(incoming, exchange))))
     }
@@ -309,6 +324,16 @@ fn refused(refusal: Refusal, exchange: &mut Exchange) -> Error {
             exchange.role = Some(role);
             Error::NotNamed
         }
+    }
+}
+
+/// Some listeners require a client certificate on most paths.
+fn check_certificate(session: &Session, snapshot: &Snapshot, path: &str) -> Result<(), Error> {
+    let entry = &snapshot.site.listeners[usize::from(session.listener)].entry;
+    let shown = session.secured.as_ref().is_some_and(|secured| secured.certificate.is_some());
+    match entry.terminated() {
+        Some(terminated) if !shown && !terminated.allows_anonymous(path) => Err(Error::NoClientCertificate),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -3,11 +3,16 @@
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use hyper::ext::ReasonPhrase;
 
 use super::body::ResponseBody;
 use super::headers::PROXY_STATUS;
 use crate::error::Error;
 use crate::model::role::Role;
+
+/// Marks a response that cannot be given over HTTP/2: the client must ask again over HTTP/1.1.
+#[derive(Clone, Copy, Debug)]
+pub struct NeedsHttp11;
 
 /// What a BITS client reads to begin a lost upload again: BG_E_SESSION_NOT_FOUND, met on the server (MC-BUP, section
 /// 2.2.1.2, where the field is called `BITS-Error`; Windows' own documentation calls it `BITS-Error-Code`).
@@ -41,6 +46,13 @@ pub fn error(error: Error, proxy_name: &str, role: Option<&Role>, retry_after: u
         && let Ok(allow) = HeaderValue::try_from(role.methods.join(", "))
     {
         headers.insert(header::ALLOW, allow);
+    }
+    if error == Error::NoClientCertificate {
+        // The words of IIS, which clients and administrators know (403.7).
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"Client certificate required"));
+    }
+    if error == Error::NeedsHttp11 {
+        response.extensions_mut().insert(NeedsHttp11);
     }
     response
 }

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::client::Client;
 use super::exchange::Exchange;
-use super::headers::ForwardingValues;
-use super::pin::Pins;
+use super::headers::{ForwardingValues, Secured};
+use super::pin::{PinEnd, Pins};
 use super::ticker::Timer;
 use super::worker::Worker;
 use crate::error::Error;
@@ -29,15 +30,32 @@ pub enum Phase {
     Flush,
 }
 
-/// One client connection.
+/// How long a connection that waits for its next request keeps its parser and buffers.
+const PARK_AFTER: Duration = Duration::from_millis(500);
+
+/// As [`PARK_AFTER`], when so many connections hold theirs that the memory matters more than making new ones.
+const PARK_SOON: Duration = Duration::from_millis(100);
+/// So many.
+const CROWD: usize = 512;
+
+/// A response that could go on would have been ended by its own deadline by then.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// One client connection; over HTTP/2, one request.
 #[derive(Debug)]
 pub struct Session {
     /// The data thread it lives on.
     pub worker: Rc<Worker>,
     /// Position of the listener it came through.
     pub listener: u16,
-    /// The other end of the socket.
+    /// The other end of the socket, or what a trusted PROXY protocol header says.
     pub peer: SocketAddr,
+    /// Where the client has connected to.
+    pub to: Option<SocketAddr>,
+    /// TLS that ends here.
+    pub secured: Option<Secured>,
+    /// Many requests share the connection.
+    pub http2: bool,
     /// Its deadline.
     pub timer: Timer,
     /// Upstream connections that no other client may use.
@@ -47,10 +65,21 @@ pub struct Session {
     /// The request body of the exchange under way.
     pub upload: Upload,
     phase: Cell<Phase>,
+    served: Cell<bool>,
+    parking: Cell<bool>,
     close: Cell<bool>,
     body_idle: Cell<Duration>,
     limits: Limits,
     forwarding: RefCell<(u64, ForwardingValues)>,
+}
+
+/// What a session is told of its socket.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    /// Where the client has connected to.
+    pub to: Option<SocketAddr>,
+    /// TLS that ends here.
+    pub secured: Option<Secured>,
 }
 
 /// How far the request body of the exchange under way is.
@@ -81,20 +110,28 @@ pub struct PendingTunnel {
 
 impl Session {
     /// A new client connection. Its first request's head must come within the deadline for heads.
-    pub fn new(worker: Rc<Worker>, listener: u16, peer: SocketAddr, snapshot: &Snapshot) -> Rc<Self> {
+    pub fn new(client: &Client, on: &Socket, http2: bool) -> Rc<Self> {
+        let (worker, snapshot) = (Rc::clone(&client.worker), client.snapshot());
         let timer = worker.ticker.timer();
         let limits = snapshot.site.limits;
         timer.set(limits.request_header_timeout);
-        let forwarding = (snapshot.generation, ForwardingValues::new(peer.ip(), &snapshot.site));
+        let (peer, listener) = (client.peer, client.listener);
+        let values = ForwardingValues::new(peer.ip(), on.secured.as_ref(), &snapshot.site, listener);
+        let forwarding = (snapshot.generation, values);
         Rc::new(Self {
             worker,
             listener,
             peer,
+            to: on.to,
+            secured: on.secured.clone(),
+            http2,
             timer,
             pins: RefCell::default(),
             tunnel: RefCell::default(),
             upload: Upload::default(),
             phase: Cell::new(Phase::Idle),
+            served: Cell::new(false),
+            parking: Cell::new(false),
             close: Cell::new(false),
             body_idle: Cell::new(Duration::ZERO),
             limits,
@@ -141,8 +178,31 @@ impl Session {
     pub fn flushed(&self) {
         if self.phase.get() == Phase::Flush {
             self.phase.set(Phase::Idle);
-            self.timer.set(self.limits.client_keepalive_timeout);
+            self.served.set(true);
+            let keepalive = self.limits.client_keepalive_timeout;
+            // A pinned upstream connection must be watched, and whoever watches it is this session.
+            let wait = if self.pins.borrow().is_empty() { self.park_after().min(keepalive) } else { keepalive };
+            self.timer.set(wait);
         }
+    }
+
+    fn park_after(&self) -> Duration {
+        if self.worker.working.get() < CROWD { PARK_AFTER } else { PARK_SOON }
+    }
+
+    /// How long the connection still waits for its next request after it was parked.
+    pub fn patience(&self) -> Duration {
+        self.limits.client_keepalive_timeout.saturating_sub(PARK_AFTER)
+    }
+
+    /// hyper is to let go of the socket.
+    pub fn park(&self) {
+        self.parking.set(true);
+    }
+
+    /// Whether hyper is letting go of the socket.
+    pub fn parking(&self) -> bool {
+        self.parking.get()
     }
 
     /// The client sent something.
@@ -187,16 +247,29 @@ impl Session {
         let elapsed = self.timer.poll_elapsed(cx);
         match (phase, elapsed) {
             (_, Poll::Pending) | (Phase::Request, Poll::Ready(_)) => Poll::Pending,
+            (Phase::Idle, Poll::Ready(_)) if self.served.get() && self.pins.borrow().is_empty() => {
+                Poll::Ready(Over::Parked)
+            }
             (Phase::Idle, Poll::Ready(_)) => Poll::Ready(Over::Idle),
             (Phase::Head, Poll::Ready(_)) => Poll::Ready(Over::SlowHead),
             (Phase::Response | Phase::Flush, Poll::Ready(_)) => Poll::Ready(Over::SlowReader),
         }
     }
 
+    /// Whether its response waits for the client although its deadline has passed a while ago.
+    pub fn stalled(&self) -> bool {
+        self.phase.get() == Phase::Response && self.timer.overdue(STALLED)
+    }
+
     /// The client's address, for boundary groups.
     pub fn client(&self, headers: &http::HeaderMap, snapshot: &Snapshot) -> IpAddr {
         self.renew_forwarding(snapshot);
         self.forwarding.borrow().1.client(headers, &snapshot.site)
+    }
+
+    /// The client connection has ended, and with it the upstream connections that are its alone.
+    pub fn end_pins(&self, ended: PinEnd) {
+        self.pins.borrow_mut().end(ended);
     }
 
     /// Writes the forwarding fields of a request.
@@ -207,7 +280,8 @@ impl Session {
     /// A new configuration may trust other proxies.
     fn renew_forwarding(&self, snapshot: &Snapshot) {
         if self.forwarding.borrow().0 != snapshot.generation {
-            let values = ForwardingValues::new(self.peer.ip(), &snapshot.site);
+            let secured = self.secured.as_ref();
+            let values = ForwardingValues::new(self.peer.ip(), secured, &snapshot.site, self.listener);
             *self.forwarding.borrow_mut() = (snapshot.generation, values);
         }
     }
@@ -220,6 +294,8 @@ pub enum Over {
     Drained,
     /// No request came.
     Idle,
+    /// No request has come for a while: the connection waits without a parser.
+    Parked,
     /// A request's head came too slowly.
     SlowHead,
     /// The client does not take its response.

@@ -1,15 +1,17 @@
-//! A connection of a role that is not HTTP (client notification): locate, pick, lease, and then bytes.
+//! A connection that is not HTTP to us (client notification, TLS passthrough): locate, pick, lease, and then bytes.
 
-use std::net::IpAddr;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
-use super::connect;
-use super::io::Upstream;
+use super::client::Client;
+use super::connect::{self, From};
+use super::io::Transport;
 use super::ticker::Timer;
-use super::tunnel;
+use super::tunnel::{Open, Ways};
 use super::worker::Worker;
 use crate::error::Error;
 use crate::metrics::RoleMetrics;
@@ -17,33 +19,78 @@ use crate::model::balance::Tried;
 use crate::model::content::Said;
 use crate::model::decision::{Decision, Facts};
 use crate::model::endpoint::Lease;
+use crate::model::role::Protocol;
 use crate::model::route::ClusterId;
 
 /// A connection to an endpoint, with all that a tunnel needs. It holds no snapshot: a tunnel lives for hours.
-struct Opened {
-    server: Upstream,
-    lease: Lease,
-    idle: Duration,
-    metrics: RoleMetrics,
+pub struct Opened {
+    /// The connection.
+    pub server: Transport,
+    /// Its place at the endpoint.
+    pub lease: Lease,
+    /// Its deadline.
+    pub timer: Timer,
+    /// How long it may be silent.
+    pub idle: Duration,
+    /// Handles of its role.
+    pub metrics: RoleMetrics,
+    /// What the client has sent already.
+    pub early: Vec<u8>,
 }
 
-/// Serves one connection of a TCP role. When no server can be reached, the connection closes and the client comes back by
-/// itself.
-pub async fn serve(mut client: TcpStream, peer: IpAddr, role: ClusterId, worker: &Rc<Worker>) {
-    let timer = worker.ticker.timer();
-    let Some(Opened { mut server, lease, idle, metrics }) = open(peer, role, worker, &timer).await else { return };
-    let moved = tunnel::run(&mut client, &mut server, &timer, idle).await;
-    metrics.tunnel_up.increment(moved.up);
-    metrics.tunnel_down.increment(moved.down);
-    drop(lease);
+/// The task of a tunnel.
+#[derive(Debug)]
+pub struct Tunnel {
+    downstream: Transport,
+    upstream: Transport,
+    ways: Ways,
+    timer: Timer,
+    open: Open,
+    /// Held for as long as the tunnel lives.
+    _place: (Lease, Client),
 }
 
-/// Opens a connection to the first server that takes one.
-async fn open(peer: IpAddr, role: ClusterId, worker: &Rc<Worker>, timer: &Timer) -> Option<Opened> {
+impl Tunnel {
+    /// Joins both connections.
+    pub fn new(downstream: Transport, opened: Opened, client: Client) -> Self {
+        let Opened { server, lease, timer, idle, metrics, early } = opened;
+        metrics.tunnel_up.increment(early.len() as u64);
+        timer.belongs_to(lease.state().id);
+        timer.set(idle);
+        let open = Open::new(metrics);
+        Self { downstream, upstream: server, ways: Ways::new(early, idle), timer, open, _place: (lease, client) }
+    }
+}
+
+impl Future for Tunnel {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { downstream, upstream, ways, timer, open, .. } = &mut *self;
+        ways.poll(cx, downstream, upstream, timer, open.metrics())
+    }
+}
+
+/// Opens a connection to the first server that takes one. When none does, the connection closes and the client comes back
+/// by itself. `host` is the server name that it asks for.
+pub async fn open(
+    (peer, to): (SocketAddr, Option<SocketAddr>),
+    role: ClusterId,
+    host: Option<&str>,
+    worker: &Rc<Worker>,
+    timer: Timer,
+) -> Option<Opened> {
     let snapshot = worker.snapshot();
+    let passes = host.is_some() || snapshot.cluster(role).topology.role.protocol == Protocol::Http;
     let metrics = &snapshot.cluster(role).topology.metrics;
-    let facts = Facts { listener: 0, host: None, method: "", path: "", query: None, client: peer, headers: None };
-    let decision = Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()).ok()?;
+    let facts = Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), headers: None };
+    let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
+        Ok(decision) => decision,
+        Err(_) => {
+            metrics.error(Error::NotNamed).increment(1);
+            return None;
+        }
+    };
     let attempts = decision.cluster.topology.role.retry.attempts as usize + 1;
     let mut tried = Tried::new();
     while tried.len() < attempts.min(tried.capacity()) {
@@ -60,7 +107,8 @@ async fn open(peer: IpAddr, role: ClusterId, worker: &Rc<Worker>, timer: &Timer)
         tried.push(pick.endpoint);
         let endpoint = decision.cluster.endpoint(pick.endpoint);
         let lease = Lease::take(&endpoint.state);
-        let connected = timer.within(endpoint.role.timeouts.connect, connect::stream(endpoint)).await;
+        let from = From { peer, to, worker, raw: passes };
+        let connected = timer.within(endpoint.role.timeouts.connect, connect::stream(endpoint, &from)).await;
         match connected.unwrap_or(Err(Error::ConnectTimeout)) {
             Ok(server) => {
                 endpoint.metrics.connects.increment(1);
@@ -68,7 +116,7 @@ async fn open(peer: IpAddr, role: ClusterId, worker: &Rc<Worker>, timer: &Timer)
                 worker.passed(endpoint);
                 decision.served(&pick, Said::Nothing, http::StatusCode::OK);
                 let idle = endpoint.role.timeouts.tunnel_idle;
-                return Some(Opened { server, lease, idle, metrics: metrics.clone() });
+                return Some(Opened { server, lease, timer, idle, metrics: metrics.clone(), early: Vec::new() });
             }
             Err(error) => {
                 endpoint.metrics.failure(error).increment(1);

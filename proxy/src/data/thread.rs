@@ -8,11 +8,14 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
 use super::listener::{Listener, accept_loop};
+use super::memory;
 use super::ticker::TICK;
 use super::worker::{Shared, Worker};
 
 /// Tasks that run between two looks at the sockets. A request is about five; looking is a system call and reads the clock.
 const EVENT_INTERVAL: u32 = 256;
+/// Connections that let go of their buffers in a second and are worth a look at free memory.
+const MANY: usize = 32;
 /// Ticks between two looks through the idle connections.
 const REAP_EVERY: u32 = 10;
 
@@ -56,7 +59,7 @@ pub fn run(
             }
         };
         accepting.iter().for_each(tokio::task::JoinHandle::abort);
-        worker.drain();
+        worker.drain(deadline);
         let empty = async {
             while worker.connections.get() > 0 {
                 tokio::time::sleep(TICK / 10).await;
@@ -72,14 +75,22 @@ async fn tick_loop(worker: Rc<Worker>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut ticks = 0_u32;
+    let mut parked_before = 0;
     loop {
         interval.tick().await;
         worker.ticker.tick();
+        worker.move_tunnels();
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(REAP_EVERY) {
             worker.pool.reap(worker.ticker.now_ms());
             // An idle thread would otherwise keep an old snapshot alive.
-            drop(worker.snapshot());
+            worker.find_leaving();
+            // Twice: a page is given back when it has been free for a moment.
+            let parked = worker.parked.take();
+            if parked.max(parked_before) >= MANY {
+                memory::give_back();
+            }
+            parked_before = parked;
         }
     }
 }

@@ -4,14 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::access_log::Sink;
+use super::complaints::Complaints;
 use super::pool::Pool;
 use super::search::Searches;
-use super::ticker::Ticker;
+use super::ticker::{TICK, Ticker};
 use crate::metrics::{RoleMetrics, ThreadMetrics};
 use crate::model::endpoint::Endpoint;
 use crate::model::note::Note;
@@ -19,6 +21,9 @@ use crate::model::retry::RetryBudget;
 use crate::model::role::Retry;
 use crate::model::route::ClusterId;
 use crate::model::snapshot::{Snapshot, Snapshots};
+
+/// A drain is done this many ticks before its deadline.
+const MARGIN_TICKS: u64 = 10;
 
 /// What all data threads are given.
 #[derive(Clone, Debug)]
@@ -37,6 +42,8 @@ pub struct Shared {
     pub epoch: Instant,
     /// Where news for the control thread goes; bounded, and a full one drops them.
     pub notes: mpsc::Sender<Note>,
+    /// How many data threads there are.
+    pub threads: usize,
 }
 
 /// One data thread.
@@ -54,8 +61,14 @@ pub struct Worker {
     pub no_role: RoleMetrics,
     /// Client connections that are open.
     pub connections: Cell<usize>,
+    /// Connections that hold a parser and buffers.
+    pub working: Cell<usize>,
+    /// Connections that have let go of theirs since memory was last given back.
+    pub parked: Cell<usize>,
     /// Searches for content under way.
     pub searches: Rc<Searches>,
+    /// What was said about client connections.
+    pub complaints: Complaints,
     snapshots: Arc<Snapshots>,
     held: RefCell<Held>,
     bell: Arc<Notify>,
@@ -63,6 +76,14 @@ pub struct Worker {
     dice: RefCell<fastrand::Rng>,
     budgets: RefCell<Vec<RetryBudget>>,
     draining: Cell<bool>,
+    turn: Cell<usize>,
+    threads: usize,
+    /// Endpoints that tunnels still go to and the current snapshot does not have.
+    leaving: RefCell<Vec<u32>>,
+    /// Tunnels that may be moved, with the part of one that is still missing.
+    moves_due: Cell<f64>,
+    /// When a shutdown cuts what is left.
+    drained_by_ms: Cell<u64>,
 }
 
 /// A snapshot as a data thread holds it. Cloning it counts on a number of this thread, not on one that all cores share.
@@ -94,11 +115,19 @@ impl Worker {
             metrics: shared.metrics,
             no_role: shared.no_role,
             connections: Cell::new(0),
+            working: Cell::new(0),
+            parked: Cell::new(0),
             held: RefCell::new(Held(Rc::new(shared.snapshots.current()))),
             snapshots: shared.snapshots,
             bell: shared.bell,
             notes: shared.notes,
             searches: Rc::default(),
+            complaints: Complaints::default(),
+            turn: Cell::new(0),
+            threads: shared.threads.max(1),
+            leaving: RefCell::default(),
+            moves_due: Cell::new(0.0),
+            drained_by_ms: Cell::new(0),
             dice: RefCell::new(fastrand::Rng::with_seed(seed)),
             budgets: RefCell::default(),
             draining: Cell::new(false),
@@ -162,9 +191,48 @@ impl Worker {
         self.draining.get()
     }
 
-    /// The process shuts down: idle connections close now, the others after their response.
-    pub fn drain(&self) {
+    /// The process shuts down: idle connections close now, the others after their response, and tunnels little by little.
+    pub fn drain(&self, deadline: Duration) {
+        let deadline = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        self.drained_by_ms.set(self.ticker.now_ms().saturating_add(deadline));
         self.draining.set(true);
         self.ticker.wake_all();
+    }
+
+    /// A number that grows by one: for what goes in turn.
+    pub fn turn(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn
+    }
+
+    /// Looks which tunnels go to endpoints that have left.
+    pub fn find_leaving(&self) {
+        let snapshot = self.snapshot();
+        let (_, endpoints) = self.ticker.tunnels();
+        let known = |id: &u32| snapshot.clusters.iter().any(|cluster| cluster.topology.by_id(*id).is_some());
+        *self.leaving.borrow_mut() = endpoints.into_iter().filter(|id| !known(id)).collect();
+    }
+
+    /// Called at every tick: tells some tunnels to end when their clients should go elsewhere. A few at a time, because all
+    /// of them come back at once.
+    pub fn move_tunnels(&self) {
+        let leaving = self.leaving.borrow();
+        let draining = self.draining.get();
+        if !draining && leaving.is_empty() {
+            return self.moves_due.set(0.0);
+        }
+        let limit = f64::from(self.held.borrow().site.limits.tunnel_moves_per_second) / self.threads as f64;
+        let mut due = limit * TICK.as_secs_f64();
+        if draining {
+            // Whoever is left at the deadline is cut at once, which is worse than a higher rate.
+            let left_ms = self.drained_by_ms.get().saturating_sub(self.ticker.now_ms());
+            let ticks = (left_ms / TICK.as_millis() as u64).saturating_sub(MARGIN_TICKS).max(1);
+            due = due.max(self.ticker.tunnels().0 as f64 / ticks as f64);
+        }
+        let due = self.moves_due.get() + due;
+        let now = due.floor();
+        self.moves_due.set(due - now);
+        self.ticker.move_tunnels(now as usize, |id| draining || leaving.contains(&id));
     }
 }

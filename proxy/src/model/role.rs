@@ -4,6 +4,7 @@
 //! override every field of a row, and `compile` turns the result into routes and clusters. Nothing on the request
 //! path asks *which* role it serves: it only reads these fields, so a role of one's own is as good as a built-in one.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rolegate_health::{PassivePolicy, Schedule};
@@ -32,6 +33,13 @@ pub struct Role {
     pub tls_port: u16,
     /// Whether connections to the site systems use TLS.
     pub tls: bool,
+    /// Whether requests are sent over HTTP/2 where the site system takes it.
+    pub http2: bool,
+    /// The PROXY protocol header that every connection to a site system begins with.
+    pub proxy_protocol: ProxyProtocol,
+    /// Own addresses that connections to the site systems come from, in turn; empty leaves it to the system. Each one has
+    /// ports of its own: about 28,000 on Linux to one address and port.
+    pub source_addresses: Vec<IpAddr>,
     /// Which site systems a client may be sent to.
     pub locality: Locality,
     /// The time after which the site default boundary group is used when no relationship names it, in minutes.
@@ -82,6 +90,18 @@ pub enum Protocol {
     Http,
     /// Bytes in both directions, never looked into.
     Tcp,
+}
+
+/// The PROXY protocol header towards a site system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyProtocol {
+    /// None.
+    Off,
+    /// The line of text.
+    V1,
+    /// The binary one.
+    V2,
 }
 
 /// Which site systems of a role a client may be sent to.

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::boundary::{BoundaryTable, GroupId};
 use super::boundary_range::AddressRange;
 use super::cluster::Cluster;
+use super::entry::Entry;
 use super::live::{Live, Ticks};
 use super::route::{ClusterId, RouteTable};
 
@@ -112,6 +113,8 @@ pub struct ListenerRoutes {
     pub routes: RouteTable,
     /// The role of a TCP listener.
     pub tcp: Option<ClusterId>,
+    /// What comes before the first request.
+    pub entry: Entry,
 }
 
 /// Bounds of client connections.
@@ -129,6 +132,12 @@ pub struct Limits {
     pub max_connections: usize,
     /// Idle connections to one endpoint of one data thread.
     pub max_idle_per_endpoint: usize,
+    /// Silence after which the kernel asks whether a peer is still there; `None` asks never.
+    pub tcp_keepalive: Option<Duration>,
+    /// Tunnels that are closed in one second when their clients should go elsewhere, in the whole process.
+    pub tunnel_moves_per_second: u32,
+    /// Requests at the same time on one HTTP/2 client connection.
+    pub max_concurrent_streams: u32,
 }
 
 impl Snapshot {

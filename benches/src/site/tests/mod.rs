@@ -2,6 +2,8 @@
 
 mod faults;
 mod life;
+mod logon;
+mod secure;
 mod shapes;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

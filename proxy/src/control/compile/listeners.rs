@@ -8,6 +8,7 @@ use super::roles::Roles;
 use super::systems::Systems;
 use super::{Once, SpannedName};
 use crate::control::config::{Config, Listener, Problems};
+use crate::model::entry::Entry;
 use crate::model::role::{Protocol, Role};
 use crate::model::route::{ClusterId, Route, RouteTable};
 use crate::model::snapshot::ListenerRoutes;
@@ -132,11 +133,14 @@ fn serve<'a>(
             return None;
         }
         let tcp = Some(cluster(*position));
-        return Some((Protocol::Tcp, ListenerRoutes { name, routes: RouteTable::default(), tcp }));
+        return Some((
+            Protocol::Tcp,
+            ListenerRoutes { name, routes: RouteTable::default(), tcp, entry: Entry::default() },
+        ));
     }
     let routes = found.iter().flat_map(|(position, _)| routes_of(*position, roles.get(*position)));
     match RouteTable::build(routes) {
-        Ok(routes) => Some((Protocol::Http, ListenerRoutes { name, routes, tcp: None })),
+        Ok(routes) => Some((Protocol::Http, ListenerRoutes { name, routes, tcp: None, entry: Entry::default() })),
         Err(ambiguous) => {
             let by_cluster: HashMap<ClusterId, &SpannedName> =
                 found.iter().map(|(position, role)| (cluster(*position), *role)).collect();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rolegate_health::{PassivePolicy, Schedule};
 
 use crate::model::role::{
-    Balance, Clock, Fallback, FallbackRule, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol, Retry, Role,
-    Timeouts,
+    Balance, Clock, Fallback, FallbackRule, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol, ProxyProtocol,
+    Retry, Role, Timeouts,
 };
 
 const KIB: u64 = 1 << 10;
@@ -28,6 +28,9 @@ pub(super) fn plain() -> Role {
         port: 80,
         tls_port: 443,
         tls: false,
+        http2: false,
+        proxy_protocol: ProxyProtocol::Off,
+        source_addresses: Vec::new(),
         locality: Locality::Site,
         default_fallback: Fallback::Minutes(120),
         fallback_rule: FallbackRule::Offsets,

@@ -1,5 +1,7 @@
 //! Starts simulated site systems and runs until Ctrl-C.
 
+mod secure;
+
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,6 +38,9 @@ struct Flags {
     /// Keep the last requests: costs a lock and copies per request
     #[arg(long)]
     record: bool,
+
+    #[command(flatten)]
+    secure: secure::Secure,
 }
 
 fn faults_help() -> String {
@@ -109,10 +114,8 @@ impl Flags {
         if !(1..=256).contains(&self.threads) {
             note("--threads", &self.threads.to_string(), "1 to 256".to_owned());
         }
-        if !wrong.is_empty() {
-            return Err(wrong);
-        }
-        Ok(Plan { specs: self.specs(&systems, &Arc::new(Content::new(packages))), faults })
+        let specs = self.secure.apply(self.specs(&systems, &Arc::new(Content::new(packages))), &mut wrong);
+        if wrong.is_empty() { Ok(Plan { specs, faults }) } else { Err(wrong) }
     }
 
     fn specs(&self, systems: &[(String, Vec<Role>, SocketAddr)], content: &Arc<Content>) -> Vec<Spec> {
@@ -227,9 +230,27 @@ mod tests {
         assert_eq!(wrong.len(), 9, "{wrong:#?}");
     }
 
+    #[test]
+    fn flags_for_tls_and_users_are_checked_with_all_others() {
+        let system = "--system=mp1=MP@127.0.0.1:0";
+        assert!(plan(&[system, "--tls", "--http2", "--client-certificate=optional", "--user=ann:secret"]).is_ok());
+        let wrong = plan(&[
+            "--system=mp1=XX@127.0.0.1:0",
+            "--client-certificate=required",
+            "--http2",
+            "--user=ann",
+            "--tls-certificate=/nowhere/mp1.crt",
+            "--tls-key=/nowhere/mp1.key",
+        ]);
+        let Err(wrong) = wrong else { panic!("this must not pass") };
+        assert_eq!(wrong.len(), 6, "{wrong:#?}");
+        let wrong = plan(&[system, "--tls", "--client-ca=/nowhere/root.crt"]);
+        assert_eq!(wrong.err().map(|wrong| wrong.len()), Some(2));
+    }
+
     #[tokio::test]
     async fn a_plan_runs() {
-        let plan = plan(&["--system=mp1=MP@127.0.0.1:0", "--fault=mp1:status=503"]);
+        let plan = plan(&["--system=mp1=MP@127.0.0.1:0", "--fault=mp1:status=503", "--tls"]);
         let plan = plan.unwrap_or_else(|errors| panic!("{errors:?}"));
         tokio::select! {
             biased;

@@ -1,0 +1,141 @@
+//! HTTP/2 client connections, where a listener allows them: many requests at the same time on one connection.
+//!
+//! Each request has a session of its own, so that the request path does not know the difference. What is bound to a
+//! connection does not exist here: no upgrade, and no authentication of the connection.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use super::body::ResponseBody;
+use super::client::Client;
+use super::idle;
+use super::io::{Early, Transport};
+use super::local::LocalExecutor;
+use super::proxy;
+use super::respond::NeedsHttp11;
+use super::session::{Session, Socket};
+use crate::model::entry::Security;
+
+/// What one request body and all of a connection may have under way.
+const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
+/// How often requests under way are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Bytes of one response that wait for the client.
+const SEND_BUFFER: usize = 128 * 1024;
+
+/// Whether a connection speaks HTTP/2: agreed on by ALPN, or begun so on a plain listener that allows it. `None` when it
+/// ends before that is known.
+pub async fn begins(transport: &mut Transport, early: &mut Vec<u8>, client: &Client) -> Option<bool> {
+    if transport.speaks_http2() {
+        return Some(true);
+    }
+    let snapshot = client.snapshot();
+    let entry = client.entry(&snapshot);
+    if !entry.http2 || !matches!((&*transport, &entry.security), (Transport::Plain(_), Security::Plain)) {
+        return Some(false);
+    }
+    idle::begins_http2(transport, client, early, snapshot.site.limits.request_header_timeout).await
+}
+
+/// Serves an HTTP/2 connection until it ends.
+pub async fn serve(transport: Transport, early: Vec<u8>, client: &Client, socket: &Socket) {
+    let snapshot = client.snapshot();
+    let limits = snapshot.site.limits;
+    drop(snapshot);
+    let open: Streams = Streams::default();
+    let service = service_fn(|request: Request<Incoming>| {
+        let session = Session::new(client, socket, true);
+        open.add(&session);
+        async move { answer(proxy::handle(session, request).await) }
+    });
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));
+    let io = TokioIo::new(Early { stream: transport, early });
+    let timer = client.worker.ticker.timer();
+    timer.set(limits.client_keepalive_timeout);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut closing = false;
+    let last_busy = Cell::new(false);
+    let ended = poll_fn(|cx: &mut Context<'_>| {
+        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+            return Poll::Ready(result.is_ok());
+        }
+        let mut idle = timer.poll_elapsed(cx).is_ready();
+        if open.any() {
+            if open.any_stalled() {
+                return Poll::Ready(false);
+            }
+            timer.set(LOOK);
+            idle = timer.poll_elapsed(cx).is_ready();
+            last_busy.set(true);
+        } else if last_busy.replace(false) {
+            timer.set(limits.client_keepalive_timeout);
+            idle = timer.poll_elapsed(cx).is_ready();
+        }
+        if idle && closing {
+            return Poll::Ready(true);
+        }
+        if !closing && (idle || client.worker.draining()) {
+            // Requests that are under way are finished; then the connection ends.
+            connection.as_mut().graceful_shutdown();
+            closing = true;
+            timer.set(limits.client_keepalive_timeout);
+            return connection.as_mut().poll(cx).map(|result| result.is_ok());
+        }
+        Poll::Pending
+    })
+    .await;
+    if !ended {
+        client.metrics.protocol_errors.increment(1);
+    }
+}
+
+/// A response, or the end of a request that HTTP/2 cannot carry (RFC 9113, section 7: `HTTP_1_1_REQUIRED`).
+fn answer(
+    handled: Result<Response<ResponseBody>, std::convert::Infallible>,
+) -> Result<Response<ResponseBody>, h2::Error> {
+    let Ok(mut response) = handled;
+    if response.extensions_mut().remove::<NeedsHttp11>().is_some() {
+        return Err(h2::Reason::HTTP_1_1_REQUIRED.into());
+    }
+    Ok(response)
+}
+
+/// Requests under way on one connection.
+#[derive(Debug, Default)]
+struct Streams {
+    sessions: RefCell<Vec<Weak<Session>>>,
+}
+
+impl Streams {
+    fn add(&self, session: &Rc<Session>) {
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.retain(|session| session.strong_count() > 0);
+        sessions.push(Rc::downgrade(session));
+    }
+
+    fn any(&self) -> bool {
+        self.sessions.borrow().iter().any(|session| session.strong_count() > 0)
+    }
+
+    /// Whether the client does not take one of its responses. Whoever writes it waits for the client and for nothing else,
+    /// so that nobody but the connection would notice.
+    fn any_stalled(&self) -> bool {
+        self.sessions.borrow().iter().filter_map(Weak::upgrade).any(|session| session.stalled())
+    }
+}
