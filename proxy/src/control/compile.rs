@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::config::{Config, Problems};
+use super::config::{Config, Problems, ProxySettings};
 use crate::model::boundary::{BoundaryTable, GroupId};
 use crate::model::cluster::{Link, TierKind};
 use crate::model::live::Capacity;
@@ -21,10 +21,13 @@ use crate::model::snapshot::{Limits, Site};
 /// A name with the place where it was written.
 type SpannedName = toml::Spanned<String>;
 
+mod certificates;
 mod connections;
+mod entry;
 mod fallback;
 mod groups;
 mod listeners;
+mod pem;
 mod relations;
 mod remembered;
 mod roles;
@@ -104,11 +107,12 @@ pub fn compile(config: &Config, problems: &mut Problems) -> Option<Compiled> {
     let groups = groups::compile(config, &fallback, &roles, &systems, problems);
     let content = remembered::content(config, problems);
     let capacity = remembered::capacity(config, problems);
-    let trusted_proxies = trusted_proxies(config, problems);
+    let trusted_proxies = networks(&config.proxy.trusted_proxies, problems);
     admin(config, problems);
     let admin_token = token::hash(config, problems);
     proxy_name(config, problems);
     check_threads(config, problems);
+    check_numbers(config, problems);
     systems.warn_about_unserved(&roles, &listeners, problems);
     if problems.is_fatal() {
         return None;
@@ -160,9 +164,9 @@ fn limits(config: &Config) -> Limits {
         preserve_header_case: proxy.preserve_header_case,
         max_connections: *proxy.max_connections.get_ref() as usize,
         max_idle_per_endpoint: proxy.max_idle_per_endpoint as usize,
-        tcp_keepalive: Some(Duration::from_secs(300)),
-        tunnel_moves_per_second: 100,
-        max_concurrent_streams: 100,
+        tcp_keepalive: proxy.tcp_keepalive.get(),
+        tunnel_moves_per_second: *proxy.tunnel_moves_per_second.get_ref(),
+        max_concurrent_streams: *proxy.max_concurrent_streams.get_ref(),
     }
 }
 
@@ -182,9 +186,9 @@ fn site_code(config: &Config, problems: &mut Problems) -> String {
     text.clone()
 }
 
-fn trusted_proxies(config: &Config, problems: &mut Problems) -> Vec<IpNet> {
+fn networks(list: &[SpannedName], problems: &mut Problems) -> Vec<IpNet> {
     let mut nets = Vec::new();
-    for entry in &config.proxy.trusted_proxies {
+    for entry in list {
         let text = entry.get_ref();
         match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
             Ok(net) => nets.push(net),
@@ -220,9 +224,19 @@ fn proxy_name(config: &Config, problems: &mut Problems) {
             "write letters, digits, hyphens, dots and underscores, for example \"rolegate-1\"",
         );
     }
-    let connections = &config.proxy.max_connections;
-    if *connections.get_ref() == 0 {
-        problems.error(connections.span(), "no client could connect", "write a number from 1");
+}
+
+fn check_numbers(config: &Config, problems: &mut Problems) {
+    let ProxySettings { max_connections, tunnel_moves_per_second, max_concurrent_streams, .. } = &config.proxy;
+    if *max_connections.get_ref() == 0 {
+        problems.error(max_connections.span(), "no client could connect", "write a number from 1");
+    }
+    if *tunnel_moves_per_second.get_ref() == 0 {
+        problems.error(tunnel_moves_per_second.span(), "no tunnel would ever move", "write a number from 1");
+    }
+    if !(1..=1000).contains(max_concurrent_streams.get_ref()) {
+        let text = format!("{} requests at the same time on one connection", max_concurrent_streams.get_ref());
+        problems.error(max_concurrent_streams.span(), text, "write a number from 1 to 1000");
     }
 }
 

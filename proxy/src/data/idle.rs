@@ -15,7 +15,7 @@ use crate::metrics::ListenerMetrics;
 
 /// First bytes of an HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Decrypted bytes that are taken over at once.
+/// Bytes of the first piece: most requests are shorter.
 const SCRATCH: usize = 2048;
 
 /// A connection that waits.
@@ -49,10 +49,9 @@ impl Waiting {
         Self { transport, client, timer, _counted }
     }
 
-    /// Ready when the client has sent something, with what had to be read to know that: nothing on a plain connection.
-    /// `None` when the client has closed, the deadline passed, or the process shuts down.
+    /// Ready when the client has sent something, with the first piece of it. `None` when the client has closed, the deadline passed, or the process shuts down.
     pub fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
-        if let Poll::Ready(early) = poll_readable(&mut self.transport, cx) {
+        if let Poll::Ready(early) = poll_first_piece(&mut self.transport, cx) {
             return Poll::Ready(early);
         }
         // In this order, so that the end of the process wakes it too.
@@ -64,19 +63,15 @@ impl Waiting {
     }
 }
 
-fn poll_readable(transport: &mut Transport, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
-    match transport {
-        Transport::Plain(stream) => stream.poll_read_ready(cx).map(|ready| ready.ok().map(|()| Vec::new())),
-        // A record may hold no bytes of a request at all: only reading tells.
-        Transport::Tls(stream) => {
-            let mut scratch = [0; SCRATCH];
-            let mut buffer = ReadBuf::new(&mut scratch);
-            Pin::new(&mut **stream).poll_read(cx, &mut buffer).map(|read| match read {
-                Ok(()) if !buffer.filled().is_empty() => Some(buffer.filled().to_vec()),
-                Ok(()) | Err(_) => None,
-            })
-        }
-    }
+/// Reads the first piece of a request. That something can be read is no more than a guess of the runtime's, and a TLS record
+/// may hold no bytes of a request at all: only reading tells.
+fn poll_first_piece(transport: &mut Transport, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+    let mut scratch = [0; SCRATCH];
+    let mut buffer = ReadBuf::new(&mut scratch);
+    Pin::new(transport).poll_read(cx, &mut buffer).map(|read| match read {
+        Ok(()) if !buffer.filled().is_empty() => Some(buffer.filled().to_vec()),
+        Ok(()) | Err(_) => None,
+    })
 }
 
 /// Whether a plain connection begins as HTTP/2 with prior knowledge does. `None` when it ends before that is known.

@@ -47,6 +47,9 @@ pub struct Terminated {
     pub forward: CertificateField,
     /// What is shown, for people.
     pub certificates: Box<[ServerCertificate]>,
+    /// Changes when a client certificate that was accepted may not be any more: sessions from before are not resumed then,
+    /// because a resumed one is not verified again.
+    pub trust: [u8; 32],
 }
 
 /// Whether clients show a certificate.

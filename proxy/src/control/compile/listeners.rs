@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::entry;
 use super::roles::Roles;
 use super::systems::Systems;
 use super::{Once, SpannedName};
 use crate::control::config::{Config, Listener, Problems};
-use crate::model::entry::Entry;
-use crate::model::role::{Protocol, Role};
+use crate::model::role::Protocol;
 use crate::model::route::{ClusterId, Route, RouteTable};
 use crate::model::snapshot::ListenerRoutes;
 
@@ -70,7 +70,7 @@ pub(super) fn compile<'a>(
             );
         }
         addresses.push((own, format!("listener {name:?}")));
-        match serve(listener, &name, roles, systems, &mut result.served, problems) {
+        match serve(config, listener, &name, roles, systems, &mut result.served, problems) {
             Some((protocol, routes)) => {
                 result.bound.push(Bound { name, address: own, protocol });
                 result.routes.push(routes);
@@ -91,6 +91,7 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 fn serve<'a>(
+    config: &Config,
     listener: &'a Listener,
     name: &str,
     roles: &mut Roles<'a>,
@@ -126,21 +127,46 @@ fn serve<'a>(
     }
     let tcp = found.iter().find(|(position, _)| roles.get(*position).protocol == Protocol::Tcp);
     let name = Arc::from(name);
+    let passes = listener.passthrough.as_ref().is_some_and(|passthrough| *passthrough.get_ref());
     if let Some((position, role)) = tcp {
         if found.len() > 1 {
             let text = format!("{:?} is not HTTP and cannot share a listener", role.get_ref());
             problems.error(role.span(), text, "give it a [[listeners]] of its own");
             return None;
         }
+        if passes {
+            let text = format!("the role {:?} is not TLS that could be passed through", role.get_ref());
+            problems.error(role.span(), text, "take passthrough out: its bytes are passed on as they are");
+            return None;
+        }
+        let entry = entry::compile(config, listener, Protocol::Tcp, problems)?;
         let tcp = Some(cluster(*position));
-        return Some((
-            Protocol::Tcp,
-            ListenerRoutes { name, routes: RouteTable::default(), tcp, entry: Entry::default() },
-        ));
+        return Some((Protocol::Tcp, ListenerRoutes { name, routes: RouteTable::default(), tcp, entry }));
     }
-    let routes = found.iter().flat_map(|(position, _)| routes_of(*position, roles.get(*position)));
+    let entry = entry::compile(config, listener, Protocol::Http, problems);
+    if passes && !all_have_tls(&found, roles, problems) {
+        return None;
+    }
+    let whole = [String::from("/")];
+    let routes = found.iter().flat_map(|(position, _)| {
+        let role = roles.get(*position);
+        // Nothing but the server name is seen of TLS that is passed through.
+        routes_of(*position, if passes { &whole } else { &role.paths }, &role.hosts)
+    });
     match RouteTable::build(routes) {
-        Ok(routes) => Some((Protocol::Http, ListenerRoutes { name, routes, tcp: None, entry: Entry::default() })),
+        Ok(routes) => Some((Protocol::Http, ListenerRoutes { name, routes, tcp: None, entry: entry? })),
+        Err(ambiguous) if passes => {
+            for pair in ambiguous {
+                let of = |id: ClusterId| found.iter().find(|(position, _)| cluster(*position) == id);
+                let (Some((_, first)), Some((_, second))) = (of(pair.clusters.0), of(pair.clusters.1)) else { continue };
+                problems.error(
+                    second.span(),
+                    format!("{:?} and {:?} are for the same server names", first.get_ref(), second.get_ref()),
+                    "write hosts = [...] with the names of each in [roles.NAME]; at most one may do without",
+                );
+            }
+            None
+        }
         Err(ambiguous) => {
             let by_cluster: HashMap<ClusterId, &SpannedName> =
                 found.iter().map(|(position, role)| (cluster(*position), *role)).collect();
@@ -157,16 +183,36 @@ fn serve<'a>(
     }
 }
 
-fn routes_of(position: usize, role: &Role) -> Vec<Route> {
+/// The bytes of a client go to the port where the site system has TLS.
+fn all_have_tls(found: &[(usize, &SpannedName)], roles: &Roles<'_>, problems: &mut Problems) -> bool {
+    let plain = found.iter().filter(|(position, _)| !roles.get(*position).tls);
+    let mut all = true;
+    for (position, name) in plain {
+        all = false;
+        let (role, written) = (roles.get(*position), name.get_ref());
+        problems.error(
+            name.span(),
+            format!("{written:?} has no TLS, and TLS of clients is passed through to it"),
+            format!(
+                "write [roles.{}] tls = true; if its plain port is served too, make a second role for TLS: \
+                 [roles.{written}-tls] with preset = {written:?} and tls = true, and give both to the site systems",
+                role.name
+            ),
+        );
+    }
+    all
+}
+
+fn routes_of(position: usize, paths: &[String], hosts: &[String]) -> Vec<Route> {
     let hosts: Vec<Option<String>> =
-        if role.hosts.is_empty() { vec![None] } else { role.hosts.iter().cloned().map(Some).collect() };
+        if hosts.is_empty() { vec![None] } else { hosts.iter().cloned().map(Some).collect() };
     let each = |path: &String| {
         hosts
             .iter()
             .map(|host| Route { prefix: path.clone(), host: host.clone(), cluster: cluster(position) })
             .collect()
     };
-    role.paths.iter().flat_map(|path| -> Vec<Route> { each(path) }).collect()
+    paths.iter().flat_map(|path| -> Vec<Route> { each(path) }).collect()
 }
 
 fn cluster(position: usize) -> ClusterId {

@@ -64,7 +64,7 @@ pub(super) struct Systems<'a> {
 pub(super) fn compile<'a>(
     config: &'a Config,
     roles: &mut Roles<'a>,
-    trust: &Trust,
+    trust: &Trust<'a>,
     problems: &mut Problems,
 ) -> Systems<'a> {
     let mut systems = Systems { by_name: HashMap::new(), members: Vec::new(), mentioned: HashMap::new() };
@@ -100,7 +100,7 @@ impl<'a> Systems<'a> {
         name: &'a SpannedName,
         system: &'a SiteSystem,
         roles: &mut Roles<'a>,
-        trust: &Trust,
+        trust: &Trust<'a>,
         problems: &mut Problems,
     ) {
         let mut held: HashMap<usize, ()> = HashMap::new();
@@ -174,13 +174,13 @@ impl<'a> Systems<'a> {
     }
 }
 
-fn member(
+fn member<'a>(
     index: u16,
-    name: &SpannedName,
-    system: &SiteSystem,
+    name: &'a SpannedName,
+    system: &'a SiteSystem,
     role: &Arc<Role>,
-    own: &RoleOnSiteSystem,
-    trust: &Trust,
+    own: &'a RoleOnSiteSystem,
+    trust: &Trust<'a>,
     problems: &mut Problems,
 ) -> Option<MemberPlan> {
     let written = own.address.as_ref().or(system.address.as_ref()).unwrap_or(name);
@@ -189,7 +189,7 @@ fn member(
     let default_port = if effective.tls { effective.tls_port } else { effective.port };
     let port = own.port.as_ref().map_or(default_port, |port| *port.get_ref());
     let weight = weight(own.weight.as_ref(), weight(system.weight.as_ref(), WEIGHT, problems), problems);
-    let tls = if effective.tls { trust.for_system(written, system.insecure, problems) } else { None };
+    let tls = if effective.tls { trust.for_system(written, system, &effective, problems) } else { None };
     let mut names = vec![name.get_ref().to_ascii_lowercase()];
     names.extend(system.address.as_ref().map(|address| address.get_ref().to_ascii_lowercase()));
     names.extend(system.host_names.iter().map(|host| host.get_ref().to_ascii_lowercase()));

@@ -1,93 +1,177 @@
-//! Whom TLS connections to site systems trust.
+//! TLS towards site systems: whom it trusts, and what we show them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rolegate_health::TlsProbe;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion, version};
 
 use super::SpannedName;
-use crate::control::config::{Config, Problems};
+use super::pem;
+use crate::control::config::fields::word;
+use crate::control::config::{Config, Problems, SiteSystem};
+use crate::model::role::{Protocol, Role};
 
-/// TLS settings, made once for each configuration.
-#[derive(Debug)]
-pub(super) struct Trust {
-    verified: Option<Arc<ClientConfig>>,
-    unverified: Option<Arc<ClientConfig>>,
+/// Versions up to the one of that name, newest first.
+pub(super) const UP_TO: [(&str, &[&SupportedProtocolVersion]); 2] =
+    [("1.2", &[&version::TLS12]), ("1.3", &[&version::TLS13, &version::TLS12])];
+
+/// TLS settings towards site systems: equal ones are made once, because a large site has ten thousand endpoints.
+pub(super) struct Trust<'a> {
+    shared: Settings<'a>,
+    versions: &'static [&'static SupportedProtocolVersion],
+    provider: Arc<CryptoProvider>,
+    /// `None` for those that cannot be made: their mistake was reported once.
+    made: RefCell<HashMap<Key, Option<Arc<ClientConfig>>>>,
 }
 
-impl Trust {
-    /// Reads the certification authorities.
-    pub(super) fn load(config: &Config, problems: &mut Problems) -> Self {
-        let roots = match &config.tls.ca_file {
-            Some(path) => from_file(path, problems),
-            None => Some(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }),
+/// Files, as written for all site systems or for one.
+#[derive(Clone, Copy)]
+struct Settings<'a> {
+    ca_file: Option<&'a SpannedName>,
+    certificate: Option<&'a SpannedName>,
+    key: Option<&'a SpannedName>,
+}
+
+/// What tells one setting from another.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    ca_file: Option<String>,
+    identity: Option<(String, String)>,
+    insecure: bool,
+    alpn: Alpn,
+}
+
+/// What is offered by ALPN.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Alpn {
+    None,
+    Http1,
+    Http2,
+}
+
+impl<'a> Trust<'a> {
+    /// Reads `[tls]`.
+    pub(super) fn load(config: &'a Config, problems: &mut Problems) -> Self {
+        let tls = &config.tls;
+        let shared = Settings {
+            ca_file: tls.ca_file.as_ref(),
+            certificate: tls.client_certificate.as_ref(),
+            key: tls.client_key.as_ref(),
         };
+        let mut versions = UP_TO[1].1;
+        word(&mut versions, tls.max_version.as_ref(), "max_version", &UP_TO, problems);
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verified = roots.and_then(|roots| {
-            let builder =
-                ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-            Some(Arc::new(builder.ok()?.with_root_certificates(roots).with_no_client_auth()))
-        });
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-        let unverified = builder.ok().map(|builder| {
-            let accept = Arc::new(AcceptAny(provider));
-            Arc::new(builder.dangerous().with_custom_certificate_verifier(accept).with_no_client_auth())
-        });
-        Self { verified, unverified }
+        let trust = Self { shared, versions, provider, made: RefCell::default() };
+        // Mistakes in it are shown even when no site system uses TLS.
+        let _ = trust.config(shared, false, Alpn::Http1, problems);
+        trust
     }
 
-    /// TLS towards one site system.
+    /// TLS towards one site system in one role.
     pub(super) fn for_system(
         &self,
-        address: &SpannedName,
-        insecure: bool,
+        address: &'a SpannedName,
+        system: &'a SiteSystem,
+        role: &Role,
         problems: &mut Problems,
     ) -> Option<TlsProbe> {
-        let text = address.get_ref().trim().trim_matches(['[', ']']);
+        let named = system.server_name.as_ref().unwrap_or(address);
+        let text = named.get_ref().trim().trim_matches(['[', ']']);
         let Ok(server_name) = ServerName::try_from(text.to_owned()) else {
             problems.error(
-                address.span(),
+                named.span(),
                 format!("no certificate can be for {text:?}"),
-                "write the DNS name or address that is in the certificate of this site system",
+                "write server_name = \"...\" with the DNS name or address that is in the certificate of this site system",
             );
             return None;
         };
-        if insecure {
+        if system.insecure {
             problems.warning(
                 address.span(),
                 format!("any certificate is accepted from {text:?}"),
                 "set [tls] ca_file and take insecure out; whoever is between can read and change everything",
             );
         }
-        let config = if insecure { &self.unverified } else { &self.verified };
-        Some(TlsProbe { config: Arc::clone(config.as_ref()?), server_name })
+        let own = Settings {
+            ca_file: system.ca_file.as_ref().or(self.shared.ca_file),
+            certificate: system.client_certificate.as_ref().or(self.shared.certificate),
+            key: system.client_key.as_ref().or(self.shared.key),
+        };
+        let alpn = match (role.protocol, role.http2) {
+            (Protocol::Tcp, _) => Alpn::None,
+            (Protocol::Http, false) => Alpn::Http1,
+            (Protocol::Http, true) => Alpn::Http2,
+        };
+        let config = self.config(own, system.insecure, alpn, problems)?;
+        Some(TlsProbe { config, server_name })
     }
-}
 
-fn from_file(path: &SpannedName, problems: &mut Problems) -> Option<RootCertStore> {
-    let mut refuse = |what: String, help: &str| {
-        problems.error(path.span(), what, help);
-        None
-    };
-    let file = path.get_ref();
-    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = match certificates {
-        Ok(certificates) => certificates,
-        Err(pem::Error::Io(error)) => {
-            return refuse(format!("{file:?} cannot be read: {error}"), "check the path and its permissions");
+    fn config(
+        &self,
+        settings: Settings<'_>,
+        insecure: bool,
+        alpn: Alpn,
+        problems: &mut Problems,
+    ) -> Option<Arc<ClientConfig>> {
+        let text = |path: Option<&SpannedName>| path.map(|path| path.get_ref().clone());
+        let identity = text(settings.certificate).zip(text(settings.key));
+        let key = Key { ca_file: text(settings.ca_file), identity, insecure, alpn };
+        if let Some(known) = self.made.borrow().get(&key) {
+            return known.clone();
         }
-        Err(_) => return refuse(format!("{file:?} is not a PEM file"), "export the certificates as Base-64 (PEM)"),
-    };
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 {
-        return refuse(format!("{file:?} holds no certificate"), "it must hold the site's certification authorities");
+        let made = self.make(settings, insecure, alpn, problems).map(Arc::new);
+        self.made.borrow_mut().insert(key, made.clone());
+        made
     }
-    Some(roots)
+
+    fn make(
+        &self,
+        settings: Settings<'_>,
+        insecure: bool,
+        alpn: Alpn,
+        problems: &mut Problems,
+    ) -> Option<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider));
+        // The provider has cipher suites for both versions.
+        let builder = builder.with_protocol_versions(self.versions).ok()?;
+        let builder = if insecure {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(Arc::clone(&self.provider))))
+        } else {
+            let roots = match settings.ca_file {
+                Some(path) => pem::authorities(path, problems)?,
+                None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+            };
+            builder.with_root_certificates(roots)
+        };
+        let mut config = match (settings.certificate, settings.key) {
+            (None, None) => builder.with_no_client_auth(),
+            (Some(certificate), Some(key)) => {
+                let chain = pem::certificates(certificate, problems);
+                let read = pem::key(key, problems);
+                let refused = |error| {
+                    let text = format!("{:?} is not the key of the client certificate: {error}", key.get_ref());
+                    problems.error(key.span(), text, "name the key that the certificate was made for");
+                };
+                builder.with_client_auth_cert(chain?, read?).map_err(refused).ok()?
+            }
+            (Some(lonely), None) | (None, Some(lonely)) => {
+                let text = "a client certificate needs both its files";
+                problems.error(lonely.span(), text, "write client_certificate and client_key");
+                return None;
+            }
+        };
+        config.alpn_protocols = match alpn {
+            Alpn::None => Vec::new(),
+            Alpn::Http1 => vec![b"http/1.1".to_vec()],
+            Alpn::Http2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        };
+        Some(config)
+    }
 }
 
 /// For site systems marked `insecure`: checks signatures, not who made them.

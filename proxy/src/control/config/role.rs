@@ -11,6 +11,7 @@ use crate::model::role::{Balance, Locality, Panic, Protocol, Role};
 pub use fallback::check_time;
 use fields::{duration, number, override_retry, override_timeouts, port, word};
 
+mod connections;
 pub(in crate::control) mod fallback;
 pub(in crate::control) mod fields;
 mod probe;
@@ -146,6 +147,7 @@ fn override_role(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems
     port(&mut role.port, o.port.as_ref(), problems);
     port(&mut role.tls_port, o.tls_port.as_ref(), problems);
     role.tls = o.tls.unwrap_or(role.tls);
+    connections::override_connections(role, o, problems);
     word(&mut role.locality, o.locality.as_ref(), "locality", &LOCALITIES, problems);
     fallback::override_fallback(role, o, problems);
     word(&mut role.balance, o.balance.as_ref(), "balance", &BALANCES, problems);

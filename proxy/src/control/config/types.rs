@@ -16,9 +16,11 @@ use toml::Spanned;
 use super::units::{self, DurationOrOff, FallbackTime, HumanDuration, HumanSize};
 
 mod groups;
+mod listeners;
 mod memory;
 
 pub use groups::{BoundaryEntry, BoundaryGroup, DefaultBoundaryGroup, GroupEntry, GroupSiteSystem, Neighbor};
+pub use listeners::{CertificateEntry, Listener, ListenerTls, Tls};
 pub use memory::{AffinityTable, ContentTable, FallbackTable};
 
 /// The whole file.
@@ -96,6 +98,12 @@ pub struct ProxySettings {
     pub max_idle_per_endpoint: u32,
     /// Responses say in `X-Rolegate-Decision` how their server was chosen.
     pub decision_header: bool,
+    /// Silence after which the kernel asks whether a peer is still there: a duration, or `"off"`.
+    pub tcp_keepalive: DurationOrOff,
+    /// Tunnels that are closed in one second when their clients should go elsewhere.
+    pub tunnel_moves_per_second: Spanned<u32>,
+    /// Requests at the same time on one HTTP/2 client connection.
+    pub max_concurrent_streams: Spanned<u32>,
 }
 
 impl Default for ProxySettings {
@@ -112,6 +120,9 @@ impl Default for ProxySettings {
             max_connections: Spanned::new(0..0, 65_536),
             max_idle_per_endpoint: 64,
             decision_header: false,
+            tcp_keepalive: DurationOrOff::on(300),
+            tunnel_moves_per_second: Spanned::new(0..0, 100),
+            max_concurrent_streams: Spanned::new(0..0, 100),
         }
     }
 }
@@ -186,26 +197,6 @@ impl Default for Dns {
     }
 }
 
-/// `[tls]`: trust for TLS towards site systems.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tls {
-    /// PEM file with the certification authorities of the site; absent = the public ones.
-    pub ca_file: Option<Spanned<String>>,
-}
-
-/// `[[listeners]]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listener {
-    /// Name in metrics and logs; absent = the address.
-    pub name: Option<Spanned<String>>,
-    /// Address and port. Required. Port 0 picks a free one.
-    pub address: Option<Spanned<SocketAddr>>,
-    /// Roles served here. Required. One TCP role, or any number of HTTP roles.
-    pub roles: Vec<Spanned<String>>,
-}
-
 /// `[[site_systems]]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -224,6 +215,14 @@ pub struct SiteSystem {
     pub host_names: Vec<Spanned<String>>,
     /// Accept any certificate from this site system. For labs only; said loudly at every start.
     pub insecure: bool,
+    /// The name that its certificate must be for; absent = its address.
+    pub server_name: Option<Spanned<String>>,
+    /// As in [`Tls`], for this site system.
+    pub ca_file: Option<Spanned<String>>,
+    /// As in [`Tls`], for this site system.
+    pub client_certificate: Option<Spanned<String>>,
+    /// As in [`Tls`], for this site system.
+    pub client_key: Option<Spanned<String>>,
 }
 
 /// One role of a site system.
@@ -306,6 +305,12 @@ pub struct RoleOverrides {
     pub tls_port: Option<Spanned<u16>>,
     /// See [`crate::model::role::Role::tls`].
     pub tls: Option<bool>,
+    /// See [`crate::model::role::Role::http2`].
+    pub http2: Option<Spanned<bool>>,
+    /// `off`, `v1` or `v2`.
+    pub proxy_protocol: Option<Spanned<String>>,
+    /// See [`crate::model::role::Role::source_addresses`].
+    pub source_addresses: Option<Vec<Spanned<String>>>,
     /// `boundary-groups`, `boundary-groups-or-site` or `site`.
     pub locality: Option<Spanned<String>>,
     /// Minutes, or `"never"`.

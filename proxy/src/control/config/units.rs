@@ -147,6 +147,11 @@ fn limited<E: Error>(duration: HumanDuration) -> Result<HumanDuration, E> {
 pub struct DurationOrOff(Option<Duration>);
 
 impl DurationOrOff {
+    /// So many seconds.
+    pub(super) const fn on(seconds: u64) -> Self {
+        Self(Some(Duration::from_secs(seconds)))
+    }
+
     /// `None` is off.
     pub const fn get(self) -> Option<Duration> {
         self.0

@@ -50,7 +50,7 @@ pub(super) fn method(text: &str) -> Result<String, Refusal> {
 }
 
 /// A path prefix. It ends between two segments, so the `/` at its end says nothing.
-pub(super) fn path(text: &str) -> Result<String, Refusal> {
+pub(in crate::control) fn path(text: &str) -> Result<String, Refusal> {
     if !text.starts_with('/') {
         return Err((
             format!("the path {} does not start with /", quoted(text)),

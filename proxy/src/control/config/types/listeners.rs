@@ -1,0 +1,118 @@
+//! Where clients come in, and TLS on both sides.
+
+use serde::Deserialize;
+use std::net::SocketAddr;
+use toml::Spanned;
+
+use super::super::units::{self, HumanDuration};
+
+/// `[[listeners]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listener {
+    /// Name in metrics and logs; absent = the address.
+    pub name: Option<Spanned<String>>,
+    /// Address and port. Required. Port 0 picks a free one.
+    pub address: Option<Spanned<SocketAddr>>,
+    /// Roles served here. Required. One TCP role, or any number of HTTP roles.
+    pub roles: Vec<Spanned<String>>,
+    /// HTTP/2 is offered to clients.
+    pub http2: Option<Spanned<bool>>,
+    /// Connections from `proxy_protocol_from` begin with a PROXY protocol header.
+    pub proxy_protocol: Option<Spanned<bool>>,
+    /// Load balancers that send it (CIDR); absent = `trusted_proxies`.
+    pub proxy_protocol_from: Option<Vec<Spanned<String>>>,
+    /// TLS is not ended here: its server name chooses the role.
+    pub passthrough: Option<Spanned<bool>>,
+    /// Time a client may take to send its `ClientHello`, with `passthrough`.
+    #[serde(deserialize_with = "units::finite")]
+    pub client_hello_timeout: HumanDuration,
+    /// `[listeners.tls]`: TLS ends here.
+    pub tls: Option<ListenerTls>,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            name: None,
+            address: None,
+            roles: Vec::new(),
+            http2: None,
+            proxy_protocol: None,
+            proxy_protocol_from: None,
+            passthrough: None,
+            client_hello_timeout: HumanDuration::from_secs(5),
+            tls: None,
+        }
+    }
+}
+
+/// `[listeners.tls]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerTls {
+    /// Certificates with their keys, chosen by server name; the first is for clients that ask for none of them. Required.
+    pub certificates: Vec<Spanned<CertificateEntry>>,
+    /// `1.2` or `1.3`.
+    pub min_version: Option<Spanned<String>>,
+    /// `1.2` or `1.3`.
+    pub max_version: Option<Spanned<String>>,
+    /// Time a client may take for the handshake.
+    #[serde(deserialize_with = "units::finite")]
+    pub handshake_timeout: HumanDuration,
+    /// Sessions can be resumed with tickets.
+    pub session_tickets: bool,
+    /// `none`, `optional` or `required`.
+    pub client_certificates: Option<Spanned<String>>,
+    /// PEM file with the certification authorities of client certificates.
+    pub client_ca_file: Option<Spanned<String>>,
+    /// PEM files with revocation lists of these authorities.
+    pub client_crl_files: Vec<Spanned<String>>,
+    /// Path prefixes that need no client certificate although it is `required`.
+    pub client_certificate_exempt: Option<Vec<Spanned<String>>>,
+    /// `off`, `client-cert` or `x-arr-clientcert`.
+    pub forward_client_certificate: Option<Spanned<String>>,
+}
+
+impl Default for ListenerTls {
+    fn default() -> Self {
+        Self {
+            certificates: Vec::new(),
+            min_version: None,
+            max_version: None,
+            handshake_timeout: HumanDuration::from_secs(10),
+            session_tickets: true,
+            client_certificates: None,
+            client_ca_file: None,
+            client_crl_files: Vec::new(),
+            client_certificate_exempt: None,
+            forward_client_certificate: None,
+        }
+    }
+}
+
+/// One certificate with its key.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertificateEntry {
+    /// PEM file with the certificate and those of its authorities, in this order. Required.
+    pub certificate: Option<Spanned<String>>,
+    /// PEM file with its key. Required.
+    pub key: Option<Spanned<String>>,
+    /// DER file with an OCSP response for it, which is handed to clients.
+    pub ocsp: Option<Spanned<String>>,
+}
+
+/// `[tls]`: TLS towards site systems.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// PEM file with the certification authorities of the site; absent = the public ones.
+    pub ca_file: Option<Spanned<String>>,
+    /// PEM file with the proxy's own certificate for site systems that ask for one.
+    pub client_certificate: Option<Spanned<String>>,
+    /// PEM file with its key.
+    pub client_key: Option<Spanned<String>>,
+    /// `1.2` or `1.3`.
+    pub max_version: Option<Spanned<String>>,
+}
