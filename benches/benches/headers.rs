@@ -40,7 +40,7 @@ fn headers(criterion: &mut Criterion) {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let size = lines.len();
-        let mut forwarding = ForwardingValues::new("10.1.2.3".parse().unwrap(), None, &site, 0);
+        let mut forwarding = ForwardingValues::new("10.1.2.3".parse().unwrap(), (None, false), &site, 0);
         criterion.bench_function(&format!("headers/strip/{scenario}/{size}"), |bencher| {
             bencher.iter_batched_ref(|| map.clone(), |map| black_box(strip_hop_by_hop(map)), BatchSize::SmallInput);
         });

@@ -24,6 +24,8 @@ pub enum Probe {
     Tcp {
         /// How to speak TLS; `None` is plain TCP.
         tls: Option<TlsProbe>,
+        /// What a connection begins with, before TLS: a PROXY protocol header that names no client, or nothing.
+        greeting: &'static [u8],
     },
     /// Is this the expected HTTP answer?
     Http(Box<HttpProbe>),
@@ -59,7 +61,10 @@ impl Probe {
     pub async fn attempt(&self, address: SocketAddr, deadline: Duration) -> Attempt {
         let start = Instant::now();
         let (verdict, status) = match self {
-            Self::Tcp { tls } => (tcp::judge(address, tls.as_ref(), tcp::Deadline::of(start, deadline)).await, None),
+            Self::Tcp { tls, greeting } => {
+                let deadline = tcp::Deadline::of(start, deadline);
+                (tcp::judge(address, tls.as_ref(), greeting, deadline).await, None)
+            }
             Self::Http(probe) => probe.judge(address, start, deadline).await,
             #[cfg(test)]
             Self::Scripted(script) => script.judge(address, deadline).await,

@@ -21,6 +21,9 @@ struct Line<'a> {
     listener: &'a str,
     peer: String,
     client: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'static str>,
+    http: &'static str,
     method: &'a str,
     target: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +95,8 @@ fn line(out: &mut impl Write, record: &Record) -> io::Result<()> {
         listener: &record.snapshot.site.listeners[usize::from(record.listener)].name,
         peer: record.peer.to_string(),
         client: record.client.to_string(),
+        tls: record.tls,
+        http: if record.http2 { "2" } else { "1.1" },
         method: record.method.as_str(),
         target: record.target.to_string(),
         host: record.host.as_ref().and_then(|host| host.to_str().ok()),

@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::admin::{self, Admin};
 use crate::control::compile::Compiled;
 use crate::control::config::Source;
 use crate::control::director::{self, Director, Handles, Order};
-use crate::control::watch as file_watch;
+use crate::control::origin::Origin;
 use crate::data::listener::{self, Listener};
 use crate::data::thread::{self, Command};
 use crate::data::worker::Shared;
@@ -82,7 +82,8 @@ pub struct Drained {
 }
 
 impl App {
-    /// Starts a proxy. With `file`, the file is watched and can be reloaded. Warnings about the configuration are logged.
+    /// Starts a proxy. With `file`, the file is watched and can be reloaded. The files that the configuration names are
+    /// watched in any case, so that a renewed certificate is served at once. Warnings about the configuration are logged.
     ///
     /// # Errors
     /// [`StartError`] says what to do.
@@ -107,8 +108,10 @@ impl App {
         };
         let listeners = addresses(&compiled, &sockets);
         let epoch = Instant::now();
-        let read = file.clone().map(|file| (file, source.text.clone()));
-        let (director, handles) = Director::new(compiled, read, Arc::clone(&metrics), epoch);
+        let origin = Some(Origin::new(file, source));
+        let (director, handles) = Director::new(compiled, origin, Arc::clone(&metrics), epoch);
+        handles.view.lock().unwrap_or_else(PoisonError::into_inner).addresses =
+            listeners.iter().map(|(_, address)| *address).collect();
         let shared = Shared {
             snapshots: Arc::clone(&handles.snapshots),
             bell: Arc::clone(&handles.bell),
@@ -136,7 +139,7 @@ impl App {
         let (stop_control, stopped) = oneshot::channel();
         let draining = Arc::new(AtomicBool::new(false));
         let shown = Admin { handles: handles.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };
-        let control = Control { director, admin: shown, admin_socket, file };
+        let control = Control { director, admin: shown, admin_socket };
         let control = std::thread::Builder::new().name("control".to_owned()).spawn(move || control.run(stopped));
         Ok(Self {
             handles,
@@ -203,7 +206,12 @@ impl App {
         answer.await.map_err(|_| ReloadError::Gone)?.map_err(ReloadError::Rejected)
     }
 
-    /// Reads the configuration file again.
+    /// Data threads.
+    pub fn threads(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Reads the configuration file and those that it names again.
     pub fn reload_file(&self) {
         // A full queue means that a reload is already on its way.
         let _ = self.handles.orders.try_send(Order::ReloadFile);
@@ -256,26 +264,17 @@ struct Control {
     director: Director,
     admin: Admin,
     admin_socket: std::net::TcpListener,
-    file: Option<PathBuf>,
 }
 
 impl Control {
-    fn run(self, stopped: oneshot::Receiver<()>) {
+    fn run(mut self, stopped: oneshot::Receiver<()>) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, "the control thread cannot run"),
         };
         runtime.block_on(async {
-            let watcher =
-                self.file.as_deref().map(|file| file_watch::watch(file, Arc::clone(&self.admin.handles.file_changed)));
-            match &watcher {
-                Some(Err(error)) => {
-                    tracing::warn!(%error, "the configuration file cannot be watched; SIGHUP still reloads it");
-                }
-                // It may have changed between the start and the watch.
-                Some(Ok(_)) => self.admin.handles.file_changed.notify_one(),
-                None => {}
-            }
+            // Whoever is answered by the admin listener may rely on it.
+            self.director.watch();
             match TcpListener::from_std(self.admin_socket) {
                 Ok(listener) => {
                     tokio::spawn(admin::serve(listener, self.admin));

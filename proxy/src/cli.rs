@@ -3,12 +3,14 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::ask::Where;
 use crate::app::App;
+use crate::control::certificates;
 use crate::control::compile::compile;
 use crate::control::config::{Problems, Source, parse};
 use crate::status::Status;
@@ -17,6 +19,7 @@ mod ask;
 mod explain;
 mod explanation;
 mod learned;
+mod limits;
 mod roles;
 mod show;
 
@@ -98,6 +101,7 @@ fn serve(file: &Path) -> anyhow::Result<ExitCode> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    limits::raise();
     let source = Source::read(file)?;
     let app = match App::start(&source, Some(file.to_owned())) {
         Ok(app) => app,
@@ -107,6 +111,7 @@ fn serve(file: &Path) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
+    limits::check(&app);
     for (name, address) in app.listeners() {
         tracing::info!(listener = %name, %address, "listening");
     }
@@ -176,6 +181,9 @@ fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
         eprintln!("{}", problems.render(&source.name, &source.text, color));
     }
     let Some(compiled) = compiled else { return Ok(ExitCode::FAILURE) };
+    for line in certificates::doubtful(&compiled.site, SystemTime::now()) {
+        eprintln!("warning: {line}");
+    }
     if !json {
         let systems: std::collections::BTreeSet<_> =
             compiled.roles.iter().flat_map(|plan| &plan.members).map(|member| &member.system).collect();

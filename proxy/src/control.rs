@@ -1,10 +1,12 @@
 //! The control plane: reads configuration, names and health, and writes snapshots.
 
 pub mod assemble;
+pub mod certificates;
 pub mod compile;
 pub mod config;
 pub mod director;
 pub mod ledger;
+pub mod origin;
 pub mod publish;
 pub mod registry;
 pub mod resolve;

@@ -169,6 +169,12 @@ pub const FAMILIES: &[Family] = &[
         "Client connections that ended before their first request: TLS, `ClientHello` or PROXY protocol.",
     ),
     Family("rolegate_tls_handshakes_total", Kind::Counter, "listener, kind", "TLS handshakes: full, resumed."),
+    Family(
+        "rolegate_tls_certificate_expiry_seconds",
+        Kind::Gauge,
+        "listener, certificate",
+        "When a certificate of a listener ends, in seconds since 1970.",
+    ),
     Family("rolegate_tunnels", Kind::Gauge, "role", "Tunnels open: upgrades, TCP roles and TLS passthrough."),
     Family(
         "rolegate_tunnels_moved_total",

@@ -1,14 +1,17 @@
 //! What `/status` says: the snapshot that is served and how every endpoint stands. Also what `rolegate status` reads.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rolegate_health::{Outcome, Record};
 use serde::{Deserialize, Serialize};
 
+use crate::control::certificates::days_left;
 use crate::control::director::View;
 use crate::model::cluster::{Class, Cluster, EndpointIndex};
-use crate::model::snapshot::Snapshot;
+use crate::model::entry::{ClientCertificates, Security, ServerCertificate};
+use crate::model::snapshot::{ListenerRoutes, Snapshot};
 
 /// Everything. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -54,8 +57,41 @@ pub struct ReloadStatus {
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
+    /// Address that it is bound to.
+    #[serde(default)]
+    pub address: String,
     /// Roles that it serves.
     pub roles: Vec<String>,
+    /// What the bytes of a client are: `plain`, `tls` that ends here, or `passthrough`.
+    #[serde(default)]
+    pub security: String,
+    /// HTTP/2 is offered.
+    #[serde(default)]
+    pub http2: bool,
+    /// Load balancers in front of it send the PROXY protocol.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+    /// Whether clients show a certificate, with TLS that ends here: `none`, `optional` or `required`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_certificates: Option<String>,
+    /// Its certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// One of our certificates.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct CertificateStatus {
+    /// DNS names and addresses that it is for.
+    pub names: Vec<String>,
+    /// Where it was read from.
+    pub file: String,
+    /// When it begins.
+    pub not_before: f64,
+    /// When it ends.
+    pub not_after: f64,
+    /// Whole days until then; negative when it is over.
+    pub days_left: i64,
 }
 
 /// One role.
@@ -154,15 +190,8 @@ impl Status {
     /// Reads the snapshot and the Director's view.
     pub fn new(snapshot: &Snapshot, view: &Arc<Mutex<View>>) -> Self {
         let view = view.lock().unwrap_or_else(PoisonError::into_inner);
-        let role_name = |cluster: &Cluster| cluster.topology.role.name.clone();
-        let listeners = snapshot.site.listeners.iter().map(|listener| {
-            let mut roles: Vec<usize> = listener.routes.routes().map(|route| usize::from(route.cluster.0)).collect();
-            roles.extend(listener.tcp.map(|id| usize::from(id.0)));
-            roles.sort_unstable();
-            roles.dedup();
-            let roles = roles.into_iter().map(|id| role_name(&snapshot.clusters[id])).collect();
-            ListenerStatus { name: listener.name.to_string(), roles }
-        });
+        let places = snapshot.site.listeners.iter().enumerate();
+        let listeners = places.map(|(place, routes)| listener(routes, view.addresses.get(place), snapshot));
         let names = view.names.states().into_iter().map(|(name, state)| NameStatus {
             name: name.to_string(),
             addresses: state.addresses.iter().map(ToString::to_string).collect(),
@@ -201,6 +230,47 @@ impl Status {
                 })
                 .collect(),
         }
+    }
+}
+
+fn listener(listener: &ListenerRoutes, address: Option<&SocketAddr>, snapshot: &Snapshot) -> ListenerStatus {
+    let mut roles: Vec<usize> = listener.routes.routes().map(|route| usize::from(route.cluster.0)).collect();
+    roles.extend(listener.tcp.map(|id| usize::from(id.0)));
+    roles.sort_unstable();
+    roles.dedup();
+    let name = |id: usize| snapshot.clusters[id].topology.role.name.clone();
+    let terminated = listener.entry.terminated();
+    let mode = terminated.map(|terminated| match terminated.client_certificates {
+        ClientCertificates::None => "none",
+        ClientCertificates::Optional => "optional",
+        ClientCertificates::Required => "required",
+    });
+    let now = seconds(SystemTime::now()) as i64;
+    let certificates = terminated.map_or(&[][..], |terminated| &terminated.certificates);
+    ListenerStatus {
+        name: listener.name.to_string(),
+        address: address.map(ToString::to_string).unwrap_or_default(),
+        roles: roles.into_iter().map(name).collect(),
+        security: match listener.entry.security {
+            Security::Plain => "plain",
+            Security::Terminated(_) => "tls",
+            Security::Passthrough { .. } => "passthrough",
+        }
+        .to_owned(),
+        http2: listener.entry.http2,
+        proxy_protocol: listener.entry.proxy_protocol.is_some(),
+        client_certificates: mode.map(str::to_owned),
+        certificates: certificates.iter().map(|certificate| self::certificate(certificate, now)).collect(),
+    }
+}
+
+fn certificate(certificate: &ServerCertificate, now: i64) -> CertificateStatus {
+    CertificateStatus {
+        names: certificate.names.to_vec(),
+        file: certificate.file.clone(),
+        not_before: certificate.not_before as f64,
+        not_after: certificate.not_after as f64,
+        days_left: days_left(certificate.not_after, now),
     }
 }
 

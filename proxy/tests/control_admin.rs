@@ -12,10 +12,12 @@ use control_support::client::{Client, get};
 use control_support::proxy::{MPLIST, PROBE, Toml, admin, endpoint, health, http, management_point, series, shutdown};
 use control_support::until_true;
 use rolegate::app::App;
+use rolegate::connection_error::ConnectionError;
 use rolegate::error::Error;
 use rolegate::metrics::{FAMILIES, Kind};
 use rolegate::model::cluster::TierKind;
 use rolegate::status::Status;
+use rolegate_bench::pki::Authority;
 use rolegate_bench::site::SiteSystem;
 use serde_json::Value;
 
@@ -35,7 +37,16 @@ fn labels(series: &str) -> BTreeMap<&str, &str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_the_documented_families_with_the_documented_labels() {
-    let (site, app) = proxy().await;
+    let folder = tempfile::tempdir().unwrap();
+    let files = Authority::new("Lab CA").server(&["mp1.lab.test"]).write(folder.path(), "mp1").unwrap();
+    let https = format!(
+        "[[listeners]]\nname = \"https\"\naddress = \"127.0.0.1:0\"\nroles = [\"MP\"]\n\
+         tls = {{ certificates = [{{ certificate = {:?}, key = {:?} }}] }}\n",
+        files.certificate, files.key
+    );
+    let site = management_point("mp1").await;
+    let app = Toml::new(&["MP"]).add(&https).site(&site, "MP").role("MP", PROBE).start();
+    until_true("up", || health(&app, "mp1") == "up").await;
     get(http(&app), MPLIST).await;
     get(http(&app), "/nowhere").await;
     let answer = admin(&app, "/metrics").await;
@@ -57,9 +68,11 @@ async fn metrics_are_the_documented_families_with_the_documented_labels() {
     assert!(FAMILIES.iter().all(|family| (family.1 == Kind::Counter) == family.0.ends_with("_total")));
 
     let words = |all: &[&str]| all.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<String>>();
+    let reasons = Error::ALL.iter().map(|error| error.reason());
+    let reasons = reasons.chain(ConnectionError::ALL.iter().map(|error| error.reason()));
     let closed: BTreeMap<&str, BTreeSet<String>> = [
         ("code", words(&["1xx", "2xx", "3xx", "4xx", "5xx"])),
-        ("reason", Error::ALL.iter().map(|error| error.reason().to_owned()).collect()),
+        ("reason", reasons.map(str::to_owned).collect()),
         ("tier", TierKind::ALL.iter().map(|tier| tier.as_str().to_owned()).collect()),
         ("allowed", words(&["yes", "budget"])),
         ("to", words(&["up", "degraded", "down"])),
@@ -70,7 +83,10 @@ async fn metrics_are_the_documented_families_with_the_documented_labels() {
         ("role", words(&["management-point", "none"])),
         ("site_system", words(&["mp1"])),
         ("endpoint", words(&[&site.address().to_string()])),
-        ("listener", words(&["http"])),
+        ("listener", words(&["http", "https"])),
+        ("certificate", words(&["mp1.lab.test"])),
+        ("kind", words(&["full", "resumed"])),
+        ("by", words(&["client", "server", "failure"])),
         ("version", words(&[env!("CARGO_PKG_VERSION")])),
         ("result", words(&["pass", "fail", "none", "one", "many", "ok", "failed", "accepted", "rejected"])),
     ]
@@ -272,6 +288,7 @@ async fn the_access_log_is_one_json_object_for_each_request() {
         "bytes_up",
         "client",
         "host",
+        "http",
         "listener",
         "method",
         "peer",
@@ -295,7 +312,7 @@ async fn the_access_log_is_one_json_object_for_each_request() {
     assert_eq!(served["endpoint"], site.address().to_string());
     assert_eq!((&served["status"], &served["attempts"]), (&200.into(), &1.into()));
     assert_eq!(served["client"], "127.0.0.1");
-    assert_eq!(served["listener"], "http");
+    assert_eq!((&served["listener"], &served["http"]), (&"http".into(), &"1.1".into()));
     assert!(served["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(served["bytes_down"].as_u64().unwrap() > 50);
     assert!(served["first_byte_us"].as_u64() <= served["total_us"].as_u64());

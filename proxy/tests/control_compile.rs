@@ -8,75 +8,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use rolegate::control::compile::{Compiled, RolePlan, compile};
-use rolegate::control::config::{Problems, Record, Severity, parse};
+use rolegate::control::config::{Problems, Severity, parse};
 use rolegate::model::cluster::TierKind;
 use rolegate::model::live::Capacity;
 use rolegate::model::role::Clock;
 use sha2::{Digest, Sha256};
 
-fn look(text: &str) -> (Vec<Record>, Option<Compiled>) {
-    let mut problems = Problems::new();
-    let config = parse(text, &mut problems);
-    assert!(!problems.is_fatal(), "not for the parser: {}", problems.render("test.toml", text, false));
-    let compiled = compile(&config, &mut problems);
-    assert_eq!(compiled.is_none(), problems.is_fatal(), "None exactly when there is an error");
-    let shown = problems.render("test.toml", text, false);
-    let records = problems.json("test.toml", text);
-    for record in &records {
-        assert!(shown.contains(&record.message) || record.message.len() > 80, "{shown}");
-        assert!(record.help.len() > 5 && !record.help.ends_with('.'), "{record:?}");
-        assert!(!record.message.ends_with('.') && !record.message.contains('\n'), "{record:?}");
-    }
-    (records, compiled)
-}
+use marks::{GROUP, LISTENER, MP1, SITE, error, look, warning, with, with_group};
 
-/// Takes the marks out: line, column and text of what they enclose.
-fn marked(text: &str) -> (String, usize, usize, String) {
-    let (before, rest) = text.split_once('«').expect("a mark");
-    let (inside, after) = rest.split_once('»').expect("its end");
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
-    (format!("{before}{inside}{after}"), line, column, inside.to_owned())
-}
-
-/// Exactly one problem, at the marks.
-fn one(severity: Severity, text: &str, message: &str, help: &str) {
-    let (text, line, column, inside) = marked(text);
-    let (records, _) = look(&text);
-    let [record] = records.as_slice() else { panic!("{records:#?}\n{text}") };
-    assert_eq!(
-        (record.line, record.column, record.text.as_str()),
-        (line, column, inside.as_str()),
-        "{record:?}\n{text}"
-    );
-    assert_eq!(record.severity, severity, "{record:?}");
-    assert!(record.message.contains(message), "{record:?}");
-    assert!(record.help.contains(help), "{record:?}");
-}
-
-fn error(text: &str, message: &str, help: &str) {
-    one(Severity::Error, text, message, help);
-}
-
-fn warning(text: &str, message: &str, help: &str) {
-    one(Severity::Warning, text, message, help);
-}
-
-const SITE: &str = "[site]\ncode = \"P01\"\n";
-const LISTENER: &str = "[[listeners]]\nname = \"http\"\naddress = \"0.0.0.0:80\"\nroles = [\"MP\"]\n";
-const MP1: &str = "[[site_systems]]\nname = \"mp1\"\naddress = \"10.0.0.1\"\nroles = [\"MP\"]\n";
-const GROUP: &str =
-    "[[boundary_groups]]\nname = \"Berlin\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"mp1\"]\n";
-
-/// A good configuration with one more piece.
-fn with(piece: &str) -> String {
-    format!("{SITE}{LISTENER}{MP1}{piece}")
-}
-
-/// With a piece of a boundary group.
-fn with_group(piece: &str) -> String {
-    with(&format!("{GROUP}{piece}"))
-}
+#[path = "control_support/marks.rs"]
+mod marks;
 
 #[test]
 fn the_plain_pieces_are_good() {

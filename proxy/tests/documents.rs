@@ -8,16 +8,23 @@
 use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKeyChain};
+use rolegate::connection_error::ConnectionError;
 use rolegate::control::compile::{Compiled, compile};
 use rolegate::control::config::{
-    AccessLog, Admin, AffinityTable, ContentTable, Dns, FallbackTable, HumanDuration, Problem, Problems, ProxySettings,
-    Severity, parse,
+    AccessLog, Admin, AffinityTable, ContentTable, Dns, FallbackTable, HumanDuration, ListenerTls, Problem, Problems,
+    ProxySettings, Severity, parse,
 };
 use rolegate::error::Error;
 use rolegate::metrics::{FAMILIES, Kind};
+use rolegate::model::entry::{CertificateField, ClientCertificates, Security};
 use rolegate::model::presets;
 use rolegate::model::role::{Fallback, ProbeKind, Protocol, Role};
+use rolegate_bench::pki::{Authority, Identity, Wanted};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::Serialize;
 
 /// What a fragment is appended to.
@@ -51,13 +58,13 @@ site_systems = ["mp1.contoso.com", "dp1.contoso.com"]
 #[test]
 fn every_configuration_in_the_documents_compiles() {
     let folder = tempfile::tempdir().unwrap();
-    let files = [("ca_file", certification_authority(folder.path())), ("token_file", token(folder.path()))];
+    write_files(folder.path());
     let mut seen = 0;
     for (name, text) in documents() {
         for block in blocks(&text, "toml") {
             seen += 1;
             let place = format!("{name}, line {}", block.line);
-            let (source, expected) = source(&block.text, &files);
+            let (source, expected) = source(&block.text, folder.path());
             let mut problems = Problems::new();
             let compiled = read(&source, &mut problems);
             let rendered = problems.render(&place, &source, false);
@@ -89,6 +96,8 @@ fn every_key_is_in_the_reference_and_none_that_does_not_exist() {
         ("### `[content]`", "[content]\nQ = 1"),
         ("### `[affinity]`", "[affinity]\nQ = 1"),
         ("### `[[listeners]]`", "[[listeners]]\nQ = 1"),
+        ("#### `[listeners.tls]`", "[[listeners]]\n[listeners.tls]\nQ = 1"),
+        ("#### Certificates of a listener", "[[listeners]]\n[listeners.tls]\ncertificates = [{ Q = 1 }]"),
         ("### `[[site_systems]]`", "[[site_systems]]\nQ = 1"),
         ("#### A role with what differs", "[[site_systems]]\nroles = [{ Q = 1 }]"),
         ("### `[[boundary_groups]]`", "[[boundary_groups]]\nQ = 1"),
@@ -116,7 +125,7 @@ fn every_key_is_in_the_reference_and_none_that_does_not_exist() {
 fn defaults_in_the_reference_are_those_of_the_code() {
     let (proxy, admin, log, dns) = (ProxySettings::default(), Admin::default(), AccessLog::default(), Dns::default());
     let (fallback, content) = (FallbackTable::default(), ContentTable::default());
-    let affinity = AffinityTable::default();
+    let (affinity, tls) = (AffinityTable::default(), ListenerTls::default());
     let agents: Vec<&String> = fallback.exempt_user_agents.iter().map(|agent| agent.get_ref()).collect();
     let time = |written: HumanDuration| duration(written.get().unwrap());
     let text = |text: &str| format!("{text:?}");
@@ -131,6 +140,13 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         ("### `[proxy]`", "max_connections", proxy.max_connections.get_ref().to_string()),
         ("### `[proxy]`", "max_idle_per_endpoint", proxy.max_idle_per_endpoint.to_string()),
         ("### `[proxy]`", "decision_header", proxy.decision_header.to_string()),
+        ("### `[proxy]`", "preserve_header_case", proxy.preserve_header_case.to_string()),
+        ("### `[proxy]`", "tcp_keepalive", duration(proxy.tcp_keepalive.get_ref().get().unwrap())),
+        ("### `[proxy]`", "tunnel_moves_per_second", proxy.tunnel_moves_per_second.get_ref().to_string()),
+        ("### `[proxy]`", "max_concurrent_streams", proxy.max_concurrent_streams.get_ref().to_string()),
+        ("#### `[listeners.tls]`", "handshake_timeout", time(tls.handshake_timeout)),
+        ("#### `[listeners.tls]`", "session_tickets", tls.session_tickets.to_string()),
+        ("#### `[listeners.tls]`", "client_crl_files", format!("{:?}", tls.client_crl_files)),
         ("### `[admin]`", "address", text(&admin.address.get_ref().to_string())),
         ("### `[admin]`", "allow_remote", admin.allow_remote.to_string()),
         ("### `[access_log]`", "path", text(log.path.get_ref())),
@@ -159,6 +175,44 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         let row = rows.iter().find(|row| code(&row[0]) == key).unwrap();
         assert_eq!(code(&row[2]), default, "{key} below {heading:?}");
     }
+}
+
+#[test]
+fn defaults_of_tls_in_the_reference_are_those_of_the_compiler() {
+    let folder = tempfile::tempdir().unwrap();
+    write_files(folder.path());
+    let listener = |lines: &str| {
+        let block = format!(
+            "# fragment\n[[listeners]]\naddress = \"0.0.0.0:443\"\nroles = [\"MP\"]\n{lines}\n[listeners.tls]\n\
+             certificates = [{{ certificate = \"/etc/rolegate/mp.crt\", key = \"/etc/rolegate/mp.key\" }}]\n"
+        );
+        block.replace("\n\n", "\n")
+    };
+    let compiled = |block: &str| {
+        let (source, _) = source(block, folder.path());
+        let mut problems = Problems::new();
+        read(&source, &mut problems).unwrap_or_else(|| panic!("{}", problems.render("", &source, false)))
+    };
+    let none = compiled(&listener(""));
+    let entry = &none.site.listeners[1].entry;
+    let terminated = entry.terminated().unwrap();
+    assert_eq!((terminated.client_certificates, terminated.forward), (ClientCertificates::None, CertificateField::Off));
+    assert!(!entry.http2 && entry.proxy_protocol.is_none());
+
+    let required = "client_certificates = \"required\"\nclient_ca_file = \"/etc/rolegate/site-ca.pem\"\n";
+    let required = compiled(&(listener("") + required));
+    let exempt = &required.site.listeners[1].entry.terminated().unwrap().exempt;
+    let reference = document("docs/configuration.md");
+    let (_, after) = reference.split_once("The default of `client_certificate_exempt`:").unwrap();
+    let written: Vec<&str> = after.split("```").nth(1).unwrap().lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(written, exempt.iter().map(String::as_str).collect::<Vec<_>>());
+
+    let block = "# fragment\n[[listeners]]\naddress = \"0.0.0.0:443\"\nroles = [\"MP\"]\npassthrough = true\n\
+                 [roles.MP]\ntls = true\n";
+    let Security::Passthrough { timeout } = compiled(block).site.listeners[1].entry.security else { panic!("{block}") };
+    let rows = table(&reference, "### `[[listeners]]`");
+    let row = rows.iter().find(|row| code(&row[0]) == "client_hello_timeout").unwrap();
+    assert_eq!(code(&row[2]), duration(timeout));
 }
 
 #[test]
@@ -219,6 +273,18 @@ fn the_table_of_reasons_is_the_list_of_errors() {
         .iter()
         .map(|error| [error.reason().to_owned(), error.status().as_u16().to_string(), error.details().to_owned()])
         .collect();
+    assert_eq!(written, errors);
+}
+
+#[test]
+fn the_table_of_connections_that_end_is_the_list_of_their_errors() {
+    let operations = document("docs/operations.md");
+    let written: Vec<[String; 2]> = table(&operations, "### Connections that end before their first request")
+        .into_iter()
+        .map(|row| [code(&row[0]).to_owned(), row[1].clone()])
+        .collect();
+    let errors: Vec<[String; 2]> =
+        ConnectionError::ALL.iter().map(|error| [error.reason().to_owned(), error.details().to_owned()]).collect();
     assert_eq!(written, errors);
 }
 
@@ -328,7 +394,7 @@ fn read(source: &str, problems: &mut Problems) -> Option<Compiled> {
 }
 
 /// The configuration that a block stands for, and the words with which it must be refused.
-fn source(block: &str, files: &[(&str, PathBuf)]) -> (String, Option<String>) {
+fn source(block: &str, folder: &Path) -> (String, Option<String>) {
     let first = block.lines().next().unwrap_or_default();
     let refused = first.strip_prefix("# refused:").map(|words| words.trim().to_owned());
     let mut text = String::new();
@@ -338,28 +404,45 @@ fn source(block: &str, files: &[(&str, PathBuf)]) -> (String, Option<String>) {
             text.push_str(BASE_DEFAULT_GROUP);
         }
     }
-    for line in block.lines() {
-        // The files of an example are on no machine.
-        match files.iter().find(|(key, _)| line.trim_start().starts_with(key)) {
-            Some((key, path)) => writeln!(text, "{key} = {path:?}").unwrap(),
-            None => writeln!(text, "{line}").unwrap(),
-        }
-    }
+    // The files of an example are on no machine.
+    text.push_str(&block.replace("\"/etc/rolegate/", &format!("\"{}/", folder.display())));
     (text, refused)
 }
 
-fn certification_authority(folder: &Path) -> PathBuf {
-    let made = rcgen::generate_simple_self_signed(vec!["ca.contoso.com".to_owned()]).unwrap();
-    let path = folder.join("ca.pem");
-    std::fs::write(&path, made.cert.pem()).unwrap();
-    path
+/// Every file that an example names.
+fn write_files(folder: &Path) {
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let pair = |name: &str, identity: &Identity| {
+        write(&format!("{name}.crt"), identity.certificate_pem.as_bytes());
+        write(&format!("{name}.key"), identity.key_pem.as_bytes());
+    };
+    let (now, day) = (SystemTime::now(), Duration::from_secs(24 * 3600));
+    let (site, branch) = (Authority::new("Site"), Authority::new("Branch"));
+    let server = |name: &str| site.issue(&Wanted::server(&[name]).validity(now - day, now + 365 * day));
+    write("site-ca.pem", site.certificate_pem().as_bytes());
+    write("branch-ca.pem", branch.certificate_pem().as_bytes());
+    write("site-ca.crl", site.crl(&[]).as_bytes());
+    pair("mp", &server("mp1.contoso.com"));
+    pair("rolegate", &site.client("rolegate"));
+    pair("branch-client", &branch.client("rolegate"));
+    write("internet.pfx", &pkcs12(&server("internet.contoso.com"), "secret"));
+    write("internet.pass", b"secret\n");
+    write("token", b"0123456789abcdef0123456789abcdef\n");
 }
 
-fn token(folder: &Path) -> PathBuf {
-    let path = folder.join("token");
-    std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    path
+/// A file as Windows exports it.
+fn pkcs12(identity: &Identity, password: &str) -> Vec<u8> {
+    let certificate = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).unwrap();
+    let key = PrivatePkcs8KeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap();
+    let chain = [Certificate::from_der(&certificate).unwrap()];
+    let mut store = KeyStore::new();
+    let entry = PrivateKeyChain::new(key.secret_pkcs8_der(), b"id", chain);
+    store.add_entry("identity", KeyStoreEntry::PrivateKeyChain(entry));
+    store.writer(password).write().unwrap()
 }
 
 /// The keys that are possible where `Q` stands in this configuration, as the error about `Q` lists them.
@@ -506,6 +589,9 @@ fn the_same_for_all(roles: &[Role]) -> String {
         let hosts = if role.hosts.is_empty() { "any".to_owned() } else { codes(&role.hosts) };
         let rows = [
             ("hosts", hosts),
+            ("http2", role.http2.to_string()),
+            ("proxy_protocol", word(&role.proxy_protocol)),
+            ("source_addresses", if role.source_addresses.is_empty() { "none".to_owned() } else { "some".to_owned() }),
             ("clock", word(&role.clock)),
             ("client_field", role.client_field.clone().unwrap_or_else(|| "none".to_owned())),
             ("prefer_named", role.prefer_named.to_string()),

@@ -56,6 +56,8 @@ pub struct HttpProbe {
     pub user_agent: String,
     /// How to speak TLS; `None` is plain HTTP.
     pub tls: Option<TlsProbe>,
+    /// What a connection begins with, before TLS: a PROXY protocol header that names no client, or nothing.
+    pub greeting: &'static [u8],
 }
 
 /// What a server said that could be asked.
@@ -102,7 +104,7 @@ impl HttpProbe {
     ) -> Result<Reply, Failure> {
         let question = Question { probe: self, target, text, deadline };
         let request = question.request()?;
-        let stream = tcp::connect(address, deadline).await?;
+        let stream = tcp::connect(address, self.greeting, deadline).await?;
         Ok(match &self.tls {
             None => question.put(request, stream).await,
             Some(tls) => question.put(request, tcp::secure(stream, address, tls, deadline).await?).await,

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -36,9 +37,9 @@ impl Deadline {
     }
 }
 
-pub(super) async fn judge(address: SocketAddr, tls: Option<&TlsProbe>, deadline: Deadline) -> Verdict {
+pub(super) async fn judge(address: SocketAddr, tls: Option<&TlsProbe>, greeting: &[u8], deadline: Deadline) -> Verdict {
     let opened = async {
-        let stream = connect(address, deadline).await?;
+        let stream = connect(address, greeting, deadline).await?;
         match tls {
             None => Ok(()),
             Some(tls) => secure(stream, address, tls, deadline).await.map(drop),
@@ -50,9 +51,14 @@ pub(super) async fn judge(address: SocketAddr, tls: Option<&TlsProbe>, deadline:
     }
 }
 
-pub(super) async fn connect(address: SocketAddr, deadline: Deadline) -> Result<TcpStream, Failure> {
+pub(super) async fn connect(address: SocketAddr, greeting: &[u8], deadline: Deadline) -> Result<TcpStream, Failure> {
     let what = format!("connect to {address}");
-    match timeout_at(deadline.end, TcpStream::connect(address)).await {
+    let opened = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(greeting).await?;
+        Ok(stream)
+    };
+    match timeout_at(deadline.end, opened).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(Failure::new(kind_of(&error), format!("{what}: {error}"))),
         Err(_elapsed) => Err(deadline.missed(&what)),

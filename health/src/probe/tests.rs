@@ -31,7 +31,7 @@ fn refusing() -> (tokio::net::TcpSocket, SocketAddr) {
 
 #[tokio::test]
 async fn a_tcp_probe_wants_a_connection_and_nothing_else() {
-    let probe = Probe::Tcp { tls: None };
+    let probe = Probe::Tcp { tls: None, greeting: b"" };
     let site = Site::open(vec![("/", Answer::Stall)]).await;
     let attempt = probe.attempt(site.address, LONG).await;
     assert_eq!((attempt.verdict, attempt.status), (Verdict::Pass, None));
@@ -48,7 +48,7 @@ async fn a_connection_that_hangs_ends_at_the_deadline() {
     let (socket, address) = refusing();
     // Nobody accepts. When the queue of the listener is full, the kernel stops answering.
     let _listener = socket.listen(0).unwrap();
-    let probe = Probe::Tcp { tls: None };
+    let probe = Probe::Tcp { tls: None, greeting: b"" };
     let mut attempt = probe.attempt(address, SHORT).await;
     for _ in 0..8 {
         if attempt.verdict == Verdict::Pass {

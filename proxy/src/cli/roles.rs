@@ -73,6 +73,13 @@ fn probe(role: &Role) -> String {
     }
 }
 
+fn sources(role: &Role) -> String {
+    if role.source_addresses.is_empty() {
+        return "those of the system".to_owned();
+    }
+    role.source_addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 /// A closed enum as the word that the configuration uses.
 fn word(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
@@ -97,6 +104,9 @@ fn details(role: &Role) -> String {
         ("port", role.port.to_string()),
         ("tls_port", role.tls_port.to_string()),
         ("tls", role.tls.to_string()),
+        ("http2", role.http2.to_string()),
+        ("proxy_protocol", word(&role.proxy_protocol)),
+        ("source_addresses", sources(role)),
         ("locality", word(&role.locality)),
         ("default_fallback", fallback),
         ("fallback_rule", word(&role.fallback_rule)),

@@ -5,8 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use crate::status::{EndpointStatus, RoleStatus, Status};
-use crate::text::span;
+use crate::control::certificates::date;
+use crate::status::{EndpointStatus, ListenerStatus, RoleStatus, Status};
+use crate::text::{count, span};
 
 /// Characters of a failure that are shown.
 const CAUSE: usize = 72;
@@ -30,6 +31,10 @@ pub(super) fn render(status: &Status) -> String {
         let _ = writeln!(out, "\nTHE LAST RELOAD WAS REJECTED {} ago:", ago(status.reload.at));
         let _ = writeln!(out, "{}", status.reload.errors.as_deref().unwrap_or_default());
     }
+    let _ = writeln!(out, "\n{}", listeners(&status.listeners));
+    if status.listeners.iter().any(|listener| !listener.certificates.is_empty()) {
+        let _ = writeln!(out, "\n{}", certificates(&status.listeners));
+    }
     let _ = writeln!(out, "\n{}", endpoints(&status.roles));
     if !status.boundary_groups.is_empty() {
         let _ = writeln!(out, "\n{}", groups(status));
@@ -50,6 +55,44 @@ pub(super) fn render(status: &Status) -> String {
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+}
+
+fn listeners(listeners: &[ListenerStatus]) -> Table {
+    let mut table = table(&["LISTENER", "ADDRESS", "CLIENTS SPEAK", "CLIENT CERTIFICATES", "ROLES"]);
+    for listener in listeners {
+        let mut speak = vec![listener.security.as_str()];
+        speak.extend(listener.http2.then_some("HTTP/2"));
+        speak.extend(listener.proxy_protocol.then_some("PROXY protocol"));
+        table.add_row([
+            listener.name.clone(),
+            listener.address.clone(),
+            speak.join(", "),
+            listener.client_certificates.clone().unwrap_or_default(),
+            listener.roles.join(", "),
+        ]);
+    }
+    table
+}
+
+fn certificates(listeners: &[ListenerStatus]) -> Table {
+    let mut table = table(&["CERTIFICATE", "LISTENER", "FILE", "ENDS", "LEFT"]);
+    for listener in listeners {
+        for certificate in &listener.certificates {
+            let ends = date(certificate.not_after as i64);
+            let left = match certificate.days_left {
+                ..0 => "EXPIRED".to_owned(),
+                days => count(usize::try_from(days).unwrap_or_default(), "day"),
+            };
+            table.add_row([
+                certificate.names.join(", "),
+                listener.name.clone(),
+                certificate.file.clone(),
+                ends.split('T').next().unwrap_or_default().to_owned(),
+                left,
+            ]);
+        }
+    }
     table
 }
 
@@ -115,4 +158,48 @@ fn groups(status: &Status) -> Table {
 pub(super) fn ago(seconds: f64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     span((now.as_secs_f64() - seconds).max(0.0).floor())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::status::CertificateStatus;
+
+    #[test]
+    fn listeners_and_their_certificates_are_shown() {
+        let certificate = |name: &str, days_left: i64| CertificateStatus {
+            names: vec![name.to_owned(), "127.0.0.1".to_owned()],
+            file: "/etc/rolegate/mp1.crt".to_owned(),
+            not_before: 0.0,
+            not_after: 86_400.0 * 365.0,
+            days_left,
+        };
+        let mut https = ListenerStatus {
+            name: "https".to_owned(),
+            address: "0.0.0.0:443".to_owned(),
+            roles: vec!["management-point".to_owned()],
+            security: "tls".to_owned(),
+            http2: true,
+            proxy_protocol: true,
+            client_certificates: Some("required".to_owned()),
+            certificates: vec![certificate("mp1.lab.test", 1), certificate("old.lab.test", -1)],
+        };
+        let status = Status { listeners: vec![https.clone()], ..Status::default() };
+        let text = render(&status);
+        for part in [
+            "tls, HTTP/2, PROXY protocol",
+            "0.0.0.0:443",
+            "required",
+            "mp1.lab.test, 127.0.0.1",
+            "1971-01-01",
+            "1 day",
+            "EXPIRED",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        https.certificates.clear();
+        let text = render(&Status { listeners: vec![https], ..Status::default() });
+        assert!(!text.contains("ENDS"), "{text}");
+    }
 }

@@ -5,14 +5,14 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use rolegate_health::{HttpProbe, Probe, Target};
+use rolegate_health::{HttpProbe, Probe, Target, TlsProbe};
 
 use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan};
 use super::registry::Registry;
 use crate::model::cluster::{EndpointIndex, GroupServers, System, Topology};
 use crate::model::endpoint::Endpoint;
 use crate::model::mix::hash_ignore_case;
-use crate::model::role::{Balance, ProbeKind, Role};
+use crate::model::role::{Balance, ProbeKind, ProxyProtocol, Role};
 use crate::model::route::ClusterId;
 
 /// Addresses by name; a name without an entry has never been resolved.
@@ -140,9 +140,11 @@ fn host(role: &Role, member: &MemberPlan, address: SocketAddr) -> String {
 fn target(endpoint: &Endpoint, member: &MemberPlan) -> Target {
     let question = &endpoint.role.probe;
     let address = SocketAddr::new(endpoint.address.ip(), question.port.unwrap_or(endpoint.address.port()));
+    // Another port may be of another program.
+    let greeting = if address == endpoint.address { greeting(endpoint.role.proxy_protocol) } else { b"" };
     let probe = match &question.kind {
         ProbeKind::None => None,
-        ProbeKind::Tcp => Some(Probe::Tcp { tls: endpoint.tls.clone() }),
+        ProbeKind::Tcp => Some(Probe::Tcp { tls: endpoint.tls.as_ref().map(probing), greeting }),
         ProbeKind::Http(http) => {
             let host = host(&endpoint.role, member, address);
             Some(Probe::Http(Box::new(HttpProbe {
@@ -154,17 +156,39 @@ fn target(endpoint: &Endpoint, member: &MemberPlan) -> Target {
                 body_contains: http.body_contains.clone(),
                 second_opinion: http.second_opinion.clone(),
                 user_agent: USER_AGENT.to_owned(),
-                tls: endpoint.tls.clone(),
+                tls: endpoint.tls.as_ref().map(probing),
+                greeting,
             })))
         }
     };
     let mut hasher = foldhash::fast::FixedState::default().build_hasher();
     // The question is plain data; what TLS trusts can only change with the file that the configuration names.
-    hasher.write(format!("{question:?} {address} {:?}", endpoint.tls.as_ref().map(|tls| &tls.server_name)).as_bytes());
+    hasher.write(
+        format!("{question:?} {address} {greeting:?} {:?}", endpoint.tls.as_ref().map(|tls| &tls.server_name))
+            .as_bytes(),
+    );
     if let Some(tls) = &endpoint.tls {
         hasher.write_usize(Arc::as_ptr(&tls.config).addr());
     }
     Target { id: endpoint.state.id, address, probe, schedule: question.schedule, fingerprint: hasher.finish() }
+}
+
+/// TLS for a probe: probes speak HTTP/1.1, so HTTP/2 is not offered.
+pub(super) fn probing(tls: &TlsProbe) -> TlsProbe {
+    let mut tls = tls.clone();
+    if tls.config.alpn_protocols.iter().any(|protocol| protocol == b"h2") {
+        Arc::make_mut(&mut tls.config).alpn_protocols.retain(|protocol| protocol != b"h2");
+    }
+    tls
+}
+
+/// The PROXY protocol header of a connection that is nobody's but our own: `UNKNOWN` and `LOCAL`.
+pub(super) fn greeting(version: ProxyProtocol) -> &'static [u8] {
+    match version {
+        ProxyProtocol::Off => b"",
+        ProxyProtocol::V1 => b"PROXY UNKNOWN\r\n",
+        ProxyProtocol::V2 => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +218,33 @@ mod tests {
             (topology.groups[0].slow.len(), topology.fallback_sources.len())
         };
         ["DP", "MP"].map(of)
+    }
+
+    #[test]
+    fn probes_say_what_a_connection_begins_with_and_offer_no_http2() {
+        let text = "[site]\ncode = \"P01\"\n[roles.MP]\ntls = true\nhttp2 = true\n[roles.DP]\nproxy_protocol = \"v2\"\n\
+                    [[listeners]]\naddress = \"0.0.0.0:80\"\nroles = [\"MP\", \"DP\", \"FSP\"]\n\
+                    [[site_systems]]\nname = \"a\"\naddress = \"10.0.0.1\"\n\
+                    roles = [\"MP\", \"DP\", { role = \"FSP\", probe = { port = 81 } }]\n";
+        let mut problems = Problems::new();
+        let compiled = compile(&parse(text, &mut problems), &mut problems).unwrap();
+        let mut registry = Registry::new(Arc::new(Metrics::new()));
+        let assembled = assemble(&compiled, &Addresses::new(), &mut registry);
+        let mut seen = Vec::new();
+        for target in &assembled.targets {
+            let (tls, greeting) = match target.probe.as_ref().unwrap() {
+                Probe::Tcp { tls, greeting } => (tls, *greeting),
+                Probe::Http(http) => (&http.tls, http.greeting),
+            };
+            let offers = tls.as_ref().map(|tls| tls.config.alpn_protocols.clone());
+            seen.push((target.address.port(), greeting.len(), offers));
+        }
+        seen.sort();
+        assert_eq!(seen, [(80, 16, None), (81, 0, None), (443, 0, Some(vec![b"http/1.1".to_vec()]))]);
+        let endpoint = &assembled.topologies.iter().find(|topology| topology.role.short == "MP").unwrap().endpoints[0];
+        assert_eq!(endpoint.tls.as_ref().unwrap().config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        assert_eq!(greeting(ProxyProtocol::V2).len(), 16);
+        assert!(greeting(ProxyProtocol::V1).ends_with(b"\r\n"));
     }
 
     #[test]

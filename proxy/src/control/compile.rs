@@ -18,16 +18,22 @@ use crate::model::mix::hash_ignore_case;
 use crate::model::role::Role;
 use crate::model::snapshot::{Limits, Site};
 
+/// Linux counts this in seconds, up to 32,767 of them.
+const KEEPALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(9 * 3600);
+
 /// A name with the place where it was written.
 type SpannedName = toml::Spanned<String>;
 
 mod certificates;
+mod clients;
 mod connections;
 mod entry;
 mod fallback;
+mod files;
 mod groups;
 mod listeners;
 mod pem;
+mod pkcs12;
 mod relations;
 mod remembered;
 mod roles;
@@ -35,6 +41,7 @@ mod systems;
 mod tls;
 mod token;
 
+pub use files::{Files, Named};
 pub use listeners::Bound;
 pub use systems::{MemberPlan, Place};
 
@@ -51,6 +58,8 @@ pub struct Compiled {
     pub fixed: Fixed,
     /// How names are resolved.
     pub dns: super::config::Dns,
+    /// Certificates, keys and all other files that were read for it.
+    pub files: Named,
 }
 
 /// What a reload cannot change.
@@ -98,18 +107,23 @@ pub struct GroupPlan {
 ///
 /// `None` when `problems` is fatal afterwards; warnings alone are not.
 pub fn compile(config: &Config, problems: &mut Problems) -> Option<Compiled> {
+    compile_with(config, &Files::new(), problems)
+}
+
+/// As [`compile`]; `files` knows afterwards which files the configuration names, be it with mistakes.
+pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> Option<Compiled> {
     let code = site_code(config, problems);
     let fallback = fallback::compile(config, problems);
     let mut roles = roles::Roles::collect(config, fallback.clock, problems);
-    let tls = tls::Trust::load(config, problems);
+    let tls = tls::Trust::load(config, files, problems);
     let systems = systems::compile(config, &mut roles, &tls, problems);
-    let listeners = listeners::compile(config, &mut roles, &systems, problems);
+    let listeners = listeners::compile(config, &mut roles, &systems, files, problems);
     let groups = groups::compile(config, &fallback, &roles, &systems, problems);
     let content = remembered::content(config, problems);
     let capacity = remembered::capacity(config, problems);
     let trusted_proxies = networks(&config.proxy.trusted_proxies, problems);
     admin(config, problems);
-    let admin_token = token::hash(config, problems);
+    let admin_token = token::hash(config, files, problems);
     proxy_name(config, problems);
     check_threads(config, problems);
     check_numbers(config, problems);
@@ -137,7 +151,8 @@ pub fn compile(config: &Config, problems: &mut Problems) -> Option<Compiled> {
     };
     let plans = groups.plan(roles.into_used(), systems);
     let (fixed, dns) = (fixed(config, capacity), config.dns.clone());
-    Some(Compiled { site: Arc::new(site), roles: plans, listeners: listeners.bound, fixed, dns })
+    let files = files.named();
+    Some(Compiled { site: Arc::new(site), roles: plans, listeners: listeners.bound, fixed, dns, files })
 }
 
 fn fixed(config: &Config, capacity: Capacity) -> Fixed {
@@ -164,7 +179,7 @@ fn limits(config: &Config) -> Limits {
         preserve_header_case: proxy.preserve_header_case,
         max_connections: *proxy.max_connections.get_ref() as usize,
         max_idle_per_endpoint: proxy.max_idle_per_endpoint as usize,
-        tcp_keepalive: proxy.tcp_keepalive.get(),
+        tcp_keepalive: proxy.tcp_keepalive.get_ref().get(),
         tunnel_moves_per_second: *proxy.tunnel_moves_per_second.get_ref(),
         max_concurrent_streams: *proxy.max_concurrent_streams.get_ref(),
     }
@@ -227,7 +242,12 @@ fn proxy_name(config: &Config, problems: &mut Problems) {
 }
 
 fn check_numbers(config: &Config, problems: &mut Problems) {
-    let ProxySettings { max_connections, tunnel_moves_per_second, max_concurrent_streams, .. } = &config.proxy;
+    let ProxySettings { max_connections, tunnel_moves_per_second, max_concurrent_streams, tcp_keepalive, .. } =
+        &config.proxy;
+    if tcp_keepalive.get_ref().get().is_some_and(|silence| !KEEPALIVES.contains(&silence)) {
+        let text = "no system asks an idle connection so often, or so rarely";
+        problems.error(tcp_keepalive.span(), text, "write a time from \"1s\" to \"9h\", or \"off\"");
+    }
     if *max_connections.get_ref() == 0 {
         problems.error(max_connections.span(), "no client could connect", "write a number from 1");
     }

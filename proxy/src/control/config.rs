@@ -28,8 +28,9 @@ pub use role::{check_time, effective_role, on_site_system, role_key, weight};
 pub(super) use role::{fallback::CLOCKS, fields, text};
 pub use types::{
     AccessLog, Admin, AffinityTable, BoundaryEntry, BoundaryGroup, CertificateEntry, Config, ContentTable,
-    DefaultBoundaryGroup, Dns, FallbackTable, GroupEntry, GroupSiteSystem, Listener, ListenerTls, Neighbor, PassiveOverrides, ProbeOverrides, ProxySettings,
-    RetryOverrides, RoleEntry, RoleOnSiteSystem, RoleOverrides, Site, SiteSystem, StatusRange, TimeoutOverrides, Tls,
+    DefaultBoundaryGroup, Dns, FallbackTable, GroupEntry, GroupSiteSystem, Listener, ListenerTls, Neighbor,
+    PassiveOverrides, ProbeOverrides, ProxySettings, RetryOverrides, RoleEntry, RoleOnSiteSystem, RoleOverrides, Site,
+    SiteSystem, StatusRange, TimeoutOverrides, Tls,
 };
 pub use units::{DurationOrOff, FallbackTime, HumanDuration, HumanSize};
 

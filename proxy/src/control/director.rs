@@ -5,7 +5,7 @@
 //! snapshot goes on serving, and why is logged, counted and shown.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -15,9 +15,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::assemble::{Addresses, Assembled, assemble};
-use super::compile::{Compiled, Place, compile};
+use super::certificates::{self, Expiries, Held};
+use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
 use super::ledger::Ledger;
+use super::origin::{Look, Origin};
 use super::publish::Publisher;
 use super::registry::{Leaving, Registry};
 use super::resolve::{Names, Resolved};
@@ -39,7 +41,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// What the Director can be told.
 #[derive(Debug)]
 pub enum Order {
-    /// Read the file again.
+    /// Read the file and those that it names again.
     ReloadFile,
     /// Take this configuration. The answer is the new generation, or the rendered errors.
     Reload(Source, oneshot::Sender<Result<u64, String>>),
@@ -56,6 +58,8 @@ pub struct View {
     pub leaving: Vec<Leaving>,
     /// The last reload.
     pub reload: Reload,
+    /// Addresses of the listeners, in their order.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// How the last reload went.
@@ -78,8 +82,10 @@ pub struct Director {
     addresses: Addresses,
     ejections: HashMap<String, Ejections>,
     view: Arc<Mutex<View>>,
-    file: Option<PathBuf>,
-    last_read: Option<String>,
+    origin: Origin,
+    /// What a rejected configuration waits for.
+    held: Option<Held>,
+    expiries: Expiries,
     epoch: Instant,
     metrics: Arc<Metrics>,
     accepted: Counter,
@@ -109,7 +115,7 @@ pub struct Handles {
     pub orders: mpsc::Sender<Order>,
     /// Rung by data threads.
     pub bell: Arc<Notify>,
-    /// Rung when the file may have changed.
+    /// Rung when the configuration or a file that it names may have changed.
     pub file_changed: Arc<Notify>,
     /// News from data threads.
     pub notes: mpsc::Sender<Note>,
@@ -130,9 +136,17 @@ impl std::fmt::Debug for Director {
 /// # Errors
 /// Every mistake in the file, with its place.
 pub fn read(source: &Source, color: bool) -> Result<(Compiled, Option<String>), String> {
+    read_with(source, &Files::new(), color)
+}
+
+/// As [`read`]; `files` knows afterwards which files the configuration names, be it with mistakes.
+///
+/// # Errors
+/// Every mistake in the file, with its place.
+pub fn read_with(source: &Source, files: &Files, color: bool) -> Result<(Compiled, Option<String>), String> {
     let mut problems = Problems::new();
     let config = parse(&source.text, &mut problems);
-    let compiled = compile(&config, &mut problems);
+    let compiled = compile_with(&config, files, &mut problems);
     let text = (!problems.is_empty()).then(|| problems.render(&source.name, &source.text, color));
     match compiled {
         Some(compiled) => Ok((compiled, text)),
@@ -143,14 +157,8 @@ pub fn read(source: &Source, color: bool) -> Result<(Compiled, Option<String>), 
 impl Director {
     /// Publishes the first snapshot. Nothing is probed or resolved before [`Director::run`].
     ///
-    /// `file` is the configuration file, and the text that `compiled` was made of.
-    pub fn new(
-        compiled: Compiled,
-        file: Option<(PathBuf, String)>,
-        metrics: Arc<Metrics>,
-        epoch: Instant,
-    ) -> (Self, Handles) {
-        let (file, last_read) = file.unzip();
+    /// `origin` is what `compiled` was made of; without it nothing is ever read again.
+    pub fn new(compiled: Compiled, origin: Option<Origin>, metrics: Arc<Metrics>, epoch: Instant) -> (Self, Handles) {
         let mut registry = Registry::new(Arc::clone(&metrics));
         let addresses = Addresses::new();
         let assembled = assemble(&compiled, &addresses, &mut registry);
@@ -166,6 +174,7 @@ impl Director {
             names: Names::new(resolved_sender, &metrics),
             leaving: Vec::new(),
             reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
+            addresses: compiled.listeners.iter().map(|bound| bound.address).collect(),
         }));
         let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
         let handles = Handles {
@@ -180,15 +189,16 @@ impl Director {
         };
         let survey = Survey::new(notes, ledger, Arc::clone(publisher.snapshots()), epoch);
         let reloads = |result| metrics.counter("rolegate_config_reloads_total", &[("result", result)]);
-        let director = Self {
+        let mut director = Self {
             targets_pending: Some(assembled),
             publisher,
             registry,
             addresses,
             ejections: HashMap::new(),
             view,
-            file,
-            last_read,
+            origin: origin.unwrap_or_default(),
+            held: None,
+            expiries: Expiries::new(Arc::clone(&metrics)),
             epoch,
             accepted: reloads("accepted"),
             rejected: reloads("rejected"),
@@ -200,7 +210,15 @@ impl Director {
             compiled,
         };
         director.last_success.set(1.0);
+        director.origin.begins_with(&director.compiled.files);
+        director.expiries.show(&director.compiled.site);
+        certificates::warn(&director.compiled.site, SystemTime::now());
         (director, handles)
+    }
+
+    /// Watches the configuration file and all that it names from now on.
+    pub fn watch(&mut self) {
+        self.origin.begin_watching(&self.inbox.file_changed);
     }
 
     /// Works until everybody who could give orders is gone.
@@ -214,6 +232,7 @@ impl Director {
         self.ask_for_names();
         let mut upkeep = tokio::time::interval(UPKEEP);
         upkeep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut settled: Option<Instant> = None;
         loop {
             let expiry = self.next_expiry();
             tokio::select! {
@@ -225,9 +244,10 @@ impl Director {
                 },
                 () = self.inbox.bell.notified() => self.on_bell(),
                 () = tokio::time::sleep_until(expiry) => self.on_bell(),
-                () = self.inbox.file_changed.notified() => {
-                    tokio::time::sleep(SETTLE).await;
-                    self.reload_file(false);
+                () = self.inbox.file_changed.notified(), if settled.is_none() => settled = Some(Instant::now() + SETTLE),
+                () = tokio::time::sleep_until(settled.unwrap_or(expiry)), if settled.is_some() => {
+                    settled = None;
+                    self.look(false);
                 }
                 _ = upkeep.tick() => self.upkeep(),
             }
@@ -375,41 +395,52 @@ impl Director {
 
     fn on_order(&mut self, order: Order) {
         match order {
-            Order::ReloadFile => self.reload_file(true),
+            Order::ReloadFile => self.look(true),
             Order::Reload(source, reply) => {
+                let files = Files::new();
+                let result = self.reload(&source, &files);
+                if result.is_ok() {
+                    self.origin.tried(source, files.named());
+                    self.origin.follow(&self.inbox.file_changed);
+                } else {
+                    // Who has been told so does not expect it to come back by itself.
+                    self.held = None;
+                }
                 // Whoever asked may have gone away; the reload counts all the same.
-                let _ = reply.send(self.reload(&source));
+                let _ = reply.send(result);
             }
         }
     }
 
-    /// `forced`: also when the text is the one that was read last; other files that it names may have changed.
-    fn reload_file(&mut self, forced: bool) {
-        let Some(file) = self.file.clone() else {
-            tracing::warn!("there is no configuration file to read again");
-            return;
-        };
-        match Source::read(&file) {
-            // One change of a file is told several times.
-            Ok(source) if !forced && self.last_read.as_ref() == Some(&source.text) => {}
-            Ok(source) => {
-                let _ = self.reload(&source);
-                self.last_read = Some(source.text);
+    /// Reads again what has changed. `forced`: also when nothing has.
+    fn look(&mut self, forced: bool) {
+        match self.origin.look(forced) {
+            Look::Same => {}
+            Look::Changed(source) => {
+                let files = Files::new();
+                let _ = self.reload(&source, &files);
+                self.origin.tried(source, files.named());
             }
-            Err(error) => {
-                self.last_read = None;
-                let _ = self.reject(error.to_string());
-            }
+            Look::Unreadable(error) => drop(self.reject(error)),
+            Look::Nothing => tracing::warn!("there is no configuration file to read again"),
         }
+        // Also when nothing has changed: a link may lead to another folder with the same files.
+        self.origin.follow(&self.inbox.file_changed);
     }
 
-    fn reload(&mut self, source: &Source) -> Result<u64, String> {
-        let (compiled, warnings) = match read(source, false) {
+    fn reload(&mut self, source: &Source, files: &Files) -> Result<u64, String> {
+        self.held = None;
+        let (mut compiled, warnings) = match read_with(source, files, false) {
             Ok(read) => read,
             Err(errors) => return self.reject(errors),
         };
         if let Some(difference) = listeners_differ(&self.compiled, &compiled) {
             return self.reject(difference);
+        }
+        let now = SystemTime::now();
+        if let Some((text, held)) = certificates::refusal(&self.compiled.site, &compiled.site, now) {
+            self.held = held;
+            return self.reject(text);
         }
         if compiled.fixed != self.compiled.fixed {
             tracing::warn!(
@@ -420,6 +451,9 @@ impl Director {
         if let Some(warnings) = warnings {
             tracing::warn!("{warnings}");
         }
+        certificates::keep_sessions(&self.compiled.site, &mut compiled.site);
+        certificates::warn(&compiled.site, now);
+        self.expiries.show(&compiled.site);
         let assembled = assemble(&compiled, &self.addresses, &mut self.registry);
         self.publisher.replace_site(Arc::clone(&compiled.site), assembled.topologies);
         self.compiled = compiled;
@@ -468,6 +502,10 @@ impl Director {
         self.count_unresolved();
         let leaving = self.registry.leaving().to_vec();
         self.view().leaving = leaving;
+        let over = self.held.is_some_and(|held| held.is_over(SystemTime::now()));
+        if over || self.origin.is_due() {
+            self.look(over);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::assemble;
 use super::ledger::Ledger;
 use crate::metrics::RoleMetrics;
 use crate::model::cluster::Class;
@@ -250,7 +251,8 @@ fn probe(snapshot: &Snapshot, question: &Question) -> Option<(std::net::SocketAd
         body_contains: None,
         second_opinion: None,
         user_agent: USER_AGENT.to_owned(),
-        tls: endpoint.tls.clone(),
+        tls: endpoint.tls.as_ref().map(assemble::probing),
+        greeting: assemble::greeting(endpoint.role.proxy_protocol),
     };
     Some((endpoint.address, Probe::Http(Box::new(probe))))
 }

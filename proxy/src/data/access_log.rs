@@ -19,6 +19,8 @@ pub struct Record {
     pub listener: u16,
     pub snapshot: Arc<Snapshot>,
     pub peer: SocketAddr,
+    pub tls: Option<&'static str>,
+    pub http2: bool,
     pub client: IpAddr,
     pub method: Method,
     pub target: Uri,

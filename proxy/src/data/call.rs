@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -52,6 +52,9 @@ impl Call {
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
         headers::strip_certificate_fields(&mut parts.headers);
+        if session.http2 {
+            join_cookies(&mut parts.headers);
+        }
         session.write_forwarding(&mut parts.headers);
         parts.version = Version::HTTP_11;
 
@@ -158,6 +161,19 @@ impl Call {
         uploading.idle = timeouts.request_body_idle;
         uploading.response_header = timeouts.response_header;
         false
+    }
+}
+
+/// Over HTTP/2 a client may cut its cookies into several fields; before anything else they are one again (RFC 9113, section
+/// 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() < 2 {
+        return;
+    }
+    // Values that were allowed are allowed together.
+    if let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
     }
 }
 

@@ -43,6 +43,10 @@ impl Client {
     /// It ends before its first request: counted each time, said once in a while.
     pub fn refuse(&self, error: ConnectionError) {
         self.metrics.error(error).increment(1);
+        // Whoever only looks whether the port is open does that.
+        if error == ConnectionError::ClientGone {
+            return;
+        }
         let Some(since) = self.worker.complaints.about(error, self.worker.ticker.now_ms()) else { return };
         let snapshot = self.snapshot();
         let listener = &snapshot.site.listeners[usize::from(self.listener)].name;

@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
 use super::io::Transport;
+use super::listener::keep_alive;
 use super::local::LocalExecutor;
 use super::pool::{Lifetime, Requests, Sender};
 use super::proxy_protocol;
@@ -52,7 +53,7 @@ pub async fn stream(endpoint: &Endpoint, from: &From<'_>) -> Result<Transport, E
 
 /// `http2`: whether HTTP/2 may be agreed on; `None` for a role that is not HTTP.
 async fn secured(endpoint: &Endpoint, from: &From<'_>, http2: Option<bool>) -> Result<Transport, Error> {
-    let mut stream = tcp(endpoint, from.worker).await?;
+    let mut stream = tcp(endpoint, from.worker, from.raw).await?;
     if endpoint.role.proxy_protocol != ProxyProtocol::Off {
         let to = from.to.unwrap_or(endpoint.address);
         let header = proxy_protocol::header(endpoint.role.proxy_protocol, from.peer, to);
@@ -114,7 +115,7 @@ pub async fn http(
 }
 
 /// Opens a TCP connection, from one of the role's own source addresses if it has some.
-async fn tcp(endpoint: &Endpoint, worker: &Worker) -> Result<TcpStream, Error> {
+async fn tcp(endpoint: &Endpoint, worker: &Worker, raw: bool) -> Result<TcpStream, Error> {
     let sources = &endpoint.role.source_addresses;
     let stream = if sources.is_empty() {
         TcpStream::connect(endpoint.address).await
@@ -124,6 +125,10 @@ async fn tcp(endpoint: &Endpoint, worker: &Worker) -> Result<TcpStream, Error> {
     let stream = stream.map_err(|error| connect_error(&error))?;
     // Nagle would hold back the last piece of every request; a socket without the option still works.
     let _ = stream.set_nodelay(true);
+    if endpoint.role.protocol == Protocol::Tcp || raw {
+        // It will be silent for hours, and so will its client.
+        keep_alive(&stream, worker.snapshot().site.limits.tcp_keepalive);
+    }
     Ok(stream)
 }
 

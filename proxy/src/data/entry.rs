@@ -136,9 +136,11 @@ fn explain(error: &io::Error) -> ConnectionError {
         Some(rustls::Error::PeerIncompatible(_) | rustls::Error::NoApplicationProtocol) => {
             ConnectionError::TlsIncompatible
         }
-        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_)) => {
-            ConnectionError::TlsClientCertificate
-        }
+        Some(
+            rustls::Error::InvalidCertificate(_)
+            | rustls::Error::InvalidCertRevocationList(_)
+            | rustls::Error::NoCertificatesPresented,
+        ) => ConnectionError::TlsClientCertificate,
         Some(rustls::Error::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled)) => {
             ConnectionError::ClientGone
         }

@@ -256,6 +256,8 @@ impl Exchange {
             listener: self.session.listener,
             snapshot: self.snapshot.share(),
             peer: self.session.peer,
+            tls: self.session.secured.as_ref().and_then(|secured| secured.version),
+            http2: self.session.http2,
             client: self.client,
             method: line.method,
             target: line.target,

@@ -36,6 +36,8 @@ const ARR_CLIENT_CERT: HeaderName = HeaderName::from_static("x-arr-clientcert");
 pub struct Secured {
     /// The client's certificate.
     pub certificate: Option<CertificateDer<'static>>,
+    /// As it is written in logs.
+    pub version: Option<&'static str>,
 }
 
 impl Secured {
@@ -43,18 +45,29 @@ impl Secured {
     pub fn of(transport: &Transport) -> Option<Self> {
         match transport {
             Transport::Plain(_) => None,
-            Transport::Tls(_) => Some(Self { certificate: transport.peer_certificate() }),
+            Transport::Tls(_) => {
+                Some(Self { certificate: transport.peer_certificate(), version: transport.tls_version() })
+            }
         }
     }
 }
 
-/// Takes out what only we may say about a client's certificate, whoever says it (RFC 9440, section 4).
+/// Fields that only we may write: what they say about a client's certificate is believed.
+const CERTIFICATE_FIELDS: [HeaderName; 3] = [CLIENT_CERT, CLIENT_CERT_CHAIN, ARR_CLIENT_CERT];
+
+/// Takes out what only we may say about a client's certificate, whoever says it (RFC 9440, section 4). Also with `_` for `-`:
+/// to a server that turns fields into variables, as IIS does, they are the same.
 pub fn strip_certificate_fields(headers: &mut HeaderMap) {
-    let claims = |name: &HeaderName| matches!(name.as_str(), "client-cert" | "client-cert-chain" | "x-arr-clientcert");
-    if headers.keys().any(claims) {
-        for name in [&CLIENT_CERT, &CLIENT_CERT_CHAIN, &ARR_CLIENT_CERT] {
-            headers.remove(name);
-        }
+    let reserved = |name: &HeaderName| {
+        let same = |ours: &HeaderName| {
+            let (name, ours) = (name.as_str().as_bytes(), ours.as_str().as_bytes());
+            let like = |(a, b): (&u8, &u8)| a == b || (*a == b'_' && *b == b'-');
+            name.len() == ours.len() && name.iter().zip(ours).all(like)
+        };
+        CERTIFICATE_FIELDS.iter().any(same)
+    };
+    while let Some(name) = headers.keys().find(|name| reserved(name)).cloned() {
+        headers.remove(name);
     }
 }
 
@@ -157,10 +170,11 @@ pub struct ForwardingValues {
 
 impl ForwardingValues {
     /// Prepares the values for one client connection.
-    pub fn new(peer: IpAddr, secured: Option<&Secured>, site: &Site, listener: u16) -> Self {
+    pub fn new(peer: IpAddr, (secured, http2): (Option<&Secured>, bool), site: &Site, listener: u16) -> Self {
         let peer = peer.to_canonical();
         let peer_value = HeaderValue::try_from(peer.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        let via = HeaderValue::try_from(format!("1.1 {}", site.proxy_name))
+        let version = if http2 { "2" } else { "1.1" };
+        let via = HeaderValue::try_from(format!("{version} {}", site.proxy_name))
             .unwrap_or(HeaderValue::from_static("1.1 rolegate"));
         let proto = if secured.is_some() { "https" } else { "http" };
         let told = site.listeners.get(usize::from(listener)).and_then(|listener| listener.entry.terminated());
@@ -320,6 +334,21 @@ mod tests {
         assert!(found.close && found.trailers);
         let left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["ccmclientid", "authorization"]);
+    }
+
+    #[test]
+    fn nobody_else_speaks_of_certificates() {
+        let mut map = headers(&[
+            ("Client-Cert", ":x:"),
+            ("client_cert", ":x:"),
+            ("client-cert-chain", "x"),
+            ("X-ARR-ClientCert", "x"),
+            ("x-arr-clientcert", "y"),
+            ("X_ARR_ClientCert", "z"),
+            ("client-certs", "kept"),
+        ]);
+        strip_certificate_fields(&mut map);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["client-certs"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Request;
@@ -57,25 +57,25 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
         .preserve_header_case(limits.preserve_header_case)
         .auto_date_header(true);
     let connection = builder.serve_connection(io, service).without_shutdown();
-    let ended = until_over(connection, &session).await;
-    let server = matches!(ended, Ended::Over(Over::PinClosed));
-    session.end_pins(if server { PinEnd::Server } else { PinEnd::Client });
+    let (over, ended) = until_over(connection, &session).await;
+    session.end_pins(if over == Some(Over::PinClosed) { PinEnd::Server } else { PinEnd::Client });
     match ended {
-        Ended::Hyper(Ok(parts)) => {
+        Some(Ok(parts)) => {
             let Downstream { mut stream, early, .. } = parts.io.into_inner();
             let upgraded = session.tunnel.borrow_mut().take();
             match upgraded {
                 Some(pending) => run_tunnel(stream, [early, parts.read_buf.to_vec()].concat(), pending).await,
                 // Nobody has looked at the socket since the last response went.
-                None if session.parking() => {
+                None if over == Some(Over::Parked) => {
                     let patience = session.patience();
                     client.worker.parked.set(client.worker.parked.get() + 1);
                     return Next::Wait(Waiting::new(stream, client, patience));
                 }
+                None if over.is_some() => say_goodbye(&mut stream).await,
                 None => linger(&mut stream, &session).await,
             }
         }
-        Ended::Hyper(Err(error)) => {
+        Some(Err(error)) => {
             if error.is_parse() || error.is_timeout() {
                 client.metrics.protocol_errors.increment(1);
             }
@@ -85,10 +85,19 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
                 pending.exchange.end(End::ClientGone);
             }
         }
-        Ended::Over(Over::SlowHead | Over::SlowReader) => client.metrics.protocol_errors.increment(1),
-        Ended::Over(Over::Drained | Over::Idle | Over::Parked | Over::PinClosed) => {}
+        None if matches!(over, Some(Over::SlowHead | Over::SlowReader)) => client.metrics.protocol_errors.increment(1),
+        None => {}
     }
     Next::Over
+}
+
+/// As far as that is possible at once.
+async fn say_goodbye(stream: &mut Transport) {
+    poll_fn(|cx: &mut Context<'_>| {
+        stream.farewell(cx);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Counts a connection that holds a parser and buffers.
@@ -107,25 +116,24 @@ impl Drop for Working {
     }
 }
 
-enum Ended<T> {
-    Hyper(T),
-    Over(Over),
-}
-
-/// Drives hyper until it is done or the session says that the connection has no reason to live.
-async fn until_over<F: Future>(connection: F, session: &Session) -> Ended<F::Output> {
+/// Drives hyper until it is done or the session says that the connection has no reason to live. Between two requests hyper is
+/// made to let go of the socket then, so that there can be more to it, if only a goodbye.
+async fn until_over<F: Future>(connection: F, session: &Session) -> (Option<Over>, Option<F::Output>) {
     let mut connection = pin!(connection);
     poll_fn(|cx: &mut Context<'_>| {
         if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-            return Poll::Ready(Ended::Hyper(result));
+            return Poll::Ready((session.parking().then_some(Over::Parked), Some(result)));
         }
-        match session.poll_over(cx) {
-            Poll::Ready(Over::Parked) => {
-                session.park();
-                // It sees the end of the connection, and that nothing is under way.
-                connection.as_mut().poll(cx).map(Ended::Hyper)
-            }
-            over => over.map(Ended::Over),
+        let over = ready!(session.poll_over(cx));
+        if matches!(over, Over::SlowHead | Over::SlowReader) {
+            return Poll::Ready((Some(over), None));
+        }
+        session.park();
+        // It sees the end of the connection, and that nothing is under way.
+        match connection.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready((Some(over), Some(result))),
+            Poll::Pending if over == Over::Parked => Poll::Pending,
+            Poll::Pending => Poll::Ready((Some(over), None)),
         }
     })
     .await

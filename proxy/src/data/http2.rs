@@ -3,7 +3,7 @@
 //! Each request has a session of its own, so that the request path does not know the difference. What is bound to a
 //! connection does not exist here: no upgrade, and no authentication of the connection.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
@@ -69,32 +69,32 @@ pub async fn serve(transport: Transport, early: Vec<u8>, client: &Client, socket
     let timer = client.worker.ticker.timer();
     timer.set(limits.client_keepalive_timeout);
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut closing = false;
-    let last_busy = Cell::new(false);
+    let (mut closing, mut was_busy) = (false, false);
     let ended = poll_fn(|cx: &mut Context<'_>| {
         if let Poll::Ready(result) = connection.as_mut().poll(cx) {
             return Poll::Ready(result.is_ok());
         }
-        let mut idle = timer.poll_elapsed(cx).is_ready();
-        if open.any() {
+        let busy = open.any();
+        if busy != was_busy {
+            timer.set(if busy { LOOK } else { limits.client_keepalive_timeout });
+            was_busy = busy;
+        }
+        let due = timer.poll_elapsed(cx).is_ready();
+        if due && busy {
             if open.any_stalled() {
                 return Poll::Ready(false);
             }
             timer.set(LOOK);
-            idle = timer.poll_elapsed(cx).is_ready();
-            last_busy.set(true);
-        } else if last_busy.replace(false) {
-            timer.set(limits.client_keepalive_timeout);
-            idle = timer.poll_elapsed(cx).is_ready();
-        }
-        if idle && closing {
+            let _ = timer.poll_elapsed(cx);
+        } else if due && closing {
             return Poll::Ready(true);
         }
-        if !closing && (idle || client.worker.draining()) {
+        if !closing && ((due && !busy) || client.worker.draining()) {
             // Requests that are under way are finished; then the connection ends.
             connection.as_mut().graceful_shutdown();
             closing = true;
-            timer.set(limits.client_keepalive_timeout);
+            timer.set(LOOK);
+            let _ = timer.poll_elapsed(cx);
             return connection.as_mut().poll(cx).map(|result| result.is_ok());
         }
         Poll::Pending

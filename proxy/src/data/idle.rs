@@ -52,6 +52,9 @@ impl Waiting {
     /// Ready when the client has sent something, with the first piece of it. `None` when the client has closed, the deadline passed, or the process shuts down.
     pub fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
         if let Poll::Ready(early) = poll_first_piece(&mut self.transport, cx) {
+            if early.is_none() {
+                self.transport.farewell(cx);
+            }
             return Poll::Ready(early);
         }
         // In this order, so that the end of the process wakes it too.

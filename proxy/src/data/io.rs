@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use arrayvec::ArrayVec;
+use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -60,6 +61,17 @@ impl Transport {
             Self::Tls(stream) => {
                 stream.get_ref().1.peer_certificates()?.first().cloned().map(CertificateDer::into_owned)
             }
+        }
+    }
+
+    /// The version of TLS, as it is written in logs.
+    pub fn tls_version(&self) -> Option<&'static str> {
+        let Self::Tls(stream) = self else { return None };
+        match stream.get_ref().1.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => Some("1.2"),
+            ProtocolVersion::TLSv1_3 => Some("1.3"),
+            // No other can be configured.
+            _ => None,
         }
     }
 

@@ -19,7 +19,7 @@ const BACKLOG: i32 = 4096;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Questions of the kernel within one keepalive time, when the first gets no answer.
-const KEEPALIVE_PROBES: u32 = 4;
+const KEEPALIVE_QUESTIONS: u32 = 4;
 
 /// One listener as one data thread has it.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ fn bound(address: SocketAddr, share: bool) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    // Nagle would hold back the last piece of every response. Accepted connections have it from here.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }
@@ -72,9 +74,14 @@ pub async fn accept_loop(listener: Listener, worker: Rc<Worker>) {
     };
     let metrics = Rc::new(metrics);
     let timer = worker.ticker.timer();
+    let mut keepalive = None;
     loop {
-        let limit = worker.snapshot().site.limits.max_connections;
-        if worker.connections.get() >= limit {
+        let limits = worker.snapshot().site.limits;
+        if limits.tcp_keepalive != keepalive {
+            keepalive = limits.tcp_keepalive;
+            keep_alive(&socket, keepalive);
+        }
+        if worker.connections.get() >= limits.max_connections {
             // More wait in the kernel, where they cost us nothing.
             let _ = timer.within(PAUSE, std::future::pending::<()>()).await;
             continue;
@@ -92,11 +99,18 @@ pub async fn accept_loop(listener: Listener, worker: Rc<Worker>) {
 
 fn start(stream: TcpStream, peer: SocketAddr, listener: u16, worker: &Rc<Worker>, metrics: &Rc<ListenerMetrics>) {
     metrics.accepted.increment(1);
-    let _ = stream.set_nodelay(true);
-    if let Some(after) = worker.snapshot().site.limits.tcp_keepalive {
-        let keepalive = TcpKeepalive::new().with_time(after).with_interval(after / KEEPALIVE_PROBES);
-        // A socket without the option still works; only a peer that vanished is noticed later.
-        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-    }
     tokio::task::spawn_local(Connection::new(stream, Client::new(worker, metrics, listener, peer)));
+}
+
+/// Lets the kernel ask now and then whether the other side is still there. A socket without the option still works; only a
+/// peer that vanished is noticed later. What is set on a listening socket holds for the connections that it accepts.
+pub fn keep_alive<'a, S: Into<SockRef<'a>>>(socket: S, after: Option<Duration>) {
+    let socket: SockRef<'_> = socket.into();
+    let _ = match after {
+        Some(after) => {
+            let questions = TcpKeepalive::new().with_time(after).with_interval(after / KEEPALIVE_QUESTIONS);
+            socket.set_tcp_keepalive(&questions)
+        }
+        None => socket.set_keepalive(false),
+    };
 }

@@ -116,7 +116,7 @@ impl Session {
         let limits = snapshot.site.limits;
         timer.set(limits.request_header_timeout);
         let (peer, listener) = (client.peer, client.listener);
-        let values = ForwardingValues::new(peer.ip(), on.secured.as_ref(), &snapshot.site, listener);
+        let values = ForwardingValues::new(peer.ip(), (on.secured.as_ref(), http2), &snapshot.site, listener);
         let forwarding = (snapshot.generation, values);
         Rc::new(Self {
             worker,
@@ -280,8 +280,8 @@ impl Session {
     /// A new configuration may trust other proxies.
     fn renew_forwarding(&self, snapshot: &Snapshot) {
         if self.forwarding.borrow().0 != snapshot.generation {
-            let secured = self.secured.as_ref();
-            let values = ForwardingValues::new(self.peer.ip(), secured, &snapshot.site, self.listener);
+            let on = (self.secured.as_ref(), self.http2);
+            let values = ForwardingValues::new(self.peer.ip(), on, &snapshot.site, self.listener);
             *self.forwarding.borrow_mut() = (snapshot.generation, values);
         }
     }

@@ -93,12 +93,13 @@ pub async fn open(
     };
     let attempts = decision.cluster.topology.role.retry.attempts as usize + 1;
     let mut tried = Tried::new();
+    let mut last = None;
     while tried.len() < attempts.min(tried.capacity()) {
         let pick = match decision.pick(&tried, worker.ticker.now_ms(), worker.dice()) {
             Ok(pick) => pick,
             Err(nobody) => {
-                metrics.error(nobody.why.into()).increment(1);
-                return None;
+                last = last.or(Some(nobody.why.into()));
+                break;
             }
         };
         if !tried.is_empty() {
@@ -121,11 +122,12 @@ pub async fn open(
             Err(error) => {
                 endpoint.metrics.failure(error).increment(1);
                 worker.failed(endpoint);
-                if tried.len() == attempts {
-                    metrics.error(error).increment(1);
-                }
+                last = Some(error);
             }
         }
+    }
+    if let Some(error) = last {
+        metrics.error(error).increment(1);
     }
     None
 }

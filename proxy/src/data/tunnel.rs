@@ -18,6 +18,8 @@ use crate::metrics::RoleMetrics;
 
 /// How long an endpoint may take from its 101 to handing over the connection.
 pub const HANDOVER: Duration = Duration::from_secs(5);
+/// A tunnel that is to end does so when nothing has moved for this long: what is under way is finished.
+const QUIET: Duration = Duration::from_millis(500);
 /// Bytes that are moved at once.
 const SCRATCH: usize = 64 * 1024;
 
@@ -32,6 +34,7 @@ pub struct Ways {
     up: Way,
     down: Way,
     idle: Duration,
+    leaving: bool,
 }
 
 impl Ways {
@@ -39,7 +42,7 @@ impl Ways {
     pub fn new(early: Vec<u8>, idle: Duration) -> Self {
         let mut up = Way::default();
         up.keep(&early);
-        Self { up, down: Way::default(), idle }
+        Self { up, down: Way::default(), idle, leaving: false }
     }
 
     /// Copies both ways until both sides have ended, one fails, nothing moved for too long, or the tunnel is told to move.
@@ -59,8 +62,10 @@ impl Ways {
         let mut moved = false;
         let above = self.up.poll(cx, client, server, &metrics.tunnel_up, &mut moved);
         let below = self.down.poll(cx, server, client, &metrics.tunnel_down, &mut moved);
-        if moved {
-            timer.set(self.idle);
+        let told = timer.moved();
+        if moved || told != self.leaving {
+            self.leaving = told;
+            timer.set(if told { QUIET } else { self.idle });
         }
         match (above, below) {
             // A half that was reset will never answer.
@@ -69,15 +74,12 @@ impl Ways {
             }
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
-        if timer.poll_elapsed(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if timer.moved() && self.up.kept.is_none() && self.down.kept.is_none() {
+        let elapsed = timer.poll_elapsed(cx).is_ready();
+        if elapsed && self.leaving {
             let _ = (Pin::new(client).poll_shutdown(cx), Pin::new(server).poll_shutdown(cx));
             metrics.tunnels_moved.increment(1);
-            return Poll::Ready(());
         }
-        Poll::Pending
+        if elapsed { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -160,7 +160,7 @@ fn letters(name: &str) -> impl Iterator<Item = char> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::model::role::{Balance, Fallback, Locality, Panic, ProbeKind, Protocol};
+    use crate::model::role::{Balance, Fallback, Locality, Panic, ProbeKind, Protocol, ProxyProtocol};
     use std::time::Duration;
 
     #[test]
@@ -213,6 +213,11 @@ mod tests {
             // Elsewhere a 500 is an answer, a SOAP fault for example.
             assert_eq!(role.retry.on_status.contains(&500), name == "management-point", "{name}");
             assert!(!role.retry.methods.iter().any(|m| m.contains("POST")), "{name}");
+            // For these somebody must have seen to something on the other side.
+            assert!(
+                !role.http2 && role.proxy_protocol == ProxyProtocol::Off && role.source_addresses.is_empty(),
+                "{name}"
+            );
             assert_eq!(role.paths.is_empty(), role.protocol == Protocol::Tcp, "{name}");
             if let ProbeKind::Http(probe) = &role.probe.kind {
                 assert!(probe.target.starts_with('/') && !probe.status.is_empty(), "{name}");

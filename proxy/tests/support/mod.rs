@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
 pub mod peers;
+pub mod pki;
 pub mod wire;
 
 use std::future::Future;
@@ -12,9 +13,11 @@ use std::time::{Duration, Instant};
 use rolegate::app::App;
 use rolegate::control::config::Source;
 use rolegate::status::EndpointStatus;
+use rolegate_bench::client::{Connector, Tls};
 
 pub use peers::{Peer, Talk};
-pub use wire::{Message, Wire};
+pub use pki::Pki;
+pub use wire::{Message, TlsWire, Wire};
 
 /// No wait of a test is longer.
 pub const PATIENCE: Duration = Duration::from_secs(15);
@@ -39,10 +42,14 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) -> impl Future<Out
 }
 
 /// A configuration with one role, `web`, that takes every path, and one listener, `http`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Setup {
     proxy: String,
     role: String,
+    held: Option<&'static str>,
+    listener: String,
+    system: String,
+    more: String,
     servers: Vec<SocketAddr>,
     threads: usize,
 }
@@ -72,10 +79,35 @@ impl Setup {
         self
     }
 
+    /// Another role than `web`, which has a preset of its own.
+    pub fn held(mut self, name: &'static str) -> Self {
+        self.held = Some(name);
+        self
+    }
+
+    /// Lines of the listener; its TLS comes last.
+    pub fn listener(mut self, lines: &str) -> Self {
+        self.listener = lines.to_owned();
+        self
+    }
+
+    /// Lines of every site system.
+    pub fn system(mut self, lines: &str) -> Self {
+        self.system = lines.to_owned();
+        self
+    }
+
+    /// More tables.
+    pub fn more(mut self, tables: &str) -> Self {
+        self.more = tables.to_owned();
+        self
+    }
+
     /// The whole text.
     pub fn text(&self) -> String {
-        let Self { proxy, role, servers, threads } = self;
-        let preset = if role.contains("preset") { "" } else { "preset = \"plain\"" };
+        let Self { proxy, role, held, listener, system, more, servers, threads } = self;
+        let preset = if role.contains("preset") || held.is_some() { "" } else { "preset = \"plain\"" };
+        let held = held.unwrap_or("web");
         let probe = if role.contains("probe") { "" } else { "probe = { kind = \"none\" }" };
         let systems: String = servers
             .iter()
@@ -83,7 +115,7 @@ impl Setup {
             .map(|(number, server)| {
                 format!(
                     "[[site_systems]]\nname = \"srv{number}.lab.test\"\naddress = \"{}\"\n\
-                     roles = [{{ role = \"web\", port = {} }}]\n",
+                     roles = [{{ role = \"{held}\", port = {} }}]\n{system}\n",
                     server.ip(),
                     server.port()
                 )
@@ -91,8 +123,8 @@ impl Setup {
             .collect();
         format!(
             "[site]\ncode = \"P01\"\n[proxy]\nthreads = {threads}\n{proxy}\n[admin]\naddress = \"127.0.0.1:0\"\n\
-             [[listeners]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\nroles = [\"web\"]\n\
-             [roles.web]\n{preset}\n{probe}\n{role}\n{systems}\n"
+             [[listeners]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\nroles = [\"{held}\"]\n{listener}\n\
+             [roles.{held}]\n{preset}\n{probe}\n{role}\n{systems}\n{more}\n"
         )
     }
 
@@ -141,6 +173,43 @@ impl Proxy {
     pub async fn open_from(&self, source: &str) -> Wire {
         let source: IpAddr = source.parse().unwrap();
         Wire::connect_from(source, self.at("http")).await
+    }
+
+    /// Opens a connection to the listener `http` and secures it.
+    pub async fn secure(&self, tls: &Tls) -> TlsWire {
+        self.try_secure(tls).await.unwrap()
+    }
+
+    /// As [`Proxy::secure`], for a handshake that may fail. With TLS 1.3 a client hears of that only later.
+    pub async fn try_secure(&self, tls: &Tls) -> std::io::Result<TlsWire> {
+        pki::secure(self.open().await, &tls.connector().unwrap()).await
+    }
+
+    /// As [`Proxy::secure`], with sessions that can be resumed.
+    pub async fn secure_with(&self, connector: &Connector) -> TlsWire {
+        pki::secure(self.open().await, connector).await.unwrap()
+    }
+
+    /// One GET on a secured connection of its own.
+    pub async fn get_secured(&self, tls: &Tls, target: &str) -> Message {
+        self.secure(tls).await.ask(&get(target)).await
+    }
+
+    /// Connections that ended before their first request for this reason.
+    pub fn refused(&self, reason: &str) -> f64 {
+        self.metric("rolegate_connection_errors_total", &[&format!("reason=\"{reason}\"")])
+    }
+
+    /// Waits until so many connections ended before their first request for this reason, and none for another.
+    #[track_caller]
+    pub fn until_refused(&self, reason: &'static str, count: usize) -> impl Future<Output = ()> {
+        let from = std::panic::Location::caller();
+        async move {
+            let what = format!("{from}: {count} connections ended with {reason}");
+            until(&what, || self.refused(reason) >= count as f64).await;
+            let all = self.metric("rolegate_connection_errors_total", &[]);
+            assert_eq!(all, count as f64, "{from}: {reason}\n{}", self.app().metrics());
+        }
     }
 
     /// One request on a connection of its own.

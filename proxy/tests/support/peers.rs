@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use socket2::{Domain, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -269,6 +270,30 @@ pub async fn garbage() -> Peer {
         talk.request().await;
         talk.say([0x16, 0x03, 0x01, 0x00, 0xff, b'\r', b'\n', 0, b'\r', b'\n', b'\r', b'\n']).await;
         talk.wait().await;
+    })
+    .await
+}
+
+/// Passes bytes on to an address, those of its clients one at a time and each in a segment of its own.
+pub async fn dribble(to: SocketAddr) -> Peer {
+    Peer::serve(move |talk| async move {
+        let (mut below, mut above) = Wire::connect(to).await.stream.into_split();
+        let (mut from, mut back) = talk.wire.stream.into_split();
+        let up = async {
+            let mut piece = [0; 4096];
+            while let Ok(count) = from.read(&mut piece).await
+                && count > 0
+            {
+                for byte in &piece[..count] {
+                    above.write_all(std::slice::from_ref(byte)).await?;
+                    tokio::task::yield_now().await;
+                }
+            }
+            above.shutdown().await
+        };
+        let down = tokio::io::copy(&mut below, &mut back);
+        // However it ends.
+        let _ = tokio::join!(up, down);
     })
     .await
 }

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::client::TlsStream;
 
 use super::within;
 
@@ -77,12 +78,15 @@ enum Framing {
 }
 
 /// One side of a connection and what was read ahead.
-pub struct Wire {
-    /// The socket.
-    pub stream: TcpStream,
+pub struct Wire<S = TcpStream> {
+    /// The socket, or what is on it.
+    pub stream: S,
     /// Bytes that were read and not used.
     pub ahead: Vec<u8>,
 }
+
+/// A client's side of a connection with TLS.
+pub type TlsWire = Wire<TlsStream<TcpStream>>;
 
 impl Wire {
     /// Takes a socket.
@@ -110,20 +114,31 @@ impl Wire {
         Self::new(within("connect", socket.connect(to)).await.unwrap())
     }
 
+    /// Closes with a reset.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Takes what is on a socket.
+    pub fn over(stream: S) -> Self {
+        Self { stream, ahead: Vec::new() }
+    }
+
     /// Sends bytes. A connection that is gone swallows them.
     pub async fn say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        within("say", self.stream.write_all(bytes.as_ref())).await.is_ok()
+        let said = async {
+            self.stream.write_all(bytes.as_ref()).await?;
+            self.stream.flush().await
+        };
+        within("say", said).await.is_ok()
     }
 
     /// Ends the sending direction.
     pub async fn end(&mut self) {
         // The other side may be gone.
         let _ = self.stream.shutdown().await;
-    }
-
-    /// Closes with a reset.
-    pub fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     }
 
     /// Sends a request and reads its response.
@@ -257,6 +272,11 @@ impl Wire {
             let more = self.more().await;
             assert!(more == 0 && self.ahead.is_empty(), "{from}: {:?}", String::from_utf8_lossy(&self.ahead));
         }
+    }
+
+    /// Waits for the end of the connection, whatever comes before.
+    pub async fn wait_for_the_end(&mut self) {
+        while self.more().await > 0 {}
     }
 
     /// Reads some bytes; 0 at the end of the connection, however it ended.

@@ -17,6 +17,7 @@ async fn put<T: AsyncRead + AsyncWrite + Unpin>(stream: T) -> Reply {
         second_opinion: None,
         user_agent: String::new(),
         tls: None,
+        greeting: b"",
     };
     let deadline = Deadline::of(Instant::now(), Duration::from_secs(2));
     let question = Question { probe: &probe, target: "/", text: None, deadline };

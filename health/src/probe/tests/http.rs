@@ -17,6 +17,7 @@ fn plain(target: &str) -> HttpProbe {
         second_opinion: None,
         user_agent: "rolegate".to_owned(),
         tls: None,
+        greeting: b"",
     }
 }
 

@@ -67,7 +67,7 @@ async fn a_good_certificate_passes() {
     let attempt = https(tls.clone()).attempt(site.address, LONG).await;
     assert_eq!((attempt.verdict, attempt.status), (Verdict::Pass, Some(200)));
     assert_eq!(site.targets(), ["/SMS_MP/.sms_aut?MPCERT"]);
-    let attempt = Probe::Tcp { tls: Some(tls) }.attempt(site.address, LONG).await;
+    let attempt = Probe::Tcp { tls: Some(tls), greeting: b"" }.attempt(site.address, LONG).await;
     assert_eq!((attempt.verdict, attempt.status), (Verdict::Pass, None));
 }
 
@@ -78,7 +78,7 @@ async fn a_bad_certificate_fails_and_says_why() {
     let tls = |trusted, name| trusting(trusted, name);
     for (tls, reason) in [(tls(&stranger, NAME), "certificate"), (tls(&server, "mp2.corp.example"), "mp2.corp.example")]
     {
-        for probe in [https(tls.clone()), Probe::Tcp { tls: Some(tls) }] {
+        for probe in [https(tls.clone()), Probe::Tcp { tls: Some(tls), greeting: b"" }] {
             let attempt = probe.attempt(site.address, LONG).await;
             assert_eq!(kind(&attempt), Some(FailureKind::Tls), "{:?}", attempt.verdict);
             assert!(detail(&attempt).contains(reason), "{}", detail(&attempt));
@@ -139,7 +139,7 @@ async fn a_silent_handshake_ends_at_the_deadline() {
     let server = identity();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tls = trusting(&server, NAME);
-    for probe in [https(tls.clone()), Probe::Tcp { tls: Some(tls) }] {
+    for probe in [https(tls.clone()), Probe::Tcp { tls: Some(tls), greeting: b"" }] {
         let attempt = probe.attempt(listener.local_addr().unwrap(), SHORT).await;
         assert_eq!(kind(&attempt), Some(FailureKind::Timeout));
         assert!(detail(&attempt).starts_with("TLS handshake with "), "{}", detail(&attempt));

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::entry;
+use super::files::Files;
 use super::roles::Roles;
 use super::systems::Systems;
 use super::{Once, SpannedName};
 use crate::control::config::{Config, Listener, Problems};
 use crate::model::role::Protocol;
-use crate::model::route::{ClusterId, Route, RouteTable};
+use crate::model::route::{Ambiguous, ClusterId, Route, RouteTable};
 use crate::model::snapshot::ListenerRoutes;
 
 /// What must be bound for a listener.
@@ -24,6 +25,15 @@ pub struct Bound {
     pub protocol: Protocol,
 }
 
+/// What every listener is made of, besides its own table.
+pub(super) struct Given<'a> {
+    pub(super) config: &'a Config,
+    pub(super) files: &'a Files,
+}
+
+/// Positions of roles, and where a listener names them.
+type Found<'a> = Vec<(usize, &'a SpannedName)>;
+
 #[derive(Debug)]
 pub(super) struct Listeners {
     pub(super) bound: Vec<Bound>,
@@ -36,6 +46,7 @@ pub(super) fn compile<'a>(
     config: &'a Config,
     roles: &mut Roles<'a>,
     systems: &Systems<'a>,
+    files: &Files,
     problems: &mut Problems,
 ) -> Option<Listeners> {
     if config.listeners.is_empty() {
@@ -50,6 +61,7 @@ pub(super) fn compile<'a>(
     let mut names = Once::new("listener");
     let mut addresses: Vec<(SocketAddr, String)> = vec![(*config.admin.address.get_ref(), "[admin]".to_owned())];
     let mut complete = true;
+    let given = Given { config, files };
     for listener in &config.listeners {
         if let Some(name) = &listener.name {
             names.check(name, problems);
@@ -70,7 +82,8 @@ pub(super) fn compile<'a>(
             );
         }
         addresses.push((own, format!("listener {name:?}")));
-        match serve(config, listener, &name, roles, systems, &mut result.served, problems) {
+        let found = find_roles(listener, &name, roles, systems, &mut result.served, problems);
+        match found.and_then(|found| serve(&given, listener, &name, &found, roles, systems, problems)) {
             Some((protocol, routes)) => {
                 result.bound.push(Bound { name, address: own, protocol });
                 result.routes.push(routes);
@@ -90,21 +103,21 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
         && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 
-fn serve<'a>(
-    config: &Config,
+/// The roles of a listener with where they were written. `None` when one of them cannot be served.
+fn find_roles<'a>(
     listener: &'a Listener,
     name: &str,
     roles: &mut Roles<'a>,
     systems: &Systems<'a>,
     served: &mut HashSet<usize>,
     problems: &mut Problems,
-) -> Option<(Protocol, ListenerRoutes)> {
+) -> Option<Found<'a>> {
     if listener.roles.is_empty() {
         let near = listener.address.as_ref().map_or(0..0, toml::Spanned::span);
         problems.missing(near, format!("listener {name:?} serves no role"), "add roles = [\"MP\", \"DP\"]");
         return None;
     }
-    let mut found: Vec<(usize, &SpannedName)> = Vec::new();
+    let mut found = Found::new();
     for role in &listener.roles {
         let Some(position) = roles.find(role, problems) else { continue };
         served.insert(position);
@@ -122,12 +135,23 @@ fn serve<'a>(
         }
         found.push((position, role));
     }
-    if found.len() < listener.roles.len() {
-        return None;
-    }
+    (found.len() == listener.roles.len()).then_some(found)
+}
+
+fn serve(
+    given: &Given<'_>,
+    listener: &Listener,
+    name: &str,
+    found: &Found<'_>,
+    roles: &Roles<'_>,
+    systems: &Systems<'_>,
+    problems: &mut Problems,
+) -> Option<(Protocol, ListenerRoutes)> {
     let tcp = found.iter().find(|(position, _)| roles.get(*position).protocol == Protocol::Tcp);
     let name = Arc::from(name);
     let passes = listener.passthrough.as_ref().is_some_and(|passthrough| *passthrough.get_ref());
+    let protocol = if tcp.is_some() { Protocol::Tcp } else { Protocol::Http };
+    let entry = entry::compile(given, listener, protocol, problems);
     if let Some((position, role)) = tcp {
         if found.len() > 1 {
             let text = format!("{:?} is not HTTP and cannot share a listener", role.get_ref());
@@ -139,12 +163,10 @@ fn serve<'a>(
             problems.error(role.span(), text, "take passthrough out: its bytes are passed on as they are");
             return None;
         }
-        let entry = entry::compile(config, listener, Protocol::Tcp, problems)?;
         let tcp = Some(cluster(*position));
-        return Some((Protocol::Tcp, ListenerRoutes { name, routes: RouteTable::default(), tcp, entry }));
+        return Some((protocol, ListenerRoutes { name, routes: RouteTable::default(), tcp, entry: entry? }));
     }
-    let entry = entry::compile(config, listener, Protocol::Http, problems);
-    if passes && !all_have_tls(&found, roles, problems) {
+    if passes && !all_have_tls(found, roles, systems, problems) {
         return None;
     }
     let whole = [String::from("/")];
@@ -154,51 +176,54 @@ fn serve<'a>(
         routes_of(*position, if passes { &whole } else { &role.paths }, &role.hosts)
     });
     match RouteTable::build(routes) {
-        Ok(routes) => Some((Protocol::Http, ListenerRoutes { name, routes, tcp: None, entry: entry? })),
-        Err(ambiguous) if passes => {
-            for pair in ambiguous {
-                let of = |id: ClusterId| found.iter().find(|(position, _)| cluster(*position) == id);
-                let (Some((_, first)), Some((_, second))) = (of(pair.clusters.0), of(pair.clusters.1)) else { continue };
-                problems.error(
-                    second.span(),
-                    format!("{:?} and {:?} are for the same server names", first.get_ref(), second.get_ref()),
-                    "write hosts = [...] with the names of each in [roles.NAME]; at most one may do without",
-                );
-            }
-            None
-        }
+        Ok(routes) => Some((protocol, ListenerRoutes { name, routes, tcp: None, entry: entry? })),
         Err(ambiguous) => {
-            let by_cluster: HashMap<ClusterId, &SpannedName> =
-                found.iter().map(|(position, role)| (cluster(*position), *role)).collect();
-            for pair in ambiguous {
-                let (first, second) = (by_cluster[&pair.clusters.0], by_cluster[&pair.clusters.1]);
-                problems.error(
-                    second.span(),
-                    format!("{:?} and {:?} both serve {:?}", first.get_ref(), second.get_ref(), pair.prefix),
-                    "change paths or hosts of one of them in [roles.NAME], or use two listeners",
-                );
-            }
+            say_ambiguous(&ambiguous, found, passes, problems);
             None
         }
     }
 }
 
+fn say_ambiguous(ambiguous: &[Ambiguous], found: &Found<'_>, passes: bool, problems: &mut Problems) {
+    let by_cluster: HashMap<ClusterId, &SpannedName> =
+        found.iter().map(|(position, role)| (cluster(*position), *role)).collect();
+    for pair in ambiguous {
+        let (first, second) = (by_cluster[&pair.clusters.0], by_cluster[&pair.clusters.1]);
+        let (what, help) = if passes {
+            let help = "write hosts = [...] with the names of each in [roles.NAME]; at most one may do without";
+            ("are for the same server names".to_owned(), help)
+        } else {
+            let help = "change paths or hosts of one of them in [roles.NAME], or use two listeners";
+            (format!("both serve {:?}", pair.prefix), help)
+        };
+        problems.error(second.span(), format!("{:?} and {:?} {what}", first.get_ref(), second.get_ref()), help);
+    }
+}
+
 /// The bytes of a client go to the port where the site system has TLS.
-fn all_have_tls(found: &[(usize, &SpannedName)], roles: &Roles<'_>, problems: &mut Problems) -> bool {
-    let plain = found.iter().filter(|(position, _)| !roles.get(*position).tls);
+fn all_have_tls(found: &Found<'_>, roles: &Roles<'_>, systems: &Systems<'_>, problems: &mut Problems) -> bool {
     let mut all = true;
-    for (position, name) in plain {
-        all = false;
+    for (position, name) in found {
         let (role, written) = (roles.get(*position), name.get_ref());
-        problems.error(
-            name.span(),
-            format!("{written:?} has no TLS, and TLS of clients is passed through to it"),
-            format!(
-                "write [roles.{}] tls = true; if its plain port is served too, make a second role for TLS: \
-                 [roles.{written}-tls] with preset = {written:?} and tls = true, and give both to the site systems",
-                role.name
-            ),
-        );
+        if !role.tls {
+            all = false;
+            problems.error(
+                name.span(),
+                format!("{written:?} has no TLS, and TLS of clients is passed through to it"),
+                format!(
+                    "write [roles.{}] tls = true; if its plain port is served too, make a second role for TLS: \
+                     [roles.{written}-tls] with preset = {written:?} and tls = true, and give both to the site systems",
+                    role.name
+                ),
+            );
+        } else if let Some(plain) = systems.of_role(*position).iter().find(|member| !member.role.tls) {
+            all = false;
+            problems.error(
+                name.span(),
+                format!("{written:?} has no TLS at {:?}, and TLS of clients is passed through to it", plain.system),
+                "take tls = false out of this role of the site system, or give the role to others only",
+            );
+        }
     }
     all
 }

@@ -1,83 +1,131 @@
 //! Certificates, keys and revocation lists as files hold them.
 
-use std::io::{self, Read};
-use std::path::Path;
-
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::SpannedName;
+use super::files::Files;
 use crate::control::config::Problems;
 
-/// A large bundle of authorities has 250 KB, a revocation list of a large site a few MB.
-const LARGEST: u64 = 16 << 20;
+/// How every DER file begins: a SEQUENCE.
+const DER: u8 = 0x30;
 
 /// The bytes of a file; what is wrong is reported.
-pub(super) fn bytes(path: &SpannedName, problems: &mut Problems) -> Option<Vec<u8>> {
-    let file = path.get_ref();
-    match read(file) {
-        Ok(bytes) => Some(bytes),
+pub(super) fn bytes(path: &SpannedName, files: &Files, problems: &mut Problems) -> Option<Vec<u8>> {
+    match files.read(path.get_ref()) {
+        Ok(content) => Some(content.bytes.clone()),
         Err(error) => {
-            let what = format!("{file:?} cannot be read: {error}");
+            let what = format!("{:?} cannot be read: {error}", path.get_ref());
             problems.error(path.span(), what, "check the path and its permissions");
             None
         }
     }
 }
 
-/// As much as a certificate file may have, or why not.
-pub(super) fn read(file: &str) -> io::Result<Vec<u8>> {
-    // Asked before opening: opening a pipe would wait for somebody to write.
-    if !std::fs::metadata(Path::new(file))?.is_file() {
-        return Err(io::Error::other("it is not a file"));
+/// The bytes of a file that nobody else should read.
+pub(super) fn secret(path: &SpannedName, files: &Files, problems: &mut Problems) -> Option<Vec<u8>> {
+    let bytes = bytes(path, files, problems)?;
+    // A group is often made for just those who need a key.
+    if files.read(path.get_ref()).is_ok_and(|content| content.mode & 0o007 != 0) {
+        problems.warning(
+            path.span(),
+            format!("every user of this machine may read the secret in {:?}", path.get_ref()),
+            "take their permissions away: chmod 600",
+        );
     }
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other("it is larger than 16 MiB"));
-    }
-    Ok(bytes)
+    Some(bytes)
 }
 
 /// Every certificate of a PEM file; at least one.
-pub(super) fn certificates(path: &SpannedName, problems: &mut Problems) -> Option<Vec<CertificateDer<'static>>> {
-    let bytes = bytes(path, problems)?;
-    let all: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes).collect();
-    listed(path, all.ok().filter(|all| !all.is_empty()), "certificate", problems)
-}
-
-/// Every revocation list of a PEM file; at least one.
-pub(super) fn revocations(
+pub(super) fn certificates(
     path: &SpannedName,
+    files: &Files,
     problems: &mut Problems,
-) -> Option<Vec<CertificateRevocationListDer<'static>>> {
-    let bytes = bytes(path, problems)?;
-    let all: Result<Vec<_>, pem::Error> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-    listed(path, all.ok().filter(|all| !all.is_empty()), "revocation list", problems)
-}
-
-/// The key of a PEM file (PKCS #8, PKCS #1 or SEC 1).
-pub(super) fn key(path: &SpannedName, problems: &mut Problems) -> Option<PrivateKeyDer<'static>> {
-    let bytes = bytes(path, problems)?;
-    listed(path, PrivateKeyDer::from_pem_slice(&bytes).ok(), "unencrypted key", problems)
+) -> Option<Vec<CertificateDer<'static>>> {
+    let help = "it must hold the certificate and those of its authorities, in this order; \
+                a PKCS #12 file (.pfx, .p12) of a listener goes into pkcs12 and password_file instead";
+    listed(path, bytes(path, files, problems)?, help, problems)
 }
 
 /// The authorities of a PEM file; at least one.
-pub(super) fn authorities(path: &SpannedName, problems: &mut Problems) -> Option<RootCertStore> {
+pub(super) fn authorities(path: &SpannedName, files: &Files, problems: &mut Problems) -> Option<RootCertStore> {
+    let help = "it must hold certification authorities";
     let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(certificates(path, problems)?);
-    listed(path, (added > 0).then_some(roots), "certificate that could be an authority", problems)
+    let (added, _) = roots.add_parsable_certificates(listed(path, bytes(path, files, problems)?, help, problems)?);
+    if added == 0 {
+        let what = format!("{:?} holds no certificate that could be an authority", path.get_ref());
+        problems.error(path.span(), what, help);
+        return None;
+    }
+    Some(roots)
 }
 
-fn listed<T>(path: &SpannedName, found: Option<T>, what: &str, problems: &mut Problems) -> Option<T> {
-    if found.is_none() {
+fn listed(
+    path: &SpannedName,
+    bytes: Vec<u8>,
+    help: &str,
+    problems: &mut Problems,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let all: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes).collect();
+    match all {
+        Ok(all) if all.is_empty() => {
+            let binary = if bytes.first() == Some(&DER) { ": it is binary (DER or PKCS #12)" } else { "" };
+            let what = format!("{:?} holds no certificate in PEM{binary}", path.get_ref());
+            problems.error(path.span(), what, format!("export it as Base-64 (PEM): {help}"));
+            None
+        }
+        Ok(all) => Some(all),
+        Err(_) => {
+            let what = format!("{:?} is not a PEM file", path.get_ref());
+            problems.error(path.span(), what, format!("export it as Base-64 (PEM): {help}"));
+            None
+        }
+    }
+}
+
+/// Every revocation list of a PEM file, or the one of a DER file, as Windows authorities publish it.
+pub(super) fn revocations(
+    path: &SpannedName,
+    files: &Files,
+    problems: &mut Problems,
+) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+    let bytes = bytes(path, files, problems)?;
+    if bytes.first() == Some(&DER) {
+        return Some(vec![CertificateRevocationListDer::from(bytes)]);
+    }
+    let all: Result<Vec<_>, pem::Error> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
+    let all = all.ok().filter(|all| !all.is_empty());
+    if all.is_none() {
+        let what = format!("{:?} holds no revocation list", path.get_ref());
+        problems.error(path.span(), what, "name the .crl file that the authority publishes, DER or PEM");
+    }
+    all
+}
+
+/// The key of a PEM file (PKCS #8, PKCS #1 or SEC 1).
+pub(super) fn key(path: &SpannedName, files: &Files, problems: &mut Problems) -> Option<PrivateKeyDer<'static>> {
+    let bytes = secret(path, files, problems)?;
+    let key = PrivateKeyDer::from_pem_slice(&bytes).ok();
+    if key.is_none() {
+        let encrypted = bytes.windows(9).any(|part| part == b"ENCRYPTED");
+        let what = if encrypted { "is encrypted" } else { "is not a PEM file with a key" };
         problems.error(
             path.span(),
-            format!("{:?} is not a PEM file with a {what}", path.get_ref()),
-            "export it as Base-64 (PEM); for a PKCS #12 file (.pfx, .p12): \
-             openssl pkcs12 -in site.pfx -nodes -nokeys -out site.crt, and -nocerts -out site.key",
+            format!("{:?} {what}", path.get_ref()),
+            "write it as unencrypted PEM that only rolegate may read: openssl pkey -in site.key -out plain.key",
         );
     }
-    found
+    key
+}
+
+/// An OCSP response, which is always DER.
+pub(super) fn ocsp(path: &SpannedName, files: &Files, problems: &mut Problems) -> Option<Vec<u8>> {
+    let bytes = bytes(path, files, problems)?;
+    if bytes.first() != Some(&DER) {
+        let what = format!("{:?} is not an OCSP response in DER", path.get_ref());
+        problems.error(path.span(), what, "write what openssl ocsp ... -respout FILE writes, or leave ocsp out");
+        return None;
+    }
+    Some(bytes)
 }

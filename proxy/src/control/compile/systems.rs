@@ -104,6 +104,7 @@ impl<'a> Systems<'a> {
         problems: &mut Problems,
     ) {
         let mut held: HashMap<usize, ()> = HashMap::new();
+        let mut uses_tls = false;
         for entry in &system.roles {
             let plain = RoleOnSiteSystem::default();
             let (role_name, own) = match entry.get_ref() {
@@ -124,10 +125,14 @@ impl<'a> Systems<'a> {
             }
             self.mentioned.entry(position).or_insert_with(|| name);
             let member = member(index, name, system, roles.get(position), own, trust, problems);
+            uses_tls |= member.as_ref().is_none_or(|member| member.role.tls);
             if self.members.len() <= position {
                 self.members.resize_with(position + 1, Vec::new);
             }
             self.members[position].extend(member);
+        }
+        if !uses_tls && !system.roles.is_empty() {
+            warn_about_unused_tls(name, system, problems);
         }
     }
 
@@ -189,6 +194,7 @@ fn member<'a>(
     let default_port = if effective.tls { effective.tls_port } else { effective.port };
     let port = own.port.as_ref().map_or(default_port, |port| *port.get_ref());
     let weight = weight(own.weight.as_ref(), weight(system.weight.as_ref(), WEIGHT, problems), problems);
+    check_family(&place, &effective, written, problems);
     let tls = if effective.tls { trust.for_system(written, system, &effective, problems) } else { None };
     let mut names = vec![name.get_ref().to_ascii_lowercase()];
     names.extend(system.address.as_ref().map(|address| address.get_ref().to_ascii_lowercase()));
@@ -204,6 +210,29 @@ fn member<'a>(
         fallback_source: system.fallback_source,
         names,
     })
+}
+
+/// Keys about TLS that nothing reads.
+fn warn_about_unused_tls(name: &SpannedName, system: &SiteSystem, problems: &mut Problems) {
+    let SiteSystem { server_name, ca_file, client_certificate, client_key, .. } = system;
+    if let Some(unused) = [server_name, ca_file, client_certificate, client_key].into_iter().flatten().next() {
+        let text = format!("no role of {:?} uses TLS, so this has no effect", name.get_ref());
+        problems.warning(unused.span(), text, "write { role = \"MP\", tls = true } in its roles, or take it out");
+    }
+}
+
+/// An IPv4 connection cannot come from an IPv6 address. What a name leads to is not known yet.
+fn check_family(place: &Place, role: &Role, written: &SpannedName, problems: &mut Problems) {
+    let Place::Address(address) = place else { return };
+    let sources = &role.source_addresses;
+    if !sources.is_empty() && !sources.iter().any(|source| source.is_ipv4() == address.is_ipv4()) {
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        problems.error(
+            written.span(),
+            format!("none of the source addresses of {} can reach {address}", role.name),
+            format!("add an {family} address of this machine to source_addresses of the role"),
+        );
+    }
 }
 
 fn place(written: &SpannedName, is_name: bool, problems: &mut Problems) -> Option<Place> {

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion, version};
 
 use super::SpannedName;
+use super::files::Files;
 use super::pem;
 use crate::control::config::fields::word;
 use crate::control::config::{Config, Problems, SiteSystem};
@@ -22,6 +23,7 @@ pub(super) const UP_TO: [(&str, &[&SupportedProtocolVersion]); 2] =
 
 /// TLS settings towards site systems: equal ones are made once, because a large site has ten thousand endpoints.
 pub(super) struct Trust<'a> {
+    files: &'a Files,
     shared: Settings<'a>,
     versions: &'static [&'static SupportedProtocolVersion],
     provider: Arc<CryptoProvider>,
@@ -41,7 +43,8 @@ struct Settings<'a> {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     ca_file: Option<String>,
-    identity: Option<(String, String)>,
+    certificate: Option<String>,
+    key: Option<String>,
     insecure: bool,
     alpn: Alpn,
 }
@@ -56,7 +59,7 @@ enum Alpn {
 
 impl<'a> Trust<'a> {
     /// Reads `[tls]`.
-    pub(super) fn load(config: &'a Config, problems: &mut Problems) -> Self {
+    pub(super) fn load(config: &'a Config, files: &'a Files, problems: &mut Problems) -> Self {
         let tls = &config.tls;
         let shared = Settings {
             ca_file: tls.ca_file.as_ref(),
@@ -66,7 +69,7 @@ impl<'a> Trust<'a> {
         let mut versions = UP_TO[1].1;
         word(&mut versions, tls.max_version.as_ref(), "max_version", &UP_TO, problems);
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let trust = Self { shared, versions, provider, made: RefCell::default() };
+        let trust = Self { files, shared, versions, provider, made: RefCell::default() };
         // Mistakes in it are shown even when no site system uses TLS.
         let _ = trust.config(shared, false, Alpn::Http1, problems);
         trust
@@ -97,11 +100,12 @@ impl<'a> Trust<'a> {
                 "set [tls] ca_file and take insecure out; whoever is between can read and change everything",
             );
         }
-        let own = Settings {
-            ca_file: system.ca_file.as_ref().or(self.shared.ca_file),
-            certificate: system.client_certificate.as_ref().or(self.shared.certificate),
-            key: system.client_key.as_ref().or(self.shared.key),
+        let (certificate, key) = match (&system.client_certificate, &system.client_key) {
+            (None, None) => (self.shared.certificate, self.shared.key),
+            // A certificate of one and a key of the other never belong together.
+            (certificate, key) => (certificate.as_ref(), key.as_ref()),
         };
+        let own = Settings { ca_file: system.ca_file.as_ref().or(self.shared.ca_file), certificate, key };
         let alpn = match (role.protocol, role.http2) {
             (Protocol::Tcp, _) => Alpn::None,
             (Protocol::Http, false) => Alpn::Http1,
@@ -119,8 +123,8 @@ impl<'a> Trust<'a> {
         problems: &mut Problems,
     ) -> Option<Arc<ClientConfig>> {
         let text = |path: Option<&SpannedName>| path.map(|path| path.get_ref().clone());
-        let identity = text(settings.certificate).zip(text(settings.key));
-        let key = Key { ca_file: text(settings.ca_file), identity, insecure, alpn };
+        let (certificate, own_key) = (text(settings.certificate), text(settings.key));
+        let key = Key { ca_file: text(settings.ca_file), certificate, key: own_key, insecure, alpn };
         if let Some(known) = self.made.borrow().get(&key) {
             return known.clone();
         }
@@ -143,7 +147,7 @@ impl<'a> Trust<'a> {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(Arc::clone(&self.provider))))
         } else {
             let roots = match settings.ca_file {
-                Some(path) => pem::authorities(path, problems)?,
+                Some(path) => pem::authorities(path, self.files, problems)?,
                 None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
             };
             builder.with_root_certificates(roots)
@@ -151,8 +155,8 @@ impl<'a> Trust<'a> {
         let mut config = match (settings.certificate, settings.key) {
             (None, None) => builder.with_no_client_auth(),
             (Some(certificate), Some(key)) => {
-                let chain = pem::certificates(certificate, problems);
-                let read = pem::key(key, problems);
+                let chain = pem::certificates(certificate, self.files, problems);
+                let read = pem::key(key, self.files, problems);
                 let refused = |error| {
                     let text = format!("{:?} is not the key of the client certificate: {error}", key.get_ref());
                     problems.error(key.span(), text, "name the key that the certificate was made for");
@@ -210,5 +214,65 @@ impl ServerCertVerifier for AcceptAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::control::compile::{Compiled, compile};
+    use crate::control::config::parse;
+
+    fn look(tls: &str, systems: &[&str]) -> (Option<Compiled>, Problems) {
+        let mut text = format!(
+            "[site]\ncode = \"P01\"\n{tls}\n[roles.MP]\ntls = true\n[[listeners]]\naddress = \"0.0.0.0:80\"\nroles = [\"MP\"]\n"
+        );
+        for (place, more) in systems.iter().enumerate() {
+            text.push_str(&format!(
+                "[[site_systems]]\nname = \"mp{place}\"\naddress = \"10.0.0.{place}\"\nroles = [\"MP\"]\n{more}\n"
+            ));
+        }
+        let mut problems = Problems::new();
+        let compiled = compile(&parse(&text, &mut problems), &mut problems);
+        (compiled, problems)
+    }
+
+    #[test]
+    fn equal_settings_are_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        let file = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let (certificate, key) = (file("a.crt", certificate.pem()), file("a.key", key.serialize_pem()));
+        let own = format!("client_certificate = \"{certificate}\"\nclient_key = \"{key}\"");
+        let systems = ["", "server_name = \"mp.lab.test\"", &own, &own, &format!("ca_file = \"{certificate}\"")];
+        let (compiled, problems) = look("", &systems);
+        assert!(!problems.is_fatal(), "{problems:?}");
+        let compiled = compiled.unwrap();
+        let tls: Vec<&TlsProbe> = compiled.roles[0].members.iter().map(|member| member.tls.as_ref().unwrap()).collect();
+        let same = |a: usize, b: usize| Arc::ptr_eq(&tls[a].config, &tls[b].config);
+        assert!(same(0, 1) && same(2, 3) && !same(0, 2) && !same(0, 4) && !same(2, 4));
+        assert_eq!(tls[1].server_name, ServerName::try_from("mp.lab.test").unwrap());
+        assert!(
+            tls[2].config.client_auth_cert_resolver.has_certs() && !tls[0].config.client_auth_cert_resolver.has_certs()
+        );
+        assert_eq!(tls[0].config.alpn_protocols, [b"http/1.1".to_vec()]);
+        let named: Vec<_> = compiled.files.paths().map(|path| path.display().to_string()).collect();
+        assert_eq!(named, [certificate, key]);
+    }
+
+    #[test]
+    fn half_a_client_certificate_is_refused_wherever_it_stands() {
+        let says = |problems: &Problems| {
+            problems.iter().filter(|problem| problem.message == "a client certificate needs both its files").count()
+        };
+        assert_eq!(says(&look("[tls]\nclient_key = \"x\"", &[""]).1), 1);
+        assert_eq!(says(&look("", &["client_certificate = \"x\""]).1), 1);
+        assert_eq!(says(&look("", &["client_key = \"x\""]).1), 1);
     }
 }

@@ -99,7 +99,7 @@ pub struct ProxySettings {
     /// Responses say in `X-Rolegate-Decision` how their server was chosen.
     pub decision_header: bool,
     /// Silence after which the kernel asks whether a peer is still there: a duration, or `"off"`.
-    pub tcp_keepalive: DurationOrOff,
+    pub tcp_keepalive: Spanned<DurationOrOff>,
     /// Tunnels that are closed in one second when their clients should go elsewhere.
     pub tunnel_moves_per_second: Spanned<u32>,
     /// Requests at the same time on one HTTP/2 client connection.
@@ -120,7 +120,7 @@ impl Default for ProxySettings {
             max_connections: Spanned::new(0..0, 65_536),
             max_idle_per_endpoint: 64,
             decision_header: false,
-            tcp_keepalive: DurationOrOff::on(300),
+            tcp_keepalive: Spanned::new(0..0, DurationOrOff::on(300)),
             tunnel_moves_per_second: Spanned::new(0..0, 100),
             max_concurrent_streams: Spanned::new(0..0, 100),
         }

@@ -70,6 +70,8 @@ fn must_be_table(steps: &[Step]) -> bool {
             | ["roles", _]
             | ["roles", _, "retry" | "timeouts" | "probe" | "passive"]
             | ["listeners" | "site_systems" | "boundary_groups", ELEMENT]
+            | ["listeners", ELEMENT, "tls"]
+            | ["listeners", ELEMENT, "tls", "certificates", ELEMENT]
             | ["boundary_groups", ELEMENT, "neighbors", ELEMENT]
             | ["site_systems", ELEMENT, "roles", ELEMENT, "timeouts" | "probe" | "passive"]
     )

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use toml::Spanned;
+
 use super::fields::word;
 use super::no_meaning;
 use crate::control::config::problem::{Problems, quoted};
@@ -28,29 +30,54 @@ pub(super) fn override_connections(role: &mut Role, o: &RoleOverrides, problems:
             );
         }
     }
-    let Some(list) = &o.source_addresses else { return };
+    if let Some(list) = &o.source_addresses {
+        role.source_addresses = sources(list, problems);
+    }
+}
+
+fn sources(list: &[Spanned<String>], problems: &mut Problems) -> Vec<IpAddr> {
     let mut sources: Vec<IpAddr> = Vec::new();
     for written in list {
         let text = written.get_ref();
-        match text.parse::<IpAddr>() {
-            Ok(address) if address.is_unspecified() || address.is_multicast() => problems.error(
-                written.span(),
-                format!("connections cannot come from {address}"),
-                "write addresses that this machine has, or leave source_addresses out",
-            ),
-            Ok(address) if sources.contains(&address) => {
-                problems.error(written.span(), format!("{address} is listed twice"), "take one out");
-            }
-            Ok(address) => sources.push(address),
-            Err(_) => problems.error(
+        let Ok(address) = text.parse::<IpAddr>() else {
+            problems.error(
                 written.span(),
                 format!("{} is not an address", quoted(text)),
                 "write an address of this machine such as \"10.0.0.2\"",
-            ),
+            );
+            continue;
+        };
+        if let Some(help) = no_source(address) {
+            problems.error(written.span(), format!("connections cannot come from {address}"), help);
+        } else if sources.contains(&address) {
+            problems.error(written.span(), format!("{address} is listed twice"), "take one out");
+        } else {
+            sources.push(address);
         }
     }
     if let Some(extra) = list.get(MOST) {
         problems.error(extra.span(), format!("there are more than {MOST} source addresses"), "write fewer");
     }
-    role.source_addresses = sources;
+    sources
 }
+
+/// What to do about an address that no connection can come from.
+fn no_source(address: IpAddr) -> Option<String> {
+    let own = "write addresses that this machine has, or leave source_addresses out";
+    match address {
+        IpAddr::V4(v4) if v4.is_broadcast() => Some(own.to_owned()),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            // Only IPv6 connections would take it, and they cannot come from it.
+            Some(v4) => Some(format!("write it as IPv4: \"{v4}\"")),
+            None if v6.is_unicast_link_local() => Some(
+                "write an address that is good on every network; this one means another machine on each".to_owned(),
+            ),
+            None => (v6.is_unspecified() || v6.is_multicast()).then(|| own.to_owned()),
+        },
+        IpAddr::V4(v4) => (v4.is_unspecified() || v4.is_multicast()).then(|| own.to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[path = "connections_tests.rs"]
+mod tests;

@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::super::units::{self, HumanDuration};
 
 /// `[[listeners]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listener {
     /// Name in metrics and logs; absent = the address.
@@ -24,27 +24,11 @@ pub struct Listener {
     pub proxy_protocol_from: Option<Vec<Spanned<String>>>,
     /// TLS is not ended here: its server name chooses the role.
     pub passthrough: Option<Spanned<bool>>,
-    /// Time a client may take to send its `ClientHello`, with `passthrough`.
-    #[serde(deserialize_with = "units::finite")]
-    pub client_hello_timeout: HumanDuration,
+    /// Time a client may take to send its `ClientHello`, with `passthrough`; 5 s when absent.
+    #[serde(deserialize_with = "units::finite_spanned")]
+    pub client_hello_timeout: Option<Spanned<HumanDuration>>,
     /// `[listeners.tls]`: TLS ends here.
     pub tls: Option<ListenerTls>,
-}
-
-impl Default for Listener {
-    fn default() -> Self {
-        Self {
-            name: None,
-            address: None,
-            roles: Vec::new(),
-            http2: None,
-            proxy_protocol: None,
-            proxy_protocol_from: None,
-            passthrough: None,
-            client_hello_timeout: HumanDuration::from_secs(5),
-            tls: None,
-        }
-    }
 }
 
 /// `[listeners.tls]`
@@ -60,13 +44,13 @@ pub struct ListenerTls {
     /// Time a client may take for the handshake.
     #[serde(deserialize_with = "units::finite")]
     pub handshake_timeout: HumanDuration,
-    /// Sessions can be resumed with tickets.
+    /// Sessions can be resumed, with tickets; without them every handshake is a full one.
     pub session_tickets: bool,
     /// `none`, `optional` or `required`.
     pub client_certificates: Option<Spanned<String>>,
     /// PEM file with the certification authorities of client certificates.
     pub client_ca_file: Option<Spanned<String>>,
-    /// PEM files with revocation lists of these authorities.
+    /// PEM or DER files with revocation lists of these authorities.
     pub client_crl_files: Vec<Spanned<String>>,
     /// Path prefixes that need no client certificate although it is `required`.
     pub client_certificate_exempt: Option<Vec<Spanned<String>>>,
@@ -91,14 +75,18 @@ impl Default for ListenerTls {
     }
 }
 
-/// One certificate with its key.
+/// One certificate with its key: `certificate` and `key`, or `pkcs12` and `password_file`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateEntry {
-    /// PEM file with the certificate and those of its authorities, in this order. Required.
+    /// PEM file with the certificate and those of its authorities, in this order.
     pub certificate: Option<Spanned<String>>,
-    /// PEM file with its key. Required.
+    /// PEM file with its key.
     pub key: Option<Spanned<String>>,
+    /// PKCS #12 file with the certificate, those of its authorities and the key.
+    pub pkcs12: Option<Spanned<String>>,
+    /// File with the password of `pkcs12`.
+    pub password_file: Option<Spanned<String>>,
     /// DER file with an OCSP response for it, which is handed to clients.
     pub ocsp: Option<Spanned<String>>,
 }
@@ -116,3 +104,7 @@ pub struct Tls {
     /// `1.2` or `1.3`.
     pub max_version: Option<Spanned<String>>,
 }
+
+#[cfg(test)]
+#[path = "listeners_tests.rs"]
+mod tests;
