@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use http::Version;
+use rolegate::control::config::Source;
 use rolegate_bench::client::Client;
 use rolegate_bench::content::{Content, Package};
 use rolegate_bench::pki::{Authority, Identity, Wanted};
@@ -82,6 +83,18 @@ async fn one_that_cannot_be_verified_gets_no_request() {
         let trusting = to(&[&site], &pki, "").system("insecure = true").start();
         is_fine(&trusting.get(MPLIST).await);
     }
+}
+
+#[tokio::test]
+async fn a_connection_made_under_other_rules_is_not_used_after_a_reload() {
+    let pki = Pki::new();
+    let site = site(site::Tls::new(Identity::self_signed(&Wanted::server(&NAMES)))).await;
+    let proxy = to(&[&site], &pki, "").system("insecure = true").start();
+    is_fine(&proxy.get(MPLIST).await);
+    let strict = Source { name: "test.toml".to_owned(), text: to(&[&site], &pki, "").text() };
+    proxy.app().reload_async(strict).await.unwrap();
+    proxy.get(MPLIST).await.is_own(502, "tls_certificate_error");
+    assert_eq!(site.counters().requests(), 1);
 }
 
 #[tokio::test]

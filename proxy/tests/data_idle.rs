@@ -101,3 +101,44 @@ async fn connections_that_wait_end_with_the_process_and_with_their_client() {
     stays.ends().await;
     assert_eq!(shut.await.unwrap().cut, 0);
 }
+
+#[tokio::test]
+async fn the_rest_of_a_body_that_nobody_wanted_is_no_request() {
+    // Answers at once and reads nothing more.
+    let server = Peer::serve(|mut talk| async move {
+        talk.head().await;
+        talk.say(ok("early")).await;
+        talk.wait().await;
+    })
+    .await;
+    let proxy = Setup::new([server.address]).proxy("client_keepalive_timeout = \"2s\"").start();
+    let mut client = proxy.open().await;
+    client.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n0123456789").await;
+    assert_eq!(client.response("POST").await.text(), "early");
+    // Longer than it takes until an idle connection is put aside.
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(proxy.metric("rolegate_connections_waiting", &[]), 0.0);
+    client.say(get("/smuggled")).await;
+    client.ends().await;
+    assert_eq!(server.count(), 1);
+}
+
+#[tokio::test]
+async fn a_head_whose_beginning_came_with_the_last_request_is_not_lost() {
+    let server = Peer::answering(|request, _| ok(request.target())).await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    let (first, second) = (get("/1"), get("/2"));
+    client.say(format!("{first}{}", &second[..9])).await;
+    assert_eq!(client.response("GET").await.text(), "/1");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    client.say(&second[9..]).await;
+    assert_eq!(client.response("GET").await.text(), "/2");
+    // And a head that never ends has its deadline.
+    let proxy = Setup::new([server.address]).proxy("request_header_timeout = \"1s\"").start();
+    let mut client = proxy.open().await;
+    client.say(format!("{first}{}", &second[..9])).await;
+    assert_eq!(client.response("GET").await.text(), "/1");
+    client.ends().await;
+    assert_eq!(proxy.metric("rolegate_protocol_errors_total", &[]), 1.0);
+}

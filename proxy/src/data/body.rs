@@ -10,7 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::exchange::{End, Exchange};
-use super::session::Session;
+use super::headers::strip_certificate_fields;
+use super::session::{Phase, Session};
 use crate::error::Error;
 
 /// Why a body ended early; hyper closes the connection that it was for.
@@ -87,7 +88,10 @@ impl Uploading {
         let frame = Pin::new(&mut self.incoming).poll_frame(cx);
         upload.waiting.set(frame.is_pending());
         match ready!(frame) {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip_certificate_fields(trailers);
+                }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if length > self.left {
                     return Poll::Ready(Some(Err(self.cut(Error::BodyTooLarge))));
@@ -107,6 +111,10 @@ impl Uploading {
 
     fn progress(&self, done: bool) {
         self.session.upload.done.set(done);
+        // A server may answer before it has all of the body; what comes afterwards has no deadline of its own.
+        if matches!(self.session.phase(), Phase::Idle | Phase::Flush) {
+            return;
+        }
         self.session.timer.set(if done { self.response_header } else { self.idle });
     }
 
@@ -133,12 +141,16 @@ pub struct Downloading {
     incoming: Incoming,
     /// Taken when the exchange ends.
     exchange: Option<Box<Exchange>>,
+    /// Over HTTP/2 the last piece may wait for the client long after that.
+    _watched: Option<Rc<Session>>,
 }
 
 impl Downloading {
     /// The exchange ends with this body.
     pub fn new(incoming: Incoming, exchange: Box<Exchange>) -> Self {
-        Self { incoming, exchange: Some(exchange) }
+        let session = &exchange.session;
+        let watched = session.http2.then(|| Rc::clone(session));
+        Self { incoming, exchange: Some(exchange), _watched: watched }
     }
 
     fn end(&mut self, end: End) {

@@ -15,7 +15,7 @@ use super::body::RequestBody;
 use super::io::Transport;
 use super::listener::keep_alive;
 use super::local::LocalExecutor;
-use super::pool::{Lifetime, Requests, Sender};
+use super::pool::{Lifetime, Requests, STREAMS, Sender};
 use super::proxy_protocol;
 use super::worker::Worker;
 use crate::error::Error;
@@ -26,8 +26,8 @@ use crate::model::role::{Protocol, ProxyProtocol};
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// Most bytes that hyper buffers of one response.
 const READ_BUFFER: usize = 128 * 1024;
-/// What one stream and all streams of an HTTP/2 connection may have under way.
-const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
+/// Bytes that one stream of an HTTP/2 connection may have under way.
+const WINDOW: u32 = 64 * 1024;
 
 /// For whom a connection is opened.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +93,9 @@ pub async fn http(
     if knows_http2 {
         let secure = matches!(transport, Transport::Tls(_));
         let mut builder = http2::Builder::new(LocalExecutor);
-        builder.initial_stream_window_size(WINDOWS.0).initial_connection_window_size(WINDOWS.1);
+        // Clients that do not take their responses hold back nobody else.
+        let all = WINDOW * u32::try_from(STREAMS).unwrap_or(1);
+        builder.initial_stream_window_size(WINDOW).initial_connection_window_size(all);
         builder.max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD).unwrap_or(u32::MAX));
         let handshake = builder.handshake::<_, RequestBody>(TokioIo::new(transport)).await;
         let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;

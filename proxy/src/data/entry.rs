@@ -3,9 +3,11 @@
 use std::io;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, HandshakeKind, PeerIncompatible};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::client::Client;
 use super::connection::Next;
@@ -102,6 +104,9 @@ async fn accept(
     let handshake = timer.within(terminated.handshake_timeout, acceptor.accept(stream)).await;
     let stream = handshake.map_err(|_| ConnectionError::TlsTimeout)?.map_err(|error| explain(&error))?;
     let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+    if resumed && stream.get_ref().1.peer_certificates().and_then(<[_]>::first).is_some_and(has_ended) {
+        return Err(ConnectionError::TlsClientCertificate);
+    }
     let counter = if resumed { &client.metrics.handshakes_resumed } else { &client.metrics.handshakes_full };
     counter.increment(1);
     Ok(Transport::Tls(Box::new(stream.into())))
@@ -124,6 +129,11 @@ async fn pass(
     let opened = tcp::open((client.peer, to), route.cluster, name, &client.worker, timer).await;
     let Some(opened) = opened else { return Ok(Begun::Nobody) };
     Ok(Begun::Tunnel(Transport::Plain(stream), Opened { early: hello.bytes, ..opened }))
+}
+
+/// Whether a certificate has expired. A resumed session brings its certificate along and nobody verifies it again.
+fn has_ended(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.validity().not_after < ASN1Time::now())
 }
 
 fn explain(error: &io::Error) -> ConnectionError {

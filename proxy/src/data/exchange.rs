@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{Method, Request, StatusCode, Uri};
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::access_log::Record;
@@ -95,8 +96,9 @@ pub enum End {
 
 impl Exchange {
     /// A request's head is here.
-    pub fn begin(session: &Rc<Session>, method: &Method, uri: &Uri, headers: &HeaderMap) -> Box<Self> {
-        session.begin_request();
+    pub fn begin(session: &Rc<Session>, request: &Request<Incoming>) -> Box<Self> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        session.begin_request(hyper::body::Body::is_end_stream(request.body()));
         let snapshot = session.worker.snapshot();
         let line = session.worker.log.is_some().then(|| {
             Box::new(RequestLine {
@@ -204,7 +206,7 @@ impl Exchange {
             Afterwards::Pool if complete => {
                 let limit = self.snapshot.site.limits.max_idle_per_endpoint;
                 let keep = endpoint.role.timeouts.upstream_idle;
-                worker.pool.give_back(endpoint.state.id, sender, worker.ticker.now_ms(), keep, limit);
+                worker.pool.give_back(endpoint, sender, worker.ticker.now_ms(), keep, limit);
             }
             Afterwards::Pin if complete => {
                 let pin = Pinned { snapshot: self.snapshot.clone(), role, endpoint: index, sender, lease };

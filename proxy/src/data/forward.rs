@@ -55,7 +55,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
         tokio::task::yield_now().await;
     }
     for _ in 0..idle {
-        let Some(sender) = pool.checkout(endpoint.state.id, session.worker.ticker.now_ms()) else { break };
+        let Some(sender) = pool.checkout(endpoint, session.worker.ticker.now_ms()) else { break };
         if alone && matches!(sender.requests, Requests::Http2 { .. }) {
             break;
         }
@@ -90,6 +90,10 @@ pub async fn on_connection(
     call: &mut Call,
     reused: bool,
 ) -> Result<Answer, Failure> {
+    let shared = matches!(sender.requests, Requests::Http2 { .. });
+    // What a server does not do over HTTP/2 (`HTTP_1_1_REQUIRED`), or not any more on this connection (`GOAWAY`), it may do on
+    // another one: as with an idle connection that it has just closed.
+    let reused = reused || shared;
     let failure = |error| Failure { error, reused };
     let timeouts = &endpoint.role.timeouts;
     let empty = call.prepare_body(timeouts);
@@ -112,12 +116,13 @@ pub async fn on_connection(
         Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades => {
             Err(failure(Error::BadResponse))
         }
-        Ok(Ok(response)) => {
-            let reused = reused || matches!(sender.requests, Requests::Http2 { .. });
-            Ok(Answer { response, sender, reused })
-        }
+        Ok(Ok(response)) => Ok(Answer { response, sender, reused }),
         Ok(Err(failed)) => Err(failure(explain(session, failed, call))),
-        Err(error) => Err(failure(error)),
+        Err(error) => {
+            // Others would wait for it in vain too.
+            sender.retire();
+            Err(failure(error))
+        }
     }
 }
 

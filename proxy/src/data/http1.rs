@@ -1,9 +1,8 @@
 //! Requests on an HTTP/1.1 client connection.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
@@ -46,49 +45,74 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
         None => return Next::Over,
     }
     let session = Session::new(&client, &socket, false);
-    let _working = Working::new(&client.worker);
     let limits = *session.limits();
+    let working = Working::new(&client.worker);
     let io = TokioIo::new(Downstream { stream: transport, early, session: Rc::clone(&session) });
-    let service = service_fn(|request: Request<Incoming>| proxy::handle(Rc::clone(&session), request));
+    // In a box, because hyper lends its connection out only when nothing in it is pinned.
+    let service = service_fn(|request: Request<Incoming>| Box::pin(proxy::handle(Rc::clone(&session), request)));
     let mut builder = http1::Builder::new();
     builder
         .max_header_size(limits.max_header_size)
         .max_buf_size(BUFFER.max(limits.max_header_size))
         .preserve_header_case(limits.preserve_header_case)
         .auto_date_header(true);
-    let connection = builder.serve_connection(io, service).without_shutdown();
-    let (over, ended) = until_over(connection, &session).await;
-    session.end_pins(if over == Some(Over::PinClosed) { PinEnd::Server } else { PinEnd::Client });
-    match ended {
-        Some(Ok(parts)) => {
-            let Downstream { mut stream, early, .. } = parts.io.into_inner();
-            let upgraded = session.tunnel.borrow_mut().take();
-            match upgraded {
-                Some(pending) => run_tunnel(stream, [early, parts.read_buf.to_vec()].concat(), pending).await,
-                // Nobody has looked at the socket since the last response went.
-                None if over == Some(Over::Parked) => {
-                    let patience = session.patience();
-                    client.worker.parked.set(client.worker.parked.get() + 1);
-                    return Next::Wait(Waiting::new(stream, client, patience));
-                }
-                None if over.is_some() => say_goodbye(&mut stream).await,
-                None => linger(&mut stream, &session).await,
-            }
+    let mut connection = builder.serve_connection(io, service);
+    let ended = poll_fn(|cx: &mut Context<'_>| match connection.poll_without_shutdown(cx) {
+        Poll::Ready(result) => Poll::Ready(Ended::Hyper(result)),
+        Poll::Pending => session.poll_over(cx).map(Ended::Over),
+    })
+    .await;
+    let pin_closed = matches!(ended, Ended::Over(Over::PinClosed));
+    session.end_pins(if pin_closed { PinEnd::Server } else { PinEnd::Client });
+    if let Some(reason) = spoiled(&ended) {
+        if reason {
+            client.metrics.protocol_errors.increment(1);
         }
-        Some(Err(error)) => {
-            if error.is_parse() || error.is_timeout() {
-                client.metrics.protocol_errors.increment(1);
-            }
-            // The client left before it heard of its upgrade, whose exchange holds the session that holds it.
-            let unheard = session.tunnel.borrow_mut().take();
-            if let Some(pending) = unheard {
-                pending.exchange.end(End::ClientGone);
-            }
+        // The client left before it heard of its upgrade, whose exchange holds the session that holds it.
+        let unheard = session.tunnel.borrow_mut().take();
+        if let Some(pending) = unheard {
+            pending.exchange.end(End::ClientGone);
         }
-        None if matches!(over, Some(Over::SlowHead | Over::SlowReader)) => client.metrics.protocol_errors.increment(1),
-        None => {}
+        return Next::Over;
+    }
+    let parts = connection.into_parts();
+    let Downstream { mut stream, early, .. } = parts.io.into_inner();
+    // What hyper has read and not used comes before what it has not read.
+    let rest = [&parts.read_buf[..], &early].concat();
+    drop((parts.read_buf, parts.service, working));
+    let upgraded = session.tunnel.borrow_mut().take();
+    match (upgraded, ended) {
+        (Some(pending), _) => run_tunnel(stream, rest, pending).await,
+        // The next request has begun already.
+        (None, Ended::Over(Over::Parked)) if !rest.is_empty() => {
+            return Next::Work(Box::pin(serve(stream, rest, client)));
+        }
+        (None, Ended::Over(Over::Parked)) => {
+            client.worker.parked.set(client.worker.parked.get() + 1);
+            return Next::Wait(Waiting::new(stream, client, session.patience()));
+        }
+        (None, Ended::Over(_)) => say_goodbye(&mut stream).await,
+        (None, Ended::Hyper(_)) => linger(&mut stream, &session).await,
     }
     Next::Over
+}
+
+/// How the work on a connection ended.
+enum Ended {
+    /// hyper has nothing more to do, or cannot go on.
+    Hyper(hyper::Result<()>),
+    /// The session says that the connection has no reason to live, or none to be worked on.
+    Over(Over),
+}
+
+/// `Some` when the connection is of no use any more; whether the client broke the rules.
+fn spoiled(ended: &Ended) -> Option<bool> {
+    match ended {
+        Ended::Hyper(Ok(())) => None,
+        Ended::Hyper(Err(error)) => Some(error.is_parse() || error.is_timeout()),
+        Ended::Over(Over::SlowHead | Over::SlowReader) => Some(true),
+        Ended::Over(Over::Drained | Over::Idle | Over::Parked | Over::PinClosed) => None,
+    }
 }
 
 /// As far as that is possible at once.
@@ -114,29 +138,6 @@ impl Drop for Working {
     fn drop(&mut self) {
         self.0.working.set(self.0.working.get() - 1);
     }
-}
-
-/// Drives hyper until it is done or the session says that the connection has no reason to live. Between two requests hyper is
-/// made to let go of the socket then, so that there can be more to it, if only a goodbye.
-async fn until_over<F: Future>(connection: F, session: &Session) -> (Option<Over>, Option<F::Output>) {
-    let mut connection = pin!(connection);
-    poll_fn(|cx: &mut Context<'_>| {
-        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-            return Poll::Ready((session.parking().then_some(Over::Parked), Some(result)));
-        }
-        let over = ready!(session.poll_over(cx));
-        if matches!(over, Over::SlowHead | Over::SlowReader) {
-            return Poll::Ready((Some(over), None));
-        }
-        session.park();
-        // It sees the end of the connection, and that nothing is under way.
-        match connection.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready((Some(over), Some(result))),
-            Poll::Pending if over == Over::Parked => Poll::Pending,
-            Poll::Pending => Poll::Ready((Some(over), None)),
-        }
-    })
-    .await
 }
 
 async fn run_tunnel(mut client: Transport, early: Vec<u8>, pending: PendingTunnel) {

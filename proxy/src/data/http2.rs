@@ -30,6 +30,8 @@ use crate::model::entry::Security;
 const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
 /// How often requests under way are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a client may take to read the last response of a connection that closes.
+const LINGER: Duration = Duration::from_secs(10);
 /// Bytes of one response that wait for the client.
 const SEND_BUFFER: usize = 128 * 1024;
 
@@ -76,7 +78,11 @@ pub async fn serve(transport: Transport, early: Vec<u8>, client: &Client, socket
         }
         let busy = open.any();
         if busy != was_busy {
-            timer.set(if busy { LOOK } else { limits.client_keepalive_timeout });
+            timer.set(match (busy, closing) {
+                (true, _) => LOOK,
+                (false, true) => LINGER,
+                (false, false) => limits.client_keepalive_timeout,
+            });
             was_busy = busy;
         }
         let due = timer.poll_elapsed(cx).is_ready();
@@ -93,7 +99,7 @@ pub async fn serve(transport: Transport, early: Vec<u8>, client: &Client, socket
             // Requests that are under way are finished; then the connection ends.
             connection.as_mut().graceful_shutdown();
             closing = true;
-            timer.set(LOOK);
+            timer.set(if busy { LOOK } else { LINGER });
             let _ = timer.poll_elapsed(cx);
             return connection.as_mut().poll(cx).map(|result| result.is_ok());
         }

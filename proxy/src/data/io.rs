@@ -141,9 +141,6 @@ impl AsyncWrite for Transport {
 
 /// A client's connection. It tells the session when bytes come and go, which is how the session knows a slow head from an
 /// idle connection and a slow reader from a slow server.
-///
-/// To hyper, a connection that is to be parked looks as if the client had closed it between two requests: then hyper lets go
-/// of the socket, which nobody has looked at, so that nothing that arrives meanwhile is lost.
 #[derive(Debug)]
 pub struct Downstream {
     /// The socket.
@@ -157,9 +154,6 @@ pub struct Downstream {
 impl AsyncRead for Downstream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.session.parking() {
-            return Poll::Ready(Ok(()));
-        }
         let before = buf.filled().len();
         if !this.early.is_empty() {
             give(&mut this.early, buf);

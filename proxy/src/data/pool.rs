@@ -3,13 +3,20 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hyper::client::conn::{http1, http2};
+use rustls::ClientConfig;
 
 use super::body::RequestBody;
+use crate::model::endpoint::Endpoint;
+
+/// Requests at the same time on one HTTP/2 connection; another one is opened for more. As many as IIS and most other servers
+/// allow (RFC 9113, section 6.5.2, recommends no smaller limit).
+pub const STREAMS: usize = 100;
 
 /// The sending half of a connection to an endpoint.
 #[derive(Debug)]
@@ -62,15 +69,19 @@ impl Sender {
             }
     }
 
-    /// Another one for the same connection, if it takes many requests at the same time.
+    /// Another one for the same connection, if it takes many requests and has room for one more.
     fn share(&self) -> Option<Self> {
-        match &self.requests {
-            Requests::Http1(_) => None,
-            Requests::Http2 { requests, secure } => Some(Self {
-                requests: Requests::Http2 { requests: requests.clone(), secure: *secure },
-                lifetime: Rc::clone(&self.lifetime),
-            }),
-        }
+        let Requests::Http2 { requests, secure } = &self.requests else { return None };
+        // Besides those who use it, the pool and whoever drives it have one each.
+        (Rc::strong_count(&self.lifetime) < STREAMS + 2).then(|| Self {
+            requests: Requests::Http2 { requests: requests.clone(), secure: *secure },
+            lifetime: Rc::clone(&self.lifetime),
+        })
+    }
+
+    /// Nobody else is to use it: it does not answer.
+    pub fn retire(&self) {
+        self.lifetime.over.set(true);
     }
 
     /// Ready when the connection is closed.
@@ -97,32 +108,51 @@ pub struct Pool {
 struct Idle {
     sender: Sender,
     expires_ms: u64,
+    made: Made,
+}
+
+/// How a connection was made: after a reload it may be made in another way, and old ones must not be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Made {
+    tls: Option<*const ClientConfig>,
+    http2: bool,
+}
+
+impl Made {
+    fn for_endpoint(endpoint: &Endpoint) -> Self {
+        Self { tls: endpoint.tls.as_ref().map(|tls| Arc::as_ptr(&tls.config)), http2: endpoint.role.http2 }
+    }
 }
 
 impl Pool {
     /// The connection that was used last: it is the least likely to have been closed.
-    pub fn checkout(&self, endpoint_id: u32, now_ms: u64) -> Option<Sender> {
+    pub fn checkout(&self, endpoint: &Endpoint, now_ms: u64) -> Option<Sender> {
         let mut idle = self.idle.borrow_mut();
-        let list = idle.get_mut(&endpoint_id)?;
-        while let Some(newest) = list.pop_back() {
-            if newest.expires_ms <= now_ms || newest.sender.is_closed() {
-                continue;
+        let list = idle.get_mut(&endpoint.state.id)?;
+        let made = Made::for_endpoint(endpoint);
+        let mut place = list.len();
+        while place > 0 {
+            place -= 1;
+            let newest = &list[place];
+            if newest.expires_ms <= now_ms || newest.made != made || newest.sender.is_closed() {
+                list.remove(place);
+            } else if matches!(newest.sender.requests, Requests::Http1(_)) {
+                return list.remove(place).map(|idle| idle.sender);
+            } else if let Some(shared) = newest.sender.share() {
+                return Some(shared);
             }
-            let Some(shared) = newest.sender.share() else { return Some(newest.sender) };
-            list.push_back(newest);
-            return Some(shared);
         }
         None
     }
 
     /// Takes a connection back; above `limit` the oldest one goes.
-    pub fn give_back(&self, endpoint_id: u32, sender: Sender, now_ms: u64, keep: Duration, limit: usize) {
+    pub fn give_back(&self, endpoint: &Endpoint, sender: Sender, now_ms: u64, keep: Duration, limit: usize) {
         if sender.is_closed() || limit == 0 {
             return;
         }
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         let mut idle = self.idle.borrow_mut();
-        let list = idle.entry(endpoint_id).or_default();
+        let list = idle.entry(endpoint.state.id).or_default();
         let expires_ms = now_ms.saturating_add(keep);
         // One that takes many requests never left.
         if matches!(sender.requests, Requests::Http2 { .. })
@@ -134,7 +164,7 @@ impl Pool {
         if list.len() >= limit {
             list.pop_front();
         }
-        list.push_back(Idle { sender, expires_ms });
+        list.push_back(Idle { sender, expires_ms, made: Made::for_endpoint(endpoint) });
     }
 
     /// Closes what has been idle for too long and forgets endpoints without connections.

@@ -24,6 +24,7 @@ use crate::metrics::code_class;
 use crate::model::balance::Tried;
 use crate::model::decision::{Decision, Facts, Refusal};
 use crate::model::endpoint::{Endpoint, Lease};
+use crate::model::entry::Security;
 use crate::model::role::ProxyProtocol;
 use crate::model::route::host_without_port;
 use crate::model::snapshot::Snapshot;
@@ -33,7 +34,7 @@ use crate::model::snapshot::Snapshot;
 /// # Errors
 /// None: every error becomes a response.
 pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
-    let mut exchange = Exchange::begin(&session, request.method(), request.uri(), request.headers());
+    let mut exchange = Exchange::begin(&session, &request);
     let mut response = match serve(&session, &mut exchange, request).await {
         Ok(served) => served.finish(exchange),
         Err(error) => {
@@ -331,9 +332,16 @@ fn refused(refusal: Refusal, exchange: &mut Exchange) -> Error {
 fn check_certificate(session: &Session, snapshot: &Snapshot, path: &str) -> Result<(), Error> {
     let entry = &snapshot.site.listeners[usize::from(session.listener)].entry;
     let shown = session.secured.as_ref().is_some_and(|secured| secured.certificate.is_some());
-    match entry.terminated() {
-        Some(terminated) if !shown && !terminated.allows_anonymous(path) => Err(Error::NoClientCertificate),
-        Some(_) | None => Ok(()),
+    match &entry.security {
+        Security::Terminated(terminated) if !shown && !terminated.allows_anonymous(path) => {
+            Err(Error::NoClientCertificate)
+        }
+        Security::Terminated(_) | Security::Plain => Ok(()),
+        // A reload made it so: what is passed through has rules of the site system's, and this connection passed none.
+        Security::Passthrough { .. } => {
+            session.close_after_response();
+            Err(Error::NoRoute)
+        }
     }
 }
 

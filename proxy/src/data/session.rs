@@ -66,7 +66,6 @@ pub struct Session {
     pub upload: Upload,
     phase: Cell<Phase>,
     served: Cell<bool>,
-    parking: Cell<bool>,
     close: Cell<bool>,
     body_idle: Cell<Duration>,
     limits: Limits,
@@ -131,7 +130,6 @@ impl Session {
             upload: Upload::default(),
             phase: Cell::new(Phase::Idle),
             served: Cell::new(false),
-            parking: Cell::new(false),
             close: Cell::new(false),
             body_idle: Cell::new(Duration::ZERO),
             limits,
@@ -150,12 +148,12 @@ impl Session {
     }
 
     /// A request begins.
-    pub fn begin_request(&self) {
+    pub fn begin_request(&self, bodiless: bool) {
         self.phase.set(Phase::Request);
         self.timer.clear();
         self.upload.bytes.set(0);
         self.upload.started.set(false);
-        self.upload.done.set(false);
+        self.upload.done.set(bodiless);
         self.upload.waiting.set(false);
         self.upload.error.set(None);
     }
@@ -181,9 +179,14 @@ impl Session {
             self.served.set(true);
             let keepalive = self.limits.client_keepalive_timeout;
             // A pinned upstream connection must be watched, and whoever watches it is this session.
-            let wait = if self.pins.borrow().is_empty() { self.park_after().min(keepalive) } else { keepalive };
+            let wait = if self.may_park() { self.park_after().min(keepalive) } else { keepalive };
             self.timer.set(wait);
         }
+    }
+
+    /// A rest of a request body that nobody wants may still come: it must not be taken for the next request.
+    fn may_park(&self) -> bool {
+        self.served.get() && self.upload.done.get() && self.pins.borrow().is_empty()
     }
 
     fn park_after(&self) -> Duration {
@@ -195,19 +198,10 @@ impl Session {
         self.limits.client_keepalive_timeout.saturating_sub(PARK_AFTER)
     }
 
-    /// hyper is to let go of the socket.
-    pub fn park(&self) {
-        self.parking.set(true);
-    }
-
-    /// Whether hyper is letting go of the socket.
-    pub fn parking(&self) -> bool {
-        self.parking.get()
-    }
-
     /// The client sent something.
     pub fn bytes_came(&self) {
-        if self.phase.get() == Phase::Idle {
+        let belated = self.served.get() && !self.upload.done.get();
+        if self.phase.get() == Phase::Idle && !belated {
             self.phase.set(Phase::Head);
             self.timer.set(self.limits.request_header_timeout);
         }
@@ -247,9 +241,7 @@ impl Session {
         let elapsed = self.timer.poll_elapsed(cx);
         match (phase, elapsed) {
             (_, Poll::Pending) | (Phase::Request, Poll::Ready(_)) => Poll::Pending,
-            (Phase::Idle, Poll::Ready(_)) if self.served.get() && self.pins.borrow().is_empty() => {
-                Poll::Ready(Over::Parked)
-            }
+            (Phase::Idle, Poll::Ready(_)) if self.may_park() => Poll::Ready(Over::Parked),
             (Phase::Idle, Poll::Ready(_)) => Poll::Ready(Over::Idle),
             (Phase::Head, Poll::Ready(_)) => Poll::Ready(Over::SlowHead),
             (Phase::Response | Phase::Flush, Poll::Ready(_)) => Poll::Ready(Over::SlowReader),
@@ -258,7 +250,7 @@ impl Session {
 
     /// Whether its response waits for the client although its deadline has passed a while ago.
     pub fn stalled(&self) -> bool {
-        self.phase.get() == Phase::Response && self.timer.overdue(STALLED)
+        matches!(self.phase.get(), Phase::Response | Phase::Flush) && self.timer.overdue(STALLED)
     }
 
     /// The client's address, for boundary groups.

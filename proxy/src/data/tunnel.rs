@@ -75,6 +75,12 @@ impl Ways {
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
         let elapsed = timer.poll_elapsed(cx).is_ready();
+        if elapsed && self.leaving && !(self.up.settled() && self.down.settled()) {
+            // The other side is slow to take what it was sent.
+            self.leaving = false;
+            timer.set(self.idle);
+            return timer.poll_elapsed(cx).map(|_| ());
+        }
         if elapsed && self.leaving {
             let _ = (Pin::new(client).poll_shutdown(cx), Pin::new(server).poll_shutdown(cx));
             metrics.tunnels_moved.increment(1);
@@ -118,6 +124,11 @@ struct Kept {
 }
 
 impl Way {
+    /// Whether all that was read has been handed on.
+    fn settled(&self) -> bool {
+        self.kept.is_none() && !self.flushing && self.ended == self.over
+    }
+
     /// Ready when the end of this direction was handed on.
     fn poll(
         &mut self,
