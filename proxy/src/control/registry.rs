@@ -43,6 +43,7 @@ pub struct Leaving {
     pub address: SocketAddr,
     /// Its live part.
     pub state: Arc<EndpointState>,
+    metrics: EndpointMetrics,
 }
 
 impl Registry {
@@ -95,6 +96,7 @@ impl Registry {
                     system: Arc::clone(&key.system),
                     address: key.address,
                     state: Arc::clone(&entry.state),
+                    metrics: entry.metrics.clone(),
                 });
             }
             stays
@@ -103,7 +105,12 @@ impl Registry {
 
     /// Endpoints that left and still have requests.
     pub fn leaving(&mut self) -> &[Leaving] {
-        self.leaving.retain(|leaving| leaving.state.in_flight() > 0);
+        self.leaving.retain(|leaving| {
+            let in_flight = leaving.state.in_flight();
+            // Nobody else would look at it any more, and its last number would stand for ever.
+            leaving.metrics.inflight.set(f64::from(in_flight));
+            in_flight > 0
+        });
         &self.leaving
     }
 }
