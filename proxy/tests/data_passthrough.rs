@@ -6,6 +6,7 @@ mod support;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use rolegate::control::config::Source;
 use rolegate_bench::client::Tls;
 use rolegate_bench::pki::Identity;
 use rolegate_bench::site::{self, ClientCertificate, Role, SiteSystem, Spec};
@@ -297,4 +298,17 @@ async fn a_tunnel_is_counted_while_it_lives() {
     until("the tunnel is gone", || proxy.metric("rolegate_tunnels", &[]) == 0.0).await;
     until("the client too", || proxy.metric("rolegate_connections", &[]) == 0.0).await;
     until("and the server's side", || server.open() == 0).await;
+}
+
+#[tokio::test]
+async fn a_reload_that_passes_tls_through_ends_connections_that_speak_http() {
+    let server = Peer::saying(ok("here")).await;
+    let proxy = Setup::new([server.address]).role("tls = false").start();
+    let mut client = proxy.open().await;
+    client.ask(&get("/")).await.is_from_server(200);
+    let text = passes(Setup::new([server.address]), "").text();
+    proxy.app().reload_async(Source { name: "test.toml".to_owned(), text }).await.unwrap();
+    client.ask(&get("/")).await.is_own(404, "destination_not_found");
+    client.ends().await;
+    assert_eq!(server.count(), 1);
 }
