@@ -153,7 +153,7 @@ fn override_role(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems
     word(&mut role.balance, o.balance.as_ref(), "balance", &BALANCES, problems);
     staying::override_staying(role, o, problems);
     word(&mut role.panic, o.panic.as_ref(), "panic", &PANICS, problems);
-    role.connection_auth = o.connection_auth.unwrap_or(role.connection_auth);
+    override_connection_auth(role, o, problems);
     override_retry(&mut role.retry, &o.retry, problems);
     role.max_body = o.max_body.map_or(role.max_body, |size| size.get());
     number(&mut role.max_requests, o.max_requests.as_ref(), "max_requests", 1..=u32::MAX, problems);
@@ -187,6 +187,18 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
     }
     if let Some(list) = &o.hosts {
         role.hosts = text::each(list, text::host, problems);
+    }
+}
+
+fn override_connection_auth(role: &mut Role, o: &RoleOverrides, problems: &mut Problems) {
+    let Some(written) = &o.connection_auth else { return };
+    role.connection_auth = *written.get_ref();
+    if !role.connection_auth && role.protocol == Protocol::Http {
+        problems.warning(
+            written.span(),
+            "a client that signs in with NTLM or Negotiate would sign in a connection that others use too",
+            "leave connection_auth out, unless no site system of this role asks for Windows authentication",
+        );
     }
 }
 

@@ -71,11 +71,18 @@ fn a_preset_without_overrides_is_the_preset() {
 }
 
 #[test]
+fn whoever_shares_connections_that_sign_in_is_warned() {
+    let (mp, problems) = role("[roles.MP]\nconnection_auth = false\n");
+    assert!(!mp.unwrap().connection_auth && !problems.is_fatal());
+    assert_eq!(problems.len(), 1);
+}
+
+#[test]
 fn every_override_arrives() {
     let mp = good(
         "[roles.MP]\npaths = [\"/a/\", \"/\"]\nmethods = [\"GET\", \"CCM_POST\"]\nhosts = [\"MP.contoso.com\", \"[::1]\"]\n\
          port = 81\ntls_port = 444\ntls = true\nlocality = \"site\"\ndefault_fallback = \"never\"\nbalance = \"random\"\n\
-         panic = \"refuse\"\nconnection_auth = false\nmax_body = \"unlimited\"\nmax_requests = 7\nslow_start = \"0s\"\n\
+         panic = \"refuse\"\nconnection_auth = true\nmax_body = \"unlimited\"\nmax_requests = 7\nslow_start = \"0s\"\n\
          [roles.MP.retry]\nattempts = 1\nmethods = [\"GET\"]\non_status = [503]\nbudget_percent = 5\n\
          budget_min_per_second = 3\n\
          [roles.MP.timeouts]\nconnect = \"1s\"\nresponse_header = \"2s\"\nrequest_body_idle = \"3s\"\n\
@@ -85,7 +92,7 @@ fn every_override_arrives() {
     );
     assert_eq!((mp.paths.as_slice(), mp.methods.len()), (&["/a".to_owned(), "/".to_owned()][..], 2));
     assert_eq!(mp.hosts, ["mp.contoso.com", "[::1]"]);
-    assert_eq!((mp.port, mp.tls_port, mp.tls, mp.connection_auth), (81, 444, true, false));
+    assert_eq!((mp.port, mp.tls_port, mp.tls, mp.connection_auth), (81, 444, true, true));
     assert_eq!((mp.locality, mp.default_fallback), (Locality::Site, Fallback::Never));
     assert_eq!((mp.balance, mp.panic, mp.max_body, mp.max_requests), (Balance::Random, Panic::Refuse, None, 7));
     assert_eq!((mp.retry.attempts, mp.retry.budget_percent, mp.retry.budget_min_per_second), (1, 5, 3));

@@ -334,7 +334,7 @@ pub struct RoleOverrides {
     /// `serve` or `refuse`.
     pub panic: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::connection_auth`].
-    pub connection_auth: Option<bool>,
+    pub connection_auth: Option<Spanned<bool>>,
     /// `[roles.NAME.retry]`
     pub retry: RetryOverrides,
     /// A size such as `"64MiB"`, or `"unlimited"`.
