@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::{Duration, SystemTime};
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rolegate_bench::client::Tls;
@@ -85,6 +87,22 @@ async fn a_resumed_session_still_has_its_certificate() {
         }
         assert_eq!(proxy.metric("rolegate_tls_handshakes_total", &["resumed"]), before + 2.0);
     }
+}
+
+#[tokio::test]
+async fn a_session_is_not_resumed_beyond_the_end_of_its_certificate() {
+    let (server, pki) = (echo().await, Pki::new());
+    let proxy = Setup::new([server.address]).listener(&pki.asks("required", "")).start();
+    let (now, second) = (SystemTime::now(), Duration::from_secs(1));
+    let short = pki.authority.issue(&Wanted::client("PC1").validity(now - 60 * second, now + 3 * second));
+    let connector = pki.client().identity(&short).connector().unwrap();
+    proxy.secure_with(&connector).await.ask(&get("/")).await.is_from_server(200);
+    until("the certificate has ended", || SystemTime::now() > now + 5 * second).await;
+    let mut client = proxy.secure_with(&connector).await;
+    client.say(get("/")).await;
+    assert!(client.response("GET").await.cut);
+    proxy.until_refused("tls_client_certificate", 1).await;
+    assert_eq!(server.count(), 1);
 }
 
 #[tokio::test]
