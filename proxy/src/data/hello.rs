@@ -15,7 +15,8 @@ const PIECE: usize = 2048;
 /// The beginning of a TLS connection.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// The name that the client asks for, in lower case (RFC 6066, section 3); an address is never sent.
+    /// The name that the client asks for (RFC 6066, section 3), in lower case as the library gives it; an address is never
+    /// sent.
     pub server_name: Option<String>,
     /// All bytes so far.
     pub bytes: Vec<u8>,
@@ -43,7 +44,7 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Hello, Connec
             acceptor.read_tls(&mut fresh).map_err(|_| ConnectionError::HelloInvalid)?;
             match acceptor.accept() {
                 Ok(Some(accepted)) => {
-                    let server_name = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
+                    let server_name = accepted.client_hello().server_name().map(str::to_owned);
                     return Ok(Hello { server_name, bytes });
                 }
                 Ok(None) => {}
@@ -76,11 +77,11 @@ mod tests {
 
     /// Gives one piece at a read.
     async fn read_pieces(pieces: Vec<Vec<u8>>) -> Result<Hello, ConnectionError> {
-        let mut script = tokio_test_io(pieces);
+        let mut script = in_pieces(pieces);
         read(&mut script).await
     }
 
-    fn tokio_test_io(pieces: Vec<Vec<u8>>) -> impl AsyncRead + Unpin {
+    fn in_pieces(pieces: Vec<Vec<u8>>) -> impl AsyncRead + Unpin {
         let mut all: Box<dyn AsyncRead + Unpin> = Box::new(tokio::io::empty());
         for piece in pieces.into_iter().rev() {
             all = Box::new(tokio::io::AsyncReadExt::chain(std::io::Cursor::new(piece), all));

@@ -257,10 +257,10 @@ impl Served {
         exchange.status = parts.status;
         exchange.first_byte();
         let session = Rc::clone(&exchange.session);
-        let role = exchange.endpoint().map(|endpoint| std::sync::Arc::clone(&endpoint.role));
-        let challenged =
-            role.as_ref().is_some_and(|role| role.connection_auth) && pin::challenges(parts.status, &parts.headers);
-        let announced = role.as_ref().is_some_and(|role| role.proxy_protocol != ProxyProtocol::Off);
+        let role = exchange.endpoint().map(|endpoint| &*endpoint.role);
+        let challenged = role.is_some_and(|role| role.connection_auth) && pin::challenges(parts.status, &parts.headers);
+        let announced = role.is_some_and(|role| role.proxy_protocol != ProxyProtocol::Off);
+        let idle = role.map(|role| role.timeouts.response_body_idle);
         if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
             return switch(parts, incoming, hop.upgrade, exchange, self.lease);
         }
@@ -280,8 +280,8 @@ impl Served {
             exchange.end(End::Complete);
             return Response::from_parts(parts, ResponseBody::Empty);
         }
-        if let Some(role) = role {
-            session.begin_response(role.timeouts.response_body_idle);
+        if let Some(idle) = idle {
+            session.begin_response(idle);
         }
         Response::from_parts(parts, ResponseBody::Stream(Box::new(Downloading::new(incoming, exchange))))
     }

@@ -81,7 +81,8 @@ pub async fn open(
     timer: Timer,
 ) -> Option<Opened> {
     let snapshot = worker.snapshot();
-    let passes = host.is_some() || snapshot.cluster(role).topology.role.protocol == Protocol::Http;
+    // A role of requests comes here only when its TLS is passed through.
+    let passes = snapshot.cluster(role).topology.role.protocol == Protocol::Http;
     let metrics = &snapshot.cluster(role).topology.metrics;
     let facts = Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), headers: None };
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
