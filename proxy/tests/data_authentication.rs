@@ -51,6 +51,25 @@ async fn logged_on(proxy: &Proxy, name: &str) -> (Wire, String) {
 }
 
 #[tokio::test]
+async fn nobody_signs_in_on_a_connection_that_another_client_has_used() {
+    let server = iis().await;
+    let proxy = Setup::new([server.address]).start();
+    let used = proxy.get("/open").await.text();
+    let mut ann = proxy.open().await;
+    let challenge = ann.ask(&get("/")).await;
+    let asked_on = format!("anybody on {}", challenge.field("x-connection").unwrap());
+    assert_eq!(
+        (challenge.status(), asked_on),
+        (401, used.clone()),
+        "the challenge comes on the connection that was there"
+    );
+    let signed_in = ann.ask(&log_on("ann")).await.text();
+    assert_ne!(signed_in.replace("ann", "anybody"), used);
+    assert_eq!(proxy.get("/open").await.text(), used, "which goes on serving everybody");
+    assert_eq!(ann.ask(&get("/")).await.text(), signed_in);
+}
+
+#[tokio::test]
 async fn a_user_has_a_connection_of_its_own() {
     let server = iis().await;
     let proxy = Setup::new([server.address]).start();

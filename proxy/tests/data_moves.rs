@@ -277,3 +277,46 @@ async fn an_address_that_is_not_ours_gives_its_turn_away() {
     let proxy = Setup::new([server.address]).role("source_addresses = [\"192.0.2.1\"]").start();
     proxy.get("/").await.is_own(502, "destination_ip_unroutable");
 }
+
+#[tokio::test]
+async fn what_is_under_way_in_a_tunnel_is_finished_before_it_moves() {
+    const SIZE: usize = 32 << 20;
+    let one = echo("one").await;
+    let two = Peer::serve(|mut talk| async move {
+        talk.say("two\r\n").await;
+        if talk.wire.line().await.is_some() {
+            talk.say(vec![b'x'; SIZE]).await;
+            talk.wait().await;
+        }
+    })
+    .await;
+    let proxy = site(&[&one, &two], 1).start();
+    let mut waits = tunnels(&proxy, 2, 2, "two").await;
+    let mut slow = waits.pop().unwrap();
+    slow.say("all of it\r\n").await;
+    // It takes a little, and then nothing, while more waits for it than all buffers hold.
+    assert_eq!(slow.take(1000).await, [b'x'; 1000]);
+    reload(&proxy, &site(&[&one], 0)).await;
+    ends(&mut waits).await;
+    // Longer than a tunnel in which nothing moves is kept.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(slow.take(SIZE - 1000).await.len(), SIZE - 1000);
+    ends(&mut [slow]).await;
+    assert_eq!(moved(&proxy), 2.0);
+}
+
+#[tokio::test]
+async fn a_tunnel_in_which_something_moves_is_not_silent() {
+    let one = echo("one").await;
+    let setup = site(&[&one], 0);
+    let proxy = setup.role("locality = \"boundary-groups\"\ntimeouts = { tunnel_idle = \"600ms\" }").start();
+    let mut clients = tunnels(&proxy, 1, 2, "one").await;
+    let mut silent = clients.split_off(1);
+    for _ in 0..12 {
+        all_echo(&mut clients).await;
+        tokio::time::sleep(Duration::from_millis(120)).await;
+    }
+    ends(&mut silent).await;
+    all_echo(&mut clients).await;
+    assert_eq!(moved(&proxy), 0.0);
+}

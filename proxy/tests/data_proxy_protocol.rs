@@ -5,6 +5,7 @@ mod support;
 
 use std::net::{IpAddr, SocketAddr};
 
+use rolegate::control::config::Source;
 use rolegate_bench::client::Tls;
 use rolegate_bench::site::{self, Role, SiteSystem, Spec};
 use support::{Peer, Pki, Proxy, Setup, Talk, Wire, get, ok, peers, pki, until};
@@ -330,6 +331,32 @@ async fn servers_are_told_the_client_and_never_share_a_connection() {
         proxy.until_idle().await;
         until("all are closed", || server.open() == 0).await;
     }
+}
+
+#[tokio::test]
+async fn a_reload_that_changes_what_servers_are_told_leaves_old_connections_behind() {
+    let server = Peer::serve(|mut talk| async move {
+        let mut told = "untold";
+        while let Some(line) = talk.wire.line().await {
+            if line.starts_with("PROXY ") {
+                told = "told";
+            }
+            if line.is_empty() && !talk.say(ok(told)).await {
+                return;
+            }
+        }
+    })
+    .await;
+    let setup = Setup::new([server.address]);
+    let proxy = setup.clone().start();
+    for (role, expected) in [("", "untold"), ("proxy_protocol = \"v1\"", "told"), ("", "untold")] {
+        let text = setup.clone().role(role).text();
+        proxy.app().reload_async(Source { name: "test.toml".to_owned(), text }).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(proxy.get("/").await.text(), expected, "{role}");
+        }
+    }
+    assert_eq!(server.accepted(), 1 + 2 + 1);
 }
 
 #[tokio::test]

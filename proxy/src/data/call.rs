@@ -12,7 +12,7 @@ use super::headers;
 use super::pin;
 use super::session::Session;
 use crate::error::{Error, Retry};
-use crate::model::role::{ProxyProtocol, Role, Timeouts};
+use crate::model::role::{Role, Timeouts};
 
 /// Largest body that is kept for another attempt, in bytes.
 const KEPT: u64 = 16 << 10;
@@ -104,12 +104,6 @@ impl Call {
     /// Whether the connection it is sent on belongs to its client from then on.
     pub fn authorizes(&self) -> bool {
         self.authorizes
-    }
-
-    /// Whether it must be sent on a connection that nobody has used: it authenticates the connection, or the connection
-    /// tells the server about this client.
-    pub fn needs_own_connection(&self, role: &Role) -> bool {
-        self.authorizes || role.proxy_protocol != ProxyProtocol::Off
     }
 
     /// Whether it may be sent again although a server may have seen it.

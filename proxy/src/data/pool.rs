@@ -13,6 +13,7 @@ use rustls::ClientConfig;
 
 use super::body::RequestBody;
 use crate::model::endpoint::Endpoint;
+use crate::model::role::{ProxyProtocol, Role};
 
 /// Requests at the same time on one HTTP/2 connection; another one is opened for more. As many as IIS and most other servers
 /// allow (RFC 9113, section 6.5.2, recommends no smaller limit).
@@ -116,11 +117,13 @@ struct Idle {
 struct Made {
     tls: Option<*const ClientConfig>,
     http2: bool,
+    proxy_protocol: ProxyProtocol,
 }
 
 impl Made {
     fn for_endpoint(endpoint: &Endpoint) -> Self {
-        Self { tls: endpoint.tls.as_ref().map(|tls| Arc::as_ptr(&tls.config)), http2: endpoint.role.http2 }
+        let Role { http2, proxy_protocol, .. } = *endpoint.role;
+        Self { tls: endpoint.tls.as_ref().map(|tls| Arc::as_ptr(&tls.config)), http2, proxy_protocol }
     }
 }
 

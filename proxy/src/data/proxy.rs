@@ -175,7 +175,7 @@ fn unless_sick(
 /// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was
 /// closed under it: that is no failure of the endpoint.
 async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, begun: Instant) -> Result<Answer, Error> {
-    let mut fresh = call.needs_own_connection(&endpoint.role);
+    let mut fresh = call.authorizes();
     loop {
         match forward::attempt(session, endpoint, call, fresh).await {
             Ok(answer) => {
