@@ -294,13 +294,12 @@ fn cores() -> u16 {
 }
 
 fn bind(compiled: &Compiled, threads: usize) -> Result<Vec<Vec<std::net::TcpListener>>, StartError> {
-    let each = compiled.listeners.iter().map(|bound| {
-        listener::bind(bound.address, threads).map_err(|cause| StartError::Bind {
-            what: format!("listener {:?}", bound.name),
-            address: bound.address,
-            cause,
-        })
-    });
+    let each =
+        compiled.listeners.iter().map(|bound| {
+            listener::bind(bound.address, threads, compiled.site.limits.tcp_keepalive).map_err(|cause| {
+                StartError::Bind { what: format!("listener {:?}", bound.name), address: bound.address, cause }
+            })
+        });
     each.collect()
 }
 

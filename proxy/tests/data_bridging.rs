@@ -191,6 +191,22 @@ async fn probes_go_the_same_way() {
 }
 
 #[tokio::test]
+async fn a_shared_connection_that_does_not_answer_is_left_alone() {
+    let pki = Pki::new();
+    let site = site(site::Tls::new(pki.authority.server(&NAMES)).http2(true)).await;
+    let role = "tls = true\nhttp2 = true\nretry = { attempts = 0 }\ntimeouts = { response_header = \"300ms\" }";
+    let proxy = to(&[&site], &pki, "").role(role).start();
+    is_fine(&proxy.get(MPLIST).await);
+    is_fine(&proxy.get(MPLIST).await);
+    assert_eq!(site.counters().connections(), 1);
+    site.faults().set_stall_head(true);
+    assert_eq!(proxy.get(MPLIST).await.status(), 504);
+    site.faults().set_stall_head(false);
+    is_fine(&proxy.get(MPLIST).await);
+    assert_eq!(site.counters().connections(), 2);
+}
+
+#[tokio::test]
 async fn many_requests_share_a_connection_over_http2() {
     let pki = Pki::new();
     let site = site(site::Tls::new(pki.authority.server(&NAMES)).http2(true)).await;

@@ -90,6 +90,19 @@ async fn a_resumed_session_still_has_its_certificate() {
 }
 
 #[tokio::test]
+async fn nobody_speaks_of_certificates_in_trailers() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    client
+        .say("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: Client-Cert, X-Other\r\n\r\n")
+        .await;
+    client.say("1\r\nx\r\n0\r\nClient-Cert: :x:\r\nX-Other: y\r\n\r\n").await;
+    client.response("POST").await.is_from_server(200);
+    assert_eq!(server.only().trailers, [("x-other".to_owned(), "y".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_session_is_not_resumed_beyond_the_end_of_its_certificate() {
     let (server, pki) = (echo().await, Pki::new());
     let proxy = Setup::new([server.address]).listener(&pki.asks("required", "")).start();

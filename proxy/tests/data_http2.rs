@@ -19,6 +19,9 @@ use support::{Peer, Pki, Proxy, Setup, get, ok, until, within};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
+/// Bytes of a response that a client takes before it has read any.
+const WINDOW: usize = 64 * 1024;
+
 /// A client's connection.
 struct Modern {
     sender: SendRequest<Full<Bytes>>,
@@ -34,7 +37,7 @@ impl Drop for Modern {
 impl Modern {
     async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.initial_stream_window_size(64 * 1024).initial_connection_window_size(64 * 1024 * 1024);
+        builder.initial_stream_window_size(WINDOW as u32).initial_connection_window_size(64 * 1024 * 1024);
         let (sender, connection) = within("handshake", builder.handshake(TokioIo::new(stream))).await.unwrap();
         // How it ends is seen by its requests.
         Self { sender, driver: tokio::spawn(async move { drop(connection.await) }) }
@@ -353,4 +356,42 @@ async fn errors_are_answers_and_the_connection_goes_on() {
     }
     let mut old = proxy.open().await;
     old.ask(&get("/")).await.is_own(502, "connection_refused");
+}
+
+#[tokio::test]
+async fn a_last_piece_that_nobody_takes_does_not_wait_for_ever() {
+    // All that the client lets through at first, and then a little more.
+    let server = Peer::serve(|mut talk| async move {
+        talk.head().await;
+        talk.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", WINDOW + 1)).await;
+        talk.say(vec![b'x'; WINDOW]).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        talk.say("y").await;
+        talk.wait().await;
+    })
+    .await;
+    let proxy =
+        Setup::new([server.address]).proxy("client_keepalive_timeout = \"1s\"").listener("http2 = true").start();
+    let client = Modern::plain(&proxy).await;
+    let response = client.begin(request(Method::GET, "/", "")).await.unwrap();
+    until("the server's part is over", || proxy.metric("rolegate_requests_total", &["2xx"]) == 1.0).await;
+    until("the connection ends", || proxy.metric("rolegate_protocol_errors_total", &[]) == 1.0).await;
+    drop(response);
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_a_client_read_the_end_of_its_response() {
+    let size = WINDOW + 20_000;
+    let server = Peer::saying(ok(&"x".repeat(size))).await;
+    let proxy = Setup::new([server.address]).listener("http2 = true").start();
+    let client = Modern::plain(&proxy).await;
+    let response = client.begin(request(Method::GET, "/", "")).await.unwrap();
+    until("the server's part is over", || proxy.metric("rolegate_requests_total", &["2xx"]) == 1.0).await;
+    let app = proxy.into_app();
+    let shut = tokio::task::spawn_blocking(move || app.shutdown_within(Duration::from_secs(8)));
+    // Time enough to cut it.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(within("the rest", response.into_body().collect()).await.unwrap().to_bytes().len(), size);
+    drop(client);
+    assert_eq!(shut.await.unwrap().cut, 0);
 }

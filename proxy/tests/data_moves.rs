@@ -102,6 +102,8 @@ async fn a_server_that_leaves_gives_its_tunnels_away_little_by_little() {
         all_echo(&mut stay).await;
         assert_eq!(proxy.metric("rolegate_tunnels", &[]), 20.0);
         until("the server's sides are closed", || two.open() == 0).await;
+        let places = || proxy.metric("rolegate_endpoint_inflight", &["srv1.lab.test"]);
+        until("nobody is said to be there", || places() == 0.0).await;
         assert_eq!(tunnel(&proxy, "127.2.0.1").await.1, "one", "they come back elsewhere");
         assert_eq!(moved(&proxy), 20.0);
     }

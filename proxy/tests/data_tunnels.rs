@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::net::SocketAddr;
+
 use rolegate_bench::site::{Role, SiteSystem, Spec};
 use support::{Peer, Proxy, Setup, Wire, get, ok, peers, until};
 
@@ -191,6 +193,36 @@ async fn client_notification_is_a_tunnel() {
     proxy.until_idle().await;
     let mut nobody = Wire::connect(proxy.at("bgb")).await;
     nobody.ends().await;
+}
+
+/// What the kernel counts down to on this side of a connection (`timer_active` in proc_pid_net(5)).
+fn timer_of(local: SocketAddr, remote: SocketAddr) -> String {
+    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next().unwrap(), 16).unwrap();
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = |row: &Vec<&str>| (port(row[1]), port(row[2])) == (local.port(), remote.port());
+    rows.into_iter().find(ours).unwrap()[5][..2].to_owned()
+}
+
+#[tokio::test]
+async fn both_sides_of_a_silent_channel_are_kept_alive() {
+    for (proxy_lines, expected) in [("", "02"), ("tcp_keepalive = \"off\"", "00")] {
+        let server = Peer::serve(|mut talk| async move {
+            let peer = talk.wire.stream.peer_addr().unwrap();
+            talk.say(format!("{peer}\r\n")).await;
+            talk.wait().await;
+        })
+        .await;
+        let proxy = Setup::new([server.address]).held("client-notification").proxy(proxy_lines).start();
+        let mut client = proxy.open().await;
+        let upstream: SocketAddr = client.line().await.unwrap().parse().unwrap();
+        let downstream = client.stream.local_addr().unwrap();
+        for (local, remote) in [(proxy.at("http"), downstream), (upstream, server.address)] {
+            // A byte that is not acknowledged yet has another timer.
+            until("nothing is under way", || timer_of(local, remote) != "01").await;
+            assert_eq!(timer_of(local, remote), expected, "{proxy_lines} {local}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -36,7 +36,11 @@ pub struct Listener {
 ///
 /// # Errors
 /// The address is in use, not ours, or not allowed.
-pub fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<std::net::TcpListener>> {
+pub fn bind(
+    address: SocketAddr,
+    threads: usize,
+    keepalive: Option<Duration>,
+) -> io::Result<Vec<std::net::TcpListener>> {
     // Sockets that share a port may belong to different processes: a second rolegate would take half of the connections
     // without a word. One that does not want to share finds out.
     drop(bound(address, false)?);
@@ -45,6 +49,8 @@ pub fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<std::net::Tcp
         // Port 0 is chosen once: the others must have the same.
         let address = sockets.first().map_or(Ok(address), std::net::TcpListener::local_addr)?;
         let socket = bound(address, true)?;
+        // Before anybody can connect.
+        keep_alive(&socket, keepalive);
         socket.listen(BACKLOG)?;
         sockets.push(socket.into());
     }
