@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rolegate::control::config::Source;
-use support::{Peer, Pki, Proxy, Setup, Wire, ok, pki, until, within};
+use support::{Peer, Pki, Proxy, Setup, Wire, get, ok, pki, until, within};
 use tokio::io::AsyncReadExt;
 
 /// Says its name, and then what it hears.
@@ -90,6 +90,10 @@ async fn a_server_that_leaves_gives_its_tunnels_away_little_by_little() {
         let proxy = site(&[&one, &two], 1).threads(threads).start();
         let mut stay = tunnels(&proxy, 1, 20, "one").await;
         let mut leave = tunnels(&proxy, 2, 20, "two").await;
+        // Looked at when somebody asks for them.
+        Wire::connect(proxy.app().admin()).await.ask(&get("/metrics")).await;
+        let places = || proxy.metric("rolegate_endpoint_inflight", &["srv1.lab.test"]);
+        assert_eq!(places(), 20.0);
         reload(&proxy, &site(&[&one], 0).threads(threads)).await;
         let begun = Instant::now();
         let ends = ends(&mut leave).await;
@@ -102,7 +106,6 @@ async fn a_server_that_leaves_gives_its_tunnels_away_little_by_little() {
         all_echo(&mut stay).await;
         assert_eq!(proxy.metric("rolegate_tunnels", &[]), 20.0);
         until("the server's sides are closed", || two.open() == 0).await;
-        let places = || proxy.metric("rolegate_endpoint_inflight", &["srv1.lab.test"]);
         until("nobody is said to be there", || places() == 0.0).await;
         assert_eq!(tunnel(&proxy, "127.2.0.1").await.1, "one", "they come back elsewhere");
         assert_eq!(moved(&proxy), 20.0);

@@ -4,13 +4,16 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::body::SiteBody;
 use super::gate::Gate;
 use super::server::{Shared, handle};
 use super::tls::{Secured, Terminator};
@@ -84,16 +87,28 @@ pub(crate) async fn secure(
     Some(stream)
 }
 
+/// Answers the requests of one connection.
+fn answering(
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<SiteBody>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<SiteBody>, Infallible>> + Send,
+> {
+    service_fn(move |request| {
+        let (shared, link) = (Arc::clone(&shared), Arc::clone(&link));
+        async move { Ok(handle(&shared, &link, request).await) }
+    })
+}
+
 async fn first_version<S>(shared: Arc<Shared>, link: Arc<Link>, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let idle_timeout = shared.spec.idle_timeout;
-    let handler = Arc::clone(&link);
-    let service = service_fn(move |request| {
-        let (shared, link) = (Arc::clone(&shared), Arc::clone(&handler));
-        async move { Ok::<_, Infallible>(handle(&shared, &link, request).await) }
-    });
+    let service = answering(shared, Arc::clone(&link));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(idle_timeout);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -105,11 +120,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let idle_timeout = shared.spec.idle_timeout;
-    let handler = Arc::clone(&link);
-    let service = service_fn(move |request| {
-        let (shared, link) = (Arc::clone(&shared), Arc::clone(&handler));
-        async move { Ok::<_, Infallible>(handle(&shared, &link, request).await) }
-    });
+    let service = answering(shared, Arc::clone(&link));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).keep_alive_interval(idle_timeout);
     let connection = builder.serve_connection(TokioIo::new(stream), service);

@@ -74,44 +74,42 @@ impl Expiries {
 
 /// Which certificates are not valid now, or not for long: a line for each.
 pub fn doubtful(site: &Site, now: SystemTime) -> Vec<String> {
+    doubts(site, now).map(|(_, line)| line).collect()
+}
+
+/// Says so in the log.
+pub fn warn(site: &Site, now: SystemTime) {
+    for (validity, line) in doubts(site, now) {
+        match validity {
+            Validity::Over | Validity::NotYet => tracing::error!("{line}"),
+            Validity::Valid => tracing::warn!("{line}"),
+        }
+    }
+}
+
+fn doubts(site: &Site, now: SystemTime) -> impl Iterator<Item = (Validity, String)> {
     let now = seconds(now);
-    let lines = all(site).filter_map(|(listener, certificate)| {
+    all(site).filter_map(move |(listener, certificate)| {
         let ServerCertificate { file, not_before, not_after, .. } = certificate;
-        let what = match validity(certificate, now) {
-            Validity::Over => format!("has expired on {}", date(*not_after)),
-            Validity::NotYet => format!("is not valid before {}", date(*not_before)),
+        let validity = validity(certificate, now);
+        let what = match validity {
+            Validity::Over => {
+                let end = date(*not_after);
+                format!("HAS EXPIRED on {end}: clients refuse it; put a renewed one into its file")
+            }
+            Validity::NotYet => {
+                let begin = date(*not_before);
+                format!("IS NOT VALID before {begin}: clients refuse it; is the clock of this machine right?")
+            }
             Validity::Valid if not_after - now < SOON => {
-                format!("ends on {}, in {} days", date(*not_after), days_left(*not_after, now))
+                let (end, days) = (date(*not_after), days_left(*not_after, now));
+                format!("ends on {end}, in {days} days: put a renewed one into its file, it is served at once")
             }
             Validity::Valid => return None,
         };
-        Some(format!("listener {:?}: the certificate in {file:?} {what}", listener.name))
-    });
-    lines.collect()
-}
-
-/// Says in the log which certificates are not valid now, or not for long.
-pub fn warn(site: &Site, now: SystemTime) {
-    let now = seconds(now);
-    for (listener, certificate) in all(site) {
-        let ServerCertificate { file, not_before, not_after, .. } = certificate;
-        let (listener, certificate_name) = (&*listener.name, label(certificate));
-        match validity(certificate, now) {
-            Validity::Over => tracing::error!(
-                %listener, certificate = certificate_name, %file, ended = %date(*not_after),
-                "THE CERTIFICATE HAS EXPIRED: clients refuse it; put a renewed one into its file"
-            ),
-            Validity::NotYet => tracing::error!(
-                %listener, certificate = certificate_name, %file, begins = %date(*not_before),
-                "THE CERTIFICATE IS NOT VALID YET: clients refuse it; is the clock of this machine right?"
-            ),
-            Validity::Valid if not_after - now < SOON => tracing::warn!(
-                %listener, certificate = certificate_name, %file, ends = %date(*not_after), days = days_left(*not_after, now),
-                "the certificate ends soon: put a renewed one into its file, it is served at once"
-            ),
-            Validity::Valid => {}
-        }
-    }
+        let line = format!("listener {:?}: the certificate {} in {file:?} {what}", listener.name, label(certificate));
+        Some((validity, line))
+    })
 }
 
 /// Why these certificates must not take the place of the ones that are served: one of them is not valid now, and the one
