@@ -14,5 +14,6 @@ pub mod hold;
 pub mod message;
 mod ntlm;
 pub mod pki;
+pub mod record;
 pub mod site;
 mod tls;
