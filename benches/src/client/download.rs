@@ -124,7 +124,7 @@ impl Client {
     }
 
     fn take_line(&mut self) -> Line {
-        Line { way: self.line.way.clone(), open: self.line.open.take().or_else(|| self.spare.pop()) }
+        Line::new(self.line.way.clone(), self.line.open.take().or_else(|| self.spare.pop()))
     }
 
     fn keep_line(&mut self, line: Line) {

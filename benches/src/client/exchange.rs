@@ -2,12 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::response::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::observe::{Counted, Exchange, Observer};
 use super::{Answer, Client, ClientError, Connector, Step, is_transient};
 
 /// No answer is kept beyond this.
@@ -25,6 +26,7 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 pub(super) struct Open {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
+    counted: Option<Counted>,
 }
 
 impl Drop for Open {
@@ -41,6 +43,7 @@ pub(super) struct Way {
     pub(super) host: String,
     pub(super) timeout: Duration,
     pub(super) tls: Option<Connector>,
+    pub(super) observer: Option<Observer>,
 }
 
 /// How often a request is repeated that nobody could answer, and how long after.
@@ -54,6 +57,8 @@ pub(super) struct Patience {
 pub(super) struct Line {
     pub(super) way: Way,
     pub(super) open: Option<Open>,
+    /// When the request began whose answer is being read, and its status.
+    under_way: Option<(Instant, StatusCode)>,
 }
 
 /// A request before it is sent.
@@ -135,14 +140,23 @@ impl Ask {
     }
 }
 
+/// A failed handshake, with a kind of its own: what failed before it was the connection.
+fn handshake_failed(error: io::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {error}"))
+}
+
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> io::Result<Open> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // How the connection ends is seen by the request that it ends under.
     let driver = tokio::spawn(async move { drop(connection.await) });
-    Ok(Open { sender, driver })
+    Ok(Open { sender, driver, counted: None })
 }
 
 impl Line {
+    pub(super) const fn new(way: Way, open: Option<Open>) -> Self {
+        Self { way, open, under_way: None }
+    }
+
     async fn connect(&self) -> io::Result<TcpStream> {
         let socket = if self.way.proxy.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if !self.way.source.is_unspecified() {
@@ -155,10 +169,23 @@ impl Line {
 
     async fn handshake(&self) -> io::Result<Open> {
         let stream = self.connect().await?;
-        match &self.way.tls {
-            None => speak(stream).await,
-            Some(tls) => speak(tls.secure(stream, &self.way.host, self.way.proxy.ip()).await?).await,
-        }
+        let mut open = match &self.way.tls {
+            None => speak(stream).await?,
+            Some(tls) => {
+                let secured = tls.secure(stream, &self.way.host, self.way.proxy.ip()).await;
+                speak(secured.map_err(handshake_failed)?).await?
+            }
+        };
+        open.counted = self.way.observer.as_ref().map(Observer::opened);
+        Ok(open)
+    }
+
+    /// Says that the request that began then is over.
+    fn over(&self, ask: &Ask, began: Instant, received: u64, outcome: Result<StatusCode, &ClientError>) {
+        let Some(observer) = &self.way.observer else { return };
+        let (method, target, headers) = (&ask.method, ask.target.as_str(), &ask.headers);
+        let sent = ask.body.len() as u64;
+        observer.ended(&Exchange { method, target, headers, sent, received, began, ended: Instant::now(), outcome });
     }
 
     async fn opened(&self) -> Result<Open, ClientError> {
@@ -172,6 +199,16 @@ impl Line {
 
     /// Sends a request and returns the head of its answer.
     pub(super) async fn send(&mut self, ask: &Ask, step: &mut Step) -> Result<Response<Incoming>, ClientError> {
+        let began = Instant::now();
+        let answered = self.answered(ask, step).await;
+        match &answered {
+            Ok(response) => self.under_way = Some((began, response.status())),
+            Err(error) => self.over(ask, began, 0, Err(error)),
+        }
+        answered
+    }
+
+    async fn answered(&mut self, ask: &Ask, step: &mut Step) -> Result<Response<Incoming>, ClientError> {
         loop {
             let mut kept = true;
             let mut open = self.open.take();
@@ -215,7 +252,12 @@ impl Line {
     ) -> Result<Option<Bytes>, ClientError> {
         loop {
             let error = match tokio::time::timeout(self.way.timeout, body.frame()).await {
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    if let Some((began, status)) = self.under_way.take() {
+                        self.over(ask, began, received, Ok(status));
+                    }
+                    return Ok(None);
+                }
                 Ok(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => return Ok(Some(data)),
                     Err(_trailers) => continue,
@@ -224,6 +266,9 @@ impl Line {
                 Err(_) => ask.timeout(self.way.timeout),
             };
             self.open = None;
+            if let Some((began, _)) = self.under_way.take() {
+                self.over(ask, began, received, Err(&error));
+            }
             return Err(error);
         }
     }

@@ -24,11 +24,29 @@ impl Client {
         }
     }
 
+    /// Asks for the certificate that the management point signs with.
+    ///
+    /// # Errors
+    /// No answer, or another status than 2xx.
+    pub async fn management_point_certificate(&mut self) -> Result<Step, ClientError> {
+        let mut step = Step::default();
+        self.good(&Ask::get("/SMS_MP/.sms_aut?MPCERT"), &mut step).await?;
+        Ok(step)
+    }
+
     /// Asks for the machine's policy assignments, then fetches every policy.
     ///
     /// # Errors
     /// No assignments, or a policy that could not be fetched.
     pub async fn policy(&mut self) -> Result<Step, ClientError> {
+        self.policy_of(MAX_POLICIES).await
+    }
+
+    /// Asks for the machine's policy assignments, then fetches `most` of the policies: those that have changed.
+    ///
+    /// # Errors
+    /// No assignments, or a policy that could not be fetched.
+    pub async fn policy_of(&mut self, most: usize) -> Result<Step, ClientError> {
         let mut step = Step::default();
         let name = &self.id[..8];
         let request = format!(
@@ -40,7 +58,7 @@ impl Client {
         );
         let reply = self.message("MP_PolicyManager", &request, &mut step).await?;
         // The reply says <mp> where a client puts the name that it uses.
-        let locations = reply.payload.split("http://<mp>").skip(1).take(MAX_POLICIES);
+        let locations = reply.payload.split("http://<mp>").skip(1).take(most.min(MAX_POLICIES));
         for location in locations {
             let target = location.split([']', '<']).next().unwrap_or_default();
             let answer = self.good(&Ask::get(target), &mut step).await?;
@@ -67,6 +85,26 @@ impl Client {
             guid(self.rng.u128(..))
         );
         self.message("MP_RelayEndpoint", &report, &mut step).await?;
+        Ok(step)
+    }
+
+    /// Sends a heartbeat discovery record.
+    ///
+    /// # Errors
+    /// The message was not accepted.
+    pub async fn heartbeat(&mut self) -> Result<Step, ClientError> {
+        let mut step = Step::default();
+        let name = &self.id[..8];
+        let report = format!(
+            "<Report><ReportHeader><Identification><Machine><ClientInstalled>1</ClientInstalled><ClientType>1\
+             </ClientType><ClientID>GUID:{}</ClientID><NetBIOSName>{name}</NetBIOSName></Machine></Identification>\
+             <ReportDetails><ReportContent>Inventory Data</ReportContent><ReportType>Full</ReportType>\
+             </ReportDetails><InventoryAction ActionType=\"Predefined\"><Description>Discovery</Description>\
+             </InventoryAction></ReportHeader><ReportBody><Instance Class=\"CCM_DiscoveryData\"><IPAddress>{}\
+             </IPAddress><Domain>lab.test</Domain></Instance></ReportBody></Report>",
+            self.id, self.line.way.source
+        );
+        self.message("MP_DdrEndpoint", &report, &mut step).await?;
         Ok(step)
     }
 

@@ -9,6 +9,7 @@ mod download;
 mod exchange;
 mod logon;
 mod management;
+mod observe;
 mod ranges;
 mod scan;
 mod tls;
@@ -29,6 +30,8 @@ use crate::message::guid;
 use crate::site::DEFAULT_USER;
 use exchange::{Ask, Line, Open, Patience, Way};
 pub use logon::Credentials;
+use observe::Observer;
+pub use observe::{Exchange, Observe};
 pub use tls::{Connector, Tls};
 
 const MAX_SERVED_BY: usize = 65_536;
@@ -225,7 +228,8 @@ impl Client {
     #[must_use]
     pub fn new(source: IpAddr, proxy: SocketAddr, host: &str, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let way = Way { source, proxy, host: host.to_owned(), timeout: Duration::from_secs(30), tls: None };
+        let timeout = Duration::from_secs(30);
+        let way = Way { source, proxy, host: host.to_owned(), timeout, tls: None, observer: None };
         Self {
             id: guid(rng.u128(..)),
             rng,
@@ -236,7 +240,7 @@ impl Client {
             restarts: 5,
             patience: Patience { times: 0, pause: Duration::ZERO },
             credentials: Credentials::new(DEFAULT_USER.0, DEFAULT_USER.1),
-            line: Line { way, open: None },
+            line: Line::new(way, None),
             spare: Vec::new(),
         }
     }
@@ -306,6 +310,22 @@ impl Client {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Tells `observer`, and nobody else any more, of each request that ends and of each connection.
+    pub fn observed_by(&mut self, observer: std::sync::Arc<dyn Observe>) {
+        self.line.way.observer = Some(Observer(observer));
+    }
+
+    /// Whether a connection is open that the next request may use.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.line.open.is_some()
+    }
+
+    /// Closes every connection but the one that the next request will use.
+    pub fn keep_one_connection(&mut self) {
+        self.spare.clear();
     }
 
     /// Closes every connection; the next request opens another.

@@ -4,14 +4,20 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{CipherSuite, ClientConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::pki::Identity;
 use crate::tls;
+
+const AES_256: [CipherSuite; 3] = [
+    CipherSuite::TLS13_AES_256_GCM_SHA384,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+];
 
 /// How a client secures its connections.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +28,7 @@ pub struct Tls {
     unnamed: bool,
     protocols: Option<Vec<String>>,
     only_1_2: bool,
+    only_aes_256: bool,
 }
 
 impl Tls {
@@ -74,12 +81,22 @@ impl Tls {
         self
     }
 
+    /// Offers ciphers with AES-256-GCM only, so that servers that would choose different ones do the same work.
+    #[must_use]
+    pub const fn only_aes_256(mut self) -> Self {
+        self.only_aes_256 = true;
+        self
+    }
+
     /// Checks it, so that connections can be made with it.
     ///
     /// # Errors
     /// There is no certificate, key or authority where one should be.
     pub fn connector(&self) -> Result<Connector, String> {
-        let provider = tls::provider();
+        let mut provider = tls::provider();
+        if self.only_aes_256 {
+            Arc::make_mut(&mut provider).cipher_suites.retain(|suite| AES_256.contains(&suite.suite()));
+        }
         let versions: &[_] = if self.only_1_2 { &[&rustls::version::TLS12] } else { rustls::DEFAULT_VERSIONS };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(versions).map_err(|error| error.to_string())?;

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod histogram;
+mod recorder;
 
 pub use histogram::Latencies;
+pub use recorder::{Collected, Collector, CpuTime, Failure, Recorder, Sample, SeriesKey, doubts, recorders};
 
 /// The version of the JSON file. Another one is refused.
 pub const FORMAT: u32 = 1;

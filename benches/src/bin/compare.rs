@@ -1,0 +1,255 @@
+//! Measures rolegate and other proxies at the same works, in one sitting.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use rolegate_bench::compare::{self, Options, Peer, Set, WorkName, forwarder, list, origin};
+use rolegate_bench::report::comparison::Comparison;
+use rolegate_bench::report::{comparison_markdown, comparison_text, write_comparison_html, write_comparison_json};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Measures rolegate and other proxies at the same works, in one sitting.
+///
+/// The peers' programs are those that benches/peers/install.sh installs, or those on the path. A peer that is not there, or
+/// does not start, is left out and said so. Needs two cores: one for the proxies, the others for origins and load.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = works_help())]
+struct Flags {
+    #[command(subcommand)]
+    helper: Option<Helper>,
+    #[command(flatten)]
+    compare: Compare,
+}
+
+/// What this program is for its own children.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+enum Helper {
+    /// A site system with the files that are asked for
+    #[command(hide = true)]
+    Origin { name: String, address: SocketAddr },
+    /// A forwarder that knows no HTTP
+    #[command(hide = true)]
+    Forwarder {
+        listen: SocketAddr,
+        #[arg(required = true)]
+        origins: Vec<SocketAddr>,
+    },
+    /// Another program, which ends when the one that started it does
+    #[command(hide = true)]
+    Child {
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Compare {
+    /// Which peers, with commas between; 'all', or 'none' for rolegate and the forwarder alone
+    #[arg(long, default_value = "all")]
+    peers: String,
+    /// Which works, with commas between; 'all' for every one
+    #[arg(long, default_value_t = default_works())]
+    works: String,
+    /// How often each proxy is measured at each work
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+    /// How long one measurement takes, in seconds
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: u16,
+    /// Which configurations: plain, or full (with access log, health checks and retries)
+    #[arg(long, default_value_t = Set::Plain, value_name = "SET")]
+    set: Set,
+    /// Another build of rolegate, measured beside it
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
+    /// rolegate's program; beside this one, or on the path, if not given
+    #[arg(long, value_name = "FILE")]
+    rolegate: Option<PathBuf>,
+    /// Where peers are looked for first; may come several times
+    #[arg(long, value_name = "FOLDER")]
+    find: Vec<PathBuf>,
+    /// Where the reports go; a dated folder in benches/results if not given
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+fn default_works() -> String {
+    names(WorkName::DEFAULT)
+}
+
+fn names(works: &[WorkName]) -> String {
+    works.iter().map(|work| work.name()).collect::<Vec<_>>().join(",")
+}
+
+fn works_help() -> String {
+    let peers: Vec<_> = Peer::ALL.iter().map(|peer| peer.name()).collect();
+    format!("Works: {}\nPeers: {}", names(WorkName::ALL).replace(',', ", "), peers.join(", "))
+}
+
+impl Compare {
+    fn options(&self) -> anyhow::Result<Options> {
+        let wrong = |flag: &'static str| move |error: String| anyhow::anyhow!("{flag}: {error}");
+        let helper = std::env::current_exe().context("finding this program")?;
+        Ok(Options {
+            peers: if self.peers == "none" {
+                Vec::new()
+            } else {
+                list(&self.peers, Peer::ALL).map_err(wrong("--peers"))?
+            },
+            works: list(&self.works, WorkName::ALL).map_err(wrong("--works"))?,
+            rounds: self.rounds.into(),
+            seconds: self.seconds.into(),
+            set: self.set,
+            // Children run in other folders.
+            rolegate: self.rolegate.as_deref().map(absolute).transpose()?,
+            before: self.before.as_deref().map(absolute).transpose()?,
+            find: self.find.iter().map(|folder| absolute(folder)).collect::<Result<_, _>>()?,
+            ..Options::new(helper)
+        })
+    }
+
+    fn out(&self) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| {
+            let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+            let (date, time) = now.split_once('T').unwrap_or((&now, ""));
+            let time = time.trim_end_matches('Z').replace(':', "");
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(date).join(format!("compare-{time}"))
+        })
+    }
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::canonicalize(path).with_context(|| path.display().to_string())
+}
+
+fn write(comparison: &Comparison, out: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out)?;
+    write_comparison_json(comparison, &out.join("comparison.json"))?;
+    std::fs::write(out.join("comparison.md"), comparison_markdown(comparison))?;
+    let mut page = Vec::new();
+    write_comparison_html(comparison, &mut page)?;
+    std::fs::write(out.join("comparison.html"), page)?;
+    Ok(())
+}
+
+async fn stopped() {
+    let signal_of = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = signal_of(SignalKind::terminate()) => {}
+        () = signal_of(SignalKind::hangup()) => {}
+        () = signal_of(SignalKind::interrupt()) => {}
+    }
+}
+
+/// Becomes another program. Returns only if it cannot.
+fn become_child(command: &[OsString]) -> anyhow::Error {
+    let Some((program, arguments)) = command.split_first() else { return anyhow::anyhow!("no program") };
+    let error = Command::new(program).args(arguments).exec();
+    anyhow::Error::new(error).context(program.display().to_string())
+}
+
+async fn run(flags: &Flags) -> anyhow::Result<()> {
+    if flags.helper.is_some() {
+        // Even if whoever started this cannot kill it any more.
+        set_pdeathsig(Signal::SIGKILL).context("asking to end with the parent")?;
+    }
+    match &flags.helper {
+        Some(Helper::Child { command }) => return Err(become_child(command)),
+        Some(Helper::Origin { name, address }) => return origin::serve(name, *address).await,
+        Some(Helper::Forwarder { listen, origins }) => {
+            let listener = forwarder::listen(*listen).with_context(|| listen.to_string())?;
+            return Ok(forwarder::serve(listener, origins.clone()).await?);
+        }
+        None => {}
+    }
+    let (options, out) = (flags.compare.options()?, flags.compare.out());
+    let mut tell = |line: &str| println!("{line}");
+    let comparison = tokio::select! {
+        comparison = compare::run(options, &mut tell) => comparison?,
+        // What runs until now is dropped, and its children are killed.
+        () = stopped() => anyhow::bail!("stopped: nothing is reported"),
+    };
+    println!("\n{}", comparison_text(&comparison));
+    write(&comparison, &out).with_context(|| format!("writing reports to {}", out.display()))?;
+    println!("reports: {}", out.display());
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime");
+    let result = runtime.and_then(|runtime| {
+        let result = runtime.block_on(run(&flags));
+        // Load that was stopped ends by itself.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<Options, String> {
+        let flags = Flags::try_parse_from([&["compare"], arguments].concat()).map_err(|error| error.to_string())?;
+        flags.compare.options().map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn flags_become_options() {
+        let plain = options(&[]).unwrap();
+        assert_eq!((plain.rounds, plain.seconds, plain.set), (5, 4, Set::Plain));
+        assert_eq!((plain.peers.as_slice(), plain.works.as_slice()), (Peer::ALL, WorkName::DEFAULT));
+        let some = options(&["--peers", "nginx", "--works", "all", "--set", "full", "--rounds", "1"]).unwrap();
+        assert_eq!((some.peers, some.works.len(), some.set), (vec![Peer::Nginx], WorkName::ALL.len(), Set::Full));
+        assert!(options(&["--peers", "none"]).unwrap().peers.is_empty());
+    }
+
+    #[test]
+    fn wrong_flags_are_refused_with_what_is_possible() {
+        for (arguments, word) in [
+            (["--peers", "squid"], "haproxy"),
+            (["--works", "smal"], "small-1000"),
+            (["--set", "half"], "plain, full"),
+            (["--rounds", "0"], "1..=1000"),
+            (["--seconds", "x"], "--seconds"),
+            (["--rolegate", "/nowhere/rolegate"], "/nowhere/rolegate"),
+        ] {
+            let error = options(&arguments).unwrap_err();
+            assert!(error.contains(word), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_children_have_words_of_their_own() {
+        let flags = Flags::parse_from(["compare", "origin", "one", "127.0.0.1:1"]);
+        assert!(matches!(flags.helper, Some(Helper::Origin { .. })));
+        assert!(Flags::try_parse_from(["compare", "forwarder", "127.0.0.1:1"]).is_err());
+        let flags = Flags::parse_from(["compare", "child", "proxy", "-c", "file", "--help"]);
+        let Some(Helper::Child { command }) = flags.helper else { panic!("no child") };
+        assert_eq!(command, ["proxy", "-c", "file", "--help"]);
+        assert!(become_child(&["/nowhere/proxy".into()]).to_string().contains("/nowhere/proxy"));
+    }
+}

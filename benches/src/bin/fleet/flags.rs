@@ -1,0 +1,192 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+
+/// Simulated Configuration Manager clients as load, and plain load
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs a scenario: a shipped one by its name, or a file
+    Run(Box<Run>),
+    /// Sends the same requests over and over: as many as are answered, or --rate, or --ramp
+    Plain(Box<Plain>),
+    /// Names the shipped scenarios
+    List,
+    /// Prints a scenario
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Says everything that is wrong with a scenario
+    Check {
+        /// The file, or the name of a shipped one
+        file: String,
+        /// Another value for a key: activities.scan.share=0
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Makes certificates for tests: root, server and client, as NAME.crt and NAME.key
+    Pki {
+        /// Where they are written
+        folder: PathBuf,
+        /// A name or an address of the server
+        #[arg(long = "name", value_name = "NAME", default_values_t = ["site.lab.test".to_owned(), "127.0.0.1".to_owned()])]
+        names: Vec<String>,
+    },
+    /// Compares runs that were written with --json
+    Compare {
+        /// Their files
+        #[arg(required = true, num_args = 1..)]
+        runs: Vec<PathBuf>,
+        /// Writes a page as well
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Reports a run that was written with --json
+    Report {
+        /// Its file
+        run: PathBuf,
+        /// Writes a page instead of text
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A shipped scenario (fleet list), or a TOML file
+    pub(crate) scenario: String,
+    #[command(flatten)]
+    pub(crate) to: To,
+    #[command(flatten)]
+    pub(crate) out: Out,
+    /// How many clients; connections of a plain scenario
+    #[arg(long)]
+    pub(crate) clients: Option<u32>,
+    /// How long it is measured
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Seconds of the clients in one of ours: 60 makes an hour a minute
+    #[arg(long)]
+    pub(crate) speedup: Option<f64>,
+    /// The same seed, the same schedule
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Where client notification is: 127.0.0.1:10123
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) notification: Option<String>,
+    /// A package to download instead of the scenario's: PKG00001:4x256KiB
+    #[arg(long, value_name = "PACKAGE")]
+    pub(crate) content: Vec<String>,
+    /// Clients have the address that the system gives them
+    #[arg(long)]
+    pub(crate) no_sources: bool,
+    /// Begins without asking first whether everything is there
+    #[arg(long)]
+    pub(crate) no_check: bool,
+    /// Another value for a key of the scenario: activities.scan.share=0
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plain {
+    #[command(flatten)]
+    pub(crate) to: To,
+    #[command(flatten)]
+    pub(crate) out: Out,
+    /// So many requests a second, whatever the answers
+    #[arg(long, conflicts_with = "ramp")]
+    pub(crate) rate: Option<f64>,
+    /// From so many requests a second to so many: 100..5000
+    #[arg(long, value_name = "FROM..TO")]
+    pub(crate) ramp: Option<String>,
+    /// How many connections
+    #[arg(long, default_value_t = 64)]
+    pub(crate) connections: u32,
+    /// How long it is measured
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) duration: Duration,
+    /// How long there is load before
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) warm_up: Duration,
+    /// How long an answer may take
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+    /// A connection for each request
+    #[arg(long)]
+    pub(crate) new_connections: bool,
+    /// What to ask for in turn, a path on each line; else the path of the target
+    #[arg(long, value_name = "FILE")]
+    pub(crate) urls: Option<PathBuf>,
+    /// The method
+    #[arg(long, default_value = "GET")]
+    pub(crate) method: String,
+    /// A header field: "User-Agent: SMS CCM 5.0"
+    #[arg(long = "header", value_name = "FIELD")]
+    pub(crate) headers: Vec<String>,
+    /// The body of each request
+    #[arg(long, default_value = "")]
+    pub(crate) body: String,
+    /// The network that connections come from: 127.1.0.0/16
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) source: Option<IpNet>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct To {
+    /// Where to: http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    pub(crate) target: String,
+    /// What to ask for instead of the host of the target
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+    /// The authorities that the server's certificate must come from (PEM); any will do if not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Takes any certificate, whatever the scenario says
+    #[arg(long, conflicts_with = "ca")]
+    pub(crate) insecure: bool,
+    /// The certificate of all clients (PEM)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(crate) key: Option<PathBuf>,
+    /// Threads that make load; as many as there are cores, at most 4, if not given
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) threads: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Out {
+    /// What the run is called in reports; the target if not given
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+    /// Writes NAME-LABEL.json and .html to this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Writes what was measured: for fleet compare and fleet report
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes a page for a browser
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+impl To {
+    pub(crate) fn threads(&self) -> u32 {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+        self.threads.unwrap_or_else(|| u32::try_from(cores).unwrap_or(1))
+    }
+}

@@ -1,0 +1,115 @@
+//! Sends a fleet of simulated Configuration Manager clients, or plain load, to an address, and reports what it measured.
+
+mod flags;
+mod outcome;
+mod run;
+mod screen;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, anyhow};
+use clap::Parser as _;
+use rolegate_bench::fleet::{self, Scenario};
+use rolegate_bench::pki::Authority;
+use rolegate_bench::report;
+
+use flags::{Command, Flags};
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let done = match flags.command {
+        Command::Run(flags) => run::scenario(&flags),
+        Command::Plain(flags) => run::plain(&flags),
+        Command::List => {
+            screen::print(fleet::listed().trim_end());
+            screen::print("\nfleet show NAME prints one; change a copy of it and run that.");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Show { name } => show(&name),
+        Command::Check { file, set } => check(&file, &set),
+        Command::Pki { folder, names } => pki(&folder, &names),
+        Command::Compare { runs, html } => outcome::compare(&runs, html.as_deref()),
+        Command::Report { run, html } => outcome::report(&run, html.as_deref()),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            for line in format!("{error:#}").lines() {
+                eprintln!("error: {line}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn show(name: &str) -> anyhow::Result<ExitCode> {
+    screen::print(fleet::find(name)?.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(file: &str, set: &[String]) -> anyhow::Result<ExitCode> {
+    let scenario = read(file, set)?;
+    screen::print(&format!("{file} is fine: {}. {}", scenario.name, scenario.about));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pki(folder: &Path, names: &[String]) -> anyhow::Result<ExitCode> {
+    let authority = Authority::new("Fleet Test Root CA");
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        authority.write(folder, "root")?;
+        authority.server(&names).write(folder, "server")?;
+        authority.client("PC00001").write(folder, "client")
+    };
+    write().with_context(|| format!("certificates cannot be written to {}", folder.display()))?;
+    let at = folder.display();
+    screen::print(&format!(
+        "written to {at}. For example:\n  site --tls --tls-certificate {at}/server.crt --tls-key {at}/server.key \
+         --client-certificate required --client-ca {at}/root.crt --system all=MP+DP+SUP@127.0.0.1:8443 --content \
+         PKG00001:4x256KiB\n  fleet run steady --target https://127.0.0.1:8443 --ca {at}/root.crt --certificate \
+         {at}/client.crt --key {at}/client.key"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A scenario by its name or from a file; all its mistakes are one error of several lines.
+fn read(name: &str, set: &[String]) -> anyhow::Result<Scenario> {
+    let text = fleet::find(name)?;
+    Scenario::parse_with(&text, set).map_err(|mistakes| {
+        let lines: Vec<_> = mistakes.iter().map(|mistake| format!("{name}: {mistake}")).collect();
+        anyhow!("{}", lines.join("\n"))
+    })
+}
+
+/// Reads a run that was written with `--json`.
+fn read_run(file: &Path) -> anyhow::Result<rolegate_bench::record::Run> {
+    report::read(file).with_context(|| format!("{}", file.display()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn mistakes_of_a_file_are_told_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.toml");
+        std::fs::write(&file, "clients = 0\nspeed = 1\n").unwrap();
+        let file = file.to_string_lossy();
+        let told = read(&file, &[]).unwrap_err().to_string();
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(lines.len(), 2, "{told}");
+        assert!(lines.iter().all(|line| line.starts_with(&*file)), "{told}");
+        assert!(read("steady", &["clients=5".to_owned()]).is_ok());
+    }
+}

@@ -1,0 +1,72 @@
+//! Who is told of each request: a measurement.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, Method, StatusCode};
+
+use super::ClientError;
+
+/// One request that is over.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its target.
+    pub target: &'a str,
+    /// Its own header fields, without those that every request has.
+    pub headers: &'a HeaderMap,
+    /// Bytes of its body.
+    pub sent: u64,
+    /// Bytes of the answer's body.
+    pub received: u64,
+    /// When it was begun: before the connection was opened, if one had to be.
+    pub began: Instant,
+    /// When the last byte of its answer was there, or the error.
+    pub ended: Instant,
+    /// The status of a whole answer, or why there is none.
+    pub outcome: Result<StatusCode, &'a ClientError>,
+}
+
+/// Is told what a client does.
+pub trait Observe: Send + Sync {
+    /// A request is over. Requests whose answer the client does not care for any more are not told of.
+    fn ended(&self, exchange: &Exchange<'_>);
+
+    /// A connection was opened.
+    fn opened(&self) {}
+
+    /// A connection was closed.
+    fn closed(&self) {}
+}
+
+#[derive(Clone)]
+pub(super) struct Observer(pub(super) Arc<dyn Observe>);
+
+impl Observer {
+    pub(super) fn ended(&self, exchange: &Exchange<'_>) {
+        self.0.ended(exchange);
+    }
+
+    pub(super) fn opened(&self) -> Counted {
+        self.0.opened();
+        Counted(self.clone())
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+/// A connection that the observer was told of.
+#[derive(Debug)]
+pub(super) struct Counted(Observer);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.closed();
+    }
+}

@@ -1,0 +1,82 @@
+//! rolegate and other proxies at the same works, in one sitting.
+//!
+//! The proxies run on one core, one at a time; the origins (two site systems, each a process) and the load generator on
+//! the others. A round measures every proxy once, and the next begins with another one. What counts most is the CPU time
+//! of a proxy's processes divided by what they did: it holds on a busy machine, where requests a second do not.
+//!
+//! Peers and their configurations are in `benches/peers`. A [`forwarder`] that knows no HTTP is measured beside them. The
+//! program that runs a comparison is also the origin and the forwarder, when it is started with other arguments.
+
+mod cores;
+mod find;
+pub mod forwarder;
+mod measure;
+mod options;
+pub mod origin;
+mod probe;
+mod process;
+mod proxies;
+mod rates;
+mod sheet;
+mod stage;
+mod template;
+mod usage;
+mod works;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+
+pub use options::{Options, Peer, Set, WorkName, list};
+
+use crate::hold::raise_open_files;
+use crate::record::Machine;
+use crate::report::comparison::{self, Comparison};
+use cores::Cores;
+use sheet::Sheet;
+use stage::Stage;
+use works::Run;
+
+/// Open files that this process and its children need at most.
+const OPEN_FILES: u64 = 19_800;
+/// From how many cores on two data threads are compared with one.
+const CORES_FOR_THREADS: usize = 4;
+
+/// Compares, and says meanwhile how it goes, line by line. It runs on a runtime of one thread, pins that thread, and kills
+/// everything that it started when it is dropped.
+///
+/// # Errors
+/// rolegate is not there or does not start, or the system does not let this process measure. A peer that does not start is
+/// left out.
+pub async fn run(options: Options, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Comparison> {
+    anyhow::ensure!(options.rounds > 0 && options.seconds > 0, "there has to be a round and a second");
+    let all = cores::allowed().context("asking for the cores of this process")?;
+    let spare = options.works.contains(&WorkName::Threads) && all.len() >= CORES_FOR_THREADS;
+    let cores = Cores::split(&all, usize::from(spare)).map_err(anyhow::Error::msg)?;
+    let started_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let machine = Machine::here();
+    let found = proxies::find(&options).map_err(anyhow::Error::msg)?;
+    for program in &found.programs {
+        tell(&format!("{:9} {:10} {}", program.name(), program.version, program.path.display()));
+    }
+    found.missing.iter().for_each(|why| tell(why));
+    tell(&format!("proxies on core {:?}, origins and load on {:?}", cores.proxies, cores.others));
+    if let Ok(files) = raise_open_files(OPEN_FILES)
+        && files < OPEN_FILES
+    {
+        tell(&format!("this process may open {files} files only: not all idle connections will be"));
+    }
+    cores::pin(&cores.others).context("pinning this process")?;
+    let stage = Stage::new(options, found.programs, cores)?;
+    let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), tell };
+    for work in &stage.options.works {
+        run.work(*work).await.with_context(|| format!("work '{work}'"))?;
+    }
+    let set = stage.options.set;
+    let mut proxies: Vec<_> = stage.programs.iter().map(|program| program.describe(set)).chain(run.more).collect();
+    let works = run.sheet.finish();
+    // What never started has no column.
+    proxies.retain(|proxy| works.iter().any(|work| !work.rounds(&proxy.name).is_empty()));
+    let started_unix_ms = u64::try_from(started_unix_ms).unwrap_or_default();
+    Ok(Comparison { format: comparison::FORMAT, started_unix_ms, machine, proxies, works })
+}

@@ -1,0 +1,65 @@
+//! The origins: two site systems, each a process of its own, so that one can die.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use super::cores;
+use super::probe;
+use super::process::Group;
+use super::stage::Stage;
+use crate::content::{Content, Package};
+use crate::site::{Role, SiteSystem, Spec};
+
+/// A file of 1 KiB.
+pub(super) const SMALL: &str = "/SMS_DP_SMSPKG$/PKG00001/sccm?/file%201.bin";
+/// A file of 10 MiB.
+pub(super) const LARGE: &str = "/SMS_DP_SMSPKG$/BIG00001/sccm?/file%201.bin";
+/// The bytes of [`LARGE`].
+pub(super) const LARGE_BYTES: u64 = 10 * 1024 * 1024;
+/// Something of a management point.
+pub(super) const PROBE: &str = "/SMS_MP/.sms_aut?MPLIST";
+/// A small answer of a management point: rolegate keeps nothing about who asked.
+pub(super) const REMEMBERED_BY_NOBODY: &str = "/SMS_MP/.sms_aut?MPCERT";
+/// The name of the site in certificates and `Host`.
+pub(super) const HOST: &str = "mp1.lab.test";
+
+/// Serves as an origin until the process ends.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn serve(name: &str, address: SocketAddr) -> anyhow::Result<()> {
+    let packages = ["PKG00001:1x1KiB", "BIG00001:1x10MiB"].map(Package::parse);
+    let packages = packages.into_iter().collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg)?;
+    let spec = Spec::new(name).address(address).content(&Arc::new(Content::new(packages))).recording(false);
+    let spec = spec.role(Role::ManagementPoint).role(Role::DistributionPoint);
+    let _site = SiteSystem::start(spec).await?;
+    std::future::pending().await
+}
+
+/// An origin that runs.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) address: SocketAddr,
+    group: Group,
+}
+
+impl Origin {
+    /// Starts it and waits until it answers.
+    pub(super) async fn start(stage: &Stage, name: &str, address: SocketAddr) -> Result<Self, String> {
+        let mut command = Command::new(&stage.options.helper);
+        command.args(["origin", name, &address.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let started = cores::on(&stage.cores.others, || Group::start(&mut command)).and_then(|started| started);
+        let mut group = started.map_err(|error| format!("{}: {error}", stage.options.helper.display()))?;
+        probe::until_ready(address, SMALL, || group.ended().is_some())
+            .await
+            .map_err(|why| format!("an origin {why}"))?;
+        Ok(Self { address, group })
+    }
+
+    /// Its process group.
+    pub(super) fn id(&self) -> u32 {
+        self.group.id()
+    }
+}

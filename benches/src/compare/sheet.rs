@@ -1,0 +1,169 @@
+//! The figures, as they come in.
+
+use std::collections::BTreeMap;
+
+use crate::report::comparison::{Better, Figures, Work};
+
+/// A row of the tables, before anything was measured.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    /// A short name that is unique.
+    pub(super) name: &'static str,
+    pub(super) title: String,
+    pub(super) unit: &'static str,
+    pub(super) better: Better,
+    pub(super) goal: Option<&'static str>,
+    pub(super) note: String,
+}
+
+impl Line {
+    pub(super) fn lower(name: &'static str, title: impl Into<String>, unit: &'static str) -> Self {
+        Self { name, title: title.into(), unit, better: Better::Lower, goal: None, note: String::new() }
+    }
+
+    pub(super) fn higher(name: &'static str, title: impl Into<String>, unit: &'static str) -> Self {
+        Self { better: Better::Higher, ..Self::lower(name, title, unit) }
+    }
+
+    pub(super) fn goal(self, goal: &'static str) -> Self {
+        Self { goal: Some(goal), ..self }
+    }
+
+    pub(super) fn note(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
+    }
+}
+
+/// All rows, and which requests failed meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Sheet {
+    works: Vec<Work>,
+    failures: BTreeMap<&'static str, BTreeMap<&'static str, Failures>>,
+    doubts: BTreeMap<&'static str, Vec<Doubt>>,
+}
+
+/// Why figures may be the generator's: the first of its kind, and how many there were.
+#[derive(Debug)]
+struct Doubt {
+    text: String,
+    count: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Failures {
+    failed: u64,
+    all: u64,
+}
+
+impl Sheet {
+    /// Adds a row. One of the same name stays as it is.
+    pub(super) fn row(&mut self, line: Line) {
+        if self.works.iter().any(|work| work.name == line.name) {
+            return;
+        }
+        self.works.push(Work {
+            name: line.name.to_owned(),
+            title: line.title,
+            unit: line.unit.to_owned(),
+            better: line.better,
+            goal: line.goal.map(str::to_owned),
+            note: line.note,
+            figures: Vec::new(),
+        });
+    }
+
+    /// A figure of a proxy in a round, which counts from 0. Rounds in between that gave none are filled with `NaN`.
+    pub(super) fn put(&mut self, row: &str, proxy: &str, round: usize, figure: f64) {
+        let Some(work) = self.works.iter_mut().find(|work| work.name == row) else { return };
+        let at = work.figures.iter().position(|figures| figures.proxy == proxy).unwrap_or_else(|| {
+            work.figures.push(Figures { proxy: proxy.to_owned(), rounds: Vec::new() });
+            work.figures.len() - 1
+        });
+        let rounds = &mut work.figures[at].rounds;
+        while rounds.len() <= round {
+            rounds.push(f64::NAN);
+        }
+        rounds[round] = figure;
+    }
+
+    /// So many of a proxy's requests failed while a row was measured.
+    pub(super) fn failed(&mut self, row: &'static str, proxy: &'static str, failed: u64, all: u64) {
+        let failures = self.failures.entry(row).or_default().entry(proxy).or_default();
+        failures.failed += failed;
+        failures.all += all;
+    }
+
+    /// A measurement of a row is doubtful. Says whether it is the first of its kind: whether none differs in numbers only.
+    pub(super) fn doubt(&mut self, row: &'static str, text: &str) -> bool {
+        let words =
+            |text: &str| text.split(|letter: char| letter.is_ascii_digit() || letter == '.').collect::<String>();
+        let doubts = self.doubts.entry(row).or_default();
+        if let Some(known) = doubts.iter_mut().find(|doubt| words(&doubt.text) == words(text)) {
+            known.count += 1;
+            return false;
+        }
+        doubts.push(Doubt { text: text.to_owned(), count: 1 });
+        true
+    }
+
+    /// The middle of a proxy's figures in a row.
+    pub(super) fn median(&self, row: &str, proxy: &str) -> Option<f64> {
+        let work = self.works.iter().find(|work| work.name == row)?;
+        work.spread(proxy).map(|spread| spread.median)
+    }
+
+    /// The rows; who had failed requests is in their notes.
+    pub(super) fn finish(mut self) -> Vec<Work> {
+        for work in &mut self.works {
+            let failures = self.failures.get(work.name.as_str()).into_iter().flatten();
+            let failures = failures.filter(|(_, failures)| failures.failed > 0);
+            let told: Vec<_> =
+                failures.map(|(proxy, Failures { failed, all })| format!("{proxy} {failed} of {all}")).collect();
+            let mut notes = vec![std::mem::take(&mut work.note)];
+            if !told.is_empty() {
+                notes.push(format!("Requests that failed: {}.", told.join(", ")));
+            }
+            for Doubt { text, count } in self.doubts.get(work.name.as_str()).into_iter().flatten() {
+                notes.push(format!("Doubtful in {count} measurements, of which the first: {text}"));
+            }
+            notes.retain(|note| !note.is_empty());
+            work.note = notes.join(" ");
+        }
+        self.works.retain(|work| !work.figures.is_empty());
+        self.works
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_come_to_their_rows_and_failures_to_the_notes() {
+        let mut sheet = Sheet::default();
+        sheet.row(Line::lower("time", "Time", "us").note("As it was."));
+        sheet.row(Line::higher("rate", "Rate", "1/s").goal("the most"));
+        sheet.row(Line::higher("time", "again", "s"));
+        sheet.row(Line::higher("empty", "Nothing", "s"));
+        sheet.put("time", "rolegate", 0, 4.0);
+        sheet.put("time", "rolegate", 2, 2.0);
+        sheet.put("rate", "nginx", 0, 1.0);
+        sheet.put("unknown", "nginx", 0, 1.0);
+        sheet.failed("time", "nginx", 0, 10);
+        sheet.failed("time", "envoy", 2, 10);
+        sheet.failed("time", "envoy", 1, 10);
+        assert!(sheet.doubt("rate", "It waited for 12.5 %."));
+        assert!(!sheet.doubt("rate", "It waited for 7 %."));
+        assert!(sheet.doubt("rate", "Another."));
+        assert_eq!(sheet.median("time", "rolegate"), Some(3.0));
+        assert_eq!(sheet.median("time", "nginx"), None);
+        let works = sheet.finish();
+        assert_eq!(works.iter().map(|work| work.name.as_str()).collect::<Vec<_>>(), ["time", "rate"]);
+        assert_eq!(works[0].note, "As it was. Requests that failed: envoy 3 of 20.");
+        let doubts = "Doubtful in 2 measurements, of which the first: It waited for 12.5 %. Doubtful in 1";
+        assert!(works[1].note.starts_with(doubts), "{}", works[1].note);
+        assert!(works[0].figures[0].rounds[1].is_nan());
+        assert_eq!((works[1].better, works[1].goal.as_deref()), (Better::Higher, Some("the most")));
+    }
+}

@@ -1,0 +1,125 @@
+//! Configurations of proxies with holes in them, and what fills the holes.
+//!
+//! A hole is a name between two `@`. The files are in `benches/peers/configs`, a folder for each [`Set`], and are part of
+//! this program.
+
+use super::options::Set;
+
+/// A file of a configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Template {
+    /// The file's name.
+    pub(super) name: &'static str,
+    plain: &'static str,
+    full: &'static str,
+}
+
+macro_rules! templates {
+    ($($constant:ident = $name:literal,)+) => {
+        $(pub(super) const $constant: Template = Template {
+            name: $name,
+            plain: include_str!(concat!("../../peers/configs/plain/", $name)),
+            full: include_str!(concat!("../../peers/configs/full/", $name)),
+        };)+
+
+        #[cfg(test)]
+        const ALL: &[Template] = &[$($constant),+];
+    };
+}
+
+templates! {
+    ROLEGATE = "rolegate.toml",
+    HAPROXY = "haproxy.cfg",
+    NGINX = "nginx.conf",
+    ENVOY = "envoy.yaml",
+    PINGORA = "pingora.conf",
+    CADDY = "Caddyfile",
+    TRAEFIK = "traefik.yaml",
+    TRAEFIK_SITE = "traefik-site.yaml",
+}
+
+/// Names of holes, and what goes into them.
+pub(super) type Values = Vec<(&'static str, String)>;
+
+impl Template {
+    pub(super) const fn text(&self, set: Set) -> &'static str {
+        match set {
+            Set::Plain => self.plain,
+            Set::Full => self.full,
+        }
+    }
+
+    /// The file with its holes filled, or the name of a hole that nothing fits.
+    pub(super) fn fill(&self, set: Set, values: &Values) -> Result<String, String> {
+        fill(self.text(set), values).map_err(|hole| format!("{}: nothing for @{hole}@", self.name))
+    }
+}
+
+/// Fills the holes of a text.
+pub(super) fn fill(text: &str, values: &Values) -> Result<String, String> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('@') {
+        filled.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        let end = after.find(|letter: char| !letter.is_ascii_lowercase()).unwrap_or(after.len());
+        // Something else that has an @, as a key of Envoy's.
+        let hole = if end > 0 && after[end..].starts_with('@') { &after[..end] } else { "" };
+        if hole.is_empty() {
+            filled.push('@');
+            rest = after;
+            continue;
+        }
+        let value = values.iter().find(|(name, _)| *name == hole).ok_or(hole)?;
+        filled.push_str(&value.1);
+        rest = &after[end + 1..];
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rolegate::control::config::Source;
+    use rolegate::control::director;
+
+    use super::super::proxies::values_for_tests;
+    use super::*;
+    use crate::pki::{Identity, Wanted};
+
+    #[test]
+    fn holes_are_filled_and_what_only_looks_like_one_is_left() {
+        let values = vec![("port", "80".to_owned()), ("host", "a@b@c".to_owned())];
+        assert_eq!(fill("x@host@:@port@ \"@type\" @ @@", &values).unwrap(), "xa@b@c:80 \"@type\" @ @@");
+        assert_eq!(fill("@port@@port@@nothing@", &values).unwrap_err(), "nothing");
+    }
+
+    #[test]
+    fn every_file_is_filled_by_what_a_proxy_is_told() {
+        let values = values_for_tests();
+        for template in ALL {
+            for set in Set::ALL {
+                let text = template.fill(*set, &values).unwrap();
+                assert!(text.contains("7001") || template.name == "traefik.yaml", "{}: no origin", template.name);
+                assert!(text.contains("7003") || template.name == "traefik-site.yaml", "{}: no port", template.name);
+            }
+        }
+    }
+
+    #[test]
+    fn rolegate_takes_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Identity::self_signed(&Wanted::server(&["mp1.lab.test"])).write(folder.path(), "site").unwrap();
+        std::fs::set_permissions(&files.key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let mut values = values_for_tests();
+        values.insert(0, ("certificate", files.certificate.display().to_string()));
+        values.insert(0, ("key", files.key.display().to_string()));
+        for set in Set::ALL {
+            let text = ROLEGATE.fill(*set, &values).unwrap();
+            let source = Source { name: "rolegate.toml".to_owned(), text };
+            let (_, warnings) = director::read(&source, false).unwrap();
+            assert_eq!(warnings, None);
+        }
+    }
+}

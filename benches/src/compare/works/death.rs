@@ -1,0 +1,170 @@
+//! One of two origins dies: how many requests fail, and for how long.
+//!
+//! The requests come at a fixed rate from clients of its own, which note when each one failed.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::super::options::Set;
+use super::super::origin::{HOST, SMALL};
+use super::super::proxies::Program;
+use super::super::rates;
+use super::super::sheet::Line;
+use super::super::stage::{Origins, Running, Setup};
+use super::Run;
+
+/// Clients, each with a connection of its own.
+const CLIENTS: u32 = 50;
+/// From one request of a client to the next: 500 a second in all.
+const PERIOD: Duration = Duration::from_millis(100);
+/// The longest that a request may take; longer is a failure.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// From the first request to the death.
+const BEFORE: Duration = Duration::from_secs(2);
+/// How long is looked at what follows, at least.
+const AFTER: Duration = Duration::from_secs(8);
+
+/// What the clients saw.
+#[derive(Debug, Default)]
+struct Seen {
+    done: u64,
+    /// When requests failed.
+    failed: Vec<Instant>,
+}
+
+pub(super) async fn death(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let note = "500 GETs a second on 50 connections, the full set of configurations. One of two origins gets SIGKILL after 2 s.";
+    run.sheet
+        .row(Line::lower("death-failed", "Requests that fail when an origin dies", "requests").note(note).goal("0"));
+    let note = "0 when none fails. The same requests.";
+    run.sheet.row(Line::lower("death-time", "From an origin's death to the last failure", "ms").note(note));
+    for round in 0..run.stage.options.rounds {
+        for at in rates::order(run.stage.programs.len(), round) {
+            let program = &run.stage.programs[at];
+            if let Err(why) = of_one(run, program, round).await {
+                run.say(format!("death         round {:2}  {:9} left out: {why:#}", round + 1, program.name()));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn of_one(run: &mut Run<'_>, program: &Program, round: usize) -> anyhow::Result<()> {
+    let mut origins = Origins::start(run.stage).await?;
+    let start = Running::start(run.stage, program, &origins, Setup::of(Set::Full));
+    let proxy = start.await.map_err(anyhow::Error::msg)?;
+    // Health checks have found both.
+    tokio::time::sleep(BEFORE).await;
+    let seen = Rc::new(RefCell::new(Seen::default()));
+    let after = AFTER.max(run.duration());
+    let clients = tokio::task::LocalSet::new();
+    let (begin, until) = (Instant::now(), Instant::now() + BEFORE + after);
+    for number in 0..CLIENTS {
+        let first = begin + PERIOD / CLIENTS * number;
+        clients.spawn_local(client(proxy.http, first, until, Rc::clone(&seen)));
+    }
+    let killed = clients
+        .run_until(async {
+            tokio::time::sleep(BEFORE).await;
+            origins.two = None;
+            let killed = Instant::now();
+            tokio::time::sleep(after).await;
+            killed
+        })
+        .await;
+    drop(clients);
+    let seen = seen.borrow();
+    let last = seen.failed.iter().max().map_or(Duration::ZERO, |last| last.saturating_duration_since(killed));
+    let (failed, name) = (seen.failed.len(), proxy.name());
+    run.sheet.put("death-failed", name, round, failed as f64);
+    run.sheet.put("death-time", name, round, rates::millis(last));
+    let told = format!(
+        "{failed} of {} failed, the last {:.0} ms after the death",
+        failed as u64 + seen.done,
+        rates::millis(last)
+    );
+    run.say(format!("death         round {:2}  {name:9} {told}", round + 1));
+    Ok(())
+}
+
+async fn client(to: SocketAddr, first: Instant, until: Instant, seen: Rc<RefCell<Seen>>) {
+    let mut connection = None;
+    let mut due = first;
+    while due < until {
+        tokio::time::sleep_until(due).await;
+        let good = tokio::time::timeout(TIMEOUT, ask(to, &mut connection)).await;
+        if matches!(good, Ok(Some(()))) {
+            seen.borrow_mut().done += 1;
+        } else {
+            connection = None;
+            seen.borrow_mut().failed.push(Instant::now());
+        }
+        due = (due + PERIOD).max(Instant::now());
+    }
+}
+
+/// One request, on the connection that is there or a new one. `None` if it was not answered with 200 and a whole body.
+async fn ask(to: SocketAddr, connection: &mut Option<SendRequest<Empty<Bytes>>>) -> Option<()> {
+    let mut sender = match connection.take().filter(|sender| !sender.is_closed()) {
+        Some(sender) => sender,
+        None => {
+            let stream = TcpStream::connect(to).await.ok()?;
+            stream.set_nodelay(true).ok()?;
+            let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+            tokio::task::spawn_local(driver);
+            sender
+        }
+    };
+    sender.ready().await.ok()?;
+    let request = http::Request::get(SMALL).header("host", HOST).body(Empty::new()).ok()?;
+    let response = sender.send_request(request).await.ok()?;
+    let good = response.status() == 200;
+    response.into_body().collect().await.ok()?;
+    *connection = Some(sender);
+    good.then_some(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn clients_count_what_fails() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = async move {
+            for answer in
+                ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", ""]
+            {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut piece = [0; 1024];
+                let _ = stream.read(&mut piece).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        };
+        let clients = tokio::task::LocalSet::new();
+        let asked = clients.run_until(async {
+            let mut good = Vec::new();
+            for _ in 0..3 {
+                good.push(ask(address, &mut None).await.is_some());
+            }
+            good
+        });
+        let (asked, ()) = tokio::join!(asked, server);
+        assert_eq!(asked, [true, false, false]);
+        assert!(clients.run_until(ask(address, &mut None)).await.is_none(), "nobody listens");
+    }
+}

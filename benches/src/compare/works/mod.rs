@@ -1,0 +1,117 @@
+//! The works, one after the other.
+
+mod death;
+mod generator;
+mod idle;
+mod latency;
+mod own;
+mod plain;
+mod scale;
+mod swap;
+
+use std::time::Duration;
+
+use super::measure::{self, Load, Outcome};
+use super::options::WorkName;
+use super::proxies::Kind;
+use super::rates;
+use super::sheet::Sheet;
+use super::stage::{Bed, Running, Setup, Stage};
+use crate::report::comparison::Proxy;
+
+/// A comparison on its way.
+pub(super) struct Run<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) sheet: Sheet,
+    /// What takes part besides the proxies.
+    pub(super) more: Vec<Proxy>,
+    /// Takes lines for people.
+    pub(super) tell: &'a mut dyn FnMut(&str),
+}
+
+impl Run<'_> {
+    /// Does one work.
+    pub(super) async fn work(&mut self, name: WorkName) -> anyhow::Result<()> {
+        match name {
+            WorkName::Small => plain::small(self).await,
+            WorkName::Small1000 => plain::small_1000(self).await,
+            WorkName::Large => plain::large(self).await,
+            WorkName::New => plain::new(self).await,
+            WorkName::Tls => plain::tls(self).await,
+            WorkName::Latency => latency::latency(self).await,
+            WorkName::Idle => idle::idle(self).await,
+            WorkName::Death => death::death(self).await,
+            WorkName::Swap => swap::swap(self).await,
+            WorkName::Scale => scale::scale(self).await,
+            WorkName::Threads => own::threads(self).await,
+            WorkName::Generator => generator::generator(self).await,
+        }
+    }
+
+    fn say(&mut self, line: impl AsRef<str>) {
+        (self.tell)(line.as_ref());
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.stage.options.seconds)
+    }
+
+    fn threads(&self) -> usize {
+        // The origins need some of these cores too.
+        self.stage.cores.others.len().div_ceil(2)
+    }
+
+    /// Starts proxies and says who did not.
+    async fn bed(&mut self, wanted: impl Fn(Kind) -> bool) -> anyhow::Result<Bed> {
+        let bed = Bed::start(self.stage, Setup::of(self.stage.options.set), wanted).await?;
+        for why in &bed.failed {
+            self.say(format!("left out: {why}"));
+        }
+        Ok(bed)
+    }
+
+    /// Every proxy of the bed once a round, after a short warm-up of all. `take` gets each outcome, fills in the rows and
+    /// says what to tell.
+    async fn rounds(
+        &mut self,
+        bed: &mut Bed,
+        (work, rows): (&'static str, &[&'static str]),
+        load: impl Fn(&Running) -> Load,
+        take: impl Fn(&mut Sheet, &Running, usize, &Outcome) -> String,
+    ) -> anyhow::Result<()> {
+        let (duration, threads) = (self.duration(), self.threads());
+        let load = |proxy: &Running| Load { threads, ..load(proxy) };
+        for proxy in &bed.proxies {
+            measure::of_group(&load(proxy), duration.min(Duration::from_millis(500)), proxy.id()).await?;
+        }
+        for round in 0..self.stage.options.rounds {
+            for at in rates::order(bed.proxies.len(), round) {
+                let proxy = &mut bed.proxies[at];
+                let name = proxy.name();
+                if !proxy.lives() {
+                    self.say(format!("{work:13} round {:2}  {name:9} has ended", round + 1));
+                    continue;
+                }
+                let outcome = measure::of_group(&load(proxy), duration, proxy.id()).await?;
+                let told = take(&mut self.sheet, proxy, round, &outcome);
+                let failed = outcome.failed_words();
+                self.say(format!("{work:13} round {:2}  {name:9} {told}{failed}", round + 1));
+                self.note(rows, name, &outcome);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes at the rows what failed and what is doubtful, and says a doubt that is new.
+    fn note(&mut self, rows: &[&'static str], proxy: &'static str, outcome: &Outcome) {
+        for row in rows {
+            self.sheet.failed(row, proxy, outcome.failed, outcome.failed + outcome.done);
+        }
+        for doubt in &outcome.doubts {
+            let new = rows.iter().filter(|row| self.sheet.doubt(row, doubt)).count();
+            if new > 0 {
+                self.say(format!("              {doubt}"));
+            }
+        }
+    }
+}

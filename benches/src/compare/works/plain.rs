@@ -1,0 +1,120 @@
+//! Works of a closed loop: small and large answers, new connections, TLS.
+
+use super::super::measure::{Load, Outcome};
+use super::super::options::WorkName;
+use super::super::origin::{LARGE, LARGE_BYTES, SMALL};
+use super::super::proxies::Kind;
+use super::super::rates;
+use super::super::sheet::Line;
+use super::super::stage::Running;
+use super::super::usage;
+use super::Run;
+
+const MIB: f64 = 1024.0 * 1024.0;
+const KIB: f64 = 1024.0;
+/// Connections of a work with large bodies.
+const FEW: usize = 8;
+/// Connections of the others.
+pub(super) const SOME: usize = 64;
+
+fn told(outcome: &Outcome) -> String {
+    let p99 = outcome.latency.percentile(99.0);
+    format!("{:8.2} us CPU/request {:8.0} requests/s  p99 {p99} us", outcome.cpu_us(), outcome.per_second())
+}
+
+pub(super) async fn small(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let note = "CPU of the proxy's processes, user and system.";
+    run.sheet
+        .row(Line::lower("small-cpu", "CPU per request: 1 KiB, 64 connections", "us").note(note).goal("the least"));
+    let note = "Closed loop; the proxy has one core, which it may not fill: then the load generator or the origin is the limit.";
+    run.sheet.row(Line::higher("small-rate", "Requests a second of one core: 1 KiB, 64 connections", "1/s").note(note));
+    let mut bed = run.bed(|_| true).await?;
+    let load = |proxy: &Running| Load::closed(proxy.http, SMALL, SOME);
+    run.rounds(
+        &mut bed,
+        (WorkName::Small.name(), &["small-cpu", "small-rate"]),
+        load,
+        |sheet, proxy, round, outcome| {
+            sheet.put("small-cpu", proxy.name(), round, outcome.cpu_us());
+            sheet.put("small-rate", proxy.name(), round, outcome.per_second());
+            told(outcome)
+        },
+    )
+    .await
+}
+
+pub(super) async fn small_1000(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let note = "CPU of the proxy's processes, user and system.";
+    run.sheet.row(Line::lower("small-1000-cpu", "CPU per request: 1 KiB, 1,000 connections", "us").note(note));
+    let mut bed = run.bed(|_| true).await?;
+    let load = |proxy: &Running| Load::closed(proxy.http, SMALL, 1000);
+    run.rounds(&mut bed, (WorkName::Small1000.name(), &["small-1000-cpu"]), load, |sheet, proxy, round, outcome| {
+        sheet.put("small-1000-cpu", proxy.name(), round, outcome.cpu_us());
+        told(outcome)
+    })
+    .await
+}
+
+pub(super) async fn large(run: &mut Run<'_>) -> anyhow::Result<()> {
+    run.sheet.row(Line::lower("large-cpu", "CPU per body of 10 MiB, 8 connections", "ms").goal("the least"));
+    let note = "The most that was resident during the work, less what was resident when the proxy had just started, for each \
+                of 8 client connections. What a proxy needs only once is in it.";
+    run.sheet.row(Line::lower("large-memory", "Memory growth for each download of 10 MiB", "KiB").note(note));
+    let mut bed = run.bed(|_| true).await?;
+    let rest: Vec<_> = bed.proxies.iter().map(|proxy| (proxy.kind, usage::resident(proxy.id()))).collect();
+    for proxy in &bed.proxies {
+        // Without the right to do so, the peak since the start counts, which is the same in the first round.
+        let _ = usage::forget_peak(proxy.id());
+    }
+    let load = |proxy: &Running| Load::closed(proxy.http, LARGE, FEW);
+    run.rounds(
+        &mut bed,
+        (WorkName::Large.name(), &["large-cpu", "large-memory"]),
+        load,
+        |sheet, proxy, round, outcome| {
+            let cpu_ms = outcome.cpu_us() / 1e3;
+            sheet.put("large-cpu", proxy.name(), round, cpu_ms);
+            let before = rest.iter().find(|(kind, _)| *kind == proxy.kind).map_or(0, |(_, resident)| *resident);
+            let growth = rates::growth_each(before, usage::peak(proxy.id()), FEW as u64) / KIB;
+            let _ = usage::forget_peak(proxy.id());
+            sheet.put("large-memory", proxy.name(), round, growth);
+            let per_cpu = outcome.per_cpu_second() * LARGE_BYTES as f64 / MIB;
+            format!("{cpu_ms:8.2} ms CPU/body {per_cpu:8.0} MiB per CPU second  {growth:8.0} KiB more per connection")
+        },
+    )
+    .await
+}
+
+pub(super) async fn new(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let title = "CPU per request with a connection of its own: 1 KiB, 64 at a time";
+    run.sheet.row(Line::lower("new-cpu", title, "us").note("Each request says Connection: close."));
+    let mut bed = run.bed(|_| true).await?;
+    let load = |proxy: &Running| Load { keep_alive: false, ..Load::closed(proxy.http, SMALL, SOME) };
+    run.rounds(&mut bed, (WorkName::New.name(), &["new-cpu"]), load, |sheet, proxy, round, outcome| {
+        sheet.put("new-cpu", proxy.name(), round, outcome.cpu_us());
+        told(outcome)
+    })
+    .await
+}
+
+pub(super) async fn tls(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let title = "Full handshakes with a request of 1 KiB each, for each second of CPU: ECDSA P-256";
+    let note = "TLS 1.3 with AES-256-GCM, nothing is resumed, 32 at a time.";
+    run.sheet.row(Line::higher("tls-handshake", title, "1/s").note(note).goal("the most"));
+    let note = "TLS 1.3 with AES-256-GCM, 8 connections.";
+    run.sheet.row(Line::higher("tls-bulk", "Bodies of 10 MiB over TLS, for each second of CPU", "MiB/s").note(note));
+    let mut bed = run.bed(|kind| kind != Kind::Forwarder).await?;
+    let load = |proxy: &Running| Load { keep_alive: false, tls: true, ..Load::closed(proxy.https, SMALL, 32) };
+    run.rounds(&mut bed, ("tls-handshake", &["tls-handshake"]), load, |sheet, proxy, round, outcome| {
+        sheet.put("tls-handshake", proxy.name(), round, outcome.per_cpu_second());
+        format!("{:8.0} handshakes per CPU second", outcome.per_cpu_second())
+    })
+    .await?;
+    let load = |proxy: &Running| Load { tls: true, ..Load::closed(proxy.https, LARGE, FEW) };
+    run.rounds(&mut bed, ("tls-bulk", &["tls-bulk"]), load, |sheet, proxy, round, outcome| {
+        let figure = outcome.per_cpu_second() * LARGE_BYTES as f64 / MIB;
+        sheet.put("tls-bulk", proxy.name(), round, figure);
+        format!("{figure:8.0} MiB per CPU second")
+    })
+    .await
+}

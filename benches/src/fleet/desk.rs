@@ -1,0 +1,289 @@
+//! What the activities of one thread share: where to, what for, and who records it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::Method;
+
+use super::activity::Activity;
+use super::crowd::Occasion;
+use super::scenario::Fleet;
+use super::schedule::Schedule;
+use crate::client::{Client, ClientError, Connector, Exchange, Observe};
+use crate::content::ContentFile;
+use crate::record::{Failure, Recorder, Sample, SeriesKey};
+
+/// Where a fleet is sent to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The host that clients ask for.
+    pub host: String,
+    /// How connections to it are secured, if they are.
+    pub tls: Option<Connector>,
+    /// Where it listens for client notification, if it does.
+    pub notification: Option<SocketAddr>,
+}
+
+/// The message types, each with the role that answers it.
+const MESSAGES: [(&str, &str); 20] = [
+    ("service location", "MP"),
+    ("MP certificate", "MP"),
+    ("policy request", "MP"),
+    ("policy body", "MP"),
+    ("state message", "MP"),
+    ("heartbeat DDR", "MP"),
+    ("inventory upload", "MP"),
+    ("hardware inventory", "MP"),
+    ("software inventory", "MP"),
+    ("content location", "MP"),
+    ("scan version", "SUP"),
+    ("scan GetConfig", "SUP"),
+    ("scan GetCookie", "SUP"),
+    ("scan SyncUpdates", "SUP"),
+    ("content listing", "DP"),
+    ("content size", "DP"),
+    ("content range", "DP"),
+    ("content check", "DP"),
+    (LOGON, "BGB"),
+    (PING, "BGB"),
+];
+pub(super) const LOGON: &str = "notification logon";
+pub(super) const PING: &str = "notification ping";
+
+/// The series of a run: each message type, group by group.
+pub(super) fn keys(fleet: &Fleet) -> Vec<SeriesKey> {
+    let groups = || fleet.groups.iter().map(|group| group.name.clone());
+    let key =
+        |message: &str, role: &str, group| SeriesKey { message: message.to_owned(), role: role.to_owned(), group };
+    MESSAGES.iter().flat_map(|(message, role)| groups().map(|group| key(message, role, group))).collect()
+}
+
+/// What went wrong in the generator itself, or was left out.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    /// Connections that found no free port of their source address.
+    pub(super) no_port: AtomicU64,
+    /// Connections that found no free file.
+    pub(super) no_file: AtomicU64,
+    /// Activities that waited for a place.
+    pub(super) waited: AtomicU64,
+    /// Activities that did not even find a place to wait.
+    pub(super) left_out: AtomicU64,
+    /// Activities that had not begun when the run was over.
+    pub(super) never_begun: AtomicU64,
+    /// Activities that were under way then.
+    pub(super) unfinished: AtomicU64,
+    /// Activities that were due.
+    pub(super) due: AtomicU64,
+    /// Connections that were closed before their time, to make room for others.
+    pub(super) closed_early: AtomicU64,
+    /// Things that a server said by itself on a notification connection.
+    pub(super) pushes: AtomicU64,
+}
+
+pub(super) struct Desk {
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) schedule: Arc<Schedule>,
+    pub(super) target: Target,
+    pub(super) started: Instant,
+    pub(super) inventories: [ContentFile; 2],
+    pub(super) troubles: Arc<Troubles>,
+    /// `None` when the run is over.
+    pub(super) recorder: Mutex<Option<Recorder>>,
+}
+
+impl Desk {
+    pub(super) fn record(&self, write: impl FnOnce(&mut Recorder)) {
+        if let Some(recorder) = self.recorder.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            write(recorder);
+        }
+    }
+
+    /// Hands over what was recorded; what is over later is not recorded.
+    pub(super) fn finish(&self) {
+        let recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(recorder) = recorder {
+            recorder.finish(self.started.elapsed());
+        }
+    }
+
+    pub(super) fn group(&self, client: u32) -> usize {
+        self.schedule.places().group(client)
+    }
+
+    pub(super) fn source(&self, client: u32) -> IpAddr {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.schedule.places().address(client).unwrap_or(any)
+    }
+
+    /// A client as it is when it has just been switched on: without a connection.
+    pub(super) fn client(&self, number: u32) -> Client {
+        let (fleet, seed) = (&self.fleet, self.schedule.seed_of(number));
+        let client = Client::new(self.source(number), self.target.address, &self.target.host, seed)
+            .with_timeout(fleet.timeout)
+            // What fails is to be seen, and the client's schedule says when it is tried again.
+            .with_resend(0, Duration::ZERO)
+            .with_ranges(fleet.ranges)
+            .with_concurrency(fleet.concurrency);
+        match &self.target.tls {
+            Some(tls) => client.with_connector(tls.clone()),
+            None => client,
+        }
+    }
+
+    /// Records something that is over, of a message type of this name.
+    pub(super) fn sample(&self, message: &str, group: usize, timing: &Timing, result: Result<(), Failure>) {
+        let Some(place) = MESSAGES.iter().position(|(name, _)| *name == message) else { return };
+        let sample = Sample {
+            at: timing.ended.saturating_duration_since(self.started),
+            latency: timing.ended.saturating_duration_since(timing.intended),
+            service: timing.ended.saturating_duration_since(timing.began),
+            sent: timing.sent,
+            received: timing.received,
+            result,
+        };
+        self.record(|recorder| recorder.record(place * self.fleet.groups.len() + group, &sample));
+    }
+
+    /// What an error counts as. One that is the generator's own is counted as such too.
+    pub(super) fn failure(&self, error: &ClientError) -> Failure {
+        match error {
+            ClientError::Connect { source, .. } => self.not_connected(source),
+            ClientError::Status { status, .. } => Failure::Status(status.as_u16()),
+            ClientError::Cut { .. } => Failure::Cut,
+            ClientError::Hash { .. } => Failure::Hash,
+            ClientError::Changed { .. } | ClientError::Protocol(_) => Failure::Protocol,
+            ClientError::Timeout { .. } => Failure::Timeout,
+        }
+    }
+
+    /// What it counts as that there is no connection.
+    pub(super) fn not_connected(&self, error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::InvalidData => return Failure::Tls,
+            io::ErrorKind::TimedOut => return Failure::Timeout,
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => add(&self.troubles.no_port),
+            // EMFILE and ENFILE.
+            _ if matches!(error.raw_os_error(), Some(23 | 24)) => add(&self.troubles.no_file),
+            _ => {}
+        }
+        Failure::Connect
+    }
+}
+
+pub(super) fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// When something was, and how much of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timing {
+    pub(super) intended: Instant,
+    pub(super) began: Instant,
+    pub(super) ended: Instant,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+/// Records the requests of one activity.
+pub(super) struct Observed {
+    desk: Arc<Desk>,
+    activity: Activity,
+    group: usize,
+    due: Instant,
+    /// Until the first request is over, which counts from when the activity was due.
+    first: Mutex<bool>,
+}
+
+impl Observed {
+    pub(super) fn new(desk: &Arc<Desk>, occasion: &Occasion) -> Self {
+        Self {
+            desk: Arc::clone(desk),
+            activity: occasion.activity,
+            group: desk.group(occasion.client),
+            due: desk.started + occasion.due.time(),
+            first: Mutex::new(true),
+        }
+    }
+
+    /// What went wrong although every request was answered: content that is not what it should be.
+    pub(super) fn wrong(&self, error: &ClientError) {
+        if !matches!(error, ClientError::Hash { .. } | ClientError::Changed { .. } | ClientError::Protocol(_)) {
+            return;
+        }
+        let now = Instant::now();
+        let timing = Timing { intended: self.due, began: self.due, ended: now, sent: 0, received: 0 };
+        self.desk.sample(outcome_of(self.activity), self.group, &timing, Err(self.desk.failure(error)));
+    }
+}
+
+impl Observe for Observed {
+    fn ended(&self, exchange: &Exchange<'_>) {
+        let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
+        let timing = Timing {
+            intended: if first { self.due } else { exchange.began },
+            began: exchange.began,
+            ended: exchange.ended,
+            sent: exchange.sent,
+            received: exchange.received,
+        };
+        let result = match exchange.outcome {
+            Ok(status) if status.is_success() => Ok(()),
+            Ok(status) => Err(Failure::Status(status.as_u16())),
+            Err(error) => Err(self.desk.failure(error)),
+        };
+        self.desk.sample(message_of(self.activity, exchange), self.group, &timing, result);
+    }
+
+    fn opened(&self) {
+        self.desk.record(Recorder::opened);
+    }
+
+    fn closed(&self) {
+        self.desk.record(Recorder::closed);
+    }
+}
+
+/// What an activity is for, where that is more than a request.
+const fn outcome_of(activity: Activity) -> &'static str {
+    match activity {
+        Activity::ServiceLocation => "service location",
+        Activity::Policy => "policy request",
+        Activity::StateMessage => "state message",
+        Activity::Heartbeat => "heartbeat DDR",
+        Activity::HardwareInventory => "hardware inventory",
+        Activity::SoftwareInventory => "software inventory",
+        Activity::Scan => "scan SyncUpdates",
+        Activity::Content => "content check",
+    }
+}
+
+/// The message type of a request.
+fn message_of(activity: Activity, exchange: &Exchange<'_>) -> &'static str {
+    match (activity, exchange.method) {
+        (Activity::ServiceLocation, _) if exchange.target.ends_with("MPCERT") => "MP certificate",
+        (Activity::Policy, &Method::GET) => "policy body",
+        (Activity::HardwareInventory | Activity::SoftwareInventory, method) if method == "BITS_POST" => {
+            "inventory upload"
+        }
+        (Activity::Scan, &Method::GET) => "scan version",
+        (Activity::Scan, _) => {
+            let action = exchange.headers.get("soapaction").and_then(|action| action.to_str().ok()).unwrap_or_default();
+            match action.trim_end_matches('"').rsplit('/').next() {
+                Some("GetConfig") => "scan GetConfig",
+                Some("GetCookie") => "scan GetCookie",
+                _ => "scan SyncUpdates",
+            }
+        }
+        (Activity::Content, &Method::GET) => "content range",
+        (Activity::Content, &Method::HEAD) => "content size",
+        (Activity::Content, method) if method == "PROPFIND" => "content listing",
+        (Activity::Content, _) => "content location",
+        (activity, _) => outcome_of(activity),
+    }
+}

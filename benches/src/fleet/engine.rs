@@ -1,0 +1,186 @@
+//! A run: threads of clients, and what they recorded put together.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime};
+
+use super::desk::{Desk, Target, Troubles, keys};
+use super::plain::unix_ms;
+use super::scenario::{Fleet, Scenario};
+use super::schedule::Schedule;
+use super::worker::{Share, Worker};
+use crate::content::ContentFile;
+use crate::hold::raise_open_files;
+use crate::load::Watch;
+use crate::record::{Collected, CpuTime, FORMAT, Generator, Machine, Run, doubts, recorders};
+
+/// Files that a process needs besides its connections.
+const OTHER_FILES: usize = 200;
+
+/// How a fleet is run.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// What it is measured as: `rolegate 0.1.0`.
+    pub label: String,
+    /// The target as the user wrote it.
+    pub address: String,
+    /// Threads, 1 to 256.
+    pub threads: u32,
+}
+
+/// Runs a fleet to its end, or until `watch` ends it. It blocks the thread.
+///
+/// # Errors
+/// A thread or its runtime cannot be started.
+pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Running, watch: &Watch) -> io::Result<Run> {
+    let threads = running.threads.clamp(1, 256);
+    let limits = Limits::new(fleet, target);
+    let schedule = Arc::new(Schedule::new(fleet));
+    let (fleet, troubles) = (Arc::new(fleet.clone()), Arc::new(Troubles::default()));
+    let (recorders, collector) = recorders(keys(&fleet), threads as usize, fleet.warm_up);
+    let (cpu, began) = (CpuTime::now(), SystemTime::now());
+    let started = Instant::now();
+    let mut workers = Vec::new();
+    for (number, recorder) in (0..threads).zip(recorders) {
+        let desk = Arc::new(Desk {
+            fleet: Arc::clone(&fleet),
+            schedule: Arc::clone(&schedule),
+            target: target.clone(),
+            started,
+            inventories: [fleet.hardware_inventory, fleet.software_inventory]
+                .map(|size| ContentFile::new("inventory", "inventory", size)),
+            troubles: Arc::clone(&troubles),
+            recorder: Mutex::new(Some(recorder)),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (share, stop) = (limits.share(number, threads), Arc::clone(&watch.stop));
+        let work = move || runtime.block_on(Worker::new(&desk, share).run(&stop));
+        workers.push(std::thread::Builder::new().name(format!("clients {number}")).spawn(work)?);
+    }
+    let collected = collector.collect(|interval| {
+        if let Some(to) = &watch.intervals {
+            // Who does not look in time misses it.
+            let _ = to.try_send(interval.clone());
+        }
+    });
+    for worker in workers {
+        worker.join().map_err(|_| io::Error::other("a thread of clients has panicked"))??;
+    }
+    let generator = generator(&limits, &troubles, &collected, threads, CpuTime::now().since(cpu).as_secs_f64());
+    Ok(Run {
+        format: FORMAT,
+        name: scenario.name.clone(),
+        label: running.label.clone(),
+        started_unix_ms: unix_ms(began),
+        target: running.address.clone(),
+        scenario: scenario.text.clone(),
+        machine: Machine::here(),
+        planned_s: fleet.duration.as_secs_f64(),
+        measured_s: collected.measured_s,
+        interrupted: watch.stop.load(Ordering::Relaxed),
+        speedup: fleet.speedup,
+        clients: u64::from(fleet.clients),
+        generator,
+        series: collected.series,
+        timeline: collected.timeline,
+    })
+}
+
+/// What the system lets a fleet have.
+struct Limits {
+    files: usize,
+    under_way: usize,
+    kept: usize,
+    /// Clients that should hold a connection for notification, and that can.
+    wished: u32,
+    notified: u32,
+}
+
+impl Limits {
+    fn new(fleet: &Fleet, target: &Target) -> Self {
+        let clients = f64::from(fleet.clients);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let wished = if target.notification.is_some() { (clients * fleet.notification.share).ceil() as u32 } else { 0 };
+        let most = fleet.under_way as usize * fleet.concurrency;
+        let kept = if fleet.keep.is_some() { fleet.clients as usize } else { 0 };
+        let needed = most.min(fleet.clients as usize * fleet.concurrency) + kept + wished as usize + OTHER_FILES;
+        // A system that does not tell lets us have the usual number.
+        let files = raise_open_files(needed as u64).map_or(1024, |files| usize::try_from(files).unwrap_or(usize::MAX));
+        let free = files.saturating_sub(OTHER_FILES).max(16);
+        // A quarter is left to activities, whatever else is held.
+        let notified = wished.min(u32::try_from(free - free / 4).unwrap_or(u32::MAX));
+        let free = free - notified as usize;
+        let under_way = (fleet.under_way as usize).min((free / 2 / fleet.concurrency).max(1));
+        Self { files, under_way, kept: free - (under_way * fleet.concurrency).min(free), wished, notified }
+    }
+
+    fn share(&self, number: u32, threads: u32) -> Share {
+        let (under_way, kept) = (self.under_way / threads as usize, self.kept / threads as usize);
+        Share { number, threads, under_way: under_way.max(1), kept, notified: self.notified }
+    }
+}
+
+fn generator(limits: &Limits, troubles: &Troubles, collected: &Collected, threads: u32, cpu_s: f64) -> Generator {
+    let mut generator = Generator {
+        threads,
+        cpu_s,
+        late_p99_us: collected.late.percentile(99.0),
+        late_max_us: collected.late.percentile(100.0),
+        open_max: collected.open_max,
+        doubts: Vec::new(),
+    };
+    let mut said = doubts(&generator, collected.measured_s);
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let mut say = |count: u64, text: &dyn Fn() -> String| {
+        if count > 0 {
+            said.push(text());
+        }
+    };
+    let lacking = limits.wished - limits.notified;
+    say(lacking.into(), &|| {
+        format!(
+            "Only {} of {} notification connections were held: the system lets this process open {} files. Raise the \
+             hard limit (ulimit -n) for more.",
+            limits.notified, limits.wished, limits.files
+        )
+    });
+    let (waited, left_out) = (count(&troubles.waited), count(&troubles.left_out));
+    say(waited, &|| {
+        format!(
+            "{waited} of {} activities had to wait because {} were under way: their waiting is in the latencies. The \
+             target was too slow for this load, or under_way, or the limit of open files, is too low.",
+            count(&troubles.due),
+            limits.under_way
+        )
+    });
+    let never_begun = count(&troubles.never_begun);
+    say(never_begun, &|| {
+        format!(
+            "{never_begun} activities were due and had not begun when the time was over: they are counted nowhere, and \
+             would have been the slowest."
+        )
+    });
+    say(left_out, &|| format!("{left_out} activities were left out: too many waited already."));
+    let closed_early = count(&troubles.closed_early);
+    say(closed_early, &|| {
+        format!(
+            "{closed_early} kept connections were closed before their time, because no more than {} can be kept with \
+             {} open files: clients opened more connections than they would.",
+            limits.kept, limits.files
+        )
+    });
+    let unfinished = count(&troubles.unfinished);
+    say(unfinished, &|| format!("{unfinished} activities were under way at the end; what they lacked is not counted."));
+    let no_port = count(&troubles.no_port);
+    say(no_port, &|| {
+        format!(
+            "{no_port} connections found no free port, or not their own address: give the groups more addresses, or \
+             addresses of this machine."
+        )
+    });
+    let no_file = count(&troubles.no_file);
+    say(no_file, &|| format!("{no_file} connections found no free file: {} are allowed (ulimit -n).", limits.files));
+    generator.doubts = said;
+    generator
+}

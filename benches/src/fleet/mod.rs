@@ -1,0 +1,44 @@
+//! A fleet of Configuration Manager clients, as load: many clients, each on its own schedules.
+//!
+//! A [`Scenario`] says who does what when; a [`Schedule`] makes of it when each client is due, by arithmetic alone; a
+//! [`Crowd`] holds the idle clients of a thread, a few words each. Only an activity under way has a task, a
+//! [`Client`](crate::client::Client) and perhaps a connection.
+//!
+//! The load is open: an activity begins when it is due, whatever the target does, and its latency counts from then. What
+//! finds no place because too much is under way waits, and its waiting counts.
+
+mod act;
+mod activity;
+mod address;
+mod crowd;
+mod desk;
+mod engine;
+mod fields;
+mod kept;
+mod notify;
+mod plain;
+mod preflight;
+mod read;
+mod scenario;
+mod schedule;
+mod shipped;
+mod sources;
+mod worker;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+pub use activity::{Activity, Habit};
+pub use address::Address;
+pub use crowd::{Crowd, Occasion};
+pub use desk::Target;
+pub use engine::{Running, run};
+pub use fields::Mistake;
+pub use plain::run_plain;
+pub use preflight::{Found, check};
+pub use read::parse_ramp;
+pub use scenario::{Fleet, Kind, MAX_CLIENTS, Notification, Outage, Pace, Plain, Scenario, Storm, TlsFiles};
+pub use schedule::{Schedule, Tick};
+pub use shipped::{SHIPPED, find, listed};
+pub use sources::Group;

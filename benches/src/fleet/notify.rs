@@ -1,0 +1,152 @@
+//! Client notification: a connection that is held, with a ping now and then.
+//!
+//! How Microsoft frames it is not documented, so this speaks lines, as the simulated notification server does.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{sleep_until, timeout_at};
+
+use super::desk::{Desk, LOGON, PING, Timing, add};
+use crate::content::mix;
+use crate::record::{Failure, Recorder};
+
+/// What is heard at a time. Longer messages are heard in pieces.
+const PIECE: usize = 512;
+
+/// Holds the connection of one client for as long as the run lasts. `said` is told of a client to whom the server said
+/// something by itself.
+pub(super) async fn hold(desk: Arc<Desk>, to: SocketAddr, client: u32, said: UnboundedSender<u32>) {
+    let notification = &desk.fleet.notification;
+    let scaled = |time: Duration| time.div_f64(desk.fleet.speedup);
+    let (within, ping) = (scaled(notification.within), scaled(notification.ping));
+    let mut dice = mix(desk.schedule.seed_of(client) ^ 0xb6b);
+    let mut due = desk.started + within.mul_f64(part(dice));
+    loop {
+        sleep_until(due.into()).await;
+        // Boxed, so that one who waits does not keep the room that connecting takes.
+        if let Some(stream) = Box::pin(open(&desk, to, client, due)).await {
+            let lost = listen(&desk, &stream, client, ping, &said).await;
+            drop(stream);
+            desk.record(Recorder::closed);
+            let now = Instant::now();
+            let timing = Timing { intended: now, began: now, ended: now, sent: 0, received: 0 };
+            desk.sample(PING, desk.group(client), &timing, Err(lost));
+        }
+        dice = mix(dice);
+        // At least a moment, whatever the speed: nobody tries again at once.
+        due = Instant::now() + within.mul_f64(part(dice)).max(Duration::from_millis(100));
+    }
+}
+
+/// 0 to 1.
+fn part(dice: u64) -> f64 {
+    f64::from(u32::try_from(dice >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<TcpStream> {
+    let began = Instant::now();
+    let opened = timeout_at((began + desk.fleet.timeout).into(), connect(desk, to, client)).await;
+    let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let timing = Timing { intended: due, began, ended: Instant::now(), sent: 0, received: 0 };
+    let result = match &opened {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Failure::Cut),
+        Err(error) => Err(desk.not_connected(error)),
+    };
+    desk.sample(LOGON, desk.group(client), &timing, result);
+    if opened.is_ok() {
+        desk.record(Recorder::opened);
+    }
+    opened.ok()
+}
+
+async fn connect(desk: &Desk, to: SocketAddr, client: u32) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let source = desk.source(client);
+    if !source.is_unspecified() {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let stream = socket.connect(to).await?;
+    stream.set_nodelay(true)?;
+    say(&stream, format!("Logon {client}\n").as_bytes()).await?;
+    loop {
+        stream.readable().await?;
+        match hear(&stream)? {
+            Heard::Answer | Heard::Push => return Ok(stream),
+            Heard::Nothing => {}
+        }
+    }
+}
+
+enum Heard {
+    Nothing,
+    Answer,
+    Push,
+}
+
+/// What there is to hear now.
+fn hear(stream: &TcpStream) -> io::Result<Heard> {
+    let mut piece = [0; PIECE];
+    match stream.try_read(&mut piece) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(len) if piece[..len].starts_with(b"Pong ") => Ok(Heard::Answer),
+        Ok(_) => Ok(Heard::Push),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Heard::Nothing),
+        Err(error) => Err(error),
+    }
+}
+
+async fn say(stream: &TcpStream, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(text) {
+            Ok(len) => text = &text[len..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Pings and hears until the connection is lost, and says how.
+async fn listen(desk: &Desk, stream: &TcpStream, client: u32, ping: Duration, said: &UnboundedSender<u32>) -> Failure {
+    // When the ping was sent that has no answer yet.
+    let mut asked: Option<(Instant, Instant)> = None;
+    let mut due = Instant::now() + ping.mul_f64(part(mix(desk.schedule.seed_of(client))));
+    loop {
+        let wake = asked.map_or(due, |(_, began)| began + desk.fleet.timeout);
+        tokio::select! {
+            ready = stream.readable() => {
+                let heard = ready.and_then(|()| hear(stream));
+                match heard {
+                    Ok(Heard::Nothing) => {}
+                    Ok(Heard::Answer) => if let Some((intended, began)) = asked.take() {
+                        let timing = Timing { intended, began, ended: Instant::now(), sent: 5, received: 0 };
+                        desk.sample(PING, desk.group(client), &timing, Ok(()));
+                    },
+                    Ok(Heard::Push) => {
+                        add(&desk.troubles.pushes);
+                        // Whoever does not listen any more has ended this task too.
+                        let _ = said.send(client);
+                    }
+                    Err(_) => return Failure::Cut,
+                }
+            }
+            () = sleep_until(wake.into()) => match asked {
+                Some(_) => return Failure::Timeout,
+                None => {
+                    if say(stream, b"Ping\n").await.is_err() {
+                        return Failure::Cut;
+                    }
+                    asked = Some((due, Instant::now()));
+                    due += ping;
+                }
+            },
+        }
+    }
+}

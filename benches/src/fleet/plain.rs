@@ -1,0 +1,109 @@
+//! Plain scenarios as plans of plain load.
+
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use super::address::Address;
+use super::engine::Running;
+use super::scenario::{Pace, Plain, Scenario};
+use super::sources::Group;
+use crate::client::Tls;
+use crate::load::{self, Mode, PlainRequest, Plan, Watch};
+use crate::record::{FORMAT, Machine, Run};
+
+/// Addresses of a network that connections come from in turn.
+const MAX_SOURCES: u32 = 65_536;
+
+/// Runs a plain scenario to its end, or until `watch` ends it. It blocks the thread.
+///
+/// # Errors
+/// The plan makes no sense, or the system does not let this process do it.
+pub fn run_plain(
+    scenario: &Scenario,
+    plain: &Plain,
+    to: &Address,
+    tls: Option<Tls>,
+    running: &Running,
+    watch: &Watch,
+) -> Result<Run, load::Error> {
+    let plan = plan(plain, to, tls, running.threads);
+    let began = SystemTime::now();
+    let measured = load::run(&plan, watch)?;
+    Ok(Run {
+        format: FORMAT,
+        name: scenario.name.clone(),
+        label: running.label.clone(),
+        started_unix_ms: unix_ms(began),
+        target: running.address.clone(),
+        scenario: scenario.text.clone(),
+        machine: Machine::here(),
+        planned_s: plain.duration.as_secs_f64(),
+        measured_s: measured.measured_s,
+        interrupted: measured.interrupted,
+        speedup: 1.0,
+        clients: u64::from(plain.connections),
+        generator: measured.generator,
+        series: measured.series,
+        timeline: measured.timeline,
+    })
+}
+
+pub(super) fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn plan(plain: &Plain, to: &Address, tls: Option<Tls>, threads: u32) -> Plan {
+    let connections = plain.connections as usize;
+    let mode = match plain.pace {
+        Pace::Closed => Mode::Closed { connections },
+        Pace::Rate(per_second) => Mode::Rate { per_second, connections },
+        Pace::Ramp(from, to) => Mode::Ramp { from, to, connections },
+    };
+    let fields = plain.headers.iter().filter_map(|field| field.split_once(':'));
+    let headers: Vec<_> = fields.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect();
+    let targets = if plain.urls.is_empty() { vec![to.target.clone()] } else { plain.urls.clone() };
+    let request = |target: &String| PlainRequest {
+        method: plain.method.clone(),
+        target: target.clone(),
+        headers: headers.clone(),
+        body: Bytes::from(plain.body.clone()),
+    };
+    let sources: Vec<IpAddr> = plain.source.map_or_else(Vec::new, |network| {
+        let group = Group { name: String::new(), source: vec![network], share: 1.0 };
+        (0..plain.connections.min(MAX_SOURCES)).filter_map(|number| group.address(number)).collect()
+    });
+    Plan {
+        requests: targets.iter().map(request).collect(),
+        mode,
+        keep_alive: !plain.new_connections,
+        tls,
+        threads: threads.max(1) as usize,
+        sources,
+        duration: plain.duration,
+        warm_up: plain.warm_up,
+        timeout: plain.timeout,
+        ..Plan::new(to.socket, &to.host)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Kind;
+    use super::*;
+
+    #[test]
+    fn a_plain_scenario_becomes_a_plan() {
+        let text = "[plain]\nramp = \"100..5000\"\nconnections = 3\nurls = [\"/a\", \"/b\"]\nheaders = [\"A: b\"]\n\
+                    source = \"127.1.0.0/16\"\nnew_connections = true";
+        let scenario = Scenario::parse(text).unwrap();
+        let Kind::Plain(plain) = &scenario.kind else { panic!("{scenario:?}") };
+        let plan = plan(plain, &Address::parse("http://127.0.0.1:81/x").unwrap(), None, 2);
+        assert_eq!(plan.mode, Mode::Ramp { from: 100.0, to: 5000.0, connections: 3 });
+        assert_eq!((plan.requests[1].target.as_str(), plan.sources.len(), plan.keep_alive), ("/b", 3, false));
+        assert_eq!(plan.requests[0].headers, [("A".to_owned(), "b".to_owned())]);
+    }
+}

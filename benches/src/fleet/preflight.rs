@@ -1,0 +1,171 @@
+//! Before a run: whether the target is there and has what the scenario needs.
+//!
+//! What is missing is said at once with what to do about it. A server that is ill is no reason not to begin: that may be
+//! what is to be measured.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use super::activity::Activity;
+use super::desk::Target;
+use super::scenario::Fleet;
+use crate::client::{Client, ClientError};
+use crate::content::Package;
+
+/// Nobody waits longer for an answer before a run.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What there is of what a fleet needs.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The run makes no sense: sentences that say why, and what to do.
+    pub wrong: Vec<String>,
+    /// It does, but something is to be known.
+    pub notes: Vec<String>,
+    /// The packages that are there.
+    pub content: Vec<Arc<Package>>,
+}
+
+/// Asks the target for what the scenario needs, once each.
+pub async fn check(fleet: &Fleet, target: &Target) -> Found {
+    let mut found = Found { content: fleet.content.clone(), ..Found::default() };
+    for group in fleet.groups.iter().filter(|group| group.share > 0.0) {
+        let mut client = client(fleet, target, group.address(0));
+        if let Err(error) = answer(&mut client, &Method::GET, "/SMS_MP/.sms_aut?MPCERT").await {
+            found.wrong.push(unreachable(&error, target, group.address(0)));
+            return found;
+        }
+    }
+    let source = fleet.groups.iter().find(|group| group.share > 0.0).and_then(|group| group.address(0));
+    let mut client = client(fleet, target, source);
+    let roles = [("MP", "/SMS_MP/.sms_aut?MPLIST"), ("SUP", "/ClientWebService/wusserverversion.xml")];
+    for (role, path) in roles {
+        if needs(fleet, role) {
+            let status = answer(&mut client, &Method::GET, path).await;
+            found.role(role, path, &status);
+        }
+    }
+    if needs(fleet, "DP") {
+        found.packages(&mut client).await;
+    }
+    found.notification(fleet, target).await;
+    found
+}
+
+fn needs(fleet: &Fleet, role: &str) -> bool {
+    Activity::ALL.into_iter().any(|activity| activity.role() == role && fleet.does(activity))
+}
+
+fn client(fleet: &Fleet, target: &Target, source: Option<IpAddr>) -> Client {
+    let source = source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let client = Client::new(source, target.address, &target.host, 0).with_timeout(PATIENCE.min(fleet.timeout));
+    match &target.tls {
+        Some(tls) => client.with_connector(tls.clone()),
+        None => client,
+    }
+}
+
+async fn answer(client: &mut Client, method: &Method, path: &str) -> Result<StatusCode, ClientError> {
+    client.request(method.clone(), path, Bytes::new()).await.map(|answer| answer.status)
+}
+
+fn unreachable(error: &ClientError, target: &Target, source: Option<IpAddr>) -> String {
+    let advice = match error {
+        ClientError::Connect { source: why, .. } => match why.kind() {
+            std::io::ErrorKind::ConnectionRefused => {
+                "nothing listens there: start the proxy, or a site with 'site --system all=MP+DP+SUP@ADDRESS --content \
+                 PKG00001:4x256KiB'"
+            }
+            std::io::ErrorKind::AddrNotAvailable | std::io::ErrorKind::InvalidInput => {
+                "clients cannot come from that address: give the [[groups]] addresses of this machine, or --no-sources"
+            }
+            std::io::ErrorKind::InvalidData => "check whether it speaks TLS, and ca, certificate and key under [tls]",
+            _ => "check the address and what is in between, or give --no-sources if clients have addresses of loopback",
+        },
+        ClientError::Timeout { .. } => "it takes connections and does not answer: check that it speaks HTTP",
+        _ => "it does not speak HTTP as it should: check the address, and whether it is http or https",
+    };
+    let from = source.map(|source| format!(" from {source}")).unwrap_or_default();
+    format!("{} cannot be used{from}: {error}; {advice}", target.address)
+}
+
+/// Whether a status says that nobody there serves such a request.
+const fn is_nobody(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY)
+}
+
+impl Found {
+    fn role(&mut self, role: &str, path: &str, status: &Result<StatusCode, ClientError>) {
+        let activities: Vec<_> = Activity::ALL.into_iter().filter(|activity| activity.role() == role).collect();
+        let off: Vec<_> = activities.iter().map(|activity| format!("--set activities.{activity}.share=0")).collect();
+        match status {
+            Ok(status) if is_nobody(*status) => self.wrong.push(format!(
+                "nobody answers for the role {role} ({status} for {path}): let a site system hold it, leave it out with {}, \
+                 or begin all the same with --no-check",
+                off.join(" ")
+            )),
+            Ok(StatusCode::FORBIDDEN) => self.notes.push(format!(
+                "{role} answers {path} with 403 Forbidden: clients may need a certificate (--certificate and --key)"
+            )),
+            Ok(status) if !status.is_success() => {
+                self.notes.push(format!("{role} answers {path} with {status}: errors are to be expected"));
+            }
+            Ok(_) => {}
+            Err(error) => self.notes.push(format!("{role}: {error}: errors are to be expected")),
+        }
+    }
+
+    async fn packages(&mut self, client: &mut Client) {
+        let Ok(propfind) = Method::from_bytes(b"PROPFIND") else { return };
+        let mut there = Vec::new();
+        let mut missing = Vec::new();
+        for package in std::mem::take(&mut self.content) {
+            match answer(client, &propfind, &format!("/SMS_DP_SMSPKG$/{}", package.id())).await {
+                Ok(StatusCode::NOT_FOUND) => missing.push(package.id().to_owned()),
+                Ok(status) if is_nobody(status) => return self.role("DP", "a listing of content", &Ok(status)),
+                _ => there.push(package),
+            }
+        }
+        if there.is_empty() {
+            self.wrong.push(format!(
+                "no distribution point has any of the content: {}. Distribute one of them (site: --content \
+                 PKG00001:4x256KiB), name what there is as [[content]] or with --content ID:COUNTxSIZE, or leave \
+                 downloads out with --set activities.content.share=0",
+                missing.join(", ")
+            ));
+        } else {
+            let names: Vec<_> = there.iter().map(|package| package.id()).collect();
+            self.notes.push(format!("content: {}", names.join(", ")));
+        }
+        self.content = there;
+    }
+
+    async fn notification(&mut self, fleet: &Fleet, target: &Target) {
+        match target.notification {
+            Some(address) => {
+                let connecting = tokio::net::TcpStream::connect(address);
+                let failed = match tokio::time::timeout(PATIENCE, connecting).await {
+                    Ok(Ok(_)) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "no answer".to_owned(),
+                };
+                self.wrong.push(format!(
+                    "client notification cannot be reached at {address}: {failed}; a site listens for it with \
+                     'site --system bgb=BGB@{address}'"
+                ));
+            }
+            None if fleet.notification.needed => self.wrong.push(
+                "the scenario is about client notification: say where it is with --notification 127.0.0.1:10123"
+                    .to_owned(),
+            ),
+            None if fleet.notification.share > 0.0 => {
+                self.notes.push("no client notification: --notification 127.0.0.1:10123 would add it".to_owned());
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! From the tables of a scenario to its values.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::activity::{Activity, Habit};
+use super::fields::{Fields, Notes};
+use super::scenario::{Fleet, MAX_CLIENTS, Notification, Outage, Pace, Plain, Storm, TlsFiles};
+use super::sources::Group;
+use crate::content::Package;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// What the lab distributes.
+const LAB_CONTENT: [(&str, &[(&str, u64)]); 3] = [
+    ("LAB00001", &[("setup.exe", 12 * 1024 * 1024), ("read me.txt", 3000)]),
+    ("LAB00002", &[("driver.cab", 2 * 1024 * 1024), ("driver.inf", 17_000)]),
+    ("Content_4f1c7f2e-9f6d-4f0e-8f57-0d5a5a3c7b11.1", &[("app.msi", 5 * 1024 * 1024)]),
+];
+/// What the examples of `site` distribute.
+const SITE_CONTENT: &str = "PKG00001:4x256KiB";
+
+const fn any() -> RangeInclusive<Duration> {
+    Duration::ZERO..=YEAR
+}
+
+const fn some() -> RangeInclusive<Duration> {
+    Duration::from_millis(1)..=YEAR
+}
+
+/// How long a run may take: its clock has room for four days.
+fn run_time() -> RangeInclusive<Duration> {
+    Duration::from_millis(100)..=Duration::from_secs(4 * 24 * 3600)
+}
+
+pub(super) fn fleet(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Fleet {
+    let groups = groups(fields, notes);
+    let keep = keep(fields, notes);
+    let mut activities = fields.table("activities", notes);
+    let only_storms = !fields.take("schedules", notes).unwrap_or(true);
+    let mut sizes = Sizes::default();
+    let habits = Activity::ALL.map(|activity| habit(activity, only_storms, activities.as_mut(), &mut sizes, notes));
+    if let Some(activities) = activities {
+        activities.end(notes);
+    }
+    let storms = fields.tables("storms", notes).into_iter().map(|storm| self::storm(storm, &groups, notes)).collect();
+    let start = fields.table("start", notes).map(|start| storm(start, &groups, notes));
+    Fleet {
+        clients: fields.number("clients", &(1..=MAX_CLIENTS), notes).unwrap_or(1000),
+        duration: fields.time("duration", &run_time(), notes).unwrap_or(MINUTE),
+        warm_up: fields.time("warm_up", &any(), notes).unwrap_or_default(),
+        speedup: fields.number("speedup", &(0.001..=1e6), notes).unwrap_or(60.0),
+        seed: fields.number("seed", &(0..=i64::MAX), notes).map_or(1, i64::unsigned_abs),
+        host: fields.take("host", notes),
+        keep,
+        timeout: fields.time("timeout", &some(), notes).unwrap_or(Duration::from_secs(30)),
+        under_way: fields.number("under_way", &(1..=1_000_000), notes).unwrap_or(10_000),
+        habits,
+        storms,
+        start,
+        outage: fields.table("outage", notes).map(|outage| self::outage(outage, notes)),
+        content: content(fields, notes),
+        ranges: sizes.ranges,
+        concurrency: sizes.concurrency,
+        changed: sizes.changed,
+        hardware_inventory: sizes.hardware_inventory,
+        software_inventory: sizes.software_inventory,
+        notification: notification(fields.table("notification", notes), notes),
+        tls: tls(fields.table("tls", notes), notes),
+        groups,
+    }
+}
+
+/// What an activity has besides its schedule.
+struct Sizes {
+    ranges: u32,
+    concurrency: usize,
+    changed: f64,
+    hardware_inventory: u64,
+    software_inventory: u64,
+}
+
+impl Default for Sizes {
+    // What an inventory weighs and how often policy changes, Microsoft does not say: these are assumptions.
+    fn default() -> Self {
+        Self { ranges: 4, concurrency: 1, changed: 0.05, hardware_inventory: 60 * 1024, software_inventory: 30 * 1024 }
+    }
+}
+
+impl Sizes {
+    fn read(&mut self, activity: Activity, fields: &mut Fields<'_>, notes: &mut Notes<'_>) {
+        let bytes = 1..=1024 * 1024 * 1024;
+        match activity {
+            Activity::Policy => self.changed = fields.share("changed", notes).unwrap_or(self.changed),
+            Activity::HardwareInventory => {
+                self.hardware_inventory = fields.size("size", &bytes, notes).unwrap_or(self.hardware_inventory);
+            }
+            Activity::SoftwareInventory => {
+                self.software_inventory = fields.size("size", &bytes, notes).unwrap_or(self.software_inventory);
+            }
+            Activity::Content => {
+                self.ranges = fields.number("ranges", &(1..=1000), notes).unwrap_or(self.ranges);
+                self.concurrency = fields.number("concurrency", &(1..=64), notes).unwrap_or(self.concurrency);
+            }
+            Activity::ServiceLocation | Activity::StateMessage | Activity::Heartbeat | Activity::Scan => {}
+        }
+    }
+}
+
+fn habit(
+    activity: Activity,
+    only_storms: bool,
+    activities: Option<&mut Fields<'_>>,
+    sizes: &mut Sizes,
+    notes: &mut Notes<'_>,
+) -> Habit {
+    let mut habit = activity.default_habit();
+    if only_storms {
+        habit.period = None;
+    }
+    let Some(mut fields) = activities.and_then(|fields| fields.table(activity.name(), notes)) else { return habit };
+    let period = fields.read("period", notes, |text| match text {
+        "never" => Ok(None),
+        text => humantime::parse_duration(text)
+            .ok()
+            .filter(|period| some().contains(period))
+            .map(Some)
+            .ok_or_else(|| format!("'{text}' is not a time such as 15min, 25h or 7d, nor 'never'")),
+    });
+    habit.period = period.unwrap_or(habit.period);
+    habit.share = fields.share("share", notes).unwrap_or(habit.share);
+    let place = fields.place("delay");
+    habit.delay = fields.time("delay", &any(), notes).unwrap_or(habit.delay);
+    habit.chance = fields.share("chance", notes).unwrap_or(habit.chance);
+    habit.retry = fields.time("retry", &some(), notes).unwrap_or(habit.retry);
+    sizes.read(activity, &mut fields, notes);
+    if let Some(period) = habit.period.filter(|period| *period < habit.delay) {
+        let [delay, period] = [habit.delay, period].map(humantime::format_duration);
+        notes.at(&place, format!("a delay of {delay} is longer than the period of {period}: give a shorter delay"));
+    }
+    fields.end(notes);
+    habit
+}
+
+fn groups(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for mut fields in fields.tables("groups", notes) {
+        let place = fields.place("name");
+        let name: String = fields.take("name", notes).unwrap_or_default();
+        if groups.iter().any(|group| group.name == name) {
+            notes.at(&place, format!("there is a group '{name}' already: names are used once"));
+        }
+        let source = networks(&mut fields, notes);
+        let share = fields.number("share", &(0.0..=1e9), notes).unwrap_or(1.0);
+        groups.push(Group { name, source, share });
+        fields.end(notes);
+    }
+    if groups.is_empty() {
+        groups.push(Group { name: String::new(), source: Vec::new(), share: 1.0 });
+    } else if groups.iter().all(|group| group.share <= 0.0) {
+        notes.whole("no group has a share of the clients: give one of them share = 1");
+    }
+    groups
+}
+
+fn networks(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Vec<IpNet> {
+    let place = fields.place("source");
+    let texts: Vec<String> = fields.take("source", notes).unwrap_or_default();
+    let mut networks = Vec::new();
+    for text in texts {
+        match text.parse::<IpNet>() {
+            Ok(network) => networks.push(network),
+            Err(_) => notes.at(&place, format!("'{text}' is not a network such as 127.1.0.0/16")),
+        }
+    }
+    networks
+}
+
+fn keep(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Option<Duration> {
+    let per_activity = fields.read("connection", notes, |text| match text {
+        "keep" => Ok(false),
+        "per-activity" => Ok(true),
+        other => Err(format!("'{other}' is neither 'keep' nor 'per-activity'")),
+    });
+    let keep = fields.time("keep", &some(), notes).unwrap_or(MINUTE);
+    (!per_activity.unwrap_or(false)).then_some(keep)
+}
+
+fn storm(mut fields: Fields<'_>, groups: &[Group], notes: &mut Notes<'_>) -> Storm {
+    let place = fields.place("groups");
+    let of: Vec<String> = fields.take("groups", notes).unwrap_or_default();
+    for unknown in of.iter().filter(|name| groups.iter().all(|group| group.name != **name)) {
+        notes.at(&place, format!("there is no group '{unknown}': name it as one of [[groups]]"));
+    }
+    let place = fields.place("activities");
+    let names: Vec<String> = fields.take("activities", notes).unwrap_or_default();
+    let mut activities = Vec::new();
+    for name in names {
+        match Activity::find(&name) {
+            Some(activity) => activities.push(activity),
+            None => {
+                let all = Activity::ALL.map(Activity::name).join(", ");
+                notes.at(&place, format!("there is no activity '{name}'; there are {all}"));
+            }
+        }
+    }
+    let storm = Storm {
+        at: fields.time("at", &any(), notes).unwrap_or_default(),
+        within: fields.time("within", &any(), notes).unwrap_or(MINUTE),
+        share: fields.share("share", notes).unwrap_or(1.0),
+        groups: of,
+        activities,
+        apart: fields.time("apart", &any(), notes).unwrap_or(Duration::from_secs(2)),
+    };
+    fields.end(notes);
+    storm
+}
+
+fn outage(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Outage {
+    let outage = Outage {
+        at: fields.time("at", &any(), notes).unwrap_or_default(),
+        length: fields.time("length", &some(), notes).unwrap_or(10 * MINUTE),
+        back: fields.time("back", &any(), notes).unwrap_or(MINUTE),
+    };
+    fields.end(notes);
+    outage
+}
+
+/// The packages that the lab and the examples of `site` have.
+fn default_content() -> Vec<Arc<Package>> {
+    let lab = LAB_CONTENT.iter().map(|(id, files)| Package::new(id, files.iter().copied()));
+    Package::parse(SITE_CONTENT).into_iter().chain(lab).map(Arc::new).collect()
+}
+
+fn content(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Vec<Arc<Package>> {
+    let mut packages: Vec<Arc<Package>> = Vec::new();
+    for mut fields in fields.tables("content", notes) {
+        let span = fields.span.clone();
+        let package = fields.read("package", notes, Package::parse);
+        let id: Option<String> = fields.take("id", notes);
+        let mut files = Vec::new();
+        for mut file in fields.tables("files", notes) {
+            let name: Option<String> = file.take("name", notes);
+            let size = file.size("size", &(0..=1 << 40), notes);
+            files.extend(name.zip(size));
+            file.end(notes);
+        }
+        match (package, id) {
+            (Some(package), None) => packages.push(Arc::new(package)),
+            (None, Some(id)) if !files.is_empty() => {
+                let files = files.iter().map(|(name, size)| (name.as_str(), *size));
+                packages.push(Arc::new(Package::new(&id, files)));
+            }
+            _ => notes.at(&span, "content is either package = \"PKG00001:5x10MiB\", or an id and files"),
+        }
+        fields.end(notes);
+    }
+    if packages.is_empty() { default_content() } else { packages }
+}
+
+fn notification(fields: Option<Fields<'_>>, notes: &mut Notes<'_>) -> Notification {
+    // Pings come within five minutes; how exactly, Microsoft does not say.
+    let mut notification = Notification {
+        share: 1.0,
+        address: None,
+        needed: false,
+        ping: 5 * MINUTE,
+        within: 2 * MINUTE,
+        push_within: Duration::from_secs(80),
+    };
+    let Some(mut fields) = fields else { return notification };
+    notification.needed = fields.take("needed", notes).unwrap_or(false);
+    notification.share = fields.share("share", notes).unwrap_or(notification.share);
+    notification.address = fields.take("address", notes);
+    notification.ping = fields.time("ping", &some(), notes).unwrap_or(notification.ping);
+    notification.within = fields.time("within", &any(), notes).unwrap_or(notification.within);
+    notification.push_within = fields.time("push_within", &any(), notes).unwrap_or(notification.push_within);
+    fields.end(notes);
+    notification
+}
+
+fn tls(fields: Option<Fields<'_>>, notes: &mut Notes<'_>) -> TlsFiles {
+    let Some(mut fields) = fields else { return TlsFiles::default() };
+    let span = fields.span.clone();
+    let mut file = |key, notes: &mut Notes<'_>| fields.take::<PathBuf>(key, notes);
+    let tls = TlsFiles { ca: file("ca", notes), certificate: file("certificate", notes), key: file("key", notes) };
+    if tls.certificate.is_some() != tls.key.is_some() {
+        notes.at(&span, "a certificate and its key belong together: give both or none");
+    }
+    fields.end(notes);
+    tls
+}
+
+pub(super) fn plain(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Plain {
+    let span = fields.span.clone();
+    let rate = fields.number("rate", &(0.01..=10_000_000.0), notes);
+    let ramp = fields.read("ramp", notes, parse_ramp);
+    let pace = match (rate, ramp) {
+        (Some(_), Some(_)) => {
+            notes.at(&span, "rate and ramp exclude each other: leave one out");
+            Pace::Closed
+        }
+        (Some(rate), None) => Pace::Rate(rate),
+        (None, Some((from, to))) => Pace::Ramp(from, to),
+        (None, None) => Pace::Closed,
+    };
+    let plain = Plain {
+        pace,
+        connections: fields.number("connections", &(1..=1_000_000), notes).unwrap_or(64),
+        duration: fields.time("duration", &run_time(), notes).unwrap_or(Duration::from_secs(10)),
+        warm_up: fields.time("warm_up", &any(), notes).unwrap_or_default(),
+        new_connections: fields.take("new_connections", notes).unwrap_or(false),
+        urls: fields.take("urls", notes).unwrap_or_default(),
+        method: fields.take("method", notes).unwrap_or_else(|| "GET".to_owned()),
+        headers: fields.take("headers", notes).unwrap_or_default(),
+        body: fields.take("body", notes).unwrap_or_default(),
+        source: fields.read("source", notes, |text| text.parse().map_err(|_| format!("'{text}' is no network"))),
+        timeout: fields.time("timeout", &some(), notes).unwrap_or(Duration::from_secs(30)),
+    };
+    fields.end(notes);
+    plain
+}
+
+/// Reads `100..5000`, in requests a second.
+///
+/// # Errors
+/// Says what is wrong with the text, in one sentence.
+pub fn parse_ramp(text: &str) -> Result<(f64, f64), String> {
+    let form = "expected FROM..TO in requests a second, for example 100..5000";
+    let (from, to) = text.split_once("..").ok_or_else(|| format!("'{text}' has no '..'; {form}"))?;
+    let number = |text: &str| {
+        let number = text.trim().parse::<f64>().ok().filter(|number| (0.01..=1e7).contains(number));
+        number.ok_or_else(|| format!("'{text}' is not a rate of 0.01 to 10000000; {form}"))
+    };
+    Ok((number(from)?, number(to)?))
+}

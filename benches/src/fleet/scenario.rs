@@ -1,0 +1,266 @@
+//! A scenario: who does what when, read from TOML and checked.
+//!
+//! Times under `[activities]`, `[[storms]]`, `[start]`, `[outage]` and `[notification]` are the clients' own and pass
+//! `speedup` times as fast; `duration`, `warm_up`, `timeout` and `keep` are ours.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::activity::{Activity, Habit};
+use super::fields::{Fields, Mistake, Notes};
+use super::read;
+use super::sources::Group;
+use crate::content::Package;
+
+/// Most clients of a fleet.
+pub const MAX_CLIENTS: u32 = 2_000_000;
+
+/// A scenario that was checked.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it is for, in a line.
+    pub about: String,
+    /// As it was read.
+    pub text: String,
+    /// What it has done.
+    pub kind: Kind,
+}
+
+/// What a scenario has done.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Configuration Manager clients on their schedules.
+    Fleet(Box<Fleet>),
+    /// The same requests over and over.
+    Plain(Plain),
+}
+
+/// Clients and what they do.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    /// How many, 1 to [`MAX_CLIENTS`].
+    pub clients: u32,
+    /// How long, 100 ms to 4 days of ours.
+    pub duration: Duration,
+    /// Not measured at the beginning, of ours.
+    pub warm_up: Duration,
+    /// Seconds of the clients in one of ours, 0.001 to 1,000,000.
+    pub speedup: f64,
+    /// The same seed, the same schedule.
+    pub seed: u64,
+    /// The host that clients ask for; that of the address if `None`.
+    pub host: Option<String>,
+    /// Where they are.
+    pub groups: Vec<Group>,
+    /// How long an idle connection is kept, of ours; `None`: closed after each activity.
+    pub keep: Option<Duration>,
+    /// How long an answer, or more of it, may take, of ours.
+    pub timeout: Duration,
+    /// Activities under way at a time, of all clients; what is due beyond waits.
+    pub under_way: u32,
+    /// What each does by itself, in the order of [`Activity::ALL`].
+    pub habits: [Habit; Activity::ALL.len()],
+    /// What they do at once.
+    pub storms: Vec<Storm>,
+    /// When they come to be.
+    pub start: Option<Storm>,
+    /// When they hold their messages.
+    pub outage: Option<Outage>,
+    /// The packages that they download, one of these each time.
+    pub content: Vec<Arc<Package>>,
+    /// Ranges of a file, 1 to 1000.
+    pub ranges: u32,
+    /// Of them at a time, 1 to 64.
+    pub concurrency: usize,
+    /// How likely a policy poll finds changes and fetches the bodies, 0 to 1.
+    pub changed: f64,
+    /// Bytes of a hardware inventory.
+    pub hardware_inventory: u64,
+    /// Bytes of a software inventory.
+    pub software_inventory: u64,
+    /// Client notification, if there is any.
+    pub notification: Notification,
+    /// How connections are secured, if the target's address is `https`.
+    pub tls: TlsFiles,
+}
+
+/// Something that many clients do at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Storm {
+    /// When it begins, in the clients' time since the start.
+    pub at: Duration,
+    /// Each client does it at a random time within this.
+    pub within: Duration,
+    /// The share of clients that take part, 0 to 1.
+    pub share: f64,
+    /// Only of these groups; of all if empty.
+    pub groups: Vec<String>,
+    /// What they do, in this order.
+    pub activities: Vec<Activity>,
+    /// From one activity of a client to its next.
+    pub apart: Duration,
+}
+
+/// A time in which clients hold everything, and then come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outage {
+    /// When it begins, in the clients' time since the start.
+    pub at: Duration,
+    /// How long it lasts.
+    pub length: Duration,
+    /// Each client comes back at a random time within this.
+    pub back: Duration,
+}
+
+/// Connections for client notification.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notification {
+    /// The share of clients that hold one, 0 to 1.
+    pub share: f64,
+    /// Where to; without it nobody holds one.
+    pub address: Option<String>,
+    /// Whether the scenario makes no sense without.
+    pub needed: bool,
+    /// From one ping to the next.
+    pub ping: Duration,
+    /// All connections are opened within this, and again after they were lost.
+    pub within: Duration,
+    /// A client to which the server says something asks for policy at a random time within this.
+    pub push_within: Duration,
+}
+
+/// Files for TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The authorities that the server's certificate must come from; any will do if `None`.
+    pub ca: Option<PathBuf>,
+    /// The certificate of all clients.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+}
+
+/// The same requests over and over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plain {
+    /// How they are paced.
+    pub pace: Pace,
+    /// Connections.
+    pub connections: u32,
+    /// How long, warm-up not counted.
+    pub duration: Duration,
+    /// Not measured at the beginning.
+    pub warm_up: Duration,
+    /// A connection for each request.
+    pub new_connections: bool,
+    /// What is asked for, in turn.
+    pub urls: Vec<String>,
+    /// With which method.
+    pub method: String,
+    /// Header fields, `Name: value`.
+    pub headers: Vec<String>,
+    /// The body of each request.
+    pub body: String,
+    /// Where connections come from.
+    pub source: Option<IpNet>,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// How plain requests are paced.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// The next when the last was answered.
+    Closed,
+    /// So many a second, whatever the answers.
+    Rate(f64),
+    /// From so many a second to so many.
+    Ramp(f64, f64),
+}
+
+impl Fleet {
+    /// Whether anybody ever does this.
+    #[must_use]
+    pub fn does(&self, activity: Activity) -> bool {
+        let habit = &self.habits[activity.index()];
+        let regularly = habit.share > 0.0 && habit.chance > 0.0 && habit.period.is_some();
+        regularly || self.start.iter().chain(&self.storms).any(|storm| storm.activities.contains(&activity))
+    }
+
+    /// How long all of it takes, warm-up and all.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.warm_up + self.duration
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the text.
+    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        let mut notes = Notes::new(text);
+        let mut fields = Fields::parse(text, &mut notes);
+        if !notes.mistakes.is_empty() {
+            return Err(notes.sorted());
+        }
+        let name = fields.take("name", &mut notes).unwrap_or_else(|| "unnamed".to_owned());
+        let about = fields.take("about", &mut notes).unwrap_or_default();
+        let plain = fields.table("plain", &mut notes);
+        let kind = match plain {
+            Some(plain) => Kind::Plain(read::plain(plain, &mut notes)),
+            None => Kind::Fleet(Box::new(read::fleet(&mut fields, &mut notes))),
+        };
+        fields.end(&mut notes);
+        if notes.mistakes.is_empty() {
+            Ok(Self { name, about, text: text.to_owned(), kind })
+        } else {
+            Err(notes.sorted())
+        }
+    }
+
+    /// Reads a scenario in which these keys have other values: `activities.scan.share=0`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text, or else with the values.
+    pub fn parse_with(text: &str, values: &[String]) -> Result<Self, Vec<Mistake>> {
+        let scenario = Self::parse(text)?;
+        if values.is_empty() {
+            return Ok(scenario);
+        }
+        let mistake = |what| vec![Mistake { place: None, what }];
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| mistake(error.message().to_owned()))?;
+        for value in values {
+            set(&mut table, value).map_err(mistake)?;
+        }
+        let text = toml::to_string(&table).map_err(|error| mistake(error.to_string()))?;
+        Self::parse(&text).map_err(|mistakes| {
+            let advice = |what: String| Mistake { place: None, what: format!("with the values that were set: {what}") };
+            mistakes.into_iter().map(|mistake| advice(mistake.what)).collect()
+        })
+    }
+}
+
+/// Sets `a.b=value`; what is no TOML value is taken as a text.
+fn set(table: &mut toml::Table, setting: &str) -> Result<(), String> {
+    let form = "expected KEY=VALUE, for example activities.scan.share=0";
+    let (path, value) = setting.split_once('=').ok_or_else(|| format!("'{setting}' has no '='; {form}"))?;
+    let (path, value) = (path.trim(), value.trim());
+    let parsed: Result<toml::Table, _> = toml::from_str(&format!("v = {value}"));
+    let value = parsed.ok().and_then(|mut table| table.remove("v")).unwrap_or_else(|| value.into());
+    let mut place = table;
+    let mut keys: Vec<_> = path.split('.').collect();
+    let last = keys.pop().filter(|last| !last.is_empty()).ok_or_else(|| format!("'{setting}' has no key; {form}"))?;
+    for key in keys {
+        let below = place.entry(key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        place = below.as_table_mut().ok_or_else(|| format!("'{path}': {key} is no table"))?;
+    }
+    place.insert(last.to_owned(), value);
+    Ok(())
+}

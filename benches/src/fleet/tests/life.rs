@@ -1,0 +1,225 @@
+//! Whole runs, short ones, against simulated site systems.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread;
+
+use super::*;
+use crate::content::{Content, Package};
+use crate::load::Watch;
+use crate::pki::Authority;
+use crate::record::Run;
+use crate::site::{ClientCertificate, Role, SiteSystem, Spec, Tls};
+
+const PACKAGE: &str = "PKG00001:2x10KiB";
+
+/// A site that holds every role that a fleet needs, on one address, and client notification on another.
+async fn site() -> SiteSystem {
+    let content = Arc::new(Content::new([Package::parse(PACKAGE).unwrap()]));
+    let roles = [Role::DistributionPoint, Role::SoftwareUpdatePoint, Role::ClientNotification];
+    let spec = Spec::management_point("all").content(&content).recording(false);
+    SiteSystem::start(roles.into_iter().fold(spec, Spec::role)).await.unwrap()
+}
+
+fn target(site: &SiteSystem) -> Target {
+    let address = site.address();
+    Target { address, host: address.to_string(), tls: None, notification: site.notification_address() }
+}
+
+/// An hour of the clients is a tenth of a second, and everything is done every three hours.
+fn busy(clients: u32, duration: &str) -> String {
+    let mut text = format!(
+        "clients = {clients}\nduration = \"{duration}\"\nspeedup = 36000\n\
+         [notification]\nping = \"1h\"\nwithin = \"1h\"\n\
+         [[content]]\npackage = \"{PACKAGE}\"\n\
+         [[groups]]\nname = \"HQ\"\nsource = [\"127.1.0.0/16\"]\n\
+         [[groups]]\nname = \"Branch\"\nsource = [\"127.2.0.0/16\"]\n"
+    );
+    for activity in Activity::ALL {
+        let more = if activity == Activity::Policy { "changed = 0.5\n" } else { "" };
+        text +=
+            &format!("[activities.{activity}]\nperiod = \"3h\"\ndelay = \"1h\"\nchance = 1\nretry = \"3h\"\n{more}");
+    }
+    text
+}
+
+fn start(text: &str, target: Target, watch: Watch) -> thread::JoinHandle<Run> {
+    let (scenario, fleet) = (Scenario::parse(text).unwrap(), fleet(text));
+    let running = Running { label: "site".to_owned(), address: "here".to_owned(), threads: 2 };
+    thread::spawn(move || run(&scenario, &fleet, &target, &running, &watch).unwrap())
+}
+
+async fn finished(running: thread::JoinHandle<Run>) -> Run {
+    tokio::task::spawn_blocking(move || running.join().unwrap()).await.unwrap()
+}
+
+fn done(run: &Run) -> u64 {
+    run.series.iter().map(|series| series.done).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_live_through_everything_without_an_error() {
+    let site = site().await;
+    let run = finished(start(&busy(60, "900ms"), target(&site), Watch::default())).await;
+    let errors: Vec<_> = run.series.iter().filter(|series| !series.errors.is_empty()).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let messages: BTreeSet<_> =
+        run.series.iter().map(|series| (series.message.as_str(), series.role.as_str())).collect();
+    for message in [
+        ("service location", "MP"),
+        ("MP certificate", "MP"),
+        ("policy request", "MP"),
+        ("policy body", "MP"),
+        ("state message", "MP"),
+        ("heartbeat DDR", "MP"),
+        ("inventory upload", "MP"),
+        ("hardware inventory", "MP"),
+        ("software inventory", "MP"),
+        ("content location", "MP"),
+        ("scan version", "SUP"),
+        ("scan GetConfig", "SUP"),
+        ("scan GetCookie", "SUP"),
+        ("scan SyncUpdates", "SUP"),
+        ("content listing", "DP"),
+        ("content size", "DP"),
+        ("content range", "DP"),
+        ("notification logon", "BGB"),
+        ("notification ping", "BGB"),
+    ] {
+        assert!(messages.contains(&message), "{message:?} in {messages:?}");
+    }
+    assert_eq!(messages.len(), 19, "and no other: {messages:?}");
+    let groups: BTreeSet<_> = run.series.iter().map(|series| series.group.as_str()).collect();
+    assert_eq!(groups, BTreeSet::from(["Branch", "HQ"]));
+    assert_eq!((run.clients, run.interrupted, run.generator.threads), (60, false, 2));
+    let requests = run.series.iter().filter(|series| series.role != "BGB").map(|series| series.done).sum::<u64>();
+    assert!(requests > 500 && site.counters().requests() >= requests, "{requests} of {}", site.counters().requests());
+    assert!(run.generator.open_max >= 60, "everybody holds a connection: {}", run.generator.open_max);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_speak_tls_with_a_certificate_and_on_new_connections() {
+    let authority = Authority::new("Lab Root CA");
+    let clients = ClientCertificate::Required(authority.certificate_pem().to_owned());
+    let secure = Spec::management_point("mp1").tls(Tls::new(authority.server(&["mp.lab.test"])).clients(clients));
+    let site = SiteSystem::start(secure).await.unwrap();
+    let text = "clients = 20\nduration = \"300ms\"\nspeedup = 36000\nconnection = \"per-activity\"\n\
+                schedules = false\n[activities.policy]\nperiod = \"1h\"\nchanged = 0\n";
+    let trusting = crate::client::Tls::new().trusting(authority.certificate_pem());
+    let over = |tls: &crate::client::Tls| Target {
+        address: site.address(),
+        host: "mp.lab.test".to_owned(),
+        tls: Some(tls.connector().unwrap()),
+        notification: None,
+    };
+    let shown = trusting.clone().identity(&authority.client("PC00001"));
+    let run = finished(start(text, over(&shown), Watch::default())).await;
+    assert!(run.series.len() == 1 && run.series[0].errors.is_empty() && done(&run) >= 20, "{run:?}");
+    assert!(site.counters().connections() >= done(&run), "a connection for each");
+
+    let strange = crate::client::Tls::new().trusting(Authority::new("Another CA").certificate_pem());
+    let run = finished(start(text, over(&strange), Watch::default())).await;
+    assert_eq!(run.series[0].errors.keys().collect::<Vec<_>>(), ["tls"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_dies_is_seen_as_errors_by_kind() {
+    let site = site().await;
+    let (watch, seconds) = Watch::new();
+    let stop = watch.clone();
+    let running = start(&busy(60, "10min"), target(&site), watch);
+    // The first second was measured: there were connections.
+    let first = tokio::task::spawn_blocking(move || (seconds.recv().unwrap(), seconds)).await.unwrap();
+    site.kill();
+    let (first, seconds) = first;
+    let enough = move || {
+        let mut errors = 0;
+        while errors < 500 {
+            errors += seconds.recv().unwrap().errors;
+        }
+    };
+    tokio::task::spawn_blocking(enough).await.unwrap();
+    stop.stop();
+    drop(stop);
+    let run = finished(running).await;
+    let kinds: BTreeSet<_> = run.series.iter().flat_map(|series| series.errors.keys()).map(String::as_str).collect();
+    assert!(first.done > 0 && kinds.contains("connect"), "{first:?} {kinds:?}");
+    assert!(kinds.is_subset(&BTreeSet::from(["connect", "cut"])), "{kinds:?}");
+    let pings = run.series.iter().filter(|series| series.message == "notification ping");
+    assert!(pings.map(|series| series.errors.get("cut").copied().unwrap_or_default()).sum::<u64>() >= 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_interrupted_reports_what_there_was() {
+    let site = site().await;
+    let (watch, seconds) = Watch::new();
+    let stop = watch.clone();
+    let running = start(&busy(50, "10min"), target(&site), watch);
+    tokio::task::spawn_blocking(move || seconds.recv().unwrap()).await.unwrap();
+    stop.stop();
+    drop(stop);
+    let run = finished(running).await;
+    assert!(run.interrupted && run.measured_s < run.planned_s && done(&run) > 0, "{run:?}");
+    assert!(!run.timeline.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_no_place_waits_and_says_so() {
+    let site = site().await;
+    site.faults().set("latency", "20ms").unwrap();
+    let text = format!("under_way = 2\nconnection = \"per-activity\"\n{}", busy(50, "600ms"));
+    let run = finished(start(&text, target(&site), Watch::default())).await;
+    let doubts = run.generator.doubts.join("\n");
+    assert!(doubts.contains("activities had to wait because"), "{doubts}");
+    let slowest = run.series.iter().map(|series| series.latency.percentile(100.0)).max();
+    assert!(slowest > Some(60_000), "the waiting is in the latencies: {slowest:?}");
+}
+
+#[tokio::test]
+async fn the_target_is_asked_first_what_it_has() {
+    let site = site().await;
+    let fleet = fleet(&busy(10, "1s"));
+    let found = check(&fleet, &target(&site)).await;
+    assert!(found.wrong.is_empty() && found.content.len() == 1, "{found:?}");
+
+    let bare = SiteSystem::start(Spec::new("fsp").role(Role::FallbackStatusPoint)).await.unwrap();
+    let found = check(&fleet, &target(&bare)).await;
+    for what in ["for the role MP", "for the role SUP", "no distribution point has any of the content: PKG00001"] {
+        assert!(found.wrong.iter().any(|wrong| wrong.contains(what)), "{what}: {found:?}");
+    }
+    let gone = target(&bare);
+    bare.kill();
+    let found = check(&fleet, &gone).await;
+    assert!(found.wrong.len() == 1 && found.wrong[0].contains("nothing listens there"), "{found:?}");
+
+    let needed = super::fleet("schedules = false\n[notification]\nneeded = true\n");
+    let found = check(&needed, &Target { notification: None, ..target(&site) }).await;
+    assert!(found.wrong[0].contains("--notification"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_makes_clients_poll_policy() {
+    let site = site().await;
+    let text = "clients = 20\nduration = \"10min\"\nspeedup = 100\nschedules = false\n\
+                [notification]\nwithin = \"1s\"\npush_within = \"10s\"\n";
+    let (watch, seconds) = Watch::new();
+    let stop = watch.clone();
+    let running = start(text, target(&site), watch);
+    let heard = |seconds: std::sync::mpsc::Receiver<crate::record::Interval>, role: &'static str| {
+        tokio::task::spawn_blocking(move || {
+            let mut sum = 0;
+            while sum < 20 {
+                sum += seconds.recv().unwrap().roles.get(role).map_or(0, |part| part.done);
+            }
+            seconds
+        })
+    };
+    let seconds = heard(seconds, "BGB").await.unwrap();
+    assert_eq!(site.push("<BgbResponseMessage/>\n"), 20);
+    heard(seconds, "MP").await.unwrap();
+    stop.stop();
+    drop(stop);
+    let run = finished(running).await;
+    let polls = run.series.iter().filter(|series| series.message == "policy request").map(|series| series.done);
+    assert_eq!(polls.sum::<u64>(), 20);
+}

@@ -1,0 +1,13 @@
+mod life;
+mod scenarios;
+mod schedules;
+
+use super::*;
+
+fn fleet(text: &str) -> Fleet {
+    let scenario = Scenario::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    match scenario.kind {
+        Kind::Fleet(fleet) => *fleet,
+        Kind::Plain(plain) => panic!("{plain:?}"),
+    }
+}

@@ -1,0 +1,149 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::*;
+
+/// Everything that is due in a run, in its order.
+fn all(fleet: &Fleet) -> Vec<Occasion> {
+    let mut crowd = Crowd::new(&Arc::new(Schedule::new(fleet)), fleet.clients, 0, 1);
+    let mut due = Vec::new();
+    while let Some(next) = crowd.next_due() {
+        due.extend(crowd.pop(next));
+    }
+    due
+}
+
+fn seconds(occasion: &Occasion) -> f64 {
+    occasion.due.time().as_secs_f64()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_schedule() {
+    let text = |seed| format!("clients = 200\nspeedup = 3600\nseed = {seed}\n[activities.content]\nperiod = \"7d\"");
+    let [one, same, other] = [1, 1, 2].map(|seed| all(&fleet(&text(seed))));
+    assert_eq!(one, same);
+    assert_ne!(one, other);
+    let activities: HashSet<_> = one.iter().map(|occasion| occasion.activity).collect();
+    assert_eq!(activities.len(), Activity::ALL.len(), "60 hours have everything");
+    assert!(one.is_sorted_by_key(|occasion| occasion.due));
+}
+
+#[test]
+fn threads_share_the_clients_and_change_nothing() {
+    let fleet = fleet("clients = 101\nspeedup = 600");
+    let schedule = Arc::new(Schedule::new(&fleet));
+    let mut shared: Vec<Occasion> = Vec::new();
+    for first in 0..3 {
+        let mut crowd = Crowd::new(&schedule, fleet.clients, first, 3);
+        shared.extend(std::iter::from_fn(|| crowd.pop(Tick(u32::MAX - 1))));
+    }
+    let key = |occasion: &Occasion| (occasion.due, occasion.client, occasion.activity);
+    let mut alone = all(&fleet);
+    shared.sort_by_key(key);
+    alone.sort_by_key(key);
+    assert_eq!(shared, alone);
+}
+
+#[test]
+fn a_poll_is_once_in_its_period_at_a_phase_of_its_own() {
+    // Ten hours in a minute.
+    let due = all(&fleet("clients = 1000\nspeedup = 600"));
+    let polls: Vec<_> = due.iter().filter(|occasion| occasion.activity == Activity::Policy).collect();
+    assert_eq!(polls.len(), 10_000);
+    let mine: Vec<_> = polls.iter().filter(|poll| poll.client == 7).map(|poll| poll.due.0).collect();
+    assert!(mine.windows(2).all(|pair| (pair[1] - pair[0]).abs_diff(60_000) <= 1), "6 s apart: {mine:?}");
+    let early = polls.iter().filter(|poll| poll.due.0 < 30_000).count();
+    assert!((400..600).contains(&early), "{early} of a thousand in the first half of the first hour");
+    let messages = due.iter().filter(|occasion| occasion.activity == Activity::StateMessage).count();
+    assert!((9_000..11_000).contains(&messages), "{messages}: a quarter of 40 for each");
+}
+
+#[test]
+fn a_random_delay_puts_off_and_a_share_leaves_out() {
+    let text = "clients = 1000\nspeedup = 3600\nduration = \"48s\"\nschedules = false\n\
+                [activities.scan]\nperiod = \"24h\"\ndelay = \"24h\"\nshare = 0.5\n";
+    let scans = all(&fleet(text));
+    let clients: HashSet<_> = scans.iter().map(|scan| scan.client).collect();
+    assert!((400..600).contains(&clients.len()), "{}", clients.len());
+    // Two days of a scan a day.
+    assert!((900..1100).contains(&scans.len()), "{}", scans.len());
+}
+
+#[test]
+fn a_storm_is_within_its_time_in_its_order_and_its_groups() {
+    let text = "clients = 1000\nspeedup = 2\nduration = \"100s\"\nschedules = false\n\
+                [[groups]]\nname = \"HQ\"\nshare = 3\n[[groups]]\nname = \"Branch\"\n\
+                [[storms]]\nat = \"10s\"\nwithin = \"80s\"\nshare = 0.5\ngroups = [\"HQ\"]\n\
+                activities = [\"policy\", \"scan\"]\napart = \"4s\"\n";
+    let due = all(&fleet(text));
+    let polls: Vec<_> = due.iter().filter(|occasion| occasion.activity == Activity::Policy).collect();
+    assert!((320..430).contains(&polls.len()) && due.len() == 2 * polls.len(), "{} of {}", polls.len(), due.len());
+    assert!(due.iter().all(|occasion| occasion.client < 750), "only HQ");
+    assert!(polls.iter().all(|poll| (5.0..=45.0).contains(&seconds(poll))));
+    for poll in polls {
+        let scan = due.iter().find(|its| its.client == poll.client && its.activity == Activity::Scan).unwrap();
+        assert!((seconds(scan) - seconds(poll) - 2.0).abs() < 0.001);
+    }
+}
+
+#[test]
+fn before_its_start_a_client_does_nothing() {
+    let text = "clients = 300\nspeedup = 60\n\
+                [start]\nwithin = \"30min\"\nactivities = [\"service-location\", \"policy\"]\napart = \"10s\"\n";
+    let due = all(&fleet(text));
+    for client in 0..300 {
+        let first = due.iter().find(|occasion| occasion.client == client).unwrap();
+        assert_eq!(first.activity, Activity::ServiceLocation);
+        assert!(seconds(first) <= 30.0);
+    }
+}
+
+#[test]
+fn in_an_outage_messages_are_held_and_come_all_at_once() {
+    let text = "clients = 1000\nspeedup = 60\nduration = \"90s\"\n\
+                [outage]\nat = \"20min\"\nlength = \"30min\"\nback = \"2min\"\n";
+    let due = all(&fleet(text));
+    let between = |from: f64, to: f64| due.iter().filter(|its| (from..to).contains(&seconds(its))).count();
+    assert_eq!(between(20.0, 50.0), 0);
+    let (before, burst) = (between(18.0, 20.0), between(50.0, 52.01));
+    assert!(burst > 8 * before, "{before} before, {burst} after");
+    let mut polls = HashSet::new();
+    let burst = due.iter().filter(|its| its.activity == Activity::Policy && (50.0..52.01).contains(&seconds(its)));
+    assert!(burst.into_iter().all(|its| polls.insert(its.client)), "held once, not twice");
+}
+
+#[test]
+fn what_failed_is_tried_again_and_then_goes_on_as_before() {
+    let fleet = fleet("clients = 1\nspeedup = 600\nschedules = false\n[activities.policy]\nperiod = \"1h\"\n");
+    let mut crowd = Crowd::new(&Arc::new(Schedule::new(&fleet)), 1, 0, 1);
+    let first = crowd.next_due().unwrap();
+    let regular = Crowd::new(&Arc::new(Schedule::new(&fleet)), 1, 0, 1);
+    assert!(crowd.pop(first).is_some() && crowd.pop(first).is_none());
+    let second = crowd.next_due().unwrap();
+    crowd.failed(0, Activity::Policy, first);
+    let retry = crowd.next_due().unwrap();
+    // Ten minutes are a second, a quarter more or less.
+    assert!((7_500..=12_500).contains(&(retry.0 - first.0)), "{retry:?} after {first:?}");
+    assert!(crowd.pop(retry).is_some());
+    assert_eq!(crowd.next_due(), Some(second));
+    let mut times = 0;
+    while let Some(next) = crowd.next_due() {
+        times += u32::from(crowd.pop(next).is_some());
+        crowd.failed(0, Activity::Policy, Tick(u32::MAX - 1));
+    }
+    assert_eq!(times, 9, "ten in a minute, and one has been");
+    assert_eq!(regular.len(), 1);
+}
+
+#[test]
+fn an_idle_client_takes_next_to_nothing() {
+    assert_eq!(Crowd::bytes_per_client(), 4 * Activity::ALL.len() + 8);
+}
+
+#[test]
+fn time_goes_on_however_fast() {
+    let text = "clients = 1\nspeedup = 1000000\nduration = \"100ms\"\nschedules = false\n\
+                [activities.policy]\nperiod = \"1s\"\n";
+    let due = all(&fleet(text));
+    assert!((998..=1000).contains(&due.len()), "{}: once in each tick of a hundred seconds", due.len());
+}

@@ -1,0 +1,196 @@
+//! A thread of clients: begins what is due, and hears of what is over.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::act::{Back, act};
+use super::activity::Activity;
+use super::crowd::{Crowd, Occasion};
+use super::desk::{Desk, add};
+use super::kept::Kept;
+use super::notify;
+use super::schedule::Tick;
+use crate::client::Client;
+use crate::load::Timer;
+use crate::record::Recorder;
+
+/// Activities that wait for a place, for each thread.
+const MAX_WAITING: usize = 1_000_000;
+/// How long what is under way may take when the run is over.
+const GRACE: Duration = Duration::from_secs(5);
+/// The recorder hands over its seconds, and connections are looked through, this often.
+const HEARTBEAT: Duration = Duration::from_millis(100);
+/// What is begun in a row before the tasks of others have their turn.
+const BATCH: u32 = 64;
+
+/// What a thread may use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    /// The number of the thread.
+    pub(super) number: u32,
+    /// Of so many.
+    pub(super) threads: u32,
+    /// Activities under way.
+    pub(super) under_way: usize,
+    /// Connections kept between activities.
+    pub(super) kept: usize,
+    /// Clients that hold a connection for notification, of the whole fleet.
+    pub(super) notified: u32,
+}
+
+pub(super) struct Worker {
+    desk: Arc<Desk>,
+    crowd: Crowd,
+    share: Share,
+    under_way: JoinSet<Back>,
+    waiting: VecDeque<Occasion>,
+    kept: Kept<Box<Client>>,
+    end: Instant,
+}
+
+impl Worker {
+    pub(super) fn new(desk: &Arc<Desk>, share: Share) -> Self {
+        let fleet = &desk.fleet;
+        let keep = fleet.keep.unwrap_or_default();
+        Self {
+            crowd: Crowd::new(&desk.schedule, fleet.clients, share.number, share.threads),
+            share,
+            under_way: JoinSet::new(),
+            waiting: VecDeque::new(),
+            kept: Kept::new(if keep.is_zero() { 0 } else { share.kept }, keep),
+            end: desk.started + fleet.warm_up + fleet.duration,
+            desk: Arc::clone(desk),
+        }
+    }
+
+    /// Runs until the end, or until `stop` says so.
+    ///
+    /// # Errors
+    /// The system has no timer.
+    pub(super) async fn run(mut self, stop: &AtomicBool) -> io::Result<()> {
+        let timer = Timer::new()?;
+        let (said, mut heard) = mpsc::unbounded_channel();
+        let mut held = JoinSet::new();
+        if let Some(to) = self.desk.target.notification {
+            let numbers = (self.share.number..self.share.notified).step_by(self.share.threads as usize);
+            for client in numbers {
+                held.spawn(notify::hold(Arc::clone(&self.desk), to, client, said.clone()));
+            }
+        }
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let interrupted = loop {
+            let more = self.begin_due();
+            let next = self.next_wake();
+            tokio::select! {
+                Some(back) = self.under_way.join_next() => self.over(back.ok()),
+                Some(client) = heard.recv() => self.called(client),
+                _ = beat.tick() => {
+                    let now = Instant::now();
+                    self.kept.sweep(now);
+                    self.desk.record(|recorder| recorder.tick(now.saturating_duration_since(self.desk.started)));
+                    let stopped = stop.load(Ordering::Relaxed);
+                    if stopped || now >= self.end {
+                        break stopped;
+                    }
+                }
+                () = tokio::task::yield_now(), if more => {}
+                rung = timer.sleep(next.saturating_duration_since(Instant::now())), if !more => rung?,
+            }
+        };
+        if !interrupted {
+            self.count_late();
+            self.drain(stop).await;
+        }
+        let troubles = &self.desk.troubles;
+        troubles.unfinished.fetch_add(self.under_way.len() as u64, Ordering::Relaxed);
+        troubles.never_begun.fetch_add(self.waiting.len() as u64, Ordering::Relaxed);
+        troubles.closed_early.fetch_add(self.kept.closed_early, Ordering::Relaxed);
+        self.desk.finish();
+        Ok(())
+    }
+
+    /// What was due before the end and had no turn is not passed over in silence.
+    fn count_late(&mut self) {
+        while self.crowd.pop(Tick::at(self.end.saturating_duration_since(self.desk.started))).is_some() {
+            add(&self.desk.troubles.due);
+            add(&self.desk.troubles.never_begun);
+        }
+    }
+
+    /// Lets what is under way come to its end, for a while.
+    async fn drain(&mut self, stop: &AtomicBool) {
+        let until = Instant::now() + GRACE.min(self.desk.fleet.timeout + HEARTBEAT);
+        while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+            match tokio::time::timeout(HEARTBEAT, self.under_way.join_next()).await {
+                Ok(None) => return,
+                Ok(Some(_)) => self.desk.record(Recorder::ended),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Tick {
+        Tick::at(self.desk.started.elapsed())
+    }
+
+    fn next_wake(&self) -> Instant {
+        let due = self.crowd.next_due().map(|due| self.desk.started + due.time());
+        due.unwrap_or(self.end).min(self.end)
+    }
+
+    /// Begins what is due; says whether there is more.
+    fn begin_due(&mut self) -> bool {
+        let now = self.now();
+        for _ in 0..BATCH {
+            let Some(occasion) = self.crowd.pop(now) else { return false };
+            add(&self.desk.troubles.due);
+            if self.under_way.len() < self.share.under_way {
+                let at = self.desk.started.elapsed();
+                self.desk.record(|recorder| recorder.late(at, at.saturating_sub(occasion.due.time())));
+                self.begin(occasion);
+            } else if self.waiting.len() < MAX_WAITING {
+                add(&self.desk.troubles.waited);
+                self.waiting.push_back(occasion);
+            } else {
+                add(&self.desk.troubles.left_out);
+            }
+        }
+        true
+    }
+
+    fn begin(&mut self, occasion: Occasion) {
+        let kept = self.kept.take(occasion.client, Instant::now());
+        self.desk.record(Recorder::begun);
+        self.under_way.spawn(act(Arc::clone(&self.desk), occasion, kept));
+    }
+
+    fn over(&mut self, back: Option<Back>) {
+        self.desk.record(Recorder::ended);
+        if let Some(back) = back {
+            let Occasion { client, activity, .. } = back.occasion;
+            if let Some(connected) = back.client {
+                self.kept.put(client, connected, Instant::now());
+            }
+            if !back.succeeded {
+                self.crowd.failed(client, activity, self.now());
+            }
+        }
+        if let Some(occasion) = self.waiting.pop_front() {
+            self.begin(occasion);
+        }
+    }
+
+    /// The server has said something to a client, which asks for policy then.
+    fn called(&mut self, client: u32) {
+        let now = self.now();
+        let when = self.desk.schedule.answer(client, now, self.desk.fleet.notification.push_within);
+        self.crowd.call(client, Activity::Policy, when);
+    }
+}

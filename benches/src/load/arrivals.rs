@@ -1,0 +1,149 @@
+//! Hands out the requests that are due to connections that are free.
+//!
+//! Nothing is queued: what is due and not yet taken is what the schedule gives next. A connection that becomes free takes
+//! it; the pacer wakes a free one when something becomes due while there is one. All of it is of one thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use super::schedule::Schedule;
+use super::timer::Timer;
+
+/// A request that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    /// Since when.
+    pub(super) since: Instant,
+    /// A connection was free by then: if it is sent late, that is the generator's fault.
+    pub(super) was_free: bool,
+}
+
+/// A connection that is free, or was until it was given something.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    given: Cell<Option<Due>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Place {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    begin: Instant,
+    schedule: RefCell<Schedule>,
+    /// Those that are free, the one that has been so for longest first.
+    free: RefCell<VecDeque<Rc<Place>>>,
+    /// The pacer, while it waits for somebody to become free.
+    pacer: RefCell<Option<Waker>>,
+    closed: Cell<bool>,
+}
+
+impl Arrivals {
+    pub(super) const fn new(schedule: Schedule, begin: Instant) -> Self {
+        let free = RefCell::new(VecDeque::new());
+        Self { begin, schedule: RefCell::new(schedule), free, pacer: RefCell::new(None), closed: Cell::new(false) }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        if self.closed.get() { None } else { Some(self.begin + self.schedule.borrow().peek()?) }
+    }
+
+    /// The next request for a connection that is free now; `None` if there will be none any more.
+    pub(super) async fn next(&self, place: &Rc<Place>) -> Option<Due> {
+        self.hand_out(Instant::now());
+        let now = Instant::now();
+        match self.next_due() {
+            None => return None,
+            Some(since) if since <= now => {
+                self.schedule.borrow_mut().advance();
+                return Some(Due { since, was_free: false });
+            }
+            Some(_) => {}
+        }
+        self.free.borrow_mut().push_back(Rc::clone(place));
+        if let Some(pacer) = self.pacer.borrow_mut().take() {
+            pacer.wake();
+        }
+        poll_fn(|cx| {
+            if let Some(due) = place.given.take() {
+                return Poll::Ready(Some(due));
+            }
+            if self.next_due().is_none() {
+                return Poll::Ready(None);
+            }
+            *place.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Gives what is due to those that are free.
+    fn hand_out(&self, now: Instant) {
+        let mut free = self.free.borrow_mut();
+        while let Some(since) = self.next_due().filter(|since| *since <= now) {
+            let Some(place) = free.pop_front() else { break };
+            self.schedule.borrow_mut().advance();
+            place.given.set(Some(Due { since, was_free: true }));
+            place.wake();
+        }
+    }
+
+    /// Hands out what becomes due, until nothing will.
+    pub(super) async fn pace(&self) -> io::Result<()> {
+        let timer = Timer::new()?;
+        loop {
+            let now = Instant::now();
+            self.hand_out(now);
+            match self.next_due() {
+                None => break,
+                Some(since) if since > now => timer.sleep(since - now).await?,
+                Some(_) => self.somebody_is_free().await,
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    async fn somebody_is_free(&self) {
+        poll_fn(|cx| {
+            if self.closed.get() || !self.free.borrow().is_empty() {
+                return Poll::Ready(());
+            }
+            *self.pacer.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Nothing is handed out any more. Returns how many were due before `until` and not handed out.
+    pub(super) fn close_at(&self, until: Instant) -> u64 {
+        let mut left = 0;
+        while self.next_due().is_some_and(|since| since < until) {
+            self.schedule.borrow_mut().advance();
+            left += 1;
+        }
+        self.close();
+        left
+    }
+
+    fn close(&self) {
+        self.closed.set(true);
+        for place in self.free.borrow_mut().drain(..) {
+            place.wake();
+        }
+        if let Some(pacer) = self.pacer.borrow_mut().take() {
+            pacer.wake();
+        }
+    }
+}

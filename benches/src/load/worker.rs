@@ -1,0 +1,223 @@
+//! One thread that makes load: its runtime, its clients, its clock.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep_until;
+
+use super::Plan;
+use super::arrivals::Arrivals;
+use super::client::Client;
+use super::connection::{Dialer, Scratch};
+use super::plan::Prepared;
+use super::schedule::Schedule;
+use crate::record::{CpuTime, Recorder};
+
+/// Bodies are read in pieces of at most this size.
+const SCRATCH: usize = 128 * 1024;
+/// How often it is seen that a second or all is over.
+const TICK: Duration = Duration::from_millis(50);
+/// Tasks that run before sockets and the timer are looked at again, where time matters.
+const PUNCTUAL: u32 = 13;
+/// Connections that a thread opens at a time at the start: more than a target's queue holds would wait for a second.
+const OPENING: usize = 64;
+
+/// What a thread has to do.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) plan: Arc<Plan>,
+    pub(super) requests: Arc<[Prepared]>,
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) stop: Arc<AtomicBool>,
+    /// Which of them it is.
+    pub(super) number: usize,
+    pub(super) threads: usize,
+    pub(super) begin: Instant,
+}
+
+impl Job {
+    /// This thread's part of them.
+    fn connections(&self) -> usize {
+        let all = self.plan.mode.connections();
+        all / self.threads + if self.number < all % self.threads { 1 } else { 0 }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+}
+
+/// What a thread tells in the end, besides what it recorded.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// What the process needed in the measured time.
+    pub(super) cpu: Duration,
+    /// How long this thread could have run and did not.
+    pub(super) waited_for_cpu: Duration,
+    /// Connections that this machine could not open.
+    pub(super) lacking: u64,
+    /// Requests that were due and not sent.
+    pub(super) unsent: u64,
+    /// When it was ended before its time.
+    pub(super) stopped_at: Option<Instant>,
+}
+
+/// What the clients of a thread share.
+pub(super) struct Shared {
+    pub(super) job: Job,
+    pub(super) recorder: RefCell<Recorder>,
+    pub(super) scratch: Scratch,
+    /// Connections that this machine could not open.
+    pub(super) lacking: Cell<u64>,
+    /// For those that open their first connection.
+    pub(super) opening: Semaphore,
+    next_request: Cell<usize>,
+    next_connection: Cell<usize>,
+    total: Duration,
+}
+
+impl Shared {
+    fn new(job: Job, recorder: Recorder) -> Self {
+        Self {
+            recorder: RefCell::new(recorder),
+            scratch: Scratch::new(SCRATCH),
+            lacking: Cell::new(0),
+            opening: Semaphore::new(OPENING),
+            // Threads begin at different places of the list.
+            next_request: Cell::new(job.number * job.requests.len() / job.threads),
+            next_connection: Cell::new(job.number),
+            total: job.plan.total(),
+            job,
+        }
+    }
+
+    pub(super) fn next_request(&self) -> &Prepared {
+        let place = self.next_request.get();
+        let next = place + 1;
+        self.next_request.set(if next < self.job.requests.len() { next } else { 0 });
+        &self.job.requests[place]
+    }
+
+    /// A number of its own for each connection of all threads.
+    pub(super) fn next_connection(&self) -> usize {
+        let number = self.next_connection.get();
+        self.next_connection.set(number.wrapping_add(self.job.threads));
+        number
+    }
+
+    /// What is over after the end is counted in its last moment.
+    pub(super) fn since_begin(&self, at: Instant) -> Duration {
+        let last = self.total.saturating_sub(Duration::from_nanos(1));
+        at.saturating_duration_since(self.job.begin).min(last)
+    }
+}
+
+/// Makes load until the time is over or it is stopped.
+pub(super) fn work(job: Job, recorder: Recorder) -> io::Result<Ended> {
+    let schedule = Schedule::new(&job.plan, job.number, job.threads);
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all();
+    if schedule.is_some() {
+        builder.event_interval(PUNCTUAL);
+    }
+    let runtime = builder.build_local(LocalOptions::default())?;
+    let (begin, total) = (job.begin, job.plan.total());
+    let shared = Rc::new(Shared::new(job, recorder));
+    let mut ended = runtime.block_on(drive(&shared, schedule))?;
+    // The clients go with it.
+    drop(runtime);
+    ended.lacking = shared.lacking.get();
+    if let Some(shared) = Rc::into_inner(shared) {
+        let stopped = ended.stopped_at.map(|at| at.saturating_duration_since(begin));
+        shared.recorder.into_inner().finish(stopped.unwrap_or(total).min(total));
+    }
+    Ok(ended)
+}
+
+async fn drive(shared: &Rc<Shared>, schedule: Option<Schedule>) -> io::Result<Ended> {
+    let job = &shared.job;
+    let mut tasks = JoinSet::new();
+    let arrivals = schedule.map(|schedule| Rc::new(Arrivals::new(schedule, job.begin)));
+    for _ in 0..job.connections() {
+        let client = Client::new(Rc::clone(shared));
+        let arrivals = arrivals.clone();
+        tasks.spawn_local(async move {
+            match arrivals {
+                Some(arrivals) => client.in_open_loop(arrivals).await,
+                None => client.in_closed_loop().await,
+            }
+            Ok(())
+        });
+    }
+    if let Some(arrivals) = arrivals.clone() {
+        tasks.spawn_local(async move { arrivals.pace().await });
+    }
+    let mut ended = until_the_end(shared).await;
+    if let Some(arrivals) = arrivals
+        && ended.stopped_at.is_none()
+    {
+        ended.unsent = arrivals.close_at(job.begin + shared.total);
+        let late = Instant::now() + job.plan.timeout;
+        while !tasks.is_empty() && Instant::now() < late && !job.is_stopped() {
+            // Whoever is still under way has this long, and longer answers are seen in time.
+            if let Ok(Some(task)) = tokio::time::timeout(TICK, tasks.join_next()).await {
+                outcome(task)?;
+            }
+        }
+    }
+    while let Some(task) = tasks.try_join_next() {
+        outcome(task)?;
+    }
+    Ok(ended)
+}
+
+fn outcome(task: Result<io::Result<()>, JoinError>) -> io::Result<()> {
+    match task.map_err(JoinError::try_into_panic) {
+        Ok(outcome) => outcome,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // Nobody aborts one.
+        Err(Err(_)) => Ok(()),
+    }
+}
+
+/// Returns when the time is over or it was stopped. Meanwhile seconds go to the collector also if nothing happens.
+async fn until_the_end(shared: &Shared) -> Ended {
+    let job = &shared.job;
+    let measured_from = job.begin + job.plan.warm_up;
+    let end = job.begin + shared.total;
+    let mut before = None;
+    loop {
+        let now = Instant::now();
+        if before.is_none() && now >= measured_from {
+            before = Some((CpuTime::now(), waited_for_cpu()));
+        }
+        shared.recorder.borrow_mut().tick(shared.since_begin(now));
+        let stopped_at = job.is_stopped().then_some(now);
+        if now >= end || stopped_at.is_some() {
+            let (cpu, waited) = before.unwrap_or_else(|| (CpuTime::now(), waited_for_cpu()));
+            return Ended {
+                cpu: CpuTime::now().since(cpu),
+                waited_for_cpu: waited_for_cpu().saturating_sub(waited),
+                stopped_at,
+                ..Ended::default()
+            };
+        }
+        let next = if before.is_none() { measured_from } else { end };
+        sleep_until((now + TICK).min(next).into()).await;
+    }
+}
+
+/// How long this thread could have run and did not, if Linux tells.
+fn waited_for_cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let waited = text.split_whitespace().nth(1).and_then(|nanoseconds| nanoseconds.parse().ok());
+    Duration::from_nanos(waited.unwrap_or_default())
+}

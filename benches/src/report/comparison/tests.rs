@@ -1,0 +1,154 @@
+use super::*;
+use crate::report::sample::comparison;
+use crate::report::tests::{check_alone, check_tags};
+use crate::report::{read_comparison, write_comparison_json};
+
+fn figures(proxy: &str, rounds: &[f64]) -> Figures {
+    Figures { proxy: proxy.to_owned(), rounds: rounds.to_vec() }
+}
+
+fn work(better: Better, all: &[(&str, &[f64])]) -> Work {
+    Work {
+        name: "w".to_owned(),
+        title: "A work".to_owned(),
+        unit: "ms".to_owned(),
+        better,
+        goal: None,
+        note: String::new(),
+        figures: all.iter().map(|(proxy, rounds)| figures(proxy, rounds)).collect(),
+    }
+}
+
+fn page(comparison: &Comparison) -> String {
+    let mut page = Vec::new();
+    write_comparison_html(comparison, &mut page).unwrap();
+    String::from_utf8(page).unwrap()
+}
+
+#[test]
+fn ratios_are_made_pair_by_pair() {
+    // Every round is twice as slow as the one before, for both: the medians say 1, the pairs say 2.
+    let work = work(Better::Lower, &[("rolegate", &[1.0, 2.0, 4.0]), ("peer", &[2.0, 4.0, 8.0])]);
+    assert_eq!(work.ratio("peer"), Some(Spread { median: 2.0, lowest: 2.0, highest: 2.0, count: 3 }));
+    assert_eq!(work.spread("rolegate"), Some(Spread { median: 2.0, lowest: 1.0, highest: 4.0, count: 3 }));
+    assert_eq!(work.ratio("nobody"), None);
+}
+
+#[test]
+fn a_pair_without_both_figures_is_left_out() {
+    let work = work(Better::Lower, &[("rolegate", &[1.0, f64::NAN, 0.0, 2.0]), ("peer", &[f64::NAN, 4.0, 8.0, 3.0])]);
+    assert_eq!(work.ratio("peer"), Some(Spread { median: 1.5, lowest: 1.5, highest: 1.5, count: 1 }));
+}
+
+#[test]
+fn medians_of_even_counts_lie_between() {
+    assert_eq!(Spread::of([4.0, 1.0, 2.0, 9.0]).map(|spread| spread.median), Some(3.0));
+    assert_eq!(Spread::of([f64::NAN, f64::INFINITY]), None);
+}
+
+#[test]
+fn verdicts_are_against_the_best_peer() {
+    let outcome = |work: &Work| work.verdict().map(|verdict| (verdict.outcome, verdict.peer, verdict.agreed));
+    let all: [(&str, &[f64]); 5] = [
+        ("rolegate", &[10.0, 10.0, 10.0]),
+        ("slow", &[20.0, 20.0, 20.0]),
+        ("fast", &[8.0, 8.0, 11.0]),
+        (FORWARDER, &[1.0, 1.0, 1.0]),
+        (BEFORE, &[1.0, 1.0, 1.0]),
+    ];
+    assert_eq!(outcome(&work(Better::Lower, &all)), Some((Outcome::Loss, "fast".to_owned(), false)));
+    assert_eq!(outcome(&work(Better::Higher, &all)), Some((Outcome::Loss, "slow".to_owned(), true)));
+    assert_eq!(outcome(&work(Better::Lower, &all[..2])), Some((Outcome::Win, "slow".to_owned(), true)));
+    assert_eq!(outcome(&work(Better::Lower, &[all[0], all[3], all[4]])), None);
+    assert_eq!(outcome(&work(Better::Lower, &all[1..])), None);
+    let close = work(Better::Lower, &[("rolegate", &[100.0]), ("peer", &[100.5])]);
+    assert_eq!(outcome(&close), Some((Outcome::Even, "peer".to_owned(), true)));
+}
+
+#[test]
+fn losses_are_as_plain_as_wins() {
+    let comparison = comparison();
+    assert_eq!(comparison.tally(), Tally { wins: 3, even: 1, losses: 1, open: 0 });
+    let loss = "loses to haproxy, 0.84× (0.82–0.85)";
+    let win = "wins over nginx, 2.53×";
+    for text in [comparison_text(&comparison), comparison_markdown(&comparison)] {
+        for fact in [loss, win, "wins 3, is even at 1 and loses 1", "EPYC", "less than half of haproxy's", "2026-11-24"]
+        {
+            assert!(text.contains(fact), "{fact}:\n{text}");
+        }
+    }
+    assert!(comparison_markdown(&comparison).contains(&format!("❌ **{loss}**")));
+    let page = page(&comparison);
+    for fact in ["Where rolegate loses", "▼ loses", "▲ wins", "= even", loss] {
+        assert!(page.contains(fact), "{fact}");
+    }
+    check_tags(&page);
+    check_alone(&page);
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("comparison.json");
+    let mut comparison = comparison();
+    write_comparison_json(&comparison, &file).unwrap();
+    assert_eq!(read_comparison(&file).unwrap(), comparison);
+    let error = crate::report::read(&file).unwrap_err().to_string();
+    assert!(error.contains("comparison.json is JSON, but not a run"), "{error}");
+
+    comparison.works[0].figures[0].rounds[1] = f64::NAN;
+    write_comparison_json(&comparison, &file).unwrap();
+    let read = read_comparison(&file).unwrap();
+    assert!(read.works[0].figures[0].rounds[1].is_nan());
+    assert!(
+        comparison_text(&read)
+            .starts_with("DOUBT: Short requests on kept connections: rolegate gave no figure in 1 round")
+    );
+}
+
+#[test]
+fn markdown_keeps_to_its_cells() {
+    let mut comparison = comparison();
+    comparison.works[0].title = "a|b\n<script>".to_owned();
+    comparison.proxies[1].note = "*x* `y`".to_owned();
+    let text = comparison_markdown(&comparison);
+    assert!(text.contains("a\\|b &lt;script>") && text.contains("\\*x\\* \\`y\\`"), "{text}");
+    let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+    let table: Vec<_> = text.lines().filter(|line| line.starts_with('|')).map(cells).collect();
+    assert_eq!(table.len(), 2 + comparison.works.len());
+    assert!(table.iter().all(|count| *count == table[0]), "{text}");
+}
+
+#[test]
+fn text_of_a_comparison_is_never_markup() {
+    const EVIL: &str = "</style><script>alert(1)</script>\"'&";
+    let mut comparison = comparison();
+    for work in &mut comparison.works {
+        for text in [&mut work.title, &mut work.unit, &mut work.note] {
+            EVIL.clone_into(text);
+        }
+    }
+    comparison.works[0].goal = Some(EVIL.to_owned());
+    comparison.proxies[2].version = EVIL.to_owned();
+    comparison.works[0].figures[2].proxy = EVIL.to_owned();
+    let page = page(&comparison);
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
+    check_tags(&page);
+}
+
+#[test]
+fn nothing_to_compare_is_shown() {
+    let mut comparison = comparison();
+    comparison.works = vec![
+        work(Better::Lower, &[]),
+        work(Better::Lower, &[("rolegate", &[])]),
+        work(Better::Higher, &[("rolegate", &[0.0]), ("haproxy", &[0.0])]),
+        work(Better::Higher, &[("rolegate", &[f64::MAX, -1.0]), ("haproxy", &[f64::MIN_POSITIVE, f64::INFINITY])]),
+    ];
+    for proxies in [comparison.proxies.clone(), Vec::new()] {
+        comparison.proxies = proxies;
+        check_tags(&page(&comparison));
+        assert!(comparison_text(&comparison).contains("not compared"));
+        assert!(comparison_markdown(&comparison).contains("not compared"));
+    }
+}

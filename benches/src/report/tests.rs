@@ -1,0 +1,254 @@
+use proptest::prelude::*;
+
+use super::page::LINES;
+use super::sample::run;
+use super::*;
+use crate::record::{FORMAT, Interval, Run, Series};
+
+fn page(runs: &[Run]) -> String {
+    let mut page = Vec::new();
+    write_html(runs, &mut page).unwrap();
+    String::from_utf8(page).unwrap()
+}
+
+/// Every tag that is opened is closed, in order; only what HTML never closes is not.
+pub(super) fn check_tags(page: &str) {
+    let never = ["meta", "!DOCTYPE", "br"];
+    let mut open = Vec::new();
+    for piece in page.split('<').skip(1) {
+        let (tag, _) = piece.split_once('>').unwrap_or_else(|| panic!("a tag without an end: {piece}"));
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        match tag {
+            _ if never.contains(&name) || tag.ends_with('/') => {}
+            _ if tag.starts_with('/') => assert_eq!(open.pop(), Some(name), "closed too early"),
+            _ => open.push(name),
+        }
+    }
+    assert!(open.is_empty(), "not closed: {open:?}");
+}
+
+/// Nothing is fetched and nothing runs.
+pub(super) fn check_alone(page: &str) {
+    for word in ["src=", "href=", "<link", "<script", "<iframe", "<img", "@import", "url(", "javascript:", " onload"] {
+        assert!(!page.contains(word), "{word}");
+    }
+    for (at, _) in page.match_indices("://www.w3.org") {
+        assert!(page[..at].ends_with("xmlns=\"http"));
+    }
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.json");
+    let run = run("rolegate 0.1.0", 1, 3, 1.0);
+    write_json(&run, &file).unwrap();
+    assert_eq!(read(&file).unwrap(), run);
+}
+
+#[test]
+fn other_files_are_refused_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.json");
+    let error = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        read(&file).unwrap_err().to_string()
+    };
+    let cases = [
+        ("", "is not JSON"),
+        ("<html>", "is not JSON"),
+        ("{\"format\": 7}", "format 7, but this program reads format 1: measure again"),
+        ("{\"format\": 1}", "is JSON, but not a run"),
+        ("[]", "is JSON, but not a run"),
+        ("null", "is JSON, but not a run"),
+    ];
+    for (text, expected) in cases {
+        let error = error(text);
+        assert!(error.contains(expected) && error.contains("run.json"), "{error}");
+    }
+    let none = read(&folder.path().join("none.json")).unwrap_err();
+    assert!(matches!(none, ReadError::Io { .. }) && none.to_string().contains("none.json"), "{none}");
+}
+
+#[test]
+fn text_says_what_was_measured() {
+    let run = run("rolegate 0.1.0", 1, 90, 1.0);
+    let text = text(&run);
+    for fact in
+        ["monday-morning", "5,000 clients", "60 times", "status 503: ", "p99.9", "policy request (MP)", "Lisbon", "SUP"]
+    {
+        assert!(text.contains(fact), "{fact} is missing:\n{text}");
+    }
+    assert!(!text.contains("DOUBT"));
+}
+
+#[test]
+fn doubts_come_first() {
+    let mut run = run("a", 1, 2, 1.0);
+    run.generator.doubts = vec!["The processor was full.".to_owned()];
+    run.interrupted = true;
+    assert!(text(&run).starts_with("DOUBT: The processor was full.\nDOUBT: The run was interrupted after 2s of 2s.\n"));
+    assert!(compare_text(&[run.clone(), run.clone()]).starts_with("DOUBT: a #1: The processor was full."));
+    assert!(page(&[run]).contains("The processor was full."));
+}
+
+#[test]
+fn one_message_type_of_one_group_has_no_tables_of_roles_and_groups() {
+    let mut run = run("a", 1, 2, 1.0);
+    run.series.truncate(1);
+    let text = text(&run);
+    assert!(text.contains("message type") && !text.contains("boundary group") && !text.contains("\nrole "), "{text}");
+}
+
+/// A run of as many requests, each of the same latency.
+fn even(label: &str, done: u64, us: u64) -> Run {
+    let mut series = Series { message: "GET /".to_owned(), done, ..Series::default() };
+    (0..done).for_each(|_| series.latency.record(us));
+    let mut run = run(label, 1, 0, 1.0);
+    run.series = vec![series];
+    run.measured_s = 10.0;
+    run
+}
+
+#[test]
+fn ratios_are_to_the_first_run() {
+    let text = compare_text(&[even("one", 1_000, 1_000), even("two", 500, 2_000), even("three", 1_000, 1_002)]);
+    let row = |title: &str| text.lines().find(|line| line.trim_start().starts_with(title)).unwrap().to_owned();
+    let words = |title: &str| row(title).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words("good answers")[2..], ["100/s", "50/s", "0.50×", "100/s", "1.00×", "one,", "three"]);
+    assert_eq!(words("p50")[1..], ["1", "ms", "2", "ms", "2.00×", "1", "ms", "1.00×", "one,", "three"]);
+    assert_eq!(words("errors")[1..], ["0", "%", "0", "%", "1.00×", "0", "%", "1.00×", "even"]);
+    assert!(!text.contains("WARNING"), "{text}");
+}
+
+#[test]
+fn runs_that_differ_are_warned_of() {
+    let base = even("one", 10, 10);
+    let mut other = even("two", 10, 10);
+    other.target = "https://192.0.2.7:8443/".to_owned();
+    other.clients = 7;
+    other.speedup = 1.0;
+    other.scenario.push('#');
+    let text = compare_text(&[base.clone(), other]);
+    for what in ["target machine", "192.0.2.7 instead of 127.0.0.1", "clients", "speedup", "not the same text"] {
+        assert!(text.contains(what), "{what}:\n{text}");
+    }
+    let mut other_port = base.clone();
+    other_port.target = "http://127.0.0.1:9090".to_owned();
+    assert!(!compare_text(&[base, other_port]).contains("WARNING"));
+}
+
+#[test]
+fn a_page_needs_nothing_else() {
+    let one = run("rolegate 0.1.0", 1, 100, 1.0);
+    let two = run("haproxy 2.6", 2, 100, 1.3);
+    for page in [page(std::slice::from_ref(&one)), page(&[one, two])] {
+        check_alone(&page);
+        check_tags(&page);
+        assert!(page.contains("<polyline") && page.contains("99.9 %") && page.contains("viewBox"));
+    }
+}
+
+#[test]
+fn a_long_run_with_much_in_it_stays_small() {
+    let mut long = run("rolegate", 1, 1, 1.0);
+    let interval = long.timeline[0].clone();
+    long.timeline = (0..90_000).map(|second| Interval { at_s: f64::from(second), ..interval.clone() }).collect();
+    let series = long.series[0].clone();
+    long.series =
+        (0..120).map(|i| Series { message: format!("type {i}"), group: i.to_string(), ..series.clone() }).collect();
+    long.scenario = "ä".repeat(100_000);
+    for runs in [vec![long.clone()], vec![long; 3]] {
+        check_alone(&page(&runs));
+    }
+}
+
+#[test]
+fn text_of_a_run_is_never_markup() {
+    const EVIL: &str = "</title></style><script>alert(1)</script><img src=x onerror='a'>\"&";
+    let mut run = run(EVIL, 1, 2, 1.0);
+    for text in [&mut run.name, &mut run.target, &mut run.scenario, &mut run.machine.processor] {
+        EVIL.clone_into(text);
+    }
+    run.generator.doubts = vec![EVIL.to_owned()];
+    for series in &mut run.series {
+        series.errors.insert(EVIL.to_owned(), 3);
+        EVIL.clone_into(&mut series.role);
+    }
+    run.series[0].message = EVIL.to_owned();
+    run.series[0].group = EVIL.to_owned();
+    let role = run.timeline[0].roles["MP"].clone();
+    run.timeline[0].roles.insert(EVIL.to_owned(), role);
+    for page in [page(std::slice::from_ref(&run)), page(&[run.clone(), run.clone()])] {
+        assert!(page.contains("&lt;script&gt;"));
+        assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("style><script"));
+        check_tags(&page);
+    }
+}
+
+#[test]
+fn colours_of_drawings_are_in_the_style_sheet() {
+    let sheet = include_str!("page/style.css");
+    for colour in 0..=LINES {
+        let name = chart::colour_name(colour);
+        assert!(
+            sheet.contains(&format!("[stroke=\"{name}\"]")) && sheet.contains(&format!("[fill=\"{name}\"]")),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_run_without_anything_is_shown() {
+    let mut nothing = run("", 1, 0, 1.0);
+    nothing.series.clear();
+    nothing.measured_s = 0.0;
+    nothing.name.clear();
+    let one_interval = run("x", 1, 1, 1.0);
+    let mut no_requests = one_interval.clone();
+    no_requests.series.iter_mut().for_each(|series| *series = Series::default());
+    no_requests.timeline[0] = Interval::default();
+    let cases = [vec![], vec![nothing.clone()], vec![one_interval.clone()], vec![no_requests.clone()]];
+    for runs in cases.into_iter().chain([vec![nothing, one_interval, no_requests]]) {
+        check_tags(&page(&runs));
+        let _ = compare_text(&runs);
+        runs.first().map(text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_figures_are_too_strange(
+        done: u64,
+        failed: u64,
+        latencies in prop::collection::vec(any::<u64>(), 0..20),
+        seconds in prop_oneof![Just(0.0), Just(-1.0), Just(f64::MAX), Just(f64::NAN), Just(f64::INFINITY), 0.0..1e6],
+        at in prop::collection::vec(prop_oneof![Just(f64::MAX), Just(f64::NAN), Just(-5.0), 0.0..1e9], 0..6),
+    ) {
+        let mut series = Series { done, received: u64::MAX, ..Series::default() };
+        series.errors = [("cut".to_owned(), failed), ("tls".to_owned(), failed)].into();
+        latencies.iter().for_each(|us| series.latency.record(*us));
+        let interval = |at_s: f64| Interval {
+            at_s,
+            length_s: seconds,
+            done,
+            errors: failed,
+            p50_us: done,
+            max_us: u64::MAX,
+            open: u64::MAX,
+            ..Interval::default()
+        };
+        let timeline = at.into_iter().map(interval).collect();
+        let mut run = run("x", 1, 0, 1.0);
+        run = Run { format: FORMAT, measured_s: seconds, series: vec![series.clone(), series], timeline, ..run };
+        let page = page(std::slice::from_ref(&run));
+        check_tags(&page);
+        check_tags(&self::page(&[run.clone(), run.clone()]));
+        prop_assert!(!page.contains("NaN"));
+        prop_assert!(!text(&run).contains("NaN"));
+        prop_assert!(!compare_text(&[run.clone(), run]).contains("NaN"));
+    }
+}
