@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -20,7 +21,10 @@ const KEPT: u64 = 16 << 10;
 /// A prepared request.
 #[derive(Debug)]
 pub struct Call {
-    request: Option<Request<RequestBody>>,
+    /// `None` when it was handed on.
+    parts: Option<Parts>,
+    /// `None` when it was handed on.
+    body: Option<RequestBody>,
     repeatable: bool,
     authorizes: bool,
     upgrades: bool,
@@ -77,7 +81,7 @@ impl Call {
         let method = parts.method.as_str();
         let repeatable =
             matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
-        Ok(Self { request: Some(Request::from_parts(parts, body)), repeatable, authorizes, upgrades })
+        Ok(Self { parts: Some(parts), body: Some(body), repeatable, authorizes, upgrades })
     }
 
     /// Reads a small body of a request whose method may be repeated, so that it can be sent to more than one endpoint: the
@@ -86,17 +90,17 @@ impl Call {
     /// # Errors
     /// The client went away or was too slow.
     pub async fn keep_small_body(&mut self, session: &Session, role: &Role) -> Result<(), Error> {
-        let Some(request) = &mut self.request else { return Ok(()) };
-        let RequestBody::Stream(uploading) = request.body() else { return Ok(()) };
+        let (Some(parts), Some(body)) = (&self.parts, &mut self.body) else { return Ok(()) };
+        let RequestBody::Stream(uploading) = &*body else { return Ok(()) };
         let small = uploading.incoming.size_hint().exact().is_some_and(|size| size <= KEPT);
-        let method = request.method().as_str();
+        let method = parts.method.as_str();
         if !small || self.authorizes || self.upgrades || !role.retry.methods.iter().any(|may| may == method) {
             return Ok(());
         }
-        let read = session.timer.within(role.timeouts.request_body_idle, request.body_mut().collect()).await;
+        let read = session.timer.within(role.timeouts.request_body_idle, body.collect()).await;
         session.timer.clear();
         let whole = read.map_err(|_| Error::BodyTimeout)?.map_err(|cut| cut.0)?.to_bytes();
-        *request.body_mut() = RequestBody::Kept(Some(whole));
+        *body = RequestBody::Kept(Some(whole));
         self.repeatable = true;
         Ok(())
     }
@@ -115,33 +119,40 @@ impl Call {
     pub fn allows(&self, retry: Retry) -> bool {
         match retry {
             Retry::Never => false,
-            Retry::Unsent => self.request.is_some(),
+            Retry::Unsent => self.body.is_some(),
             Retry::Repeatable => self.repeatable,
         }
+    }
+
+    /// The head and the body for one attempt; a body that may be needed again is copied.
+    pub fn head_and_body(&mut self) -> Option<(&Parts, RequestBody)> {
+        let body = match (self.repeatable, &self.body) {
+            (true, Some(RequestBody::Kept(whole))) => RequestBody::Kept(whole.clone()),
+            (true, _) => RequestBody::Empty,
+            (false, _) => self.body.take()?,
+        };
+        Some((self.parts.as_ref()?, body))
     }
 
     /// The request for one attempt: a copy if it may be needed again.
     pub fn request(&mut self) -> Option<Request<RequestBody>> {
         if !self.repeatable {
-            return self.request.take();
+            return Some(Request::from_parts(self.parts.take()?, self.body.take()?));
         }
-        let original = self.request.as_ref()?;
-        let body = match original.body() {
-            RequestBody::Kept(whole) => RequestBody::Kept(whole.clone()),
-            RequestBody::Empty | RequestBody::Stream(_) => RequestBody::Empty,
-        };
-        let mut copy = Request::new(body);
-        *copy.method_mut() = original.method().clone();
-        *copy.uri_mut() = original.uri().clone();
-        *copy.version_mut() = original.version();
-        *copy.headers_mut() = original.headers().clone();
-        *copy.extensions_mut() = original.extensions().clone();
-        Some(copy)
+        let (original, body) = self.head_and_body()?;
+        Some(Request::from_parts(original.clone(), body))
     }
 
     /// Takes a request back of which nothing was sent.
     pub fn give_back(&mut self, unsent: Request<RequestBody>) {
-        self.request.get_or_insert(unsent);
+        let (parts, body) = unsent.into_parts();
+        self.parts.get_or_insert(parts);
+        self.body.get_or_insert(body);
+    }
+
+    /// Takes the body of a request back of which nothing was sent.
+    pub fn give_body_back(&mut self, unsent: RequestBody) {
+        self.body.get_or_insert(unsent);
     }
 
     /// Whether it asks for an upgrade.
@@ -151,7 +162,7 @@ impl Call {
 
     /// Gives the body the bounds of the endpoint that it is sent to. Says whether there is none.
     pub fn prepare_body(&mut self, timeouts: &Timeouts) -> bool {
-        let Some(RequestBody::Stream(uploading)) = self.request.as_mut().map(Request::body_mut) else { return true };
+        let Some(RequestBody::Stream(uploading)) = &mut self.body else { return true };
         uploading.idle = timeouts.request_body_idle;
         uploading.response_header = timeouts.response_header;
         false
@@ -173,7 +184,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// A client that thinks it talks to a forward proxy sends the whole URL; its authority replaces `Host` (RFC 9112,
 /// section 3.2.2).
-fn into_origin_form(parts: &mut http::request::Parts) -> Result<(), Error> {
+fn into_origin_form(parts: &mut Parts) -> Result<(), Error> {
     let Some(authority) = parts.uri.authority() else { return Ok(()) };
     // A user name before the host only makes one host look like another (RFC 9110, section 4.2.4).
     if authority.as_str().contains('@') {

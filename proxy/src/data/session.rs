@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::client::Client;
 use super::exchange::Exchange;
 use super::headers::{ForwardingValues, Secured};
+use super::io::Early;
 use super::pin::{PinEnd, Pins};
 use super::ticker::Timer;
 use super::worker::Worker;
@@ -96,11 +97,20 @@ pub struct Upload {
     pub error: Cell<Option<Error>>,
 }
 
+/// The upstream connection of an upgrade.
+#[derive(Debug)]
+pub enum Upgraded {
+    /// Here it is.
+    Now(Early),
+    /// When hyper lets go of it.
+    Soon(hyper::upgrade::OnUpgrade),
+}
+
 /// An upgrade that both sides agreed to.
 #[derive(Debug)]
 pub struct PendingTunnel {
-    /// Becomes the upstream connection.
-    pub upgrade: hyper::upgrade::OnUpgrade,
+    /// The upstream connection.
+    pub upstream: Upgraded,
     /// Finished when the tunnel ends.
     pub exchange: Box<Exchange>,
     /// How long it may be silent.
@@ -229,12 +239,13 @@ impl Session {
     /// Ready when the connection has no reason to live: an idle one in a shutdown, one whose deadline passed, one whose
     /// pinned upstream connection is gone. Asked after hyper, so a request that has just come is served.
     pub fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Over> {
+        self.pins.borrow_mut().poll_leftovers(cx);
         let phase = self.phase.get();
         if phase == Phase::Idle {
             if self.worker.draining() {
                 return Poll::Ready(Over::Drained);
             }
-            if self.pins.borrow().any_closed(cx) {
+            if self.pins.borrow_mut().any_closed(cx) {
                 return Poll::Ready(Over::PinClosed);
             }
         }
