@@ -12,8 +12,11 @@ use super::body::{RequestBody, Uploading};
 use super::headers;
 use super::pin;
 use super::session::Session;
+use super::upstream::RequestHead;
 use crate::error::{Error, Retry};
 use crate::model::role::{Role, Timeouts};
+
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// Largest body that is kept for another attempt, in bytes.
 const KEPT: u64 = 16 << 10;
@@ -25,6 +28,8 @@ pub struct Call {
     parts: Option<Parts>,
     /// `None` when it was handed on.
     body: Option<RequestBody>,
+    /// The head has our fields in it already.
+    ours_in_it: bool,
     repeatable: bool,
     authorizes: bool,
     upgrades: bool,
@@ -59,7 +64,6 @@ impl Call {
         if session.http2 {
             join_cookies(&mut parts.headers);
         }
-        session.write_forwarding(&mut parts.headers);
         parts.version = Version::HTTP_11;
 
         let limit = role.max_body.unwrap_or(u64::MAX);
@@ -69,10 +73,6 @@ impl Call {
         let body = if incoming.is_end_stream() {
             RequestBody::Empty
         } else {
-            if incoming.size_hint().exact().is_none() {
-                // Without this, hyper sends no body with a method that usually has none.
-                parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
             let idle = role.timeouts.request_body_idle;
             let response_header = role.timeouts.response_header;
             RequestBody::Stream(Uploading { incoming, session: Rc::clone(session), left: limit, idle, response_header })
@@ -81,22 +81,24 @@ impl Call {
         let method = parts.method.as_str();
         let repeatable =
             matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
-        Ok(Self { parts: Some(parts), body: Some(body), repeatable, authorizes, upgrades })
+        Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, upgrades })
     }
 
-    /// Reads a small body of a request whose method may be repeated, so that it can be sent to more than one endpoint: the
+    /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
     /// `PROPFIND` of a download may carry a few lines of XML.
+    pub fn may_keep_body(&self, role: &Role) -> bool {
+        let (Some(parts), Some(RequestBody::Stream(uploading))) = (&self.parts, &self.body) else { return false };
+        let small = uploading.incoming.size_hint().exact().is_some_and(|size| size <= KEPT);
+        let method = parts.method.as_str();
+        small && !self.authorizes && !self.upgrades && role.retry.methods.iter().any(|may| may == method)
+    }
+
+    /// Reads that body.
     ///
     /// # Errors
     /// The client went away or was too slow.
-    pub async fn keep_small_body(&mut self, session: &Session, role: &Role) -> Result<(), Error> {
-        let (Some(parts), Some(body)) = (&self.parts, &mut self.body) else { return Ok(()) };
-        let RequestBody::Stream(uploading) = &*body else { return Ok(()) };
-        let small = uploading.incoming.size_hint().exact().is_some_and(|size| size <= KEPT);
-        let method = parts.method.as_str();
-        if !small || self.authorizes || self.upgrades || !role.retry.methods.iter().any(|may| may == method) {
-            return Ok(());
-        }
+    pub async fn keep_body(&mut self, session: &Session, role: &Role) -> Result<(), Error> {
+        let Some(body) = &mut self.body else { return Ok(()) };
         let read = session.timer.within(role.timeouts.request_body_idle, body.collect()).await;
         session.timer.clear();
         let whole = read.map_err(|_| Error::BodyTimeout)?.map_err(|cut| cut.0)?.to_bytes();
@@ -124,28 +126,60 @@ impl Call {
         }
     }
 
-    /// The head and the body for one attempt; a body that may be needed again is copied.
-    pub fn head_and_body(&mut self) -> Option<(&Parts, RequestBody)> {
-        let body = match (self.repeatable, &self.body) {
-            (true, Some(RequestBody::Kept(whole))) => RequestBody::Kept(whole.clone()),
-            (true, _) => RequestBody::Empty,
-            (false, _) => self.body.take()?,
-        };
-        Some((self.parts.as_ref()?, body))
+    /// The body for one attempt: a copy if it may be needed again.
+    pub fn body(&mut self) -> Option<RequestBody> {
+        match (self.repeatable, &self.body) {
+            (true, Some(RequestBody::Kept(whole))) => Some(RequestBody::Kept(whole.clone())),
+            (true, _) => Some(RequestBody::Empty),
+            (false, _) => self.body.take(),
+        }
     }
 
-    /// The request for one attempt: a copy if it may be needed again.
-    pub fn request(&mut self) -> Option<Request<RequestBody>> {
-        if !self.repeatable {
-            return Some(Request::from_parts(self.parts.take()?, self.body.take()?));
+    /// The head as an endpoint gets it.
+    pub fn write_head(&self, session: &Session, body: &RequestBody) -> Option<Vec<u8>> {
+        let parts = self.parts.as_ref()?;
+        let mut out = RequestHead::begin(parts);
+        if body.size_hint().exact().is_none() {
+            out.put(&header::TRANSFER_ENCODING, &CHUNKED);
         }
-        let (original, body) = self.head_and_body()?;
-        Some(Request::from_parts(original.clone(), body))
+        if self.ours_in_it {
+            parts.headers.iter().for_each(|(name, value)| out.put(name, value));
+        } else {
+            session.each_field(&parts.headers, |name, value| out.put(name, value));
+        }
+        Some(out.end())
+    }
+
+    /// Whether it asks for the head of a response alone.
+    pub fn asks_for_head(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| parts.method == Method::HEAD)
+    }
+
+    /// The request for one attempt, for hyper: a copy if it may be needed again.
+    pub fn request(&mut self, session: &Session) -> Option<Request<RequestBody>> {
+        let body = self.body()?;
+        if !self.ours_in_it {
+            let parts = self.parts.as_mut()?;
+            let mut all = HeaderMap::with_capacity(parts.headers.len());
+            session.each_field(&parts.headers, |name, value| _ = all.append(name.clone(), value.clone()));
+            parts.headers = all;
+            self.ours_in_it = true;
+        }
+        let mut parts = if self.repeatable { self.parts.clone() } else { self.parts.take() }?;
+        if body.size_hint().exact().is_none() {
+            // Without this, hyper sends no body with a method that usually has none.
+            parts.headers.insert(header::TRANSFER_ENCODING, CHUNKED);
+        }
+        Some(Request::from_parts(parts, body))
     }
 
     /// Takes a request back of which nothing was sent.
     pub fn give_back(&mut self, unsent: Request<RequestBody>) {
-        let (parts, body) = unsent.into_parts();
+        let (mut parts, body) = unsent.into_parts();
+        // As it was before it was made a request of HTTP/2; nothing in it is new.
+        let _ = into_origin_form(&mut parts);
+        parts.version = Version::HTTP_11;
+        parts.headers.remove(header::TRANSFER_ENCODING);
         self.parts.get_or_insert(parts);
         self.body.get_or_insert(body);
     }

@@ -70,7 +70,8 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
         }
     }
     let from = From { peer: session.peer, to: session.to, worker: &session.worker, raw: false };
-    let connecting = connect::http(endpoint, &from, alone, session.limits().preserve_header_case);
+    // Boxed because it is seldom, and large.
+    let connecting = Box::pin(connect::http(endpoint, &from, alone, session.limits().preserve_header_case));
     let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {
         Ok(Ok(sender)) => {
             endpoint.metrics.connects.increment(1);
@@ -105,7 +106,8 @@ pub async fn on_connection(
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
     let result = match &mut sender {
         Sender::Direct(upstream) => direct(session, upstream, call).await.map(|parts| (parts, None)),
-        Sender::Driven(driven) => driven_by_task(session, driven, call).await,
+        // Boxed because it is seldom, and large.
+        Sender::Driven(driven) => Box::pin(driven_by_task(session, driven, call)).await,
     };
     session.timer.clear();
     let (parts, incoming) = result.map_err(failure)?;
@@ -120,9 +122,10 @@ pub async fn on_connection(
 async fn direct(session: &Session, upstream: &mut Upstream, call: &mut Call) -> Result<response::Parts, Error> {
     // The client may have sent the end of its last request's body after the response to it.
     in_time(session, poll_fn(|cx| upstream.poll_sent(cx))).await?;
-    let (head, body) = call.head_and_body().ok_or(Error::Terminated)?;
-    upstream.begin(head, body);
-    let answered = in_time(session, poll_fn(|cx| upstream.poll_head(cx, &session.worker.block))).await?;
+    let body = call.body().ok_or(Error::Terminated)?;
+    let head = call.write_head(session, &body).ok_or(Error::Terminated)?;
+    upstream.begin(head, body, call.asks_for_head());
+    let answered = in_time(session, poll_fn(|cx| upstream.poll_head(cx, &session.worker.reading))).await?;
     answered.map_err(|error| {
         if let Some(unsent) = upstream.take_unsent().filter(|_| error == Error::NeverSent) {
             call.give_body_back(unsent);
@@ -152,7 +155,7 @@ async fn driven_by_task(
     driven: &mut Driven,
     call: &mut Call,
 ) -> Result<(response::Parts, Option<Incoming>), Error> {
-    let request = call.request().ok_or(Error::Terminated)?;
+    let request = call.request(session).ok_or(Error::Terminated)?;
     let result = match &mut driven.requests {
         Requests::Http1(requests) => in_time(session, requests.try_send_request(request)).await,
         Requests::Http2 { requests, secure } => {

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::{Request, Response};
+use http::{Method, Request, Response, Uri};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
@@ -18,8 +18,8 @@ use super::headers;
 use super::io::Early;
 use super::outcome::{self, Head, Next};
 use super::pin::{self, PinEnd, Pinned};
-use super::respond;
 use super::pool::Sender;
+use super::respond;
 use super::session::{PendingTunnel, Session, Upgraded};
 use crate::error::{Error, Retry};
 use crate::metrics::code_class;
@@ -58,17 +58,7 @@ pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<
 async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<Incoming>) -> Result<Served, Error> {
     let snapshot = exchange.snapshot.clone();
     let (uri, method) = (request.uri().clone(), request.method().clone());
-    let facts = Facts {
-        listener: session.listener,
-        host: host(&request),
-        method: method.as_str(),
-        path: uri.path(),
-        query: uri.query(),
-        client: exchange.client,
-        headers: Some(request.headers()),
-    };
-    let decided = Decision::new(&snapshot, &facts, session.worker.ticker.now_ms());
-    let decision = decided.map_err(|refusal| refused(refusal, exchange))?;
+    let decision = decide(session, exchange, &snapshot, (&method, &uri), &request)?;
     exchange.locate(&decision);
     check_certificate(session, &snapshot, uri.path())?;
     let role = &decision.cluster.topology.role;
@@ -81,10 +71,34 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
 
     let pinned = session.pins.borrow_mut().take(&role.name);
     if let Some(pinned) = pinned {
-        return on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path())).await;
+        // Boxed because it is seldom: what is large in the request's future is copied with it.
+        return Box::pin(on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path()))).await;
     }
-    call.keep_small_body(session, role).await?;
-    on_endpoints(session, exchange, &decision, call, (&method, uri.path())).await
+    if call.may_keep_body(role) {
+        call.keep_body(session, role).await?;
+    }
+    on_endpoints(session, exchange, &decision, &mut call, (&method, uri.path())).await
+}
+
+/// Route, locate and pick, as far as they follow from the request alone.
+fn decide<'a>(
+    session: &Session,
+    exchange: &mut Exchange,
+    snapshot: &'a Snapshot,
+    (method, uri): (&'a Method, &'a Uri),
+    request: &Request<Incoming>,
+) -> Result<Decision<'a>, Error> {
+    let facts = Facts {
+        listener: session.listener,
+        host: host(request),
+        method: method.as_str(),
+        path: uri.path(),
+        query: uri.query(),
+        client: exchange.client,
+        headers: Some(request.headers()),
+    };
+    let decided = Decision::new(snapshot, &facts, session.worker.ticker.now_ms());
+    decided.map_err(|refusal| refused(refusal, exchange))
 }
 
 /// One endpoint after the other, until one has an answer for the client or nobody is left that may be asked.
@@ -92,8 +106,8 @@ async fn on_endpoints(
     session: &Rc<Session>,
     exchange: &mut Exchange,
     decision: &Decision<'_>,
-    mut call: Call,
-    (method, path): (&http::Method, &str),
+    call: &mut Call,
+    (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
     let role = &decision.cluster.topology.role;
     let mut tried = Tried::new();
@@ -113,7 +127,7 @@ async fn on_endpoints(
 
         // The clock is read once more only for another attempt.
         let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
-        let error = match attempt(session, endpoint, &mut call, begun).await {
+        let error = match attempt(session, endpoint, call, begun).await {
             Ok(mut answer) => {
                 let said = outcome::learn(session, decision, &pick, method, path, answer.parts.status).said;
                 let next = if outcome::is_missing(said) {
@@ -134,9 +148,7 @@ async fn on_endpoints(
                     Next::Fail(error) => return Err(error),
                     Next::Serve => {}
                 }
-                if session.http2
-                    && role.connection_auth
-                    && pin::challenges(answer.parts.status, &answer.parts.headers)
+                if session.http2 && role.connection_auth && pin::challenges(answer.parts.status, &answer.parts.headers)
                 {
                     return Err(Error::NeedsHttp11);
                 }
@@ -205,7 +217,7 @@ async fn on_pinned(
     decision: &Decision<'_>,
     mut call: Call,
     pinned: Pinned,
-    (method, path): (&http::Method, &str),
+    (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
     let Pinned { snapshot, role, endpoint: index, sender, lease } = pinned;
     exchange.snapshot = snapshot.clone();

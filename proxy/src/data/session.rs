@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::client::Client;
 use super::exchange::Exchange;
 use super::headers::{ForwardingValues, Secured};
@@ -265,7 +267,7 @@ impl Session {
     }
 
     /// The client's address, for boundary groups.
-    pub fn client(&self, headers: &http::HeaderMap, snapshot: &Snapshot) -> IpAddr {
+    pub fn client(&self, headers: &HeaderMap, snapshot: &Snapshot) -> IpAddr {
         self.renew_forwarding(snapshot);
         self.forwarding.borrow().1.client(headers, &snapshot.site)
     }
@@ -275,9 +277,9 @@ impl Session {
         self.pins.borrow_mut().end(ended);
     }
 
-    /// Writes the forwarding fields of a request.
-    pub fn write_forwarding(&self, headers: &mut http::HeaderMap) {
-        self.forwarding.borrow_mut().1.write(headers);
+    /// Gives every field of a request as a site system gets it to `put`.
+    pub fn each_field(&self, headers: &HeaderMap, put: impl FnMut(&HeaderName, &HeaderValue)) {
+        self.forwarding.borrow_mut().1.each(headers, put);
     }
 
     /// A new configuration may trust other proxies.

@@ -8,8 +8,6 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::Method;
-use http::request::Parts as RequestHead;
 use http::response::Parts as ResponseHead;
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
@@ -22,6 +20,8 @@ use super::body::RequestBody;
 use super::io::Transport;
 use crate::error::Error;
 use arriving::{Framing, Step};
+use head::Names;
+pub use head::RequestHead;
 use sending::Sending;
 
 /// Largest response head in bytes.
@@ -34,8 +34,12 @@ const BLOCK: usize = 64 * 1024;
 /// Most bytes of a body that are read at once.
 const PIECE: u64 = 128 * 1024;
 
-/// What all upstream connections of a data thread read response heads into.
-pub type Block = RefCell<BytesMut>;
+/// What all upstream connections of a data thread share to read response heads.
+#[derive(Debug, Default)]
+pub struct Reading {
+    block: RefCell<BytesMut>,
+    names: RefCell<Names>,
+}
 
 /// A connection.
 #[derive(Debug)]
@@ -67,9 +71,9 @@ impl Upstream {
         }
     }
 
-    /// Begins a request. The one before must be over.
-    pub fn begin(&mut self, head: &RequestHead, body: RequestBody) {
-        self.bodiless = head.method == Method::HEAD;
+    /// Begins a request, whose head is written already; the one before must be over. `bodiless`: it is a HEAD.
+    pub fn begin(&mut self, head: Vec<u8>, body: RequestBody, bodiless: bool) {
+        self.bodiless = bodiless;
         self.sending = Sending::new(head, body);
         self.searched = 0;
     }
@@ -89,7 +93,7 @@ impl Upstream {
     /// # Errors
     /// The client's, when its body ends early; [`Error::NeverSent`] when the connection was closed before the first byte;
     /// [`Error::Terminated`], [`Error::BadResponse`].
-    pub fn poll_head(&mut self, cx: &mut Context<'_>, block: &Block) -> Poll<Result<ResponseHead, Error>> {
+    pub fn poll_head(&mut self, cx: &mut Context<'_>, reading: &Reading) -> Poll<Result<ResponseHead, Error>> {
         if !self.sending.is_over()
             && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.transport)
         {
@@ -100,14 +104,14 @@ impl Upstream {
             }
         }
         loop {
-            while let Some(head) = self.parse_head()? {
+            while let Some(head) = self.parse_head(reading)? {
                 let interim = head.status.is_informational();
                 if interim && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
                     continue;
                 }
                 return Poll::Ready(Ok(head));
             }
-            match ready!(self.fill_head(cx, block)) {
+            match ready!(self.fill_head(cx, reading)) {
                 Ok(count) if count > 0 => {}
                 Ok(_) | Err(_) if self.sending.is_unsent() => return Poll::Ready(Err(Error::NeverSent)),
                 Ok(_) | Err(_) => return Poll::Ready(Err(Error::Terminated)),
@@ -116,26 +120,27 @@ impl Upstream {
     }
 
     /// A head, if all of it is there, and what it says about its body.
-    fn parse_head(&mut self) -> Result<Option<ResponseHead>, Error> {
+    fn parse_head(&mut self, reading: &Reading) -> Result<Option<ResponseHead>, Error> {
         // A head that comes in pieces is parsed when it is complete, not once for each piece.
-        let complete = self.searched == 0 || head::ends_after(&self.read, self.searched);
-        let parsed = if complete && !self.read.is_empty() { head::parse(&mut self.read) } else { Ok(None) };
-        let Some(mut response) = parsed.map_err(|_| Error::BadResponse)? else {
+        let Some(end) = head::end(&self.read, self.searched).filter(|end| *end <= MAX_HEAD) else {
             self.searched = self.read.len();
             return if self.searched >= MAX_HEAD { Err(Error::BadResponse) } else { Ok(None) };
         };
         self.searched = 0;
+        let bytes = self.read.split_to(end).freeze();
+        let parsed = head::parse(&bytes, &mut reading.names.borrow_mut());
+        let mut response = parsed.map_err(|_| Error::BadResponse)?;
         self.framing = Framing::of(&mut response, self.bodiless)?;
         self.tidy();
         Ok(Some(response))
     }
 
-    fn fill_head(&mut self, cx: &mut Context<'_>, block: &Block) -> Poll<io::Result<usize>> {
+    fn fill_head(&mut self, cx: &mut Context<'_>, reading: &Reading) -> Poll<io::Result<usize>> {
         if !self.read.is_empty() {
             self.read.reserve(ROOM);
             return pin!(self.transport.read_buf(&mut self.read)).poll(cx);
         }
-        let mut block = block.borrow_mut();
+        let mut block = reading.block.borrow_mut();
         if block.capacity() < ROOM {
             block.reserve(BLOCK);
         }

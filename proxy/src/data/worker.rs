@@ -14,7 +14,7 @@ use super::complaints::Complaints;
 use super::pool::{Pool, Sender};
 use super::search::Searches;
 use super::ticker::{TICK, Ticker};
-use super::upstream::Block;
+use super::upstream::Reading;
 use crate::metrics::{RoleMetrics, ThreadMetrics};
 use crate::model::endpoint::Endpoint;
 use crate::model::note::Note;
@@ -55,7 +55,7 @@ pub struct Worker {
     /// Idle connections.
     pub pool: Pool,
     /// What responses of endpoints are read into.
-    pub block: Block,
+    pub reading: Reading,
     /// See [`Shared::log`].
     pub log: Option<Sink>,
     /// See [`Shared::metrics`].
@@ -114,7 +114,7 @@ impl Worker {
         Rc::new(Self {
             ticker: Ticker::new(shared.epoch),
             pool: Pool::default(),
-            block: Block::default(),
+            reading: Reading::default(),
             log: shared.log,
             metrics: shared.metrics,
             no_role: shared.no_role,

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::header::{self, HeaderMap, HeaderName};
-use http::request::Parts as RequestHead;
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
@@ -16,8 +15,6 @@ use crate::data::body::RequestBody;
 use crate::data::io::Transport;
 use crate::error::Error;
 
-/// Room for a usual head.
-const HEAD: usize = 1024;
 /// Pieces that are together no larger than this are written as one.
 const SMALL: usize = 4096;
 
@@ -84,9 +81,7 @@ impl Default for Sending {
 
 impl Sending {
     /// A request of which nothing was sent.
-    pub fn new(head: &RequestHead, body: RequestBody) -> Self {
-        let mut out = Vec::with_capacity(HEAD);
-        head::write(head, &mut out);
+    pub fn new(out: Vec<u8>, body: RequestBody) -> Self {
         let chunked = body.size_hint().exact().is_none();
         let state = if body.is_end_stream() { State::Rest } else { State::Body };
         Self { out, body, chunked, state, ..Self::default() }
@@ -190,7 +185,7 @@ impl Sending {
             for name in &NO_TRAILERS {
                 trailers.remove(name);
             }
-            head::write_fields(&trailers, &mut self.out);
+            trailers.iter().for_each(|(name, value)| head::put(&mut self.out, name, value));
         }
         self.out.extend_from_slice(b"\r\n");
     }
