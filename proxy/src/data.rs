@@ -31,4 +31,5 @@ pub mod tcp;
 pub mod thread;
 pub mod ticker;
 pub mod tunnel;
+pub mod upstream;
 pub mod worker;

@@ -138,7 +138,8 @@ pub enum ResponseBody {
 /// A response body and the exchange that ends with it.
 #[derive(Debug)]
 pub struct Downloading {
-    incoming: Incoming,
+    /// `None`: it is read from the exchange's connection.
+    incoming: Option<Incoming>,
     /// Taken when the exchange ends.
     exchange: Option<Box<Exchange>>,
     /// Over HTTP/2 the last piece may wait for the client long after that.
@@ -147,7 +148,7 @@ pub struct Downloading {
 
 impl Downloading {
     /// The exchange ends with this body.
-    pub fn new(incoming: Incoming, exchange: Box<Exchange>) -> Self {
+    pub fn new(incoming: Option<Incoming>, exchange: Box<Exchange>) -> Self {
         let session = &exchange.session;
         let watched = session.http2.then(|| Rc::clone(session));
         Self { incoming, exchange: Some(exchange), _watched: watched }
@@ -160,19 +161,18 @@ impl Downloading {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        let Poll::Ready(frame) = polled else { return self.poll_stalled(cx) };
+        let Poll::Ready(frame) = self.poll_source(cx) else { return self.poll_stalled(cx) };
         match frame {
             Some(Ok(frame)) => {
                 if let Some(exchange) = &mut self.exchange {
                     exchange.moved(frame.data_ref().map_or(0, Bytes::len));
                 }
-                if self.incoming.is_end_stream() {
+                if self.is_end_stream() {
                     self.end(End::Complete);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => {
+            Some(Err(())) => {
                 self.end(End::Cut(Error::Terminated));
                 Poll::Ready(Some(Err(BodyCut(Error::Terminated))))
             }
@@ -180,6 +180,32 @@ impl Downloading {
                 self.end(End::Complete);
                 Poll::Ready(None)
             }
+        }
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+        if let Some(incoming) = &mut self.incoming {
+            return Pin::new(incoming).poll_frame(cx).map_err(|_| ());
+        }
+        match self.exchange.as_mut().and_then(|exchange| exchange.upstream()) {
+            Some(upstream) => upstream.poll_frame(cx).map_err(|_| ()),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match (&self.incoming, &self.exchange) {
+            (Some(incoming), _) => incoming.is_end_stream(),
+            (None, Some(exchange)) => exchange.left() == Some(0),
+            (None, None) => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.incoming, &self.exchange) {
+            (Some(incoming), _) => incoming.size_hint(),
+            (None, Some(exchange)) => exchange.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+            (None, None) => SizeHint::with_exact(0),
         }
     }
 
@@ -216,7 +242,7 @@ impl Body for ResponseBody {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_none(),
-            Self::Stream(downloading) => downloading.incoming.is_end_stream(),
+            Self::Stream(downloading) => downloading.is_end_stream(),
         }
     }
 
@@ -224,7 +250,7 @@ impl Body for ResponseBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(downloading) => downloading.incoming.size_hint(),
+            Self::Stream(downloading) => downloading.size_hint(),
         }
     }
 }

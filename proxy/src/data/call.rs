@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -11,8 +12,11 @@ use super::body::{RequestBody, Uploading};
 use super::headers;
 use super::pin;
 use super::session::Session;
+use super::upstream::RequestHead;
 use crate::error::{Error, Retry};
 use crate::model::role::{Role, Timeouts};
+
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// Largest body that is kept for another attempt, in bytes.
 const KEPT: u64 = 16 << 10;
@@ -20,7 +24,12 @@ const KEPT: u64 = 16 << 10;
 /// A prepared request.
 #[derive(Debug)]
 pub struct Call {
-    request: Option<Request<RequestBody>>,
+    /// `None` when it was handed on.
+    parts: Option<Parts>,
+    /// `None` when it was handed on.
+    body: Option<RequestBody>,
+    /// The head has our fields in it already.
+    ours_in_it: bool,
     repeatable: bool,
     authorizes: bool,
     upgrades: bool,
@@ -55,7 +64,6 @@ impl Call {
         if session.http2 {
             join_cookies(&mut parts.headers);
         }
-        session.write_forwarding(&mut parts.headers);
         parts.version = Version::HTTP_11;
 
         let limit = role.max_body.unwrap_or(u64::MAX);
@@ -65,10 +73,6 @@ impl Call {
         let body = if incoming.is_end_stream() {
             RequestBody::Empty
         } else {
-            if incoming.size_hint().exact().is_none() {
-                // Without this, hyper sends no body with a method that usually has none.
-                parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
             let idle = role.timeouts.request_body_idle;
             let response_header = role.timeouts.response_header;
             RequestBody::Stream(Uploading { incoming, session: Rc::clone(session), left: limit, idle, response_header })
@@ -77,26 +81,28 @@ impl Call {
         let method = parts.method.as_str();
         let repeatable =
             matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
-        Ok(Self { request: Some(Request::from_parts(parts, body)), repeatable, authorizes, upgrades })
+        Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, upgrades })
     }
 
-    /// Reads a small body of a request whose method may be repeated, so that it can be sent to more than one endpoint: the
+    /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
     /// `PROPFIND` of a download may carry a few lines of XML.
+    pub fn may_keep_body(&self, role: &Role) -> bool {
+        let (Some(parts), Some(RequestBody::Stream(uploading))) = (&self.parts, &self.body) else { return false };
+        let small = uploading.incoming.size_hint().exact().is_some_and(|size| size <= KEPT);
+        let method = parts.method.as_str();
+        small && !self.authorizes && !self.upgrades && role.retry.methods.iter().any(|may| may == method)
+    }
+
+    /// Reads that body.
     ///
     /// # Errors
     /// The client went away or was too slow.
-    pub async fn keep_small_body(&mut self, session: &Session, role: &Role) -> Result<(), Error> {
-        let Some(request) = &mut self.request else { return Ok(()) };
-        let RequestBody::Stream(uploading) = request.body() else { return Ok(()) };
-        let small = uploading.incoming.size_hint().exact().is_some_and(|size| size <= KEPT);
-        let method = request.method().as_str();
-        if !small || self.authorizes || self.upgrades || !role.retry.methods.iter().any(|may| may == method) {
-            return Ok(());
-        }
-        let read = session.timer.within(role.timeouts.request_body_idle, request.body_mut().collect()).await;
+    pub async fn keep_body(&mut self, session: &Session, role: &Role) -> Result<(), Error> {
+        let Some(body) = &mut self.body else { return Ok(()) };
+        let read = session.timer.within(role.timeouts.request_body_idle, body.collect()).await;
         session.timer.clear();
         let whole = read.map_err(|_| Error::BodyTimeout)?.map_err(|cut| cut.0)?.to_bytes();
-        *request.body_mut() = RequestBody::Kept(Some(whole));
+        *body = RequestBody::Kept(Some(whole));
         self.repeatable = true;
         Ok(())
     }
@@ -115,33 +121,72 @@ impl Call {
     pub fn allows(&self, retry: Retry) -> bool {
         match retry {
             Retry::Never => false,
-            Retry::Unsent => self.request.is_some(),
+            Retry::Unsent => self.body.is_some(),
             Retry::Repeatable => self.repeatable,
         }
     }
 
-    /// The request for one attempt: a copy if it may be needed again.
-    pub fn request(&mut self) -> Option<Request<RequestBody>> {
-        if !self.repeatable {
-            return self.request.take();
+    /// The body for one attempt: a copy if it may be needed again.
+    pub fn body(&mut self) -> Option<RequestBody> {
+        match (self.repeatable, &self.body) {
+            (true, Some(RequestBody::Kept(whole))) => Some(RequestBody::Kept(whole.clone())),
+            (true, _) => Some(RequestBody::Empty),
+            (false, _) => self.body.take(),
         }
-        let original = self.request.as_ref()?;
-        let body = match original.body() {
-            RequestBody::Kept(whole) => RequestBody::Kept(whole.clone()),
-            RequestBody::Empty | RequestBody::Stream(_) => RequestBody::Empty,
-        };
-        let mut copy = Request::new(body);
-        *copy.method_mut() = original.method().clone();
-        *copy.uri_mut() = original.uri().clone();
-        *copy.version_mut() = original.version();
-        *copy.headers_mut() = original.headers().clone();
-        *copy.extensions_mut() = original.extensions().clone();
-        Some(copy)
+    }
+
+    /// The head as an endpoint gets it.
+    pub fn write_head(&self, session: &Session, body: &RequestBody) -> Option<Vec<u8>> {
+        let parts = self.parts.as_ref()?;
+        let mut out = RequestHead::begin(parts);
+        if body.size_hint().exact().is_none() {
+            out.put(&header::TRANSFER_ENCODING, &CHUNKED);
+        }
+        if self.ours_in_it {
+            parts.headers.iter().for_each(|(name, value)| out.put(name, value));
+        } else {
+            session.each_field(&parts.headers, |name, value| out.put(name, value));
+        }
+        Some(out.end())
+    }
+
+    /// Whether it asks for the head of a response alone.
+    pub fn asks_for_head(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| parts.method == Method::HEAD)
+    }
+
+    /// The request for one attempt, for hyper: a copy if it may be needed again.
+    pub fn request(&mut self, session: &Session) -> Option<Request<RequestBody>> {
+        let body = self.body()?;
+        if !self.ours_in_it {
+            let parts = self.parts.as_mut()?;
+            let mut all = HeaderMap::with_capacity(parts.headers.len());
+            session.each_field(&parts.headers, |name, value| _ = all.append(name.clone(), value.clone()));
+            parts.headers = all;
+            self.ours_in_it = true;
+        }
+        let mut parts = if self.repeatable { self.parts.clone() } else { self.parts.take() }?;
+        if body.size_hint().exact().is_none() {
+            // Without this, hyper sends no body with a method that usually has none.
+            parts.headers.insert(header::TRANSFER_ENCODING, CHUNKED);
+        }
+        Some(Request::from_parts(parts, body))
     }
 
     /// Takes a request back of which nothing was sent.
     pub fn give_back(&mut self, unsent: Request<RequestBody>) {
-        self.request.get_or_insert(unsent);
+        let (mut parts, body) = unsent.into_parts();
+        // As it was before it was made a request of HTTP/2; nothing in it is new.
+        let _ = into_origin_form(&mut parts);
+        parts.version = Version::HTTP_11;
+        parts.headers.remove(header::TRANSFER_ENCODING);
+        self.parts.get_or_insert(parts);
+        self.body.get_or_insert(body);
+    }
+
+    /// Takes the body of a request back of which nothing was sent.
+    pub fn give_body_back(&mut self, unsent: RequestBody) {
+        self.body.get_or_insert(unsent);
     }
 
     /// Whether it asks for an upgrade.
@@ -151,7 +196,7 @@ impl Call {
 
     /// Gives the body the bounds of the endpoint that it is sent to. Says whether there is none.
     pub fn prepare_body(&mut self, timeouts: &Timeouts) -> bool {
-        let Some(RequestBody::Stream(uploading)) = self.request.as_mut().map(Request::body_mut) else { return true };
+        let Some(RequestBody::Stream(uploading)) = &mut self.body else { return true };
         uploading.idle = timeouts.request_body_idle;
         uploading.response_header = timeouts.response_header;
         false
@@ -173,7 +218,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// A client that thinks it talks to a forward proxy sends the whole URL; its authority replaces `Host` (RFC 9112,
 /// section 3.2.2).
-fn into_origin_form(parts: &mut http::request::Parts) -> Result<(), Error> {
+fn into_origin_form(parts: &mut Parts) -> Result<(), Error> {
     let Some(authority) = parts.uri.authority() else { return Ok(()) };
     // A user name before the host only makes one host look like another (RFC 9110, section 4.2.4).
     if authority.as_str().contains('@') {

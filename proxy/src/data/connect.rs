@@ -15,8 +15,9 @@ use super::body::RequestBody;
 use super::io::Transport;
 use super::listener::keep_alive;
 use super::local::LocalExecutor;
-use super::pool::{Lifetime, Requests, STREAMS, Sender};
+use super::pool::{Driven, Lifetime, Requests, STREAMS, Sender};
 use super::proxy_protocol;
+use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::error::Error;
 use crate::model::endpoint::Endpoint;
@@ -87,6 +88,9 @@ pub async fn http(
         Transport::Plain(_) => wants_http2,
         Transport::Tls(_) => transport.speaks_http2(),
     };
+    if !knows_http2 && !preserve_header_case {
+        return Ok(Sender::Direct(Box::new(Upstream::new(transport))));
+    }
     let lifetime = Rc::new(Lifetime::default());
     let driven = Rc::clone(&lifetime);
     // A failure of the connection reaches whoever waits for its response; an idle one has nobody to tell.
@@ -103,7 +107,7 @@ pub async fn http(
             let _ = connection.await;
             driven.end();
         });
-        return Ok(Sender { requests: Requests::Http2 { requests, secure }, lifetime });
+        return Ok(Sender::Driven(Driven { requests: Requests::Http2 { requests, secure }, lifetime }));
     }
     let mut builder = http1::Builder::new();
     builder.max_header_size(MAX_RESPONSE_HEAD).max_buf_size(READ_BUFFER).preserve_header_case(preserve_header_case);
@@ -113,7 +117,7 @@ pub async fn http(
         let _ = connection.with_upgrades().await;
         driven.end();
     });
-    Ok(Sender { requests: Requests::Http1(requests), lifetime })
+    Ok(Sender::Driven(Driven { requests: Requests::Http1(requests), lifetime }))
 }
 
 /// Opens a TCP connection, from one of the role's own source addresses if it has some.

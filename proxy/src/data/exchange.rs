@@ -9,9 +9,11 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::access_log::Record;
+use super::forward;
 use super::pin::Pinned;
 use super::pool::Sender;
 use super::session::Session;
+use super::upstream::Upstream;
 use super::worker::Held;
 use crate::error::Error;
 use crate::metrics::{RoleMetrics, code_class};
@@ -154,6 +156,22 @@ impl Exchange {
         self.tunnel = Some(lease);
     }
 
+    /// The connection that the response body is read from, where no task drives it.
+    pub fn upstream(&mut self) -> Option<&mut Upstream> {
+        match &mut self.held.as_mut()?.sender {
+            Sender::Direct(upstream) => Some(upstream),
+            Sender::Driven(_) => None,
+        }
+    }
+
+    /// Bytes of the response body that are still to come on that connection, if anybody knows.
+    pub fn left(&self) -> Option<u64> {
+        match &self.held.as_ref()?.sender {
+            Sender::Direct(upstream) => upstream.left(),
+            Sender::Driven(_) => None,
+        }
+    }
+
     /// The time to the response head, for the access log.
     pub fn first_byte(&mut self) {
         if let Some(line) = &mut self.line {
@@ -188,7 +206,7 @@ impl Exchange {
 
     /// Gives the connection back and tells the endpoint's passive health how it went.
     fn release(&mut self, complete: bool) {
-        let Some(HeldConnection { sender, lease, then }) = self.held.take() else { return };
+        let Some(HeldConnection { mut sender, lease, then }) = self.held.take() else { return };
         let (Some(role), Some(index)) = (self.role, self.endpoint) else { return };
         let worker = &self.session.worker;
         let endpoint = self.snapshot.cluster(role).endpoint(index);
@@ -203,11 +221,16 @@ impl Exchange {
             worker.failed(endpoint);
         }
         match then {
-            Afterwards::Pool if complete => {
-                let limit = self.snapshot.site.limits.max_idle_per_endpoint;
-                let keep = endpoint.role.timeouts.upstream_idle;
-                worker.pool.give_back(endpoint, sender, worker.ticker.now_ms(), keep, limit);
+            Afterwards::Pool if complete && sender.sending().is_some() => {
+                let (worker, snapshot) = (Rc::clone(worker), self.snapshot.clone());
+                tokio::task::spawn_local(async move {
+                    let endpoint = snapshot.cluster(role).endpoint(index);
+                    if forward::rest(&worker, endpoint, &mut sender).await {
+                        worker.give_back(&snapshot, endpoint, sender);
+                    }
+                });
             }
+            Afterwards::Pool if complete => worker.give_back(&self.snapshot, endpoint, sender),
             Afterwards::Pin if complete => {
                 let pin = Pinned { snapshot: self.snapshot.clone(), role, endpoint: index, sender, lease };
                 self.session.pins.borrow_mut().keep(pin);

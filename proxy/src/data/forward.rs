@@ -4,15 +4,17 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use http::{Request, Response, StatusCode, Uri, Version, header};
+use http::{Request, StatusCode, Uri, Version, header, response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use super::body::RequestBody;
 use super::call::Call;
 use super::connect::{self, From};
-use super::pool::{Requests, Sender};
+use super::pool::{Driven, Requests, Sender};
 use super::session::Session;
+use super::upstream::Upstream;
+use super::worker::Worker;
 use crate::error::Error;
 use crate::model::endpoint::Endpoint;
 
@@ -23,7 +25,9 @@ const STALE_LIMIT: usize = 2;
 #[derive(Debug)]
 pub struct Answer {
     /// The head.
-    pub response: Response<Incoming>,
+    pub parts: response::Parts,
+    /// Its body, where a task of its own drives the connection.
+    pub incoming: Option<Incoming>,
     /// The connection.
     pub sender: Sender,
     /// Other clients may have used it, or do.
@@ -56,7 +60,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
     }
     for _ in 0..idle {
         let Some(sender) = pool.checkout(endpoint, session.worker.ticker.now_ms()) else { break };
-        if alone && matches!(sender.requests, Requests::Http2 { .. }) {
+        if alone && sender.is_http2() {
             break;
         }
         endpoint.metrics.reuses.increment(1);
@@ -66,7 +70,8 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
         }
     }
     let from = From { peer: session.peer, to: session.to, worker: &session.worker, raw: false };
-    let connecting = connect::http(endpoint, &from, alone, session.limits().preserve_header_case);
+    // Boxed because it is seldom, and large.
+    let connecting = Box::pin(connect::http(endpoint, &from, alone, session.limits().preserve_header_case));
     let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {
         Ok(Ok(sender)) => {
             endpoint.metrics.connects.increment(1);
@@ -90,38 +95,84 @@ pub async fn on_connection(
     call: &mut Call,
     reused: bool,
 ) -> Result<Answer, Failure> {
-    let shared = matches!(sender.requests, Requests::Http2 { .. });
     // What a server does not do over HTTP/2 (`HTTP_1_1_REQUIRED`), or not any more on this connection (`GOAWAY`), it may do on
     // another one: as with an idle connection that it has just closed.
-    let reused = reused || shared;
+    let reused = reused || sender.is_http2();
     let failure = |error| Failure { error, reused };
     let timeouts = &endpoint.role.timeouts;
     let empty = call.prepare_body(timeouts);
     let upgrades = call.upgrades();
     session.upload.done.set(empty);
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
-    let result = {
-        let Some(request) = call.request() else { return Err(failure(Error::Terminated)) };
-        match &mut sender.requests {
-            Requests::Http1(requests) => in_time(session, requests.try_send_request(request)).await,
-            Requests::Http2 { requests, secure } => {
-                let request = into_http2(request, *secure).map_err(failure)?;
-                in_time(session, requests.try_send_request(request)).await
-            }
-        }
+    let result = match &mut sender {
+        Sender::Direct(upstream) => direct(session, upstream, call).await.map(|parts| (parts, None)),
+        // Boxed because it is seldom, and large.
+        Sender::Driven(driven) => Box::pin(driven_by_task(session, driven, call)).await,
     };
     session.timer.clear();
-    match result {
-        // The client would read what follows as its next response.
-        Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades => {
-            Err(failure(Error::BadResponse))
+    let (parts, incoming) = result.map_err(failure)?;
+    // The client would read what follows as its next response.
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
+        return Err(failure(Error::BadResponse));
+    }
+    Ok(Answer { parts, incoming, sender, reused })
+}
+
+/// On a connection that we drive.
+async fn direct(session: &Session, upstream: &mut Upstream, call: &mut Call) -> Result<response::Parts, Error> {
+    // The client may have sent the end of its last request's body after the response to it.
+    in_time(session, poll_fn(|cx| upstream.poll_sent(cx))).await?;
+    let body = call.body().ok_or(Error::Terminated)?;
+    let head = call.write_head(session, &body).ok_or(Error::Terminated)?;
+    upstream.begin(head, body, call.asks_for_head());
+    let answered = in_time(session, poll_fn(|cx| upstream.poll_head(cx, &session.worker.reading))).await?;
+    answered.map_err(|error| {
+        if let Some(unsent) = upstream.take_unsent().filter(|_| error == Error::NeverSent) {
+            call.give_body_back(unsent);
         }
-        Ok(Ok(response)) => Ok(Answer { response, sender, reused }),
-        Ok(Err(failed)) => Err(failure(explain(session, failed, call))),
+        session.upload.error.get().unwrap_or(error)
+    })
+}
+
+/// Sends the rest of a request body whose response is complete: a server may answer before it has all of it, and take the
+/// rest all the same. Whether it did.
+pub async fn rest(worker: &Worker, endpoint: &Endpoint, sender: &mut Sender) -> bool {
+    let timer = worker.ticker.timer();
+    while let Some(upstream) = sender.sending() {
+        let before = upstream.sent();
+        let idle = endpoint.role.timeouts.request_body_idle;
+        let in_time = timer.within(idle, poll_fn(|cx| upstream.poll_sent(cx))).await.is_ok();
+        if !in_time && upstream.sent() == before {
+            return false;
+        }
+    }
+    true
+}
+
+/// On a connection that a task drives.
+async fn driven_by_task(
+    session: &Session,
+    driven: &mut Driven,
+    call: &mut Call,
+) -> Result<(response::Parts, Option<Incoming>), Error> {
+    let request = call.request(session).ok_or(Error::Terminated)?;
+    let result = match &mut driven.requests {
+        Requests::Http1(requests) => in_time(session, requests.try_send_request(request)).await,
+        Requests::Http2 { requests, secure } => {
+            let request = into_http2(request, *secure)?;
+            in_time(session, requests.try_send_request(request)).await
+        }
+    };
+    match result {
+        Ok(Ok(response)) => {
+            let (parts, incoming) = response.into_parts();
+            Ok((parts, Some(incoming)))
+        }
+        Ok(Err(failed)) => Err(explain(session, failed, call)),
         Err(error) => {
             // Others would wait for it in vain too.
-            sender.retire();
-            Err(failure(error))
+            driven.retire();
+            Err(error)
         }
     }
 }

@@ -150,9 +150,6 @@ pub struct HopByHop {
     pub trailers: bool,
 }
 
-/// Fields that [`ForwardingValues::write`] may add.
-const FIELDS: usize = 6;
-
 /// Values of forwarding fields that are the same for all requests of a client connection.
 #[derive(Debug)]
 pub struct ForwardingValues {
@@ -205,43 +202,45 @@ impl ForwardingValues {
         client
     }
 
-    /// Writes the forwarding fields of a request.
-    pub fn write(&mut self, headers: &mut HeaderMap) {
-        // Once, instead of growing and rehashing field by field.
-        headers.reserve(FIELDS);
+    /// Gives every field that a site system gets to `put`: the client's, without claims that nobody can believe, and ours.
+    pub fn each(&mut self, headers: &HeaderMap, mut put: impl FnMut(&HeaderName, &HeaderValue)) {
+        let (mut proto_told, mut host_told) = (false, false);
+        for (name, value) in headers {
+            if !self.trusted && is_claim(name) {
+                continue;
+            }
+            proto_told |= name == X_FORWARDED_PROTO;
+            host_told |= name == X_FORWARDED_HOST;
+            put(name, value);
+        }
         let host = headers.get(header::HOST);
         if self.forwarded.as_ref().is_none_or(|(known, _)| known.as_ref() != host) {
-            let host = host.cloned();
+            // A copy: the value that came holds everything that was read with it.
+            let host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
             let value = forwarded_value(self.peer, host.as_ref(), self.proto);
             self.forwarded = Some((host, value));
         }
         if let Some((_, value)) = &self.forwarded {
-            self.append(headers, header::FORWARDED, value.clone());
+            put(&header::FORWARDED, value);
         }
-        self.append(headers, X_FORWARDED_FOR, self.peer_value.clone());
-        if !(self.trusted && headers.contains_key(X_FORWARDED_PROTO)) {
-            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(self.proto));
+        put(&X_FORWARDED_FOR, &self.peer_value);
+        if !proto_told {
+            put(&X_FORWARDED_PROTO, &HeaderValue::from_static(self.proto));
         }
-        if !(self.trusted && headers.contains_key(X_FORWARDED_HOST)) {
-            match headers.get(header::HOST).cloned() {
-                Some(host) => headers.insert(X_FORWARDED_HOST, host),
-                None => headers.remove(X_FORWARDED_HOST),
-            };
+        if let Some(host) = host.filter(|_| !host_told) {
+            put(&X_FORWARDED_HOST, host);
         }
         if let Some((name, value)) = &self.certificate {
-            headers.insert(name.clone(), value.clone());
+            put(name, value);
         }
         // `Via` is a record, not a claim: what others wrote stays.
-        headers.append(header::VIA, self.via.clone());
+        put(&header::VIA, &self.via);
     }
+}
 
-    fn append(&self, headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-        if self.trusted {
-            headers.append(name, value);
-        } else {
-            headers.insert(name, value);
-        }
-    }
+/// What a client may say about where its request comes from only if it is trusted.
+fn is_claim(name: &HeaderName) -> bool {
+    name == header::FORWARDED || name == X_FORWARDED_FOR || name == X_FORWARDED_PROTO || name == X_FORWARDED_HOST
 }
 
 fn certificate_field(field: CertificateField, secured: &Secured) -> Option<(HeaderName, HeaderValue)> {

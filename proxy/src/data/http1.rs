@@ -21,7 +21,7 @@ use super::idle::Waiting;
 use super::io::{Downstream, Transport};
 use super::pin::PinEnd;
 use super::proxy;
-use super::session::{Over, PendingTunnel, Session, Socket};
+use super::session::{Over, PendingTunnel, Session, Socket, Upgraded};
 use super::tunnel;
 use super::worker::Worker;
 use crate::error::Error;
@@ -141,18 +141,22 @@ impl Drop for Working {
 }
 
 async fn run_tunnel(mut client: Transport, early: Vec<u8>, pending: PendingTunnel) {
-    let PendingTunnel { upgrade, exchange, idle } = pending;
+    let PendingTunnel { upstream, exchange, idle } = pending;
     let timer = exchange.session.worker.ticker.timer();
-    let upstream = timer.within(super::tunnel::HANDOVER, upgrade).await;
-    let Ok(Ok(upgraded)) = upstream else {
-        exchange.end(End::Cut(Error::UpgradeFailed));
-        return;
-    };
-    let mut server = TokioIo::new(upgraded);
     if let Some(endpoint) = exchange.endpoint() {
         timer.belongs_to(endpoint.state.id);
     }
-    tunnel::run(&mut client, &mut server, early, (&timer, idle), exchange.role_metrics()).await;
+    let metrics = exchange.role_metrics();
+    match upstream {
+        Upgraded::Now(mut server) => tunnel::run(&mut client, &mut server, early, (&timer, idle), metrics).await,
+        Upgraded::Soon(upgrade) => match timer.within(tunnel::HANDOVER, upgrade).await {
+            Ok(Ok(upgraded)) => {
+                let mut server = TokioIo::new(upgraded);
+                tunnel::run(&mut client, &mut server, early, (&timer, idle), metrics).await;
+            }
+            Ok(Err(_)) | Err(_) => return exchange.end(End::Cut(Error::UpgradeFailed)),
+        },
+    }
     exchange.end(End::Complete);
 }
 

@@ -1,6 +1,7 @@
 //! What the request path does with an answer: learn from it, then hand it on, go on to another server, or give up.
 
-use http::{HeaderName, Method, Response, StatusCode};
+use http::response::Parts;
+use http::{HeaderName, Method, StatusCode};
 
 use super::exchange::Exchange;
 use super::headers::write_decision;
@@ -179,12 +180,12 @@ pub struct Head<'a> {
 }
 
 /// The client gets this answer: what follows for where it stays, and what is written into it.
-pub fn served<B>(decision: &Decision<'_>, pick: &Pick, head: &Head<'_>, response: &mut Response<B>) {
-    let (topology, status) = (&decision.cluster.topology, response.status());
+pub fn served(decision: &Decision<'_>, pick: &Pick, head: &Head<'_>, response: &mut Parts) {
+    let (topology, status) = (&decision.cluster.topology, response.status);
     if decision.served(pick, head.said, status) {
         topology.metrics.moves.increment(1);
     }
-    let headers = response.headers_mut();
+    let headers = &mut response.headers;
     if topology.role.upload_affinity && head.method.as_str() == "BITS_POST" {
         if status.is_success() {
             decision.uploaded(pick, headers);

@@ -88,8 +88,15 @@ impl Pins {
     }
 
     /// Whether one of them was closed by the other side. If not, the task is woken when one is.
-    pub fn any_closed(&self, cx: &Context<'_>) -> bool {
-        self.pins.iter().any(|pin| pin.sender.poll_closed(cx).is_ready())
+    pub fn any_closed(&mut self, cx: &mut Context<'_>) -> bool {
+        self.pins.iter_mut().any(|pin| pin.sender.poll_closed(cx).is_ready())
+    }
+
+    /// A server may answer before it has all of a request's body, and takes the rest all the same.
+    pub fn poll_leftovers(&mut self, cx: &mut Context<'_>) {
+        for upstream in self.pins.iter_mut().filter_map(|pin| pin.sender.sending()) {
+            let _ = upstream.poll_sent(cx);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use hyper::client::conn::{http1, http2};
 use rustls::ClientConfig;
 
 use super::body::RequestBody;
+use super::upstream::Upstream;
 use crate::model::endpoint::Endpoint;
 use crate::model::role::{ProxyProtocol, Role};
 
@@ -19,9 +20,18 @@ use crate::model::role::{ProxyProtocol, Role};
 /// allow (RFC 9113, section 6.5.2, recommends no smaller limit).
 pub const STREAMS: usize = 100;
 
-/// The sending half of a connection to an endpoint.
+/// A connection to an endpoint, or a part in one.
 #[derive(Debug)]
-pub struct Sender {
+pub enum Sender {
+    /// HTTP/1.1, driven by whoever waits for its response.
+    Direct(Box<Upstream>),
+    /// hyper's, driven by a task of its own.
+    Driven(Driven),
+}
+
+/// The sending half of a connection that a task drives.
+#[derive(Debug)]
+pub struct Driven {
     /// Takes requests.
     pub requests: Requests,
     /// Shared with whoever drives the connection.
@@ -31,7 +41,7 @@ pub struct Sender {
 /// Where requests are put.
 #[derive(Debug)]
 pub enum Requests {
-    /// One after the other.
+    /// One after the other: where field names keep their case, which hyper alone knows.
     Http1(http1::SendRequest<RequestBody>),
     /// Many at the same time.
     Http2 {
@@ -61,8 +71,47 @@ impl Lifetime {
 }
 
 impl Sender {
+    /// Whether another request may be sent on it, as far as anybody has noticed.
+    pub fn is_idle(&mut self) -> bool {
+        match self {
+            Self::Direct(upstream) => upstream.is_idle(),
+            Self::Driven(driven) => !driven.is_closed(),
+        }
+    }
+
+    /// Whether it is HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        matches!(self, Self::Driven(Driven { requests: Requests::Http2 { .. }, .. }))
+    }
+
+    /// Whether both are parts in one connection.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Driven(one), Self::Driven(other)) => Rc::ptr_eq(&one.lifetime, &other.lifetime),
+            (Self::Direct(_), _) | (_, Self::Direct(_)) => false,
+        }
+    }
+
+    /// Ready when the connection is closed.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Direct(upstream) => upstream.poll_closed(cx),
+            Self::Driven(driven) => driven.poll_closed(cx),
+        }
+    }
+
+    /// The connection, if some of the request is still to be sent and nobody else does it.
+    pub fn sending(&mut self) -> Option<&mut Upstream> {
+        match self {
+            Self::Direct(upstream) if upstream.is_sending() => Some(upstream),
+            Self::Direct(_) | Self::Driven(_) => None,
+        }
+    }
+}
+
+impl Driven {
     /// Whether the connection is closed, as far as anybody has noticed.
-    pub fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.lifetime.over.get()
             || match &self.requests {
                 Requests::Http1(requests) => requests.is_closed(),
@@ -86,7 +135,7 @@ impl Sender {
     }
 
     /// Ready when the connection is closed.
-    pub fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
+    fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
         if self.is_closed() {
             return Poll::Ready(());
         }
@@ -136,21 +185,26 @@ impl Pool {
         let mut place = list.len();
         while place > 0 {
             place -= 1;
-            let newest = &list[place];
-            if newest.expires_ms <= now_ms || newest.made != made || newest.sender.is_closed() {
+            let newest = &mut list[place];
+            if newest.expires_ms <= now_ms || newest.made != made || !newest.sender.is_idle() {
                 list.remove(place);
-            } else if matches!(newest.sender.requests, Requests::Http1(_)) {
-                return list.remove(place).map(|idle| idle.sender);
-            } else if let Some(shared) = newest.sender.share() {
-                return Some(shared);
+                continue;
+            }
+            match &newest.sender {
+                Sender::Driven(driven) if newest.sender.is_http2() => {
+                    if let Some(shared) = driven.share() {
+                        return Some(Sender::Driven(shared));
+                    }
+                }
+                Sender::Direct(_) | Sender::Driven(_) => return list.remove(place).map(|idle| idle.sender),
             }
         }
         None
     }
 
     /// Takes a connection back; above `limit` the oldest one goes.
-    pub fn give_back(&self, endpoint: &Endpoint, sender: Sender, now_ms: u64, keep: Duration, limit: usize) {
-        if sender.is_closed() || limit == 0 {
+    pub fn give_back(&self, endpoint: &Endpoint, mut sender: Sender, now_ms: u64, keep: Duration, limit: usize) {
+        if !sender.is_idle() || limit == 0 {
             return;
         }
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
@@ -158,8 +212,8 @@ impl Pool {
         let list = idle.entry(endpoint.state.id).or_default();
         let expires_ms = now_ms.saturating_add(keep);
         // One that takes many requests never left.
-        if matches!(sender.requests, Requests::Http2 { .. })
-            && let Some(same) = list.iter_mut().find(|idle| Rc::ptr_eq(&idle.sender.lifetime, &sender.lifetime))
+        if sender.is_http2()
+            && let Some(same) = list.iter_mut().find(|idle| idle.sender.is_same(&sender))
         {
             same.expires_ms = expires_ms;
             return;
@@ -173,7 +227,7 @@ impl Pool {
     /// Closes what has been idle for too long and forgets endpoints without connections.
     pub fn reap(&self, now_ms: u64) {
         self.idle.borrow_mut().retain(|_, list| {
-            list.retain(|idle| idle.expires_ms > now_ms && !idle.sender.is_closed());
+            list.retain_mut(|idle| idle.expires_ms > now_ms && idle.sender.is_idle());
             !list.is_empty()
         });
     }

@@ -6,8 +6,8 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::{Method, Request, Response, Uri};
+use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
 use super::body::{Downloading, ResponseBody};
@@ -15,10 +15,12 @@ use super::call::Call;
 use super::exchange::{Afterwards, End, Exchange};
 use super::forward::{self, Answer, Failure};
 use super::headers;
+use super::io::Early;
 use super::outcome::{self, Head, Next};
 use super::pin::{self, PinEnd, Pinned};
+use super::pool::Sender;
 use super::respond;
-use super::session::{PendingTunnel, Session};
+use super::session::{PendingTunnel, Session, Upgraded};
 use crate::error::{Error, Retry};
 use crate::metrics::code_class;
 use crate::model::balance::Tried;
@@ -56,17 +58,7 @@ pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<
 async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<Incoming>) -> Result<Served, Error> {
     let snapshot = exchange.snapshot.clone();
     let (uri, method) = (request.uri().clone(), request.method().clone());
-    let facts = Facts {
-        listener: session.listener,
-        host: host(&request),
-        method: method.as_str(),
-        path: uri.path(),
-        query: uri.query(),
-        client: exchange.client,
-        headers: Some(request.headers()),
-    };
-    let decided = Decision::new(&snapshot, &facts, session.worker.ticker.now_ms());
-    let decision = decided.map_err(|refusal| refused(refusal, exchange))?;
+    let decision = decide(session, exchange, &snapshot, (&method, &uri), &request)?;
     exchange.locate(&decision);
     check_certificate(session, &snapshot, uri.path())?;
     let role = &decision.cluster.topology.role;
@@ -79,10 +71,34 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
 
     let pinned = session.pins.borrow_mut().take(&role.name);
     if let Some(pinned) = pinned {
-        return on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path())).await;
+        // Boxed because it is seldom: what is large in the request's future is copied with it.
+        return Box::pin(on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path()))).await;
     }
-    call.keep_small_body(session, role).await?;
-    on_endpoints(session, exchange, &decision, call, (&method, uri.path())).await
+    if call.may_keep_body(role) {
+        call.keep_body(session, role).await?;
+    }
+    on_endpoints(session, exchange, &decision, &mut call, (&method, uri.path())).await
+}
+
+/// Route, locate and pick, as far as they follow from the request alone.
+fn decide<'a>(
+    session: &Session,
+    exchange: &mut Exchange,
+    snapshot: &'a Snapshot,
+    (method, uri): (&'a Method, &'a Uri),
+    request: &Request<Incoming>,
+) -> Result<Decision<'a>, Error> {
+    let facts = Facts {
+        listener: session.listener,
+        host: host(request),
+        method: method.as_str(),
+        path: uri.path(),
+        query: uri.query(),
+        client: exchange.client,
+        headers: Some(request.headers()),
+    };
+    let decided = Decision::new(snapshot, &facts, session.worker.ticker.now_ms());
+    decided.map_err(|refusal| refused(refusal, exchange))
 }
 
 /// One endpoint after the other, until one has an answer for the client or nobody is left that may be asked.
@@ -90,8 +106,8 @@ async fn on_endpoints(
     session: &Rc<Session>,
     exchange: &mut Exchange,
     decision: &Decision<'_>,
-    mut call: Call,
-    (method, path): (&http::Method, &str),
+    call: &mut Call,
+    (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
     let role = &decision.cluster.topology.role;
     let mut tried = Tried::new();
@@ -111,9 +127,9 @@ async fn on_endpoints(
 
         // The clock is read once more only for another attempt.
         let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
-        let error = match attempt(session, endpoint, &mut call, begun).await {
+        let error = match attempt(session, endpoint, call, begun).await {
             Ok(mut answer) => {
-                let said = outcome::learn(session, decision, &pick, method, path, answer.response.status()).said;
+                let said = outcome::learn(session, decision, &pick, method, path, answer.parts.status).said;
                 let next = if outcome::is_missing(said) {
                     misses += 1;
                     // Whoever waits for another's search takes no place at this server.
@@ -123,7 +139,7 @@ async fn on_endpoints(
                     }
                     outcome::missing(session, exchange, decision, &tried, said, call.repeatable())
                 } else if attempts_left && call.repeatable() {
-                    unless_sick(session, decision, &tried, endpoint, answer.response.status())
+                    unless_sick(session, decision, &tried, endpoint, answer.parts.status)
                 } else {
                     Next::Serve
                 };
@@ -132,14 +148,12 @@ async fn on_endpoints(
                     Next::Fail(error) => return Err(error),
                     Next::Serve => {}
                 }
-                if session.http2
-                    && role.connection_auth
-                    && pin::challenges(answer.response.status(), answer.response.headers())
+                if session.http2 && role.connection_auth && pin::challenges(answer.parts.status, &answer.parts.headers)
                 {
                     return Err(Error::NeedsHttp11);
                 }
                 let head = Head { method, said, attempts: exchange.attempts };
-                outcome::served(decision, &pick, &head, &mut answer.response);
+                outcome::served(decision, &pick, &head, &mut answer.parts);
                 let lease = lease.unwrap_or_else(|| Lease::take(&endpoint.state));
                 return Ok(Served { answer, lease, pinned: call.authorizes() });
             }
@@ -180,7 +194,7 @@ async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, be
         match forward::attempt(session, endpoint, call, fresh).await {
             Ok(answer) => {
                 endpoint.metrics.duration.record(begun.elapsed());
-                endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
+                endpoint.metrics.requests[code_class(answer.parts.status)].increment(1);
                 return Ok(answer);
             }
             Err(Failure { error: Error::Terminated, reused: true }) if !fresh && call.repeatable() => fresh = true,
@@ -203,7 +217,7 @@ async fn on_pinned(
     decision: &Decision<'_>,
     mut call: Call,
     pinned: Pinned,
-    (method, path): (&http::Method, &str),
+    (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
     let Pinned { snapshot, role, endpoint: index, sender, lease } = pinned;
     exchange.snapshot = snapshot.clone();
@@ -215,9 +229,9 @@ async fn on_pinned(
     match forward::on_connection(session, endpoint, sender, &mut call, true).await {
         Ok(mut answer) => {
             endpoint.metrics.duration.record(begun.elapsed());
-            endpoint.metrics.requests[code_class(answer.response.status())].increment(1);
+            endpoint.metrics.requests[code_class(answer.parts.status)].increment(1);
             if let Some(pick) = decision.pinned(endpoint.state.id) {
-                let said = outcome::learn(session, decision, &pick, method, path, answer.response.status()).said;
+                let said = outcome::learn(session, decision, &pick, method, path, answer.parts.status).said;
                 if outcome::is_missing(said) {
                     // The next connection may go to a server that has it; this one cannot.
                     session.close_after_response();
@@ -227,7 +241,7 @@ async fn on_pinned(
                     }
                 }
                 let head = Head { method, said, attempts: 1 };
-                outcome::served(decision, &pick, &head, &mut answer.response);
+                outcome::served(decision, &pick, &head, &mut answer.parts);
             }
             Ok(Served { answer, lease, pinned: true })
         }
@@ -251,8 +265,7 @@ struct Served {
 impl Served {
     /// Hands the response on; the exchange ends with its body.
     fn finish(self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
-        let Answer { response, sender, reused } = self.answer;
-        let (mut parts, incoming) = response.into_parts();
+        let Answer { mut parts, incoming, sender, reused } = self.answer;
         let hop = headers::strip_hop_by_hop(&mut parts.headers);
         exchange.status = parts.status;
         exchange.first_byte();
@@ -262,7 +275,7 @@ impl Served {
         let announced = role.is_some_and(|role| role.proxy_protocol != ProxyProtocol::Off);
         let idle = role.map(|role| role.timeouts.response_body_idle);
         if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
-            return switch(parts, incoming, hop.upgrade, exchange, self.lease);
+            return switch(parts, sender, hop.upgrade, exchange, self.lease);
         }
         let pin = self.pinned || (challenged && !reused);
         let closes = hop.close || parts.version < http::Version::HTTP_11;
@@ -276,7 +289,8 @@ impl Served {
         }
         exchange.hold(sender, self.lease, then);
         parts.version = http::Version::HTTP_11;
-        if hyper::body::Body::is_end_stream(&incoming) {
+        let over = incoming.as_ref().map_or_else(|| exchange.left() == Some(0), Body::is_end_stream);
+        if over {
             exchange.end(End::Complete);
             return Response::from_parts(parts, ResponseBody::Empty);
         }
@@ -290,7 +304,7 @@ impl Served {
 /// 101: both sides leave HTTP. The tunnel starts when hyper lets go of the client's socket.
 fn switch(
     mut parts: http::response::Parts,
-    incoming: Incoming,
+    sender: Sender,
     protocol: Option<http::HeaderValue>,
     mut exchange: Box<Exchange>,
     lease: Lease,
@@ -301,11 +315,17 @@ fn switch(
     }
     let session = Rc::clone(&exchange.session);
     let idle = exchange.endpoint().map_or(super::ticker::TICK, |endpoint| endpoint.role.timeouts.tunnel_idle);
-    let mut whole = Response::from_parts(parts, incoming);
-    let upgrade = hyper::upgrade::on(&mut whole);
+    let mut response = Response::from_parts(parts, ResponseBody::Empty);
+    let upstream = match sender {
+        Sender::Direct(upstream) => {
+            let (stream, early) = upstream.into_parts();
+            Upgraded::Now(Early { stream, early })
+        }
+        Sender::Driven(_) => Upgraded::Soon(hyper::upgrade::on(&mut response)),
+    };
     exchange.keep_lease(lease);
-    *session.tunnel.borrow_mut() = Some(PendingTunnel { upgrade, exchange, idle });
-    whole.map(|_| ResponseBody::Empty)
+    *session.tunnel.borrow_mut() = Some(PendingTunnel { upstream, exchange, idle });
+    response
 }
 
 fn host(request: &Request<Incoming>) -> Option<&str> {

@@ -6,9 +6,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::client::Client;
 use super::exchange::Exchange;
 use super::headers::{ForwardingValues, Secured};
+use super::io::Early;
 use super::pin::{PinEnd, Pins};
 use super::ticker::Timer;
 use super::worker::Worker;
@@ -96,11 +99,20 @@ pub struct Upload {
     pub error: Cell<Option<Error>>,
 }
 
+/// The upstream connection of an upgrade.
+#[derive(Debug)]
+pub enum Upgraded {
+    /// Here it is.
+    Now(Early),
+    /// When hyper lets go of it.
+    Soon(hyper::upgrade::OnUpgrade),
+}
+
 /// An upgrade that both sides agreed to.
 #[derive(Debug)]
 pub struct PendingTunnel {
-    /// Becomes the upstream connection.
-    pub upgrade: hyper::upgrade::OnUpgrade,
+    /// The upstream connection.
+    pub upstream: Upgraded,
     /// Finished when the tunnel ends.
     pub exchange: Box<Exchange>,
     /// How long it may be silent.
@@ -229,12 +241,13 @@ impl Session {
     /// Ready when the connection has no reason to live: an idle one in a shutdown, one whose deadline passed, one whose
     /// pinned upstream connection is gone. Asked after hyper, so a request that has just come is served.
     pub fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Over> {
+        self.pins.borrow_mut().poll_leftovers(cx);
         let phase = self.phase.get();
         if phase == Phase::Idle {
             if self.worker.draining() {
                 return Poll::Ready(Over::Drained);
             }
-            if self.pins.borrow().any_closed(cx) {
+            if self.pins.borrow_mut().any_closed(cx) {
                 return Poll::Ready(Over::PinClosed);
             }
         }
@@ -254,7 +267,7 @@ impl Session {
     }
 
     /// The client's address, for boundary groups.
-    pub fn client(&self, headers: &http::HeaderMap, snapshot: &Snapshot) -> IpAddr {
+    pub fn client(&self, headers: &HeaderMap, snapshot: &Snapshot) -> IpAddr {
         self.renew_forwarding(snapshot);
         self.forwarding.borrow().1.client(headers, &snapshot.site)
     }
@@ -264,9 +277,9 @@ impl Session {
         self.pins.borrow_mut().end(ended);
     }
 
-    /// Writes the forwarding fields of a request.
-    pub fn write_forwarding(&self, headers: &mut http::HeaderMap) {
-        self.forwarding.borrow_mut().1.write(headers);
+    /// Gives every field of a request as a site system gets it to `put`.
+    pub fn each_field(&self, headers: &HeaderMap, put: impl FnMut(&HeaderName, &HeaderValue)) {
+        self.forwarding.borrow_mut().1.each(headers, put);
     }
 
     /// A new configuration may trust other proxies.

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use super::access_log::Sink;
 use super::complaints::Complaints;
-use super::pool::Pool;
+use super::pool::{Pool, Sender};
 use super::search::Searches;
 use super::ticker::{TICK, Ticker};
+use super::upstream::Reading;
 use crate::metrics::{RoleMetrics, ThreadMetrics};
 use crate::model::endpoint::Endpoint;
 use crate::model::note::Note;
@@ -53,6 +54,8 @@ pub struct Worker {
     pub ticker: Rc<Ticker>,
     /// Idle connections.
     pub pool: Pool,
+    /// What responses of endpoints are read into.
+    pub reading: Reading,
     /// See [`Shared::log`].
     pub log: Option<Sink>,
     /// See [`Shared::metrics`].
@@ -111,6 +114,7 @@ impl Worker {
         Rc::new(Self {
             ticker: Ticker::new(shared.epoch),
             pool: Pool::default(),
+            reading: Reading::default(),
             log: shared.log,
             metrics: shared.metrics,
             no_role: shared.no_role,
@@ -165,6 +169,13 @@ impl Worker {
             budgets.resize_with(place + 1, RetryBudget::default);
         }
         use_it(&mut budgets[place], self.ticker.now_ms())
+    }
+
+    /// Takes a connection back that is between two requests.
+    pub fn give_back(&self, snapshot: &Snapshot, endpoint: &Endpoint, sender: Sender) {
+        let limit = snapshot.site.limits.max_idle_per_endpoint;
+        let keep = endpoint.role.timeouts.upstream_idle;
+        self.pool.give_back(endpoint, sender, self.ticker.now_ms(), keep, limit);
     }
 
     /// The endpoint answered.

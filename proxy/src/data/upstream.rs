@@ -1,0 +1,253 @@
+//! An HTTP/1.1 connection to an endpoint. It has no task of its own: whoever waits for its response drives it, request body
+//! included, and between two requests it is a socket without a buffer.
+
+use std::cell::RefCell;
+use std::io;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::response::Parts as ResponseHead;
+use http_body::Frame;
+use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
+
+pub mod arriving;
+pub mod head;
+pub mod sending;
+
+use super::body::RequestBody;
+use super::io::Transport;
+use crate::error::Error;
+use arriving::{Framing, Step};
+use head::Names;
+pub use head::RequestHead;
+use sending::Sending;
+
+/// Largest response head in bytes.
+const MAX_HEAD: usize = 64 * 1024;
+/// Response heads, and the small bodies that come with them, are read into pieces of one block; a new one is begun when so
+/// little is left of it.
+const ROOM: usize = 4 * 1024;
+/// Size of that block.
+const BLOCK: usize = 64 * 1024;
+/// Most bytes of a body that are read at once.
+const PIECE: u64 = 128 * 1024;
+
+/// What all upstream connections of a data thread share to read response heads.
+#[derive(Debug, Default)]
+pub struct Reading {
+    block: RefCell<BytesMut>,
+    names: RefCell<Names>,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Upstream {
+    transport: Transport,
+    /// What was read and not used.
+    read: BytesMut,
+    /// How much of it was looked through for the end of a head.
+    searched: usize,
+    sending: Sending,
+    framing: Framing,
+    /// The response has no body whatever its head says.
+    bodiless: bool,
+    /// The other side has closed, or broke a rule: of no use for another request.
+    spoiled: bool,
+}
+
+impl Upstream {
+    /// Nothing was sent on it yet.
+    pub fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            read: BytesMut::new(),
+            searched: 0,
+            sending: Sending::default(),
+            framing: Framing::Over,
+            bodiless: false,
+            spoiled: false,
+        }
+    }
+
+    /// Begins a request, whose head is written already; the one before must be over. `bodiless`: it is a HEAD.
+    pub fn begin(&mut self, head: Vec<u8>, body: RequestBody, bodiless: bool) {
+        self.bodiless = bodiless;
+        self.sending = Sending::new(head, body);
+        self.searched = 0;
+    }
+
+    /// Ready when all of the request was sent, or never will be.
+    pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sending.poll(cx, &mut self.transport).map(|result| self.spoiled |= result.is_err())
+    }
+
+    /// The body of a request of which not a byte was sent.
+    pub fn take_unsent(&mut self) -> Option<RequestBody> {
+        self.sending.take_unsent()
+    }
+
+    /// Sends the request and waits for the head of its response. Interim responses are swallowed (RFC 9110, section 15.2).
+    ///
+    /// # Errors
+    /// The client's, when its body ends early; [`Error::NeverSent`] when the connection was closed before the first byte;
+    /// [`Error::Terminated`], [`Error::BadResponse`].
+    pub fn poll_head(&mut self, cx: &mut Context<'_>, reading: &Reading) -> Poll<Result<ResponseHead, Error>> {
+        if !self.sending.is_over()
+            && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.transport)
+        {
+            self.spoiled = true;
+            // A server may refuse a body, say so, and close: its response is read all the same.
+            if error != Error::Terminated {
+                return Poll::Ready(Err(error));
+            }
+        }
+        loop {
+            while let Some(head) = self.parse_head(reading)? {
+                let interim = head.status.is_informational();
+                if interim && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+                    continue;
+                }
+                return Poll::Ready(Ok(head));
+            }
+            match ready!(self.fill_head(cx, reading)) {
+                Ok(count) if count > 0 => {}
+                Ok(_) | Err(_) if self.sending.is_unsent() => return Poll::Ready(Err(Error::NeverSent)),
+                Ok(_) | Err(_) => return Poll::Ready(Err(Error::Terminated)),
+            }
+        }
+    }
+
+    /// A head, if all of it is there, and what it says about its body.
+    fn parse_head(&mut self, reading: &Reading) -> Result<Option<ResponseHead>, Error> {
+        // A head that comes in pieces is parsed when it is complete, not once for each piece.
+        let Some(end) = head::end(&self.read, self.searched).filter(|end| *end <= MAX_HEAD) else {
+            self.searched = self.read.len();
+            return if self.searched >= MAX_HEAD { Err(Error::BadResponse) } else { Ok(None) };
+        };
+        self.searched = 0;
+        let bytes = self.read.split_to(end).freeze();
+        let parsed = head::parse(&bytes, &mut reading.names.borrow_mut());
+        let mut response = parsed.map_err(|_| Error::BadResponse)?;
+        self.framing = Framing::of(&mut response, self.bodiless)?;
+        self.tidy();
+        Ok(Some(response))
+    }
+
+    fn fill_head(&mut self, cx: &mut Context<'_>, reading: &Reading) -> Poll<io::Result<usize>> {
+        if !self.read.is_empty() {
+            self.read.reserve(ROOM);
+            return pin!(self.transport.read_buf(&mut self.read)).poll(cx);
+        }
+        let mut block = reading.block.borrow_mut();
+        if block.capacity() < ROOM {
+            block.reserve(BLOCK);
+        }
+        let count = ready!(pin!(self.transport.read_buf(&mut *block)).poll(cx));
+        self.read = block.split();
+        Poll::Ready(count)
+    }
+
+    /// The next piece of the response body; the rest of the request's is sent meanwhile. `None` at its end.
+    ///
+    /// # Errors
+    /// [`Error::Terminated`] when it ends early or is no body.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if !self.sending.is_over() {
+            // Whether that goes well matters only for the connection's next request.
+            let _ = self.poll_sent(cx);
+        }
+        loop {
+            match self.framing.step(&mut self.read) {
+                Step::Frame(frame) => {
+                    self.tidy();
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Step::Over => {
+                    self.tidy();
+                    return Poll::Ready(None);
+                }
+                Step::Broken => return self.broken(),
+                Step::More => {}
+            }
+            let room = self.framing.expects().clamp(1, PIECE);
+            let room = usize::try_from(room).unwrap_or(ROOM);
+            self.read.reserve(room);
+            let read = ready!(pin!(self.transport.read_buf(&mut (&mut self.read).limit(room))).poll(cx));
+            match (read, &self.framing) {
+                (Ok(count), _) if count > 0 => {}
+                (Ok(_), Framing::UntilClose) => {
+                    self.spoiled = true;
+                    self.framing = Framing::Over;
+                }
+                (Ok(_) | Err(_), _) => return self.broken(),
+            }
+        }
+    }
+
+    fn broken(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.spoiled = true;
+        Poll::Ready(Some(Err(Error::Terminated)))
+    }
+
+    /// An idle connection must not hold the block that its last response came in.
+    fn tidy(&mut self) {
+        if self.is_complete() && self.read.is_empty() {
+            self.read = BytesMut::new();
+        }
+    }
+
+    /// All of the response is read.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.framing, Framing::Over)
+    }
+
+    /// Bytes of the response body that are still to come, where its head said how many.
+    pub fn left(&self) -> Option<u64> {
+        match &self.framing {
+            Framing::Over => Some(0),
+            Framing::Length(left) => Some(*left),
+            Framing::Chunked(_) | Framing::UntilClose => None,
+        }
+    }
+
+    /// Whether another request may be sent on it, as far as anybody has noticed. No system call unless something has come.
+    pub fn is_idle(&mut self) -> bool {
+        let over = self.is_complete() && self.sending.is_over();
+        over && self.poll_closed(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// Ready when the connection is closed, or something came on it that nobody asked for.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.spoiled || !self.read.is_empty() {
+            return Poll::Ready(());
+        }
+        if cx.waker().will_wake(Waker::noop()) {
+            // Not `poll_read`: a task may do only so much of that at a time, and would find the rest open without looking.
+            let silent = self.transport.tcp().try_io(Interest::READABLE, || Ok(()));
+            if silent.is_err() {
+                return Poll::Pending;
+            }
+        }
+        let mut byte = [0_u8; 1];
+        // With TLS there may be something that is not for us, such as a session ticket.
+        let came = Pin::new(&mut self.transport).poll_read(cx, &mut ReadBuf::new(&mut byte));
+        came.map(|_| self.spoiled = true)
+    }
+
+    /// Some of the request is still to be sent.
+    pub fn is_sending(&self) -> bool {
+        !self.sending.is_over()
+    }
+
+    /// Bytes of the request that were sent.
+    pub fn sent(&self) -> u64 {
+        self.sending.sent()
+    }
+
+    /// The socket, and what was read from it, for whoever speaks another protocol on it from now on.
+    pub fn into_parts(mut self) -> (Transport, Vec<u8>) {
+        (self.transport, mem::take(&mut self.read).to_vec())
+    }
+}

@@ -1,0 +1,200 @@
+//! How the body of a response is framed (RFC 9112, section 6.3), and what is in it.
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::response::Parts as ResponseHead;
+use http::{StatusCode, Version};
+use http_body::Frame;
+
+use super::head;
+use crate::error::Error;
+
+/// Bytes of a chunk's size with all its extensions.
+const MAX_SIZE_LINE: usize = 4 * 1024;
+/// Bytes of a trailer section.
+const MAX_TRAILERS: usize = 16 * 1024;
+/// What is read at once where nobody knows how much comes.
+const UNKNOWN: u64 = 32 * 1024;
+
+/// What is left of a response body.
+#[derive(Debug)]
+pub enum Framing {
+    /// Nothing.
+    Over,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked(Chunk),
+    /// Everything that comes.
+    UntilClose,
+}
+
+/// Where in a chunked body.
+#[derive(Debug)]
+pub enum Chunk {
+    /// Before the size of a chunk.
+    Size,
+    /// In a chunk with so many bytes to come.
+    Data(u64),
+    /// After a chunk, before the end of its line.
+    End,
+    /// After the last chunk.
+    Trailers,
+}
+
+/// What can be done with the bytes that are there.
+#[derive(Debug)]
+pub enum Step {
+    /// Hand this on.
+    Frame(Frame<Bytes>),
+    /// All of the body is read.
+    Over,
+    /// More bytes are needed.
+    More,
+    /// It is no body.
+    Broken,
+}
+
+impl Framing {
+    /// What the head of a response says. Fields that frame the message and are not true of it are taken out.
+    ///
+    /// # Errors
+    /// [`Error::BadResponse`]: several lengths, or none that can be believed.
+    pub fn of(head: &mut ResponseHead, to_head: bool) -> Result<Self, Error> {
+        let status = head.status;
+        let empty = status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        if head.headers.contains_key(header::TRANSFER_ENCODING) {
+            let chunked = is_chunked(&head.headers) && head.version == Version::HTTP_11;
+            // Of two lengths only this one counts, and another one in front of us must not see the other.
+            head.headers.remove(header::CONTENT_LENGTH);
+            return match (to_head || empty, chunked) {
+                (true, _) => Ok(Self::Over),
+                (false, true) => Ok(Self::Chunked(Chunk::Size)),
+                // Nobody asked for another coding.
+                (false, false) => Err(Error::BadResponse),
+            };
+        }
+        let length = content_length(&mut head.headers)?;
+        match length {
+            _ if to_head || empty => Ok(Self::Over),
+            Some(0) => Ok(Self::Over),
+            Some(length) => Ok(Self::Length(length)),
+            None => Ok(Self::UntilClose),
+        }
+    }
+
+    /// How many bytes may come next.
+    pub fn expects(&self) -> u64 {
+        match self {
+            Self::Over => 0,
+            Self::Length(left) => *left,
+            Self::Chunked(_) | Self::UntilClose => UNKNOWN,
+        }
+    }
+
+    /// Takes the next piece out of what was read.
+    pub fn step(&mut self, read: &mut BytesMut) -> Step {
+        match self {
+            Self::Over => Step::Over,
+            Self::Length(_) | Self::UntilClose if read.is_empty() => Step::More,
+            Self::Length(left) => {
+                let piece = take(read, *left);
+                *left -= piece.len() as u64;
+                if *left == 0 {
+                    *self = Self::Over;
+                }
+                Step::Frame(Frame::data(piece))
+            }
+            Self::UntilClose => Step::Frame(Frame::data(take(read, u64::MAX))),
+            Self::Chunked(chunk) => {
+                let (step, over) = chunk.step(read);
+                if over {
+                    *self = Self::Over;
+                }
+                step
+            }
+        }
+    }
+}
+
+impl Chunk {
+    /// The next piece, and whether it was the last.
+    fn step(&mut self, read: &mut BytesMut) -> (Step, bool) {
+        loop {
+            match self {
+                Self::Size => match httparse::parse_chunk_size(read) {
+                    Ok(httparse::Status::Complete((line, size))) => {
+                        read.advance(line);
+                        *self = if size == 0 { Self::Trailers } else { Self::Data(size) };
+                    }
+                    Ok(httparse::Status::Partial) if read.len() < MAX_SIZE_LINE => return (Step::More, false),
+                    Ok(httparse::Status::Partial) | Err(_) => return (Step::Broken, false),
+                },
+                Self::Data(_) if read.is_empty() => return (Step::More, false),
+                Self::Data(left) => {
+                    let piece = take(read, *left);
+                    *left -= piece.len() as u64;
+                    if *left == 0 {
+                        *self = Self::End;
+                    }
+                    return (Step::Frame(Frame::data(piece)), false);
+                }
+                Self::End if read.len() < 2 => return (Step::More, false),
+                Self::End if read.starts_with(b"\r\n") => {
+                    read.advance(2);
+                    *self = Self::Size;
+                }
+                Self::End => return (Step::Broken, false),
+                Self::Trailers => return Self::trailers(read),
+            }
+        }
+    }
+
+    fn trailers(read: &mut BytesMut) -> (Step, bool) {
+        match head::parse_trailers(read) {
+            Ok(Some(trailers)) if trailers.is_empty() => (Step::Over, true),
+            Ok(Some(trailers)) => (Step::Frame(Frame::trailers(trailers)), true),
+            Ok(None) if read.len() < MAX_TRAILERS => (Step::More, false),
+            Ok(None) | Err(_) => (Step::Broken, false),
+        }
+    }
+}
+
+/// At most so many of the bytes that are there.
+fn take(read: &mut BytesMut, most: u64) -> Bytes {
+    let count = usize::try_from(most).map_or(read.len(), |most| most.min(read.len()));
+    read.split_to(count).freeze()
+}
+
+/// `chunked` alone: any other coding would have to be undone, because the field concerns one hop only.
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let first = lines.next().is_some_and(|line| line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    first && lines.next().is_none()
+}
+
+/// The one length that all fields agree on (RFC 9112, section 6.3), which is then in one field.
+fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, Error> {
+    let mut length = None;
+    let mut values = 0;
+    for line in headers.get_all(header::CONTENT_LENGTH) {
+        for value in line.as_bytes().split(|&byte| byte == b',') {
+            let value = digits(value.trim_ascii()).ok_or(Error::BadResponse)?;
+            if length.is_some_and(|known| known != value) {
+                return Err(Error::BadResponse);
+            }
+            length = Some(value);
+            values += 1;
+        }
+    }
+    if let Some(length) = length.filter(|_| values > 1) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(length)
+}
+
+/// Digits alone: `u64::from_str` takes a sign too.
+fn digits(text: &[u8]) -> Option<u64> {
+    let all = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| all)?.parse().ok()
+}

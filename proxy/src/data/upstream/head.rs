@@ -1,0 +1,161 @@
+//! Heads of HTTP/1.1 messages to and from an endpoint.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts as AskedHead;
+use http::response::Parts as ResponseHead;
+use http::{Response, StatusCode, Version};
+use hyper::ext::ReasonPhrase;
+
+/// Room for a usual request head.
+const USUAL: usize = 1024;
+/// Most fields of a response.
+const MAX_FIELDS: usize = 100;
+/// Fields that are added to a response.
+const ADDED: usize = 4;
+/// Field names that are remembered, a power of two.
+const NAMES: usize = 64;
+/// Longer ones are not, in bytes.
+const LONG: usize = 64;
+
+/// Not a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadHead;
+
+/// The head of a request as it goes over the wire; its target stays as it is, byte for byte.
+#[derive(Debug)]
+pub struct RequestHead(Vec<u8>);
+
+impl RequestHead {
+    /// Its first line.
+    pub fn begin(head: &AskedHead) -> Self {
+        let mut out = Vec::with_capacity(USUAL);
+        out.extend_from_slice(head.method.as_str().as_bytes());
+        out.push(b' ');
+        let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        out.extend_from_slice(target.as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        Self(out)
+    }
+
+    /// A field.
+    pub fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
+        put(&mut self.0, name, value);
+    }
+
+    /// All of it.
+    pub fn end(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(b"\r\n");
+        self.0
+    }
+}
+
+/// Writes a field.
+pub fn put(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Where a head ends, after an empty line. Of what was read, so much was searched before.
+pub fn end(read: &[u8], searched: usize) -> Option<usize> {
+    let begin = searched.saturating_sub(2);
+    let after = |line: usize| match &read[line..] {
+        // A line may end with LF alone (RFC 9112, section 2.2).
+        [b'\n', ..] => Some(line + 1),
+        [b'\r', b'\n', ..] => Some(line + 2),
+        _ => None,
+    };
+    memchr::memchr_iter(b'\n', &read[begin..]).find_map(|place| after(begin + place + 1))
+}
+
+/// The head of a response, all of it. Values are parts of `bytes`, not copies.
+///
+/// # Errors
+/// It is none.
+pub fn parse(bytes: &Bytes, names: &mut Names) -> Result<ResponseHead, BadHead> {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields) {
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+        Ok(_) | Err(_) => return Err(BadHead),
+    }
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = StatusCode::from_u16(parsed.code.ok_or(BadHead)?).map_err(|_| BadHead)?;
+    head.version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    if let Some(reason) = parsed.reason.filter(|reason| head.status.canonical_reason() != Some(reason)) {
+        head.extensions.insert(ReasonPhrase::try_from(reason.as_bytes()).map_err(|_| BadHead)?);
+    }
+    head.headers = collect(bytes, parsed.headers, names)?;
+    Ok(head)
+}
+
+/// Takes the trailer section of a chunked message out of what was read. `None` when it is not complete.
+///
+/// # Errors
+/// It is none.
+pub fn parse_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, BadHead> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let complete = match httparse::parse_headers(read, &mut fields) {
+        Ok(httparse::Status::Complete((length, parsed))) => {
+            // A section with nothing in it is the rule.
+            let mut trailers = HeaderMap::new();
+            for field in parsed {
+                let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BadHead)?;
+                let value = HeaderValue::from_bytes(field.value).map_err(|_| BadHead)?;
+                trailers.try_append(name, value).map_err(|_| BadHead)?;
+            }
+            Some((length, trailers))
+        }
+        Ok(httparse::Status::Partial) => None,
+        Err(_) => return Err(BadHead),
+    };
+    Ok(complete.map(|(length, trailers)| {
+        read.advance(length);
+        trailers
+    }))
+}
+
+fn collect(bytes: &Bytes, parsed: &[httparse::Header<'_>], names: &mut Names) -> Result<HeaderMap, BadHead> {
+    let mut fields = HeaderMap::with_capacity(parsed.len() + ADDED);
+    for field in parsed {
+        // An empty value has no place.
+        let value = if field.value.is_empty() { Bytes::new() } else { bytes.slice_ref(field.value) };
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| BadHead)?;
+        fields.try_append(names.get(field.name)?, value).map_err(|_| BadHead)?;
+    }
+    Ok(fields)
+}
+
+/// Field names as they were seen last: a server writes the same ones again and again, and to compare is cheaper than to look
+/// for capital letters and for names that have a number.
+#[derive(Debug)]
+pub struct Names([Option<(Box<str>, HeaderName)>; NAMES]);
+
+impl Default for Names {
+    fn default() -> Self {
+        Self([const { None }; NAMES])
+    }
+}
+
+impl Names {
+    fn get(&mut self, raw: &str) -> Result<HeaderName, BadHead> {
+        let bytes = raw.as_bytes();
+        let (first, last) = (bytes.first().map_or(0, |&b| usize::from(b)), bytes.last().map_or(0, |&b| usize::from(b)));
+        let slot = &mut self.0[(first.wrapping_mul(7) ^ last.wrapping_mul(3) ^ bytes.len()) % NAMES];
+        if let Some((known, name)) = slot
+            && **known == *raw
+        {
+            return Ok(name.clone());
+        }
+        let name = HeaderName::from_bytes(bytes).map_err(|_| BadHead)?;
+        if raw.len() <= LONG {
+            *slot = Some((raw.into(), name.clone()));
+        }
+        Ok(name)
+    }
+}
