@@ -12,7 +12,7 @@ use super::body::{RequestBody, Uploading};
 use super::headers;
 use super::pin;
 use super::session::Session;
-use super::upstream::RequestHead;
+use super::upstream::{Reading, RequestHead};
 use crate::error::{Error, Retry};
 use crate::model::role::{Role, Timeouts};
 
@@ -187,6 +187,13 @@ impl Call {
     /// Takes the body of a request back of which nothing was sent.
     pub fn give_body_back(&mut self, unsent: RequestBody) {
         self.body.get_or_insert(unsent);
+    }
+
+    /// Nobody will be asked any more.
+    pub fn end(self, reading: &Reading) {
+        if let Some(parts) = self.parts {
+            reading.recycle(parts.headers);
+        }
     }
 
     /// Whether it asks for an upgrade.

@@ -77,7 +77,9 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<
     if call.may_keep_body(role) {
         call.keep_body(session, role).await?;
     }
-    on_endpoints(session, exchange, &decision, &mut call, (&method, uri.path())).await
+    let served = on_endpoints(session, exchange, &decision, &mut call, (&method, uri.path())).await;
+    call.end(&session.worker.reading);
+    served
 }
 
 /// Route, locate and pick, as far as they follow from the request alone.

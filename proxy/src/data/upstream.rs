@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use http::HeaderMap;
 use http::response::Parts as ResponseHead;
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
@@ -39,6 +40,16 @@ const PIECE: u64 = 128 * 1024;
 pub struct Reading {
     block: RefCell<BytesMut>,
     names: RefCell<Names>,
+    /// The emptied fields of a request that was sent: the next response's go there.
+    spare: RefCell<HeaderMap>,
+}
+
+impl Reading {
+    /// Keeps the memory of fields that nobody needs any more.
+    pub fn recycle(&self, mut fields: HeaderMap) {
+        fields.clear();
+        self.spare.replace(fields);
+    }
 }
 
 /// A connection.
@@ -128,7 +139,8 @@ impl Upstream {
         };
         self.searched = 0;
         let bytes = self.read.split_to(end).freeze();
-        let parsed = head::parse(&bytes, &mut reading.names.borrow_mut());
+        let fields = reading.spare.take();
+        let parsed = head::parse(&bytes, fields, &mut reading.names.borrow_mut());
         let mut response = parsed.map_err(|_| Error::BadResponse)?;
         self.framing = Framing::of(&mut response, self.bodiless)?;
         self.tidy();

@@ -118,7 +118,7 @@ impl Default for ProxySettings {
             max_header_size: HumanSize::kib(64),
             preserve_header_case: false,
             max_connections: Spanned::new(0..0, 65_536),
-            max_idle_per_endpoint: 64,
+            max_idle_per_endpoint: 512,
             decision_header: false,
             tcp_keepalive: Spanned::new(0..0, DurationOrOff::on(300)),
             tunnel_moves_per_second: Spanned::new(0..0, 100),

@@ -72,15 +72,15 @@ pub fn end(read: &[u8], searched: usize) -> Option<usize> {
     memchr::memchr_iter(b'\n', &read[begin..]).find_map(|place| after(begin + place + 1))
 }
 
-/// The head of a response, all of it. Values are parts of `bytes`, not copies.
+/// The head of a response, all of it. Values are parts of `bytes`, not copies, and are put into `fields`.
 ///
 /// # Errors
 /// It is none.
-pub fn parse(bytes: &Bytes, names: &mut Names) -> Result<ResponseHead, BadHead> {
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names) -> Result<ResponseHead, BadHead> {
+    let mut places = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields) {
+    match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut places) {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) | Err(_) => return Err(BadHead),
     }
@@ -90,7 +90,8 @@ pub fn parse(bytes: &Bytes, names: &mut Names) -> Result<ResponseHead, BadHead> 
     if let Some(reason) = parsed.reason.filter(|reason| head.status.canonical_reason() != Some(reason)) {
         head.extensions.insert(ReasonPhrase::try_from(reason.as_bytes()).map_err(|_| BadHead)?);
     }
-    head.headers = collect(bytes, parsed.headers, names)?;
+    head.headers = fields;
+    collect(bytes, parsed.headers, &mut head.headers, names)?;
     Ok(head)
 }
 
@@ -120,15 +121,20 @@ pub fn parse_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, BadHead>
     }))
 }
 
-fn collect(bytes: &Bytes, parsed: &[httparse::Header<'_>], names: &mut Names) -> Result<HeaderMap, BadHead> {
-    let mut fields = HeaderMap::with_capacity(parsed.len() + ADDED);
+fn collect(
+    bytes: &Bytes,
+    parsed: &[httparse::Header<'_>],
+    fields: &mut HeaderMap,
+    names: &mut Names,
+) -> Result<(), BadHead> {
+    fields.reserve(parsed.len() + ADDED);
     for field in parsed {
         // An empty value has no place.
         let value = if field.value.is_empty() { Bytes::new() } else { bytes.slice_ref(field.value) };
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| BadHead)?;
         fields.try_append(names.get(field.name)?, value).map_err(|_| BadHead)?;
     }
-    Ok(fields)
+    Ok(())
 }
 
 /// Field names as they were seen last: a server writes the same ones again and again, and to compare is cheaper than to look
