@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """What connections cost: memory of idle ones, and TLS, for rolegate and other proxies in one sitting.
 
+The program `compare` measures more proxies at more works (docs/load.md). It does not measure what is here only: tunnels of
+client notification, and handshakes with RSA certificates.
+
     cargo build --release -p rolegate -p rolegate-bench
     benches/load/connections.py idle --haproxy /path/to/haproxy --nginx /path/to/nginx [--connections 18000]
     benches/load/connections.py tls  --haproxy /path/to/haproxy --nginx /path/to/nginx [--rounds 7]
@@ -17,6 +20,7 @@ Needs openssl and wrk, and as many open files as connections.
 """
 import argparse
 import json
+import os
 import pathlib
 import re
 import signal
@@ -26,7 +30,8 @@ import sys
 import tempfile
 import time
 
-from compare import ROOT, cpu_seconds, start
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TICKS = os.sysconf("SC_CLK_TCK")
 
 FILE = "/SMS_DP_SMSPKG$/PKG00001/sccm?/file%201.bin"
 # A management point's: rolegate remembers where the clients of a distribution point are, which is not what is measured.
@@ -114,6 +119,20 @@ stream {{
 
 PORTS = {"rolegate": 8510, "haproxy": 8520, "nginx": 8530}
 MODES = {"http": 0, "https": 1, "tunnel": 2}
+
+
+def cpu_seconds(pid):
+    """User and system time of all threads of a process and its children."""
+    pids = [pid] + [int(p) for p in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()]
+    total = 0
+    for one in pids:
+        fields = pathlib.Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def start(core, command, **more):
+    return subprocess.Popen(["taskset", "-c", str(core), *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
 
 
 def certificate(folder, kind):

@@ -102,6 +102,8 @@ impl Uploading {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(_)) => Poll::Ready(Some(Err(self.cut(Error::ClientGone)))),
+            // hyper's connection ended in the middle of the body, and says nothing of it.
+            None if self.session.ended() => Poll::Ready(Some(Err(self.cut(Error::ClientGone)))),
             None => {
                 self.progress(true);
                 Poll::Ready(None)

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
@@ -135,19 +135,25 @@ impl Call {
         }
     }
 
-    /// The head as an endpoint gets it.
-    pub fn write_head(&self, session: &Session, body: &RequestBody) -> Option<Vec<u8>> {
+    /// The head as an endpoint gets it, and the trailers that it names.
+    pub fn write_head(&self, session: &Session, body: &RequestBody) -> Option<(Vec<u8>, Vec<HeaderName>)> {
         let parts = self.parts.as_ref()?;
         let mut out = RequestHead::begin(parts);
-        if body.size_hint().exact().is_none() {
+        let chunked = body.size_hint().exact().is_none();
+        if chunked {
             out.put(&header::TRANSFER_ENCODING, &CHUNKED);
         }
+        let mut put = |name: &HeaderName, value: &HeaderValue| {
+            if !(chunked && name == header::CONTENT_LENGTH) {
+                out.put(name, value);
+            }
+        };
         if self.ours_in_it {
-            parts.headers.iter().for_each(|(name, value)| out.put(name, value));
+            parts.headers.iter().for_each(|(name, value)| put(name, value));
         } else {
-            session.each_field(&parts.headers, |name, value| out.put(name, value));
+            session.each_field(&parts.headers, put);
         }
-        Some(out.end())
+        Some((out.end(), headers::named_trailers(&parts.headers)))
     }
 
     /// Whether it asks for the head of a response alone.

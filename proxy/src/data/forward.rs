@@ -59,7 +59,11 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
         tokio::task::yield_now().await;
     }
     for _ in 0..idle {
-        let Some(sender) = pool.checkout(endpoint, session.worker.ticker.now_ms()) else { break };
+        let Some(sender) =
+            pool.checkout(endpoint, session.worker.ticker.now_ms(), session.limits().preserve_header_case)
+        else {
+            break;
+        };
         if alone && sender.is_http2() {
             break;
         }
@@ -111,17 +115,35 @@ pub async fn on_connection(
     };
     session.timer.clear();
     let (parts, incoming) = result.map_err(failure)?;
-    // The client would read what follows as its next response.
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
+    // The client would read what follows as its next response, or the server what is left of a body as another protocol.
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS && (!upgrades || sender.sending().is_some()) {
         return Err(failure(Error::BadResponse));
     }
     Ok(Answer { parts, incoming, sender, reused })
 }
 
+/// Makes a connection that belongs to one client ready for its next request: the client may have sent the end of the last
+/// one's body after the response to it.
+///
+/// # Errors
+/// [`Error::Terminated`]: it is of no use any more.
+pub async fn settle(session: &Session, endpoint: &Endpoint, sender: &mut Sender) -> Result<(), Error> {
+    if let Some(upstream) = sender.sending() {
+        let idle = endpoint.role.timeouts.request_body_idle;
+        let sent = session.timer.within(idle, poll_fn(|cx| upstream.poll_sent(cx))).await;
+        session.timer.clear();
+        sent.map_err(|_| Error::Terminated)?;
+    }
+    let of_use = match sender {
+        Sender::Direct(upstream) => upstream.is_idle(),
+        // hyper looks itself.
+        Sender::Driven(_) => true,
+    };
+    if of_use { Ok(()) } else { Err(Error::Terminated) }
+}
+
 /// On a connection that we drive.
 async fn direct(session: &Session, upstream: &mut Upstream, call: &mut Call) -> Result<response::Parts, Error> {
-    // The client may have sent the end of its last request's body after the response to it.
-    in_time(session, poll_fn(|cx| upstream.poll_sent(cx))).await?;
     let body = call.body().ok_or(Error::Terminated)?;
     let head = call.write_head(session, &body).ok_or(Error::Terminated)?;
     upstream.begin(head, body, call.asks_for_head());

@@ -136,6 +136,33 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// The fields that `Trailer` announces.
+pub fn named_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(header::TRAILER).into_iter();
+    lines.flat_map(elements).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+}
+
+/// Whether a field of a request may come after its body (RFC 9110, section 6.5.1): none that frames, routes, authorizes or says
+/// where a request comes from.
+pub fn may_be_trailer(name: &HeaderName) -> bool {
+    const FORBIDDEN: [HeaderName; 13] = [
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::COOKIE,
+        header::HOST,
+        header::MAX_FORWARDS,
+        header::PROXY_AUTHORIZATION,
+        header::SET_COOKIE,
+        header::TRAILER,
+        header::VIA,
+    ];
+    !is_hop_by_hop(name) && !is_claim(name) && !FORBIDDEN.contains(name)
+}
+
 /// `Connection` may not take these away: they frame or route the message.
 const END_TO_END: [HeaderName; 3] = [header::CONTENT_LENGTH, header::HOST, header::AUTHORIZATION];
 
@@ -169,9 +196,9 @@ impl ForwardingValues {
     /// Prepares the values for one client connection.
     pub fn new(peer: IpAddr, (secured, http2): (Option<&Secured>, bool), site: &Site, listener: u16) -> Self {
         let peer = peer.to_canonical();
-        let peer_value = HeaderValue::try_from(peer.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        let version = if http2 { "2" } else { "1.1" };
-        let via = HeaderValue::try_from(format!("{version} {}", site.proxy_name))
+        let peer_value = HeaderValue::from_bytes(&text(peer)).unwrap_or(HeaderValue::from_static("unknown"));
+        let version = if http2 { "2 " } else { "1.1 " };
+        let via = HeaderValue::try_from([version, &site.proxy_name].concat())
             .unwrap_or(HeaderValue::from_static("1.1 rolegate"));
         let proto = if secured.is_some() { "https" } else { "http" };
         let told = site.listeners.get(usize::from(listener)).and_then(|listener| listener.entry.terminated());
@@ -217,7 +244,7 @@ impl ForwardingValues {
         if self.forwarded.as_ref().is_none_or(|(known, _)| known.as_ref() != host) {
             // A copy: the value that came holds everything that was read with it.
             let host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
-            let value = forwarded_value(self.peer, host.as_ref(), self.proto);
+            let value = forwarded_value((self.peer, &self.peer_value), host.as_ref(), self.proto);
             self.forwarded = Some((host, value));
         }
         if let Some((_, value)) = &self.forwarded {
@@ -254,17 +281,31 @@ fn certificate_field(field: CertificateField, secured: &Secured) -> Option<(Head
 }
 
 /// `for=10.1.2.3;host="mp1:80";proto=http` (RFC 7239).
-fn forwarded_value(peer: IpAddr, host: Option<&HeaderValue>, proto: &str) -> HeaderValue {
-    let node = match peer {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("\"[{v6}]\""),
-    };
-    let quotable = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\']));
-    let text = match quotable {
-        Some(host) => format!("for={node};host=\"{host}\";proto={proto}"),
-        None => format!("for={node};proto={proto}"),
-    };
+fn forwarded_value((peer, node): (IpAddr, &HeaderValue), host: Option<&HeaderValue>, proto: &str) -> HeaderValue {
+    let node = node.as_bytes();
+    let quotable = |host: &&HeaderValue| !host.as_bytes().iter().any(|byte| matches!(byte, b'"' | b'\\' | 0x80..));
+    let host = host.filter(quotable).map(HeaderValue::as_bytes);
+    let (before, after) = if peer.is_ipv6() { (&b"\"["[..], &b"]\""[..]) } else { (&b""[..], &b""[..]) };
+    let host = host.map_or([&b""[..]; 3], |host| [&b";host=\""[..], host, &b"\""[..]]);
+    let text = [b"for=", before, node, after, host[0], host[1], host[2], b";proto=", proto.as_bytes()].concat();
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
+}
+
+/// An address as text. Once for each client connection, where formatting costs more than a look-up of boundaries.
+fn text(address: IpAddr) -> Vec<u8> {
+    let IpAddr::V4(v4) = address else { return address.to_string().into_bytes() };
+    let mut text = Vec::with_capacity("255.255.255.255".len());
+    for octet in v4.octets() {
+        if octet >= 100 {
+            text.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.push(b'0' + octet / 10 % 10);
+        }
+        text.extend([b'0' + octet % 10, b'.']);
+    }
+    text.pop();
+    text
 }
 
 /// The hops of a line, `None` for one that tells no address.

@@ -1,8 +1,10 @@
 //! Requests on an HTTP/1.1 client connection.
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::Request;
@@ -10,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use super::client::Client;
 use super::connection::Next;
@@ -32,6 +34,8 @@ const BUFFER: usize = 128 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are thrown away meanwhile.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+/// So many at a time.
+const SCRATCH: usize = 4096;
 
 /// Serves requests until the connection ends, or has been idle for a while: then it waits without a parser.
 pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client) -> Next {
@@ -62,6 +66,7 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
         Poll::Pending => session.poll_over(cx).map(Ended::Over),
     })
     .await;
+    session.end();
     let pin_closed = matches!(ended, Ended::Over(Over::PinClosed));
     session.end_pins(if pin_closed { PinEnd::Server } else { PinEnd::Client });
     if let Some(reason) = spoiled(&ended) {
@@ -166,16 +171,19 @@ async fn linger(stream: &mut Transport, session: &Session) {
     if stream.shutdown().await.is_err() {
         return;
     }
-    let mut scratch = [0_u8; 4096];
-    let read_to_end = async {
-        let mut left = LINGER_BYTES;
-        while let Ok(count) = stream.read(&mut scratch).await
-            && count > 0
-            && left > 0
-        {
-            left = left.saturating_sub(count);
+    let mut left = LINGER_BYTES;
+    let read_to_end = poll_fn(|cx| {
+        while left > 0 {
+            // Not part of the future, and not zeroed.
+            let mut scratch = [const { MaybeUninit::uninit() }; SCRATCH];
+            let mut scratch = ReadBuf::uninit(&mut scratch);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut scratch)) {
+                Ok(()) if !scratch.filled().is_empty() => left = left.saturating_sub(scratch.filled().len()),
+                Ok(()) | Err(_) => break,
+            }
         }
-    };
+        Poll::Ready(())
+    });
     // Either way the connection is dropped now.
     let _ = session.timer.within(LINGER, read_to_end).await;
 }

@@ -1,6 +1,7 @@
 //! A client connection that waits for its next request: a socket, a deadline, and nothing else.
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -69,8 +70,8 @@ impl Waiting {
 /// Reads the first piece of a request. That something can be read is no more than a guess of the runtime's, and a TLS record
 /// may hold no bytes of a request at all: only reading tells.
 fn poll_first_piece(transport: &mut Transport, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
-    let mut scratch = [0; SCRATCH];
-    let mut buffer = ReadBuf::new(&mut scratch);
+    let mut scratch = [const { MaybeUninit::uninit() }; SCRATCH];
+    let mut buffer = ReadBuf::uninit(&mut scratch);
     Pin::new(transport).poll_read(cx, &mut buffer).map(|read| match read {
         Ok(()) if !buffer.filled().is_empty() => Some(buffer.filled().to_vec()),
         Ok(()) | Err(_) => None,

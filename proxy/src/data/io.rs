@@ -83,6 +83,14 @@ impl Transport {
         }
     }
 
+    /// Whether something was read from the socket that nobody has asked for yet: bytes, or the end of them.
+    pub fn holds_something(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => !stream.get_ref().1.wants_read(),
+        }
+    }
+
     /// Says goodbye as far as that is possible at once.
     pub fn farewell(&mut self, cx: &mut Context<'_>) {
         let _ = Pin::new(self).poll_shutdown(cx);

@@ -178,7 +178,8 @@ impl Made {
 
 impl Pool {
     /// The connection that was used last: it is the least likely to have been closed.
-    pub fn checkout(&self, endpoint: &Endpoint, now_ms: u64) -> Option<Sender> {
+    /// `keeps_case`: one that keeps the case of field names.
+    pub fn checkout(&self, endpoint: &Endpoint, now_ms: u64, keeps_case: bool) -> Option<Sender> {
         let mut idle = self.idle.borrow_mut();
         let list = idle.get_mut(&endpoint.state.id)?;
         let made = Made::for_endpoint(endpoint);
@@ -186,7 +187,8 @@ impl Pool {
         while place > 0 {
             place -= 1;
             let newest = &mut list[place];
-            if newest.expires_ms <= now_ms || newest.made != made || !newest.sender.is_idle() {
+            let of_use = !keeps_case || matches!(newest.sender, Sender::Driven(_));
+            if newest.expires_ms <= now_ms || newest.made != made || !of_use || !newest.sender.is_idle() {
                 list.remove(place);
                 continue;
             }

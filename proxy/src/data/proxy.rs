@@ -221,14 +221,18 @@ async fn on_pinned(
     pinned: Pinned,
     (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
-    let Pinned { snapshot, role, endpoint: index, sender, lease } = pinned;
+    let Pinned { snapshot, role, endpoint: index, mut sender, lease } = pinned;
     exchange.snapshot = snapshot.clone();
     exchange.role = Some(role);
     exchange.endpoint = Some(index);
     exchange.attempts = 1;
     let endpoint = snapshot.cluster(role).endpoint(index);
     let begun = exchange.started;
-    match forward::on_connection(session, endpoint, sender, &mut call, true).await {
+    let answered = match forward::settle(session, endpoint, &mut sender).await {
+        Ok(()) => forward::on_connection(session, endpoint, sender, &mut call, true).await,
+        Err(error) => Err(Failure { error, reused: true }),
+    };
+    match answered {
         Ok(mut answer) => {
             endpoint.metrics.duration.record(begun.elapsed());
             endpoint.metrics.requests[code_class(answer.parts.status)].increment(1);

@@ -69,6 +69,7 @@ pub struct Session {
     pub upload: Upload,
     phase: Cell<Phase>,
     served: Cell<bool>,
+    ended: Cell<bool>,
     close: Cell<bool>,
     body_idle: Cell<Duration>,
     limits: Limits,
@@ -142,6 +143,7 @@ impl Session {
             upload: Upload::default(),
             phase: Cell::new(Phase::Idle),
             served: Cell::new(false),
+            ended: Cell::new(false),
             close: Cell::new(false),
             body_idle: Cell::new(Duration::ZERO),
             limits,
@@ -226,6 +228,16 @@ impl Session {
             Phase::Flush => self.timer.set(self.limits.client_keepalive_timeout),
             Phase::Idle | Phase::Head | Phase::Request => {}
         }
+    }
+
+    /// hyper has given the connection back, or lost it: nothing more will come of a request body.
+    pub fn end(&self) {
+        self.ended.set(true);
+    }
+
+    /// Whether it has.
+    pub fn ended(&self) -> bool {
+        self.ended.get()
     }
 
     /// Closes the connection after the response.

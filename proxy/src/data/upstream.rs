@@ -2,20 +2,23 @@
 //! included, and between two requests it is a socket without a buffer.
 
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::HeaderMap;
 use http::response::Parts as ResponseHead;
+use http::{HeaderMap, HeaderName};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
 
 pub mod arriving;
 pub mod head;
 pub mod sending;
+#[cfg(test)]
+mod tests;
 
 use super::body::RequestBody;
 use super::io::Transport;
@@ -82,10 +85,11 @@ impl Upstream {
         }
     }
 
-    /// Begins a request, whose head is written already; the one before must be over. `bodiless`: it is a HEAD.
-    pub fn begin(&mut self, head: Vec<u8>, body: RequestBody, bodiless: bool) {
+    /// Begins a request, whose head is written already and has named these trailers; the one before must be over.
+    /// `bodiless`: it is a HEAD.
+    pub fn begin(&mut self, (head, trailers): (Vec<u8>, Vec<HeaderName>), body: RequestBody, bodiless: bool) {
         self.bodiless = bodiless;
-        self.sending = Sending::new(head, body);
+        self.sending = Sending::new(head, trailers, body);
         self.searched = 0;
     }
 
@@ -185,7 +189,10 @@ impl Upstream {
             }
             let room = self.framing.expects().clamp(1, PIECE);
             let room = usize::try_from(room).unwrap_or(ROOM);
-            self.read.reserve(room);
+            // While the client takes its time, pieces of the last buffer are still in use, and a new one is not made for each.
+            if self.read.capacity() - self.read.len() < room.min(ROOM) {
+                self.read.reserve(room);
+            }
             let read = ready!(pin!(self.transport.read_buf(&mut (&mut self.read).limit(room))).poll(cx));
             match (read, &self.framing) {
                 (Ok(count), _) if count > 0 => {}
@@ -235,16 +242,18 @@ impl Upstream {
         if self.spoiled || !self.read.is_empty() {
             return Poll::Ready(());
         }
-        if cx.waker().will_wake(Waker::noop()) {
-            // Not `poll_read`: a task may do only so much of that at a time, and would find the rest open without looking.
-            let silent = self.transport.tcp().try_io(Interest::READABLE, || Ok(()));
-            if silent.is_err() {
-                return Poll::Pending;
-            }
+        // Without a look at the socket, unless the runtime has heard of something.
+        let silent = self.transport.tcp().try_io(Interest::READABLE, || Ok(())).is_err();
+        if silent && !self.transport.holds_something() && cx.waker().will_wake(Waker::noop()) {
+            return Poll::Pending;
         }
         let mut byte = [0_u8; 1];
-        // With TLS there may be something that is not for us, such as a session ticket.
-        let came = Pin::new(&mut self.transport).poll_read(cx, &mut ReadBuf::new(&mut byte));
+        let mut byte = ReadBuf::new(&mut byte);
+        // With TLS there may be something that is not for us, such as a session ticket. Unconstrained, because a task may read
+        // only so often at a time, and would find the rest of many closed connections open.
+        let transport = &mut self.transport;
+        let read = poll_fn(|cx: &mut Context<'_>| Pin::new(&mut *transport).poll_read(cx, &mut byte));
+        let came = pin!(tokio::task::coop::unconstrained(read)).poll(cx);
         came.map(|_| self.spoiled = true)
     }
 

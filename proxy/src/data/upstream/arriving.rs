@@ -74,9 +74,14 @@ impl Framing {
                 (false, false) => Err(Error::BadResponse),
             };
         }
-        let length = content_length(&mut head.headers)?;
-        match length {
-            _ if to_head || empty => Ok(Self::Over),
+        let length = content_length(&mut head.headers);
+        if to_head || empty {
+            if length.is_err() {
+                head.headers.remove(header::CONTENT_LENGTH);
+            }
+            return Ok(Self::Over);
+        }
+        match length? {
             Some(0) => Ok(Self::Over),
             Some(length) => Ok(Self::Length(length)),
             None => Ok(Self::UntilClose),
@@ -122,7 +127,14 @@ impl Chunk {
     fn step(&mut self, read: &mut BytesMut) -> (Step, bool) {
         loop {
             match self {
+                // Neither an empty size nor an extension that another reader would end earlier.
+                Self::Size if read.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => {
+                    return (Step::Broken, false);
+                }
                 Self::Size => match httparse::parse_chunk_size(read) {
+                    Ok(httparse::Status::Complete((line, _))) if read[..line - 1].contains(&b'\n') => {
+                        return (Step::Broken, false);
+                    }
                     Ok(httparse::Status::Complete((line, size))) => {
                         read.advance(line);
                         *self = if size == 0 { Self::Trailers } else { Self::Data(size) };

@@ -35,6 +35,9 @@ impl RequestHead {
         out.extend_from_slice(head.method.as_str().as_bytes());
         out.push(b' ');
         let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        if target.starts_with('?') {
+            out.push(b'/');
+        }
         out.extend_from_slice(target.as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
         Self(out)
@@ -100,6 +103,9 @@ pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names) -> Result<Resp
 /// # Errors
 /// It is none.
 pub fn parse_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, BadHead> {
+    if !read.starts_with(b"\r\n") && end(read, 0).is_none() {
+        return Ok(None);
+    }
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let complete = match httparse::parse_headers(read, &mut fields) {
         Ok(httparse::Status::Complete((length, parsed))) => {

@@ -6,29 +6,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{HeaderMap, HeaderName};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use super::head;
 use crate::data::body::RequestBody;
+use crate::data::headers::may_be_trailer;
 use crate::data::io::Transport;
 use crate::error::Error;
 
 /// Pieces that are together no larger than this are written as one.
 const SMALL: usize = 4096;
-
-/// Not in a trailer section (RFC 9110, section 6.5.1): they frame, route or authorize.
-const NO_TRAILERS: [HeaderName; 8] = [
-    header::TRANSFER_ENCODING,
-    header::CONTENT_LENGTH,
-    header::HOST,
-    header::AUTHORIZATION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_TYPE,
-    header::CONTENT_RANGE,
-    header::TRAILER,
-];
 
 /// A request on its way.
 #[derive(Debug)]
@@ -40,11 +29,13 @@ pub struct Sending {
     /// Written next: a piece of the body that is too large to be copied.
     piece: Bytes,
     body: RequestBody,
-    /// The body has no length that its head could tell.
-    chunked: bool,
+    /// Bytes of the body that its head has promised and that are still to come; `None`: it goes in chunks.
+    left: Option<u64>,
+    /// Trailers that the head has named.
+    trailers: Vec<HeaderName>,
     /// Bytes that were sent.
     sent: u64,
-    /// A piece of a body was read that nobody else has.
+    /// A piece of a body was read that nobody else has, or something may have been sent that was not counted.
     touched: bool,
     /// Something may be left in buffers of TLS.
     unflushed: bool,
@@ -70,7 +61,8 @@ impl Default for Sending {
             at: 0,
             piece: Bytes::new(),
             body: RequestBody::Empty,
-            chunked: false,
+            left: Some(0),
+            trailers: Vec::new(),
             sent: 0,
             touched: false,
             unflushed: false,
@@ -80,11 +72,11 @@ impl Default for Sending {
 }
 
 impl Sending {
-    /// A request of which nothing was sent.
-    pub fn new(out: Vec<u8>, body: RequestBody) -> Self {
-        let chunked = body.size_hint().exact().is_none();
-        let state = if body.is_end_stream() { State::Rest } else { State::Body };
-        Self { out, body, chunked, state, ..Self::default() }
+    /// A request of which nothing was sent: its head, which has named these trailers, and its body.
+    pub fn new(out: Vec<u8>, trailers: Vec<HeaderName>, body: RequestBody) -> Self {
+        let left = body.size_hint().exact();
+        let state = if body.is_end_stream() && left == Some(0) { State::Rest } else { State::Body };
+        Self { out, trailers, body, left, state, ..Self::default() }
     }
 
     /// Nothing more will be sent.
@@ -116,6 +108,10 @@ impl Sending {
         self.state = if result.is_ok() { State::Over } else { State::Failed };
         self.out = Vec::new();
         self.piece = Bytes::new();
+        if result.is_ok() || !self.is_unsent() {
+            // It holds its client's connection.
+            self.body = RequestBody::Empty;
+        }
         Poll::Ready(result)
     }
 
@@ -142,24 +138,27 @@ impl Sending {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Ok(()) };
             self.touched |= matches!(self.body, RequestBody::Stream(_));
             match frame.transpose().map_err(|cut| cut.0)?.map(Frame::into_data) {
-                Some(Ok(data)) => self.add(data),
-                Some(Err(other)) => self.end(other.into_trailers().ok()),
-                None => self.end(None),
+                Some(Ok(data)) => self.add(data)?,
+                Some(Err(other)) => self.end(other.into_trailers().ok())?,
+                None => self.end(None)?,
             }
-            if self.state == State::Body && !self.chunked && self.body.is_end_stream() {
+            if self.state == State::Body && self.left == Some(0) && self.body.is_end_stream() {
                 self.state = State::Rest;
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, data: Bytes) {
+    fn add(&mut self, data: Bytes) -> Result<(), Error> {
         if data.is_empty() {
-            return;
+            return Ok(());
         }
-        if self.chunked {
+        match &mut self.left {
+            Some(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(Error::ClientGone)?;
+            }
             // Writing to a `Vec` cannot fail.
-            let _ = write!(self.out, "{:x}\r\n", data.len());
+            None => _ = write!(self.out, "{:x}\r\n", data.len()),
         }
         if self.out.len() - self.at + data.len() <= SMALL {
             self.out.extend_from_slice(&data);
@@ -167,31 +166,36 @@ impl Sending {
         } else {
             self.piece = data;
         }
+        Ok(())
     }
 
     fn end_chunk(&mut self) {
-        if self.chunked {
+        if self.left.is_none() {
             self.out.extend_from_slice(b"\r\n");
         }
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>) {
+    /// The end of the body. One that is shorter than its head has promised must not look whole to the server, which would take
+    /// the next request on this connection for the rest.
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Error> {
         self.state = State::Rest;
-        if !self.chunked {
-            return;
+        if let Some(left) = self.left {
+            return if left == 0 { Ok(()) } else { Err(Error::ClientGone) };
         }
         self.out.extend_from_slice(b"0\r\n");
-        if let Some(mut trailers) = trailers {
-            for name in &NO_TRAILERS {
-                trailers.remove(name);
+        for (name, value) in trailers.iter().flatten() {
+            if self.trailers.contains(name) && may_be_trailer(name) {
+                head::put(&mut self.out, name, value);
             }
-            trailers.iter().for_each(|(name, value)| head::put(&mut self.out, name, value));
         }
         self.out.extend_from_slice(b"\r\n");
+        Ok(())
     }
 
     /// One write.
     fn write(&mut self, cx: &mut Context<'_>, to: &mut Transport) -> Poll<std::io::Result<()>> {
+        // What TLS has encrypted may have been sent in part when a write fails.
+        self.touched |= matches!(to, Transport::Tls(_));
         let to = Pin::new(to);
         let first = &self.out[self.at..];
         let count = if self.piece.is_empty() {

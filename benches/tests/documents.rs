@@ -1,0 +1,166 @@
+//! What docs/load.md says about scenarios, works and peers is compared with the code.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use rolegate_bench::compare::{Peer, WorkName};
+use rolegate_bench::fleet::{Activity, Kind, SHIPPED, Scenario};
+
+fn document() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/load.md")).unwrap()
+}
+
+/// The rows of the tables below a heading, up to the next heading: a list of cells each, without the header lines.
+fn tables(text: &str, heading: &str) -> Vec<Vec<Vec<String>>> {
+    let mut lines = text.lines().skip_while(|line| *line != heading);
+    assert!(lines.next().is_some(), "there is no {heading:?}");
+    let mut tables: Vec<Vec<Vec<String>>> = Vec::new();
+    let mut inside = false;
+    for line in lines.take_while(|line| !line.starts_with('#')) {
+        let row = line.strip_prefix('|').and_then(|row| row.strip_suffix('|'));
+        match (row, inside) {
+            (Some(row), true) => {
+                let cells = row.split('|').map(|cell| cell.trim().to_owned()).collect();
+                tables.last_mut().unwrap().push(cells);
+            }
+            // Its head.
+            (Some(_), false) => tables.push(Vec::new()),
+            (None, _) => {}
+        }
+        inside = row.is_some();
+    }
+    for table in &mut tables {
+        // The line below the head.
+        table.remove(0);
+    }
+    assert!(!tables.is_empty(), "there is no table below {heading:?}");
+    tables
+}
+
+/// What is between the first backticks of a cell.
+fn code(cell: &str) -> &str {
+    cell.split('`').nth(1).unwrap_or_else(|| panic!("no code in {cell:?}"))
+}
+
+fn sorted(list: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
+    let mut list: Vec<String> = list.into_iter().map(Into::into).collect();
+    list.sort();
+    list
+}
+
+/// The keys that are possible where `zzzzzzzz` stands in this scenario, as the mistake about it lists them.
+fn known_keys(text: &str) -> Vec<String> {
+    let mistakes = Scenario::parse(text).unwrap_err();
+    let list = mistakes.iter().find_map(|mistake| mistake.what.split_once("is not known here; there are "));
+    let (_, list) = list.unwrap_or_else(|| panic!("{text:?} says {mistakes:?}"));
+    sorted(list.split(", "))
+}
+
+/// More than that every key of every shipped scenario is in the reference: every key that there is, and no other.
+#[test]
+fn every_key_is_in_the_reference_and_none_that_does_not_exist() {
+    let text = document();
+    for (heading, scenario) in [
+        ("#### The whole scenario", "zzzzzzzz = 1"),
+        ("#### `[[groups]]`", "[[groups]]\nzzzzzzzz = 1"),
+        ("#### `[[storms]]` and `[start]`", "[[storms]]\nzzzzzzzz = 1"),
+        ("#### `[[storms]]` and `[start]`", "[start]\nzzzzzzzz = 1"),
+        ("#### `[outage]`", "[outage]\nzzzzzzzz = 1"),
+        ("#### `[[content]]`", "[[content]]\nzzzzzzzz = 1"),
+        ("#### `[notification]`", "[notification]\nzzzzzzzz = 1"),
+        ("#### `[tls]`", "[tls]\nzzzzzzzz = 1"),
+        ("#### `[plain]`", "[plain]\nzzzzzzzz = 1"),
+    ] {
+        let written = tables(&text, heading)[0].iter().map(|row| code(&row[0]).to_owned()).collect::<Vec<_>>();
+        assert_eq!(sorted(written), known_keys(scenario), "below {heading:?}");
+    }
+    let activities = tables(&text, "#### `[activities.NAME]`");
+    for activity in Activity::ALL {
+        let of_all = activities[0].iter().map(|row| code(&row[0]));
+        let its = activities[2].iter().filter(|row| code(&row[0]) == activity.name()).map(|row| code(&row[1]));
+        let scenario = format!("[activities.{activity}]\nzzzzzzzz = 1");
+        assert_eq!(sorted(of_all.chain(its)), known_keys(&scenario), "{activity}");
+    }
+}
+
+/// `key = default` for each key of a table that has a default of its own.
+fn defaults(text: &str, heading: &str) -> String {
+    let table = &tables(text, heading)[0];
+    let whole = |cell: &str| cell.starts_with('`') && cell.ends_with('`') && cell.matches('`').count() == 2;
+    let own = table.iter().filter(|row| whole(&row[2]));
+    let lines: Vec<String> = own.map(|row| format!("{} = {}\n", code(&row[0]), code(&row[2]))).collect();
+    assert!(!lines.is_empty(), "no default below {heading:?}");
+    lines.concat()
+}
+
+/// What a scenario comes to, but for its content, whose maps have no order.
+fn described(text: &str) -> String {
+    let mut scenario = Scenario::parse(text).unwrap_or_else(|mistakes| panic!("{text:?} says {mistakes:?}"));
+    if let Kind::Fleet(fleet) = &mut scenario.kind {
+        fleet.content.clear();
+    }
+    format!("{} {} {:?}", scenario.name, scenario.about, scenario.kind)
+}
+
+#[test]
+fn defaults_in_the_reference_are_those_of_the_code() {
+    let text = document();
+    for (heading, table) in [
+        ("#### The whole scenario", ""),
+        ("#### `[[groups]]`", "[[groups]]\n"),
+        ("#### `[[storms]]` and `[start]`", "[[storms]]\n"),
+        ("#### `[outage]`", "[outage]\n"),
+        ("#### `[notification]`", "[notification]\n"),
+        ("#### `[plain]`", "[plain]\n"),
+    ] {
+        let written = format!("{table}{}", defaults(&text, heading));
+        assert_eq!(described(&written), described(table), "below {heading:?}");
+    }
+    let activities = tables(&text, "#### `[activities.NAME]`");
+    assert_eq!(sorted(activities[1].iter().map(|row| code(&row[0]))), sorted(Activity::ALL.map(Activity::name)));
+    for row in &activities[1] {
+        let activity = Activity::find(code(&row[0])).unwrap();
+        let time = |cell: &str| humantime::parse_duration(code(cell)).unwrap();
+        let habit = activity.default_habit();
+        let period: Option<Duration> = (code(&row[1]) != "never").then(|| time(&row[1]));
+        assert_eq!((period, time(&row[2]), time(&row[4])), (habit.period, habit.delay, habit.retry), "{activity}");
+        assert_eq!(row[3].parse::<f64>().unwrap(), habit.chance, "{activity}");
+    }
+    for row in &activities[2] {
+        let written = format!("[activities.{}]\n{} = {}\n", code(&row[0]), code(&row[1]), code(&row[3]));
+        assert_eq!(described(&written), described(""), "{row:?}");
+    }
+}
+
+#[test]
+fn scenarios_in_the_document_are_fine_and_all_shipped_ones_are_listed() {
+    let text = document();
+    let mut blocks = text.split("```scenario\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    assert!(blocks.clone().count() > 0);
+    assert!(blocks.all(|block| Scenario::parse(block).is_ok()));
+    let rows = &tables(&text, "### Scenarios")[0];
+    assert_eq!(rows.len(), SHIPPED.len());
+    for (row, (name, text)) in rows.iter().zip(SHIPPED) {
+        let scenario = Scenario::parse(text).unwrap();
+        let (clients, duration, speed) = match scenario.kind {
+            Kind::Fleet(fleet) => (fleet.clients, fleet.duration, fleet.speedup.to_string()),
+            Kind::Plain(plain) => (plain.connections, plain.duration, String::new()),
+        };
+        let numbers = (row[2].replace(',', ""), row[3].clone(), row[4].clone());
+        assert_eq!(
+            (code(&row[0]), numbers),
+            (*name, (clients.to_string(), format!("{} s", duration.as_secs()), speed))
+        );
+    }
+}
+
+#[test]
+fn all_works_and_peers_are_listed() {
+    let text = document();
+    let listed = |heading| tables(&text, heading)[0].iter().map(|row| code(&row[0]).to_owned()).collect::<Vec<_>>();
+    assert_eq!(listed("### Works"), WorkName::ALL.iter().map(|work| work.name()).collect::<Vec<_>>());
+    assert_eq!(listed("### Install the peers"), Peer::ALL.iter().map(|peer| peer.name()).collect::<Vec<_>>());
+    assert_eq!(WorkName::DEFAULT, &WorkName::ALL[..8], "the document says so");
+}
