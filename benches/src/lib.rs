@@ -12,6 +12,7 @@
 pub mod client;
 pub mod compare;
 pub mod content;
+mod dial;
 pub mod fleet;
 pub mod hold;
 pub mod load;

@@ -281,7 +281,6 @@ async fn a_body_of_unknown_length_goes_in_chunks() {
     })
     .await;
     let proxy = Setup::new([server.address]).start();
-    let mut client = proxy.open().await;
     let trailers = "X-Sum: 7\r\nContent-Length: 3\r\nHost: evil\r\nAuthorization: x\r\nTransfer-Encoding: x\r\n\
                     X-Forwarded-For: 1.2.3.4\r\nClient-Cert: :x:\r\n";
     let named = "Trailer: X-Sum, Content-Length, Host, Authorization, X-Forwarded-For, Client-Cert\r\n";
@@ -290,7 +289,7 @@ async fn a_body_of_unknown_length_goes_in_chunks() {
         let head =
             format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n{named}Transfer-Encoding: chunked\r\n\r\n");
         let request = format!("{head}{size:x}\r\n{body}\r\n1\r\nx\r\n0\r\n{trailers}\r\n");
-        let heard = client.ask(&request).await;
+        let heard = proxy.ask(&request).await;
         heard.is_from_server(200);
         assert_eq!(heard.text(), format!("{} [\"x-sum: 7\"]", size + 1));
     }

@@ -1,6 +1,7 @@
 //! Measures rolegate and other proxies at the same works, in one sitting.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ enum Helper {
         #[arg(required = true)]
         origins: Vec<SocketAddr>,
     },
+    /// Kills what is left of a comparison that was killed
+    #[command(hide = true)]
+    Keeper,
     /// Another program, which ends when the one that started it does
     #[command(hide = true)]
     Child {
@@ -131,8 +135,13 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::fs::canonicalize(path).with_context(|| path.display().to_string())
 }
 
-fn write(comparison: &Comparison, out: &Path) -> anyhow::Result<()> {
+/// Makes the folder, and tries to write there.
+fn prepare(out: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(out)?;
+    tempfile::tempfile_in(out).map(drop)
+}
+
+fn write(comparison: &Comparison, out: &Path) -> anyhow::Result<()> {
     write_comparison_json(comparison, &out.join("comparison.json"))?;
     std::fs::write(out.join("comparison.md"), comparison_markdown(comparison))?;
     let mut page = Vec::new();
@@ -162,31 +171,41 @@ fn become_child(command: &[OsString]) -> anyhow::Error {
     anyhow::Error::new(error).context(program.display().to_string())
 }
 
-async fn run(flags: &Flags) -> anyhow::Result<()> {
-    if flags.helper.is_some() {
+/// A line for people. If nobody reads any more, the reports are written nevertheless.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
+    if !matches!(flags.helper, None | Some(Helper::Keeper)) {
         // Even if whoever started this cannot kill it any more.
         set_pdeathsig(Signal::SIGKILL).context("asking to end with the parent")?;
     }
     match &flags.helper {
+        Some(Helper::Keeper) => {
+            compare::keep(std::io::stdin().lock());
+            return Ok(ExitCode::SUCCESS);
+        }
         Some(Helper::Child { command }) => return Err(become_child(command)),
-        Some(Helper::Origin { name, address }) => return origin::serve(name, *address).await,
+        Some(Helper::Origin { name, address }) => {
+            return origin::serve(name, *address).await.map(|()| ExitCode::SUCCESS);
+        }
         Some(Helper::Forwarder { listen, origins }) => {
             let listener = forwarder::listen(*listen).with_context(|| listen.to_string())?;
-            return Ok(forwarder::serve(listener, origins.clone()).await?);
+            forwarder::serve(listener, origins.clone()).await?;
+            return Ok(ExitCode::SUCCESS);
         }
         None => {}
     }
     let (options, out) = (flags.compare.options()?, flags.compare.out());
-    let mut tell = |line: &str| println!("{line}");
-    let comparison = tokio::select! {
-        comparison = compare::run(options, &mut tell) => comparison?,
-        // What runs until now is dropped, and its children are killed.
-        () = stopped() => anyhow::bail!("stopped: nothing is reported"),
-    };
-    println!("\n{}", comparison_text(&comparison));
-    write(&comparison, &out).with_context(|| format!("writing reports to {}", out.display()))?;
-    println!("reports: {}", out.display());
-    Ok(())
+    let reports = || format!("writing reports to {}", out.display());
+    // Before anything is measured that could not be written then.
+    prepare(&out).with_context(reports)?;
+    let comparison = compare::run(options, stopped(), &mut say).await?;
+    write(&comparison, &out).with_context(reports)?;
+    say(&format!("\n{}", comparison_text(&comparison)));
+    say(&format!("reports: {}", out.display()));
+    Ok(if comparison.interrupted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn main() -> ExitCode {
@@ -199,9 +218,9 @@ fn main() -> ExitCode {
         result
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -246,6 +265,7 @@ mod tests {
     fn the_children_have_words_of_their_own() {
         let flags = Flags::parse_from(["compare", "origin", "one", "127.0.0.1:1"]);
         assert!(matches!(flags.helper, Some(Helper::Origin { .. })));
+        assert!(matches!(Flags::parse_from(["compare", "keeper"]).helper, Some(Helper::Keeper)));
         assert!(Flags::try_parse_from(["compare", "forwarder", "127.0.0.1:1"]).is_err());
         let flags = Flags::parse_from(["compare", "child", "proxy", "-c", "file", "--help"]);
         let Some(Helper::Child { command }) = flags.helper else { panic!("no child") };

@@ -13,11 +13,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::observe::{Counted, Exchange, Observer};
+use super::observe::{Begun, Counted, Exchange, Observer};
 use super::{Answer, Client, ClientError, Connector, Step, is_transient};
+use crate::dial::dial;
 
 /// No answer is kept beyond this.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -157,18 +157,8 @@ impl Line {
         Self { way, open, under_way: None }
     }
 
-    async fn connect(&self) -> io::Result<TcpStream> {
-        let socket = if self.way.proxy.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if !self.way.source.is_unspecified() {
-            socket.bind(SocketAddr::new(self.way.source, 0))?;
-        }
-        let stream = socket.connect(self.way.proxy).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-
     async fn handshake(&self) -> io::Result<Open> {
-        let stream = self.connect().await?;
+        let stream = dial(self.way.source, self.way.proxy).await?;
         let mut open = match &self.way.tls {
             None => speak(stream).await?,
             Some(tls) => {
@@ -200,6 +190,12 @@ impl Line {
     /// Sends a request and returns the head of its answer.
     pub(super) async fn send(&mut self, ask: &Ask, step: &mut Step) -> Result<Response<Incoming>, ClientError> {
         let began = Instant::now();
+        if let Some(observer) = &self.way.observer {
+            if let Some((before, _)) = self.under_way.take() {
+                observer.forgotten(before);
+            }
+            observer.begun(&Begun { method: &ask.method, target: &ask.target, headers: &ask.headers, began });
+        }
         let answered = self.answered(ask, step).await;
         match &answered {
             Ok(response) => self.under_way = Some((began, response.status())),

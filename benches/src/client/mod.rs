@@ -31,7 +31,7 @@ use crate::site::DEFAULT_USER;
 use exchange::{Ask, Line, Open, Patience, Way};
 pub use logon::Credentials;
 use observe::Observer;
-pub use observe::{Exchange, Observe};
+pub use observe::{Begun, Exchange, Observe};
 pub use tls::{Connector, Tls};
 
 const MAX_SERVED_BY: usize = 65_536;

@@ -8,6 +8,19 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::ClientError;
 
+/// One request that has begun.
+#[derive(Debug)]
+pub struct Begun<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its target.
+    pub target: &'a str,
+    /// Its own header fields, without those that every request has.
+    pub headers: &'a HeaderMap,
+    /// When.
+    pub began: Instant,
+}
+
 /// One request that is over.
 #[derive(Debug)]
 pub struct Exchange<'a> {
@@ -34,6 +47,12 @@ pub trait Observe: Send + Sync {
     /// A request is over. Requests whose answer the client does not care for any more are not told of.
     fn ended(&self, exchange: &Exchange<'_>);
 
+    /// A request has begun.
+    fn begun(&self, _: &Begun<'_>) {}
+
+    /// The client does not care any more for the answer to the request that began then.
+    fn forgotten(&self, _: Instant) {}
+
     /// A connection was opened.
     fn opened(&self) {}
 
@@ -47,6 +66,14 @@ pub(super) struct Observer(pub(super) Arc<dyn Observe>);
 impl Observer {
     pub(super) fn ended(&self, exchange: &Exchange<'_>) {
         self.0.ended(exchange);
+    }
+
+    pub(super) fn begun(&self, begun: &Begun<'_>) {
+        self.0.begun(begun);
+    }
+
+    pub(super) fn forgotten(&self, began: Instant) {
+        self.0.forgotten(began);
     }
 
     pub(super) fn opened(&self) -> Counted {

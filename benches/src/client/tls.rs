@@ -4,8 +4,9 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
-use rustls::{CipherSuite, ClientConfig};
+use rustls::{CipherSuite, ClientConfig, NamedGroup};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -29,6 +30,7 @@ pub struct Tls {
     protocols: Option<Vec<String>>,
     only_1_2: bool,
     only_aes_256: bool,
+    forgets: bool,
 }
 
 impl Tls {
@@ -88,6 +90,13 @@ impl Tls {
         self
     }
 
+    /// Remembers no session: every handshake is a full one, as those of many clients that have never been here.
+    #[must_use]
+    pub const fn without_resumption(mut self) -> Self {
+        self.forgets = true;
+        self
+    }
+
     /// Checks it, so that connections can be made with it.
     ///
     /// # Errors
@@ -111,6 +120,9 @@ impl Tls {
             }
             None => builder.with_no_client_auth(),
         };
+        if self.forgets {
+            config.resumption = Resumption::store(Arc::new(Forgetful));
+        }
         config.enable_sni = !self.unnamed;
         config.alpn_protocols = match &self.protocols {
             Some(protocols) => protocols.iter().map(|name| name.clone().into_bytes()).collect(),
@@ -120,7 +132,34 @@ impl Tls {
     }
 }
 
-/// A [`Tls`] that was checked. Copies of it resume each other's sessions.
+/// Remembers no session. A client with it still says that it could resume one, so that servers do what they do for a client
+/// that they see for the first time.
+#[derive(Debug)]
+struct Forgetful;
+
+impl ClientSessionStore for Forgetful {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, _: Tls13ClientSessionValue) {}
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        None
+    }
+}
+
+/// A [`Tls`] that was checked. Copies of it resume each other's sessions, unless it remembers none.
 #[derive(Clone)]
 pub struct Connector {
     connector: TlsConnector,

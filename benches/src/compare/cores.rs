@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 /// The cores of this process, in two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cores {
-    /// For the proxies, one at a time.
+    /// For the proxies. All that are compared run there at once; one is measured, and the others have no requests.
     pub(super) proxies: Vec<usize>,
     /// For a proxy with two threads, besides; usually none.
     pub(super) spare: Vec<usize>,

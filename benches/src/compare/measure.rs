@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::origin::HOST;
 use super::rates;
-use super::usage;
+use super::usage::Used;
 use crate::client::Tls;
 use crate::load::{self, Mode, PlainRequest, Plan, Watch};
 use crate::record::{Latencies, Series};
@@ -70,7 +70,7 @@ pub(super) struct Outcome {
     pub(super) received: u64,
     pub(super) latency: Latencies,
     pub(super) measured_s: f64,
-    /// User and system time of the measured processes within that time.
+    /// User and system time of the measured processes within that time; `NaN` if it is not known.
     pub(super) cpu_s: f64,
     /// Why the figures may be the generator's.
     pub(super) doubts: Vec<String>,
@@ -83,6 +83,11 @@ impl Outcome {
 
     pub(super) fn per_second(&self) -> f64 {
         rates::per_second(self.done, self.measured_s)
+    }
+
+    /// What the proxy manages in a closed loop; what fails is no limit.
+    pub(super) fn limit(&self) -> f64 {
+        if self.failed > self.done { f64::NAN } else { self.per_second() }
     }
 
     pub(super) fn per_cpu_second(&self) -> f64 {
@@ -115,8 +120,9 @@ impl Drop for Stopper {
     }
 }
 
-/// Makes load for so long; `used` tells the time of the processor that is attributed to it, in seconds.
-pub(super) async fn measure(load: &Load, duration: Duration, used: impl Fn() -> f64) -> anyhow::Result<Outcome> {
+/// Makes load for so long; `used` tells the time of the processor that is attributed to it.
+/// If that cannot be told, the outcome has none, and a doubt.
+pub(super) async fn measure(load: &Load, duration: Duration, used: impl Fn() -> Used) -> anyhow::Result<Outcome> {
     let plan = load.plan(duration);
     let stopper = Stopper(Watch::default());
     let watch = stopper.0.clone();
@@ -129,15 +135,20 @@ pub(super) async fn measure(load: &Load, duration: Duration, used: impl Fn() -> 
     let (used_after, until) = (used(), Instant::now());
     let measured = tokio::time::timeout(TIMEOUT * 3, running).await.context("the load did not end")??;
     let measured = measured.context("making load")?;
-    let use_rate = (used_after - used_before) / until.duration_since(from).as_secs_f64();
+    let use_rate = used_after.since_s(&used_before) / until.duration_since(from).as_secs_f64();
     let mut outcome =
         Outcome { measured_s: measured.measured_s, doubts: measured.generator.doubts, ..Outcome::default() };
     outcome.cpu_s = use_rate * outcome.measured_s;
+    if outcome.cpu_s.is_nan() {
+        outcome
+            .doubts
+            .push("A process has ended or begun meanwhile, so the time of the processor is not known.".to_owned());
+    }
     measured.series.iter().for_each(|series| outcome.add(series));
     Ok(outcome)
 }
 
 /// The same, at the cost of a process group.
 pub(super) async fn of_group(load: &Load, duration: Duration, group: u32) -> anyhow::Result<Outcome> {
-    measure(load, duration, || usage::cpu_s(group)).await
+    measure(load, duration, || Used::by_group(group)).await
 }

@@ -1,7 +1,8 @@
 //! rolegate and other proxies at the same works, in one sitting.
 //!
-//! The proxies run on one core, one at a time; the origins (two site systems, each a process) and the load generator on
-//! the others. A round measures every proxy once, and the next begins with another one. What counts most is the CPU time
+//! The proxies run on one core, the origins (two site systems, each a process) and the load generator on the others. One
+//! proxy is measured at a time. The others of the same work run on that core too and have no requests then, but they probe,
+//! and may collect garbage: that takes a little of the core, and is not in the CPU time of the one that is measured. A round measures every proxy once, and the next begins with another one. What counts most is the CPU time
 //! of a proxy's processes divided by what they did: it holds on a busy machine, where requests a second do not.
 //!
 //! Peers and their configurations are in `benches/peers`. A [`forwarder`] that knows no HTTP is measured beside them. The
@@ -10,6 +11,7 @@
 mod cores;
 mod find;
 pub mod forwarder;
+mod keeper;
 mod measure;
 mod options;
 pub mod origin;
@@ -23,16 +25,19 @@ mod template;
 mod usage;
 mod works;
 
+use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
+pub use keeper::keep;
 pub use options::{Options, Peer, Set, WorkName, list};
 
 use crate::hold::raise_open_files;
 use crate::record::Machine;
 use crate::report::comparison::{self, Comparison};
 use cores::Cores;
+use proxies::Found;
 use sheet::Sheet;
 use stage::Stage;
 use works::Run;
@@ -43,12 +48,16 @@ const OPEN_FILES: u64 = 19_800;
 const CORES_FOR_THREADS: usize = 4;
 
 /// Compares, and says meanwhile how it goes, line by line. It runs on a runtime of one thread, pins that thread, and kills
-/// everything that it started when it is dropped.
+/// everything that it started when it is dropped. When `stopped` is ready, it ends with what there is. A peer that does not
+/// start is left out, and a work that fails ends, but those that follow are done; both is told in [`Comparison::doubts`].
 ///
 /// # Errors
-/// rolegate is not there or does not start, or the system does not let this process measure. A peer that does not start is
-/// left out.
-pub async fn run(options: Options, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Comparison> {
+/// rolegate is not there, the system does not let this process measure, or nothing was measured at all.
+pub async fn run(
+    options: Options,
+    stopped: impl Future<Output = ()>,
+    tell: &mut dyn FnMut(&str),
+) -> anyhow::Result<Comparison> {
     anyhow::ensure!(options.rounds > 0 && options.seconds > 0, "there has to be a round and a second");
     let all = cores::allowed().context("asking for the cores of this process")?;
     let spare = options.works.contains(&WorkName::Threads) && all.len() >= CORES_FOR_THREADS;
@@ -56,6 +65,24 @@ pub async fn run(options: Options, tell: &mut dyn FnMut(&str)) -> anyhow::Result
     let started_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let machine = Machine::here();
     let found = proxies::find(&options).map_err(anyhow::Error::msg)?;
+    introduce(&found, &cores, tell);
+    cores::pin(&cores.others).context("pinning this process")?;
+    let stage = Stage::new(options, found.programs, cores)?;
+    let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), doubts: Vec::new(), tell };
+    let interrupted = all_works(&mut run, stopped).await;
+    let doubts = run.doubts;
+    let set = stage.options.set;
+    let mut proxies: Vec<_> = stage.programs.iter().map(|program| program.describe(set)).chain(run.more).collect();
+    let works = run.sheet.finish();
+    anyhow::ensure!(!works.is_empty(), "nothing was measured. {}", doubts.join(" "));
+    // What never started has no column.
+    proxies.retain(|proxy| works.iter().any(|work| !work.rounds(&proxy.name).is_empty()));
+    let started_unix_ms = u64::try_from(started_unix_ms).unwrap_or_default();
+    Ok(Comparison { format: comparison::FORMAT, started_unix_ms, machine, proxies, works, interrupted, doubts })
+}
+
+/// Says what takes part, and where.
+fn introduce(found: &Found, cores: &Cores, tell: &mut dyn FnMut(&str)) {
     for program in &found.programs {
         tell(&format!("{:9} {:10} {}", program.name(), program.version, program.path.display()));
     }
@@ -66,17 +93,30 @@ pub async fn run(options: Options, tell: &mut dyn FnMut(&str)) -> anyhow::Result
     {
         tell(&format!("this process may open {files} files only: not all idle connections will be"));
     }
-    cores::pin(&cores.others).context("pinning this process")?;
-    let stage = Stage::new(options, found.programs, cores)?;
-    let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), tell };
-    for work in &stage.options.works {
-        run.work(*work).await.with_context(|| format!("work '{work}'"))?;
+}
+
+/// Does all works, or as many as there is time for. Says whether one of them did not come to its end.
+async fn all_works(run: &mut Run<'_>, stopped: impl Future<Output = ()>) -> bool {
+    let mut stopped = pin!(stopped);
+    let mut interrupted = false;
+    for work in &run.stage.options.works {
+        let result = tokio::select! {
+            biased;
+            () = &mut stopped => None,
+            // What runs until now is dropped, and its children are killed.
+            result = run.work(*work) => Some(result),
+        };
+        let doubt = match &result {
+            Some(Ok(())) => continue,
+            Some(Err(error)) => format!("The work '{work}' did not come to its end: {error:#}."),
+            None => format!("Stopped at the work '{work}': it and those that follow are not complete."),
+        };
+        (run.tell)(&doubt);
+        run.doubts.push(doubt);
+        interrupted = true;
+        if result.is_none() {
+            break;
+        }
     }
-    let set = stage.options.set;
-    let mut proxies: Vec<_> = stage.programs.iter().map(|program| program.describe(set)).chain(run.more).collect();
-    let works = run.sheet.finish();
-    // What never started has no column.
-    proxies.retain(|proxy| works.iter().any(|work| !work.rounds(&proxy.name).is_empty()));
-    let started_unix_ms = u64::try_from(started_unix_ms).unwrap_or_default();
-    Ok(Comparison { format: comparison::FORMAT, started_unix_ms, machine, proxies, works })
+    interrupted
 }

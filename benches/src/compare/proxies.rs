@@ -59,7 +59,7 @@ impl Kind {
             (Self::Rolegate, _) => "everything on: boundary groups, probes, passive detection, affinity, metrics",
             (Self::Before, _) => "another build, configured like rolegate",
             (Self::Forwarder, _) => "no HTTP at all: bytes are moved, each client connection is one to an origin",
-            (Self::Peer(Peer::Haproxy), _) => "least connections; looks the client's network up",
+            (Self::Peer(Peer::Haproxy), _) => "least connections; looks the client's network up; splices bodies",
             (Self::Peer(Peer::Nginx), _) => "least connections; no buffering of bodies; no active health checks",
             (Self::Peer(Peer::Envoy), _) => "least requests",
             (Self::Peer(Peer::Pingora), _) => "the small proxy of benches/peers/pingora with rustls; in turns",

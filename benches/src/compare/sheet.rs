@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::comparison::{Better, Figures, Work};
+use crate::report::comparison::{Better, Figures, Spread, Work};
 
 /// A row of the tables, before anything was measured.
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ pub(super) struct Sheet {
     works: Vec<Work>,
     failures: BTreeMap<&'static str, BTreeMap<&'static str, Failures>>,
     doubts: BTreeMap<&'static str, Vec<Doubt>>,
+    limits: BTreeMap<&'static str, Vec<f64>>,
 }
 
 /// Why figures may be the generator's: the first of its kind, and how many there were.
@@ -106,10 +107,15 @@ impl Sheet {
         true
     }
 
-    /// The middle of a proxy's figures in a row.
-    pub(super) fn median(&self, row: &str, proxy: &str) -> Option<f64> {
-        let work = self.works.iter().find(|work| work.name == row)?;
-        work.spread(proxy).map(|spread| spread.median)
+    /// A proxy managed so many requests a second in a closed loop. That is no figure of a row: what else runs on the machine
+    /// has a part in it.
+    pub(super) fn managed(&mut self, proxy: &'static str, per_second: f64) {
+        self.limits.entry(proxy).or_default().push(per_second);
+    }
+
+    /// The middle of what a proxy managed.
+    pub(super) fn limit(&self, proxy: &str) -> Option<f64> {
+        Spread::of(self.limits.get(proxy)?.iter().copied()).map(|spread| spread.median)
     }
 
     /// The rows; who had failed requests is in their notes.
@@ -156,8 +162,9 @@ mod tests {
         assert!(sheet.doubt("rate", "It waited for 12.5 %."));
         assert!(!sheet.doubt("rate", "It waited for 7 %."));
         assert!(sheet.doubt("rate", "Another."));
-        assert_eq!(sheet.median("time", "rolegate"), Some(3.0));
-        assert_eq!(sheet.median("time", "nginx"), None);
+        [4.0, f64::NAN, 2.0].into_iter().for_each(|rate| sheet.managed("rolegate", rate));
+        sheet.managed("envoy", f64::NAN);
+        assert_eq!(["rolegate", "envoy", "nginx"].map(|proxy| sheet.limit(proxy)), [Some(3.0), None, None]);
         let works = sheet.finish();
         assert_eq!(works.iter().map(|work| work.name.as_str()).collect::<Vec<_>>(), ["time", "rate"]);
         assert_eq!(works[0].note, "As it was. Requests that failed: envoy 3 of 20.");

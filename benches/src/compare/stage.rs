@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 
 use super::cores::{self, Cores};
 use super::find::last_lines;
+use super::keeper::{Keeper, Kept};
 use super::options::{Options, Set};
 use super::origin::{HOST, Origin, PROBE, SMALL};
 use super::probe;
@@ -26,6 +28,7 @@ pub(super) struct Stage {
     pub(super) programs: Vec<Program>,
     pub(super) cores: Cores,
     pub(super) folder: TempDir,
+    keeper: Arc<Keeper>,
 }
 
 impl Stage {
@@ -39,7 +42,8 @@ impl Stage {
         for secret in [&files.key, &pem] {
             std::fs::set_permissions(secret, Permissions::from_mode(0o600))?;
         }
-        Ok(Self { options, programs, cores, folder })
+        let keeper = Keeper::start(&options.helper).with_context(|| options.helper.display().to_string())?;
+        Ok(Self { options, programs, cores, folder, keeper })
     }
 
     pub(super) fn program(&self, kind: Kind) -> Option<&Program> {
@@ -100,7 +104,11 @@ pub(super) struct Running {
     pub(super) folder: PathBuf,
     /// What its configuration was filled with.
     pub(super) values: Values,
+    /// Records of its access log that it had dropped when it was last asked.
+    pub(super) dropped: u64,
     group: Group,
+    // After the group, which has been killed then.
+    _kept: Kept,
 }
 
 impl Running {
@@ -127,12 +135,13 @@ impl Running {
         let started = cores::on(&stage.cores.of_threads(setup.threads), || Group::start(&mut command))
             .and_then(|started| started);
         let mut group = started.map_err(|error| format!("{}: {error}", program.path.display()))?;
+        let kept = Kept::new(&stage.keeper, group.id());
         if let Err(why) = probe::until_ready(http, SMALL, || group.ended().is_some()).await {
             let said =
                 ["err.txt", "out.txt"].map(|name| std::fs::read_to_string(folder.join(name)).unwrap_or_default());
             return Err(format!("{} {why}: {}", program.name(), last_lines(&said.concat(), 4)));
         }
-        Ok(Self { kind: program.kind, http, https, admin, folder, values, group })
+        Ok(Self { kind: program.kind, http, https, admin, folder, values, dropped: 0, group, _kept: kept })
     }
 
     pub(super) fn name(&self) -> &'static str {

@@ -1,5 +1,6 @@
 //! What a group of processes has used: time of the processor, and memory, as Linux tells it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
@@ -9,9 +10,14 @@ use crate::hold::Memory;
 
 /// The processes of a group that live.
 pub(super) fn members(group: u32) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    living(group).map(|(process, _)| process).collect()
+}
+
+fn living(group: u32) -> impl Iterator<Item = (u32, Stat)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    numbers.filter(|process| Stat::of(*process).is_some_and(|stat| stat.group == group && !stat.dead)).collect()
+    let all = numbers.filter_map(|process| Some((process, Stat::of(process)?)));
+    all.filter(move |(_, stat)| stat.group == group && !stat.dead)
 }
 
 struct Stat {
@@ -38,18 +44,35 @@ impl Stat {
     }
 }
 
-/// User and system time of a group's living processes, in seconds.
-pub(super) fn cpu_s(group: u32) -> f64 {
-    let ticks: u64 = members(group).into_iter().filter_map(Stat::of).map(|stat| stat.ticks).sum();
-    ticks as f64 / per_second()
+/// User and system time that processes have used since they were started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    ticks: BTreeMap<u32, u64>,
 }
 
-/// User and system time of one process, in seconds.
-pub(super) fn cpu_of_s(process: u32) -> f64 {
-    Stat::of(process).map_or(0.0, |stat| stat.ticks as f64 / per_second())
+impl Used {
+    /// By a group's living processes.
+    pub(super) fn by_group(group: u32) -> Self {
+        Self { ticks: living(group).map(|(process, stat)| (process, stat.ticks)).collect() }
+    }
+
+    /// By one process.
+    pub(super) fn by_process(process: u32) -> Self {
+        Self { ticks: Stat::of(process).map(|stat| (process, stat.ticks)).into_iter().collect() }
+    }
+
+    /// What was used since then, in seconds. `NaN` if it cannot be told: there are no processes, or they are not the same as
+    /// then, so that what those used that have ended is not known.
+    pub(super) fn since_s(&self, before: &Self) -> f64 {
+        if self.ticks.is_empty() || !self.ticks.keys().eq(before.ticks.keys()) {
+            return f64::NAN;
+        }
+        let mut each = self.ticks.values().zip(before.ticks.values()).map(|(now, then)| now.checked_sub(*then));
+        each.try_fold(0, |sum, used| Some(sum + used?)).map_or(f64::NAN, |ticks| ticks as f64 / ticks_a_second())
+    }
 }
 
-fn per_second() -> f64 {
+fn ticks_a_second() -> f64 {
     // Linux has had 100 on every platform for decades.
     sysconf(SysconfVar::CLK_TCK).ok().flatten().map_or(100.0, |ticks| ticks as f64)
 }
@@ -104,16 +127,26 @@ mod tests {
     fn this_process_uses_time_and_memory() {
         let process = std::process::id();
         let until = Instant::now() + Duration::from_secs(10);
-        let before = cpu_of_s(process);
-        while cpu_of_s(process) - before < 0.02 {
+        let before = Used::by_process(process);
+        while Used::by_process(process).since_s(&before) < 0.02 {
             assert!(Instant::now() < until, "no time is used");
         }
         let group = Stat::of(process).unwrap().group;
         assert!(members(group).contains(&process));
-        assert!(cpu_s(group) >= 0.02);
+        assert!(Used::by_group(group).ticks[&process] >= 2);
         assert!(private(group).unwrap() > 0);
         assert!(peak(group) >= resident(group) / 2 && resident(group) > 0);
         assert!(private(u32::MAX).is_err());
-        assert!(cpu_s(u32::MAX).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn what_other_processes_used_is_no_figure() {
+        let used = |ticks: &[(u32, u64)]| Used { ticks: ticks.iter().copied().collect() };
+        let before = used(&[(1, 100), (2, 50)]);
+        assert!((used(&[(1, 300), (2, 50)]).since_s(&before) - 200.0 / ticks_a_second()).abs() < 1e-9);
+        for after in [&[(1, 300)][..], &[(1, 300), (3, 50)], &[(1, 300), (2, 50), (3, 1)], &[(1, 300), (2, 49)], &[]] {
+            assert!(used(after).since_s(&before).is_nan(), "{after:?}");
+        }
+        assert!(Used::by_group(u32::MAX).since_s(&Used::default()).is_nan(), "nobody lives");
     }
 }

@@ -24,7 +24,11 @@ pub(super) async fn act(desk: Arc<Desk>, occasion: Occasion, kept: Option<Box<Cl
     let mut client = kept.unwrap_or_else(|| Box::new(desk.client(occasion.client)));
     let observed = Arc::new(Observed::new(&desk, &occasion));
     client.observed_by(Arc::<Observed>::clone(&observed));
+    let unfinished = Unfinished(Arc::clone(&observed));
     let done = perform(&desk, &occasion, &mut client).await;
+    // Nothing is left for it to count.
+    observed.is_over();
+    drop(unfinished);
     if let Err(error) = &done {
         observed.wrong(error);
     }
@@ -33,6 +37,15 @@ pub(super) async fn act(desk: Arc<Desk>, occasion: Occasion, kept: Option<Box<Cl
         client.keep_one_connection();
     }
     Back { occasion, succeeded: done.is_ok(), client: keep.then_some(client) }
+}
+
+/// Counts what is under way if the activity is given up.
+struct Unfinished(Arc<Observed>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.given_up();
+    }
 }
 
 async fn perform(desk: &Desk, occasion: &Occasion, client: &mut Client) -> Result<(), ClientError> {

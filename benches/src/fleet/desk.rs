@@ -2,19 +2,22 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use super::activity::Activity;
 use super::crowd::Occasion;
 use super::scenario::Fleet;
 use super::schedule::Schedule;
-use crate::client::{Client, ClientError, Connector, Exchange, Observe};
+use crate::client::{Begun, Client, ClientError, Connector, Exchange, Observe};
 use crate::content::ContentFile;
 use crate::record::{Failure, Recorder, Sample, SeriesKey};
+
+/// How long what is under way may take when the run is over.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// Where a fleet is sent to.
 #[derive(Debug, Clone)]
@@ -70,7 +73,7 @@ pub(super) struct Troubles {
     pub(super) no_port: AtomicU64,
     /// Connections that found no free file.
     pub(super) no_file: AtomicU64,
-    /// Activities that waited for a place.
+    /// Activities that were due in the measured time and waited for a place.
     pub(super) waited: AtomicU64,
     /// Activities that did not even find a place to wait.
     pub(super) left_out: AtomicU64,
@@ -78,7 +81,7 @@ pub(super) struct Troubles {
     pub(super) never_begun: AtomicU64,
     /// Activities that were under way then.
     pub(super) unfinished: AtomicU64,
-    /// Activities that were due.
+    /// Activities that were due in the measured time.
     pub(super) due: AtomicU64,
     /// Connections that were closed before their time, to make room for others.
     pub(super) closed_early: AtomicU64,
@@ -93,6 +96,8 @@ pub(super) struct Desk {
     pub(super) started: Instant,
     pub(super) inventories: [ContentFile; 2],
     pub(super) troubles: Arc<Troubles>,
+    /// It was ended before its time.
+    pub(super) cut_short: AtomicBool,
     /// `None` when the run is over.
     pub(super) recorder: Mutex<Option<Recorder>>,
 }
@@ -104,12 +109,47 @@ impl Desk {
         }
     }
 
-    /// Hands over what was recorded; what is over later is not recorded.
+    /// Hands over what was recorded; what is over later is not recorded. The time after the end is not measured.
     pub(super) fn finish(&self) {
         let recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(recorder) = recorder {
-            recorder.finish(self.started.elapsed());
+            recorder.finish(self.started.elapsed().min(self.fleet.total()));
         }
+    }
+
+    /// Since the run began. What is over after the end is counted in its last moment.
+    pub(super) fn since_start(&self, at: Instant) -> Duration {
+        let last = self.fleet.total().saturating_sub(Duration::from_nanos(1));
+        at.saturating_duration_since(self.started).min(last)
+    }
+
+    /// Whether what has been under way since then, and is given up, is the target's fault. When all has had its time it is.
+    /// In a run that was ended early, only what has taken as long.
+    pub(super) fn is_overdue(&self, since: Instant) -> bool {
+        !self.cut_short.load(Ordering::Relaxed) || since.elapsed() >= GRACE
+    }
+
+    /// Counts an activity that was due and has not begun.
+    pub(super) fn unsent(&self, occasion: &Occasion) {
+        let message = first_of(occasion.activity);
+        self.fail(message, self.group(occasion.client), Failure::Unsent);
+    }
+
+    /// Counts a request that was under way when the run was over.
+    pub(super) fn unfinished(&self, message: &str, group: usize, began: Instant) {
+        if self.is_overdue(began) {
+            self.fail(message, group, Failure::Unfinished);
+        }
+    }
+
+    fn fail(&self, message: &str, group: usize, failure: Failure) {
+        let (at, series) = (self.since_start(Instant::now()), self.series(message, group));
+        self.record(|recorder| series.into_iter().for_each(|series| recorder.fail(series, at, failure, 1)));
+    }
+
+    fn series(&self, message: &str, group: usize) -> Option<usize> {
+        let place = MESSAGES.iter().position(|(name, _)| *name == message)?;
+        Some(place * self.fleet.groups.len() + group)
     }
 
     pub(super) fn group(&self, client: u32) -> usize {
@@ -138,16 +178,16 @@ impl Desk {
 
     /// Records something that is over, of a message type of this name.
     pub(super) fn sample(&self, message: &str, group: usize, timing: &Timing, result: Result<(), Failure>) {
-        let Some(place) = MESSAGES.iter().position(|(name, _)| *name == message) else { return };
+        let Some(series) = self.series(message, group) else { return };
         let sample = Sample {
-            at: timing.ended.saturating_duration_since(self.started),
+            at: self.since_start(timing.ended),
             latency: timing.ended.saturating_duration_since(timing.intended),
             service: timing.ended.saturating_duration_since(timing.began),
             sent: timing.sent,
             received: timing.received,
             result,
         };
-        self.record(|recorder| recorder.record(place * self.fleet.groups.len() + group, &sample));
+        self.record(|recorder| recorder.record(series, &sample));
     }
 
     /// What an error counts as. One that is the generator's own is counted as such too.
@@ -196,8 +236,16 @@ pub(super) struct Observed {
     activity: Activity,
     group: usize,
     due: Instant,
+    progress: Mutex<Progress>,
+}
+
+/// How far an activity is.
+#[derive(Debug)]
+struct Progress {
     /// Until the first request is over, which counts from when the activity was due.
-    first: Mutex<bool>,
+    first: bool,
+    /// The requests under way: what they are, and when they began.
+    under_way: Vec<(&'static str, Instant)>,
 }
 
 impl Observed {
@@ -207,7 +255,24 @@ impl Observed {
             activity: occasion.activity,
             group: desk.group(occasion.client),
             due: desk.started + occasion.due.time(),
-            first: Mutex::new(true),
+            progress: Mutex::new(Progress { first: true, under_way: Vec::new() }),
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The activity is over, and whatever is under way is of no interest.
+    pub(super) fn is_over(&self) {
+        self.progress().under_way.clear();
+    }
+
+    /// The activity was given up: what is under way is counted.
+    pub(super) fn given_up(&self) {
+        let under_way = std::mem::take(&mut self.progress().under_way);
+        for (message, began) in under_way {
+            self.desk.unfinished(message, self.group, began);
         }
     }
 
@@ -223,8 +288,17 @@ impl Observed {
 }
 
 impl Observe for Observed {
+    fn begun(&self, begun: &Begun<'_>) {
+        let message = message_of(self.activity, begun.method, begun.target, begun.headers);
+        self.progress().under_way.push((message, begun.began));
+    }
+
+    fn forgotten(&self, began: Instant) {
+        self.progress().over(began);
+    }
+
     fn ended(&self, exchange: &Exchange<'_>) {
-        let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
+        let first = self.progress().over(exchange.began);
         let timing = Timing {
             intended: if first { self.due } else { exchange.began },
             began: exchange.began,
@@ -237,7 +311,8 @@ impl Observe for Observed {
             Ok(status) => Err(Failure::Status(status.as_u16())),
             Err(error) => Err(self.desk.failure(error)),
         };
-        self.desk.sample(message_of(self.activity, exchange), self.group, &timing, result);
+        let message = message_of(self.activity, exchange.method, exchange.target, exchange.headers);
+        self.desk.sample(message, self.group, &timing, result);
     }
 
     fn opened(&self) {
@@ -246,6 +321,26 @@ impl Observe for Observed {
 
     fn closed(&self) {
         self.desk.record(Recorder::closed);
+    }
+}
+
+impl Progress {
+    /// The request that began then is over. Says whether it was the first.
+    fn over(&mut self, began: Instant) -> bool {
+        if let Some(place) = self.under_way.iter().position(|(_, its)| *its == began) {
+            self.under_way.swap_remove(place);
+        }
+        std::mem::take(&mut self.first)
+    }
+}
+
+/// The message type of an activity's first request.
+const fn first_of(activity: Activity) -> &'static str {
+    match activity {
+        Activity::HardwareInventory | Activity::SoftwareInventory => "inventory upload",
+        Activity::Scan => "scan version",
+        Activity::Content => "content location",
+        _ => outcome_of(activity),
     }
 }
 
@@ -264,16 +359,16 @@ const fn outcome_of(activity: Activity) -> &'static str {
 }
 
 /// The message type of a request.
-fn message_of(activity: Activity, exchange: &Exchange<'_>) -> &'static str {
-    match (activity, exchange.method) {
-        (Activity::ServiceLocation, _) if exchange.target.ends_with("MPCERT") => "MP certificate",
+fn message_of(activity: Activity, method: &Method, target: &str, headers: &HeaderMap) -> &'static str {
+    match (activity, method) {
+        (Activity::ServiceLocation, _) if target.ends_with("MPCERT") => "MP certificate",
         (Activity::Policy, &Method::GET) => "policy body",
         (Activity::HardwareInventory | Activity::SoftwareInventory, method) if method == "BITS_POST" => {
             "inventory upload"
         }
         (Activity::Scan, &Method::GET) => "scan version",
         (Activity::Scan, _) => {
-            let action = exchange.headers.get("soapaction").and_then(|action| action.to_str().ok()).unwrap_or_default();
+            let action = headers.get("soapaction").and_then(|action| action.to_str().ok()).unwrap_or_default();
             match action.trim_end_matches('"').rsplit('/').next() {
                 Some("GetConfig") => "scan GetConfig",
                 Some("GetCookie") => "scan GetCookie",

@@ -1,9 +1,9 @@
 //! A run: threads of clients, and what they recorded put together.
 
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::desk::{Desk, Target, Troubles, keys};
 use super::plain::unix_ms;
@@ -13,7 +13,7 @@ use super::worker::{Share, Worker};
 use crate::content::ContentFile;
 use crate::hold::raise_open_files;
 use crate::load::Watch;
-use crate::record::{Collected, CpuTime, FORMAT, Generator, Machine, Run, doubts, recorders};
+use crate::record::{Collected, FORMAT, Generator, Machine, Run, recorders};
 
 /// Files that a process needs besides its connections.
 const OTHER_FILES: usize = 200;
@@ -39,7 +39,7 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
     let schedule = Arc::new(Schedule::new(fleet));
     let (fleet, troubles) = (Arc::new(fleet.clone()), Arc::new(Troubles::default()));
     let (recorders, collector) = recorders(keys(&fleet), threads as usize, fleet.warm_up);
-    let (cpu, began) = (CpuTime::now(), SystemTime::now());
+    let began = SystemTime::now();
     let started = Instant::now();
     let mut workers = Vec::new();
     for (number, recorder) in (0..threads).zip(recorders) {
@@ -51,6 +51,7 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
             inventories: [fleet.hardware_inventory, fleet.software_inventory]
                 .map(|size| ContentFile::new("inventory", "inventory", size)),
             troubles: Arc::clone(&troubles),
+            cut_short: AtomicBool::new(false),
             recorder: Mutex::new(Some(recorder)),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -58,16 +59,14 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
         let work = move || runtime.block_on(Worker::new(&desk, share).run(&stop));
         workers.push(std::thread::Builder::new().name(format!("clients {number}")).spawn(work)?);
     }
-    let collected = collector.collect(|interval| {
-        if let Some(to) = &watch.intervals {
-            // Who does not look in time misses it.
-            let _ = to.try_send(interval.clone());
-        }
-    });
+    let collected = watch.collect(collector);
+    let mut cpu = Vec::new();
     for worker in workers {
-        worker.join().map_err(|_| io::Error::other("a thread of clients has panicked"))??;
+        cpu.push(worker.join().map_err(|_| io::Error::other("a thread of clients has panicked"))??);
     }
-    let generator = generator(&limits, &troubles, &collected, threads, CpuTime::now().since(cpu).as_secs_f64());
+    // Each tells of the whole process.
+    let cpu = cpu.first().copied().unwrap_or_default();
+    let generator = generator(&limits, &troubles, &collected, threads, cpu);
     Ok(Run {
         format: FORMAT,
         name: scenario.name.clone(),
@@ -121,16 +120,9 @@ impl Limits {
     }
 }
 
-fn generator(limits: &Limits, troubles: &Troubles, collected: &Collected, threads: u32, cpu_s: f64) -> Generator {
-    let mut generator = Generator {
-        threads,
-        cpu_s,
-        late_p99_us: collected.late.percentile(99.0),
-        late_max_us: collected.late.percentile(100.0),
-        open_max: collected.open_max,
-        doubts: Vec::new(),
-    };
-    let mut said = doubts(&generator, collected.measured_s);
+fn generator(limits: &Limits, troubles: &Troubles, collected: &Collected, threads: u32, cpu: Duration) -> Generator {
+    let mut generator = collected.generator(threads, cpu);
+    let mut said = std::mem::take(&mut generator.doubts);
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let mut say = |count: u64, text: &dyn Fn() -> String| {
         if count > 0 {
@@ -157,11 +149,13 @@ fn generator(limits: &Limits, troubles: &Troubles, collected: &Collected, thread
     let never_begun = count(&troubles.never_begun);
     say(never_begun, &|| {
         format!(
-            "{never_begun} activities were due and had not begun when the time was over: they are counted nowhere, and \
+            "{never_begun} activities were due and had not begun when the time was over: they are errors (unsent), and \
              would have been the slowest."
         )
     });
-    say(left_out, &|| format!("{left_out} activities were left out: too many waited already."));
+    say(left_out, &|| {
+        format!("{left_out} activities were left out, because too many waited already: they are errors (unsent).")
+    });
     let closed_early = count(&troubles.closed_early);
     say(closed_early, &|| {
         format!(
@@ -171,7 +165,11 @@ fn generator(limits: &Limits, troubles: &Troubles, collected: &Collected, thread
         )
     });
     let unfinished = count(&troubles.unfinished);
-    say(unfinished, &|| format!("{unfinished} activities were under way at the end; what they lacked is not counted."));
+    say(unfinished, &|| {
+        format!(
+            "{unfinished} activities were under way at the end: their requests are errors (unfinished), unless the run was ended early and they had not taken 5 seconds. What would have followed is not counted."
+        )
+    });
     let no_port = count(&troubles.no_port);
     say(no_port, &|| {
         format!(

@@ -88,7 +88,7 @@ impl<'t> Fields<'t> {
         Self { path: String::new(), span: table.span(), table: table.into_inner(), known: Vec::new() }
     }
 
-    fn called(&self, key: &str) -> String {
+    pub(super) fn called(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 

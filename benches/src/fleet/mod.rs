@@ -35,7 +35,7 @@ pub use crowd::{Crowd, Occasion};
 pub use desk::Target;
 pub use engine::{Running, run};
 pub use fields::Mistake;
-pub use plain::run_plain;
+pub use plain::{check_plain, run_plain};
 pub use preflight::{Found, check};
 pub use read::parse_ramp;
 pub use scenario::{Fleet, Kind, MAX_CLIENTS, Notification, Outage, Pace, Plain, Scenario, Storm, TlsFiles};

@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::desk::{Desk, LOGON, PING, Timing, add};
 use crate::content::mix;
+use crate::dial::dial;
 use crate::record::{Failure, Recorder};
 
 /// What is heard at a time. Longer messages are heard in pieces.
@@ -48,8 +49,30 @@ fn part(dice: u64) -> f64 {
     f64::from(u32::try_from(dice >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
+/// Something that waits for an answer, and is counted if it is given up.
+struct Asked<'d> {
+    desk: &'d Desk,
+    message: &'static str,
+    client: u32,
+    began: Instant,
+}
+
+impl Asked<'_> {
+    /// There is an answer, or will be none.
+    fn over(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.desk.unfinished(self.message, self.desk.group(self.client), self.began);
+    }
+}
+
 async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<TcpStream> {
     let began = Instant::now();
+    let asked = Asked { desk, message: LOGON, client, began };
     let opened = timeout_at((began + desk.fleet.timeout).into(), connect(desk, to, client)).await;
     let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let timing = Timing { intended: due, began, ended: Instant::now(), sent: 0, received: 0 };
@@ -58,6 +81,7 @@ async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Failure::Cut),
         Err(error) => Err(desk.not_connected(error)),
     };
+    asked.over();
     desk.sample(LOGON, desk.group(client), &timing, result);
     if opened.is_ok() {
         desk.record(Recorder::opened);
@@ -66,13 +90,7 @@ async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<
 }
 
 async fn connect(desk: &Desk, to: SocketAddr, client: u32) -> io::Result<TcpStream> {
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    let source = desk.source(client);
-    if !source.is_unspecified() {
-        socket.bind(SocketAddr::new(source, 0))?;
-    }
-    let stream = socket.connect(to).await?;
-    stream.set_nodelay(true)?;
+    let stream = dial(desk.source(client), to).await?;
     say(&stream, format!("Logon {client}\n").as_bytes()).await?;
     loop {
         stream.readable().await?;
@@ -116,17 +134,18 @@ async fn say(stream: &TcpStream, mut text: &[u8]) -> io::Result<()> {
 /// Pings and hears until the connection is lost, and says how.
 async fn listen(desk: &Desk, stream: &TcpStream, client: u32, ping: Duration, said: &UnboundedSender<u32>) -> Failure {
     // When the ping was sent that has no answer yet.
-    let mut asked: Option<(Instant, Instant)> = None;
+    let mut asked: Option<(Instant, Asked<'_>)> = None;
     let mut due = Instant::now() + ping.mul_f64(part(mix(desk.schedule.seed_of(client))));
-    loop {
-        let wake = asked.map_or(due, |(_, began)| began + desk.fleet.timeout);
+    let lost = loop {
+        let wake = asked.as_ref().map_or(due, |(_, asked)| asked.began + desk.fleet.timeout);
         tokio::select! {
             ready = stream.readable() => {
                 let heard = ready.and_then(|()| hear(stream));
                 match heard {
                     Ok(Heard::Nothing) => {}
-                    Ok(Heard::Answer) => if let Some((intended, began)) = asked.take() {
-                        let timing = Timing { intended, began, ended: Instant::now(), sent: 5, received: 0 };
+                    Ok(Heard::Answer) => if let Some((intended, ping)) = asked.take() {
+                        let timing = Timing { intended, began: ping.began, ended: Instant::now(), sent: 5, received: 0 };
+                        ping.over();
                         desk.sample(PING, desk.group(client), &timing, Ok(()));
                     },
                     Ok(Heard::Push) => {
@@ -134,19 +153,24 @@ async fn listen(desk: &Desk, stream: &TcpStream, client: u32, ping: Duration, sa
                         // Whoever does not listen any more has ended this task too.
                         let _ = said.send(client);
                     }
-                    Err(_) => return Failure::Cut,
+                    Err(_) => break Failure::Cut,
                 }
             }
             () = sleep_until(wake.into()) => match asked {
-                Some(_) => return Failure::Timeout,
+                Some(_) => break Failure::Timeout,
                 None => {
                     if say(stream, b"Ping\n").await.is_err() {
-                        return Failure::Cut;
+                        break Failure::Cut;
                     }
-                    asked = Some((due, Instant::now()));
+                    asked = Some((due, Asked { desk, message: PING, client, began: Instant::now() }));
                     due += ping;
                 }
             },
         }
+    };
+    if let Some((_, ping)) = asked {
+        // The loss is counted instead.
+        ping.over();
     }
+    lost
 }

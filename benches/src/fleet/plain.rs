@@ -16,6 +16,14 @@ use crate::record::{FORMAT, Machine, Run};
 /// Addresses of a network that connections come from in turn.
 const MAX_SOURCES: u32 = 65_536;
 
+/// Says what is wrong with a plain scenario for this target, without doing anything.
+///
+/// # Errors
+/// [`run_plain`] would refuse it.
+pub fn check_plain(plain: &Plain, to: &Address, tls: Option<&Tls>, threads: u32) -> Result<(), load::Error> {
+    load::check(&plan(plain, to, tls.cloned(), threads))
+}
+
 /// Runs a plain scenario to its end, or until `watch` ends it. It blocks the thread.
 ///
 /// # Errors
@@ -80,6 +88,7 @@ fn plan(plain: &Plain, to: &Address, tls: Option<Tls>, threads: u32) -> Plan {
         mode,
         keep_alive: !plain.new_connections,
         tls,
+        resume_tls: plain.resume,
         threads: threads.max(1) as usize,
         sources,
         duration: plain.duration,

@@ -1,7 +1,8 @@
 //! Before a run: whether the target is there and has what the scenario needs.
 //!
-//! What is missing is said at once with what to do about it. A server that is ill is no reason not to begin: that may be
-//! what is to be measured.
+//! What is missing is said at once with what to do about it. That is nobody who listens or speaks HTTP, a role for which the
+//! answer is 404, 502 or 503, and content that is not there. Other errors are no reason not to begin: they may be what is to
+//! be measured.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

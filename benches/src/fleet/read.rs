@@ -12,9 +12,9 @@ use super::fields::{Fields, Notes};
 use super::scenario::{Fleet, MAX_CLIENTS, Notification, Outage, Pace, Plain, Storm, TlsFiles};
 use super::sources::Group;
 use crate::content::Package;
+use crate::load::bounds::{CONNECTIONS, LONGEST_RUN, LONGEST_WAIT, RATES};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What the lab distributes.
 const LAB_CONTENT: [(&str, &[(&str, u64)]); 3] = [
     ("LAB00001", &[("setup.exe", 12 * 1024 * 1024), ("read me.txt", 3000)]),
@@ -25,16 +25,23 @@ const LAB_CONTENT: [(&str, &[(&str, u64)]); 3] = [
 const SITE_CONTENT: &str = "PKG00001:4x256KiB";
 
 const fn any() -> RangeInclusive<Duration> {
-    Duration::ZERO..=YEAR
+    Duration::ZERO..=LONGEST_WAIT
 }
 
 const fn some() -> RangeInclusive<Duration> {
-    Duration::from_millis(1)..=YEAR
+    Duration::from_millis(1)..=LONGEST_WAIT
 }
 
-/// How long a run may take: its clock has room for four days.
-fn run_time() -> RangeInclusive<Duration> {
-    Duration::from_millis(100)..=Duration::from_secs(4 * 24 * 3600)
+/// How long is measured, and how long there is load before: together no longer than a run may take.
+fn run_times(fields: &mut Fields<'_>, default: Duration, notes: &mut Notes<'_>) -> (Duration, Duration) {
+    let place = fields.place("warm_up");
+    let duration = fields.time("duration", &(Duration::from_millis(100)..=LONGEST_RUN), notes).unwrap_or(default);
+    let warm_up = fields.time("warm_up", &(Duration::ZERO..=LONGEST_RUN), notes).unwrap_or_default();
+    if warm_up + duration > LONGEST_RUN {
+        let most = humantime::format_duration(LONGEST_RUN);
+        notes.at(&place, format!("warm_up and duration are longer than {most} together: shorten one of them"));
+    }
+    (duration, warm_up)
 }
 
 pub(super) fn fleet(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Fleet {
@@ -49,10 +56,11 @@ pub(super) fn fleet(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Fleet {
     }
     let storms = fields.tables("storms", notes).into_iter().map(|storm| self::storm(storm, &groups, notes)).collect();
     let start = fields.table("start", notes).map(|start| storm(start, &groups, notes));
+    let (duration, warm_up) = run_times(fields, MINUTE, notes);
     Fleet {
         clients: fields.number("clients", &(1..=MAX_CLIENTS), notes).unwrap_or(1000),
-        duration: fields.time("duration", &run_time(), notes).unwrap_or(MINUTE),
-        warm_up: fields.time("warm_up", &any(), notes).unwrap_or_default(),
+        duration,
+        warm_up,
         speedup: fields.number("speedup", &(0.001..=1e6), notes).unwrap_or(60.0),
         seed: fields.number("seed", &(0..=i64::MAX), notes).map_or(1, i64::unsigned_abs),
         host: fields.take("host", notes),
@@ -287,7 +295,8 @@ fn tls(fields: Option<Fields<'_>>, notes: &mut Notes<'_>) -> TlsFiles {
     let Some(mut fields) = fields else { return TlsFiles::default() };
     let span = fields.span.clone();
     let mut file = |key, notes: &mut Notes<'_>| fields.take::<PathBuf>(key, notes);
-    let tls = TlsFiles { ca: file("ca", notes), certificate: file("certificate", notes), key: file("key", notes) };
+    let (ca, certificate, key) = (file("ca", notes), file("certificate", notes), file("key", notes));
+    let tls = TlsFiles { ca, certificate, key, resume: fields.take("resume", notes).unwrap_or(false) };
     if tls.certificate.is_some() != tls.key.is_some() {
         notes.at(&span, "a certificate and its key belong together: give both or none");
     }
@@ -297,7 +306,7 @@ fn tls(fields: Option<Fields<'_>>, notes: &mut Notes<'_>) -> TlsFiles {
 
 pub(super) fn plain(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Plain {
     let span = fields.span.clone();
-    let rate = fields.number("rate", &(0.01..=10_000_000.0), notes);
+    let rate = fields.number("rate", &RATES, notes);
     let ramp = fields.read("ramp", notes, parse_ramp);
     let pace = match (rate, ramp) {
         (Some(_), Some(_)) => {
@@ -308,18 +317,28 @@ pub(super) fn plain(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Plain {
         (None, Some((from, to))) => Pace::Ramp(from, to),
         (None, None) => Pace::Closed,
     };
+    let (duration, warm_up) = run_times(&mut fields, Duration::from_secs(10), notes);
+    let place = fields.place("headers");
+    let headers: Vec<String> = fields.take("headers", notes).unwrap_or_default();
+    for field in headers.iter().filter(|field| !field.contains(':')) {
+        notes.at(
+            &place,
+            format!("{}: '{field}' has no ':'; write it as \"User-Agent: SMS CCM 5.0\"", fields.called("headers")),
+        );
+    }
     let plain = Plain {
         pace,
-        connections: fields.number("connections", &(1..=1_000_000), notes).unwrap_or(64),
-        duration: fields.time("duration", &run_time(), notes).unwrap_or(Duration::from_secs(10)),
-        warm_up: fields.time("warm_up", &any(), notes).unwrap_or_default(),
+        connections: fields.number("connections", &CONNECTIONS, notes).unwrap_or(64),
+        duration,
+        warm_up,
         new_connections: fields.take("new_connections", notes).unwrap_or(false),
         urls: fields.take("urls", notes).unwrap_or_default(),
         method: fields.take("method", notes).unwrap_or_else(|| "GET".to_owned()),
-        headers: fields.take("headers", notes).unwrap_or_default(),
+        headers,
         body: fields.take("body", notes).unwrap_or_default(),
         source: fields.read("source", notes, |text| text.parse().map_err(|_| format!("'{text}' is no network"))),
         timeout: fields.time("timeout", &some(), notes).unwrap_or(Duration::from_secs(30)),
+        resume: fields.take("resume", notes).unwrap_or(true),
     };
     fields.end(notes);
     plain
@@ -333,7 +352,7 @@ pub fn parse_ramp(text: &str) -> Result<(f64, f64), String> {
     let form = "expected FROM..TO in requests a second, for example 100..5000";
     let (from, to) = text.split_once("..").ok_or_else(|| format!("'{text}' has no '..'; {form}"))?;
     let number = |text: &str| {
-        let number = text.trim().parse::<f64>().ok().filter(|number| (0.01..=1e7).contains(number));
+        let number = text.trim().parse::<f64>().ok().filter(|number| RATES.contains(number));
         number.ok_or_else(|| format!("'{text}' is not a rate of 0.01 to 10000000; {form}"))
     };
     Ok((number(from)?, number(to)?))

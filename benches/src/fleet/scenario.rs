@@ -45,7 +45,7 @@ pub enum Kind {
 pub struct Fleet {
     /// How many, 1 to [`MAX_CLIENTS`].
     pub clients: u32,
-    /// How long, 100 ms to 4 days of ours.
+    /// How long, 100 ms to 4 days of ours, warm-up included.
     pub duration: Duration,
     /// Not measured at the beginning, of ours.
     pub warm_up: Duration,
@@ -143,6 +143,9 @@ pub struct TlsFiles {
     pub certificate: Option<PathBuf>,
     /// Its key.
     pub key: Option<PathBuf>,
+    /// Whether a connection may resume a session, which may be another client's: they have one memory. Otherwise each
+    /// handshake is a full one.
+    pub resume: bool,
 }
 
 /// The same requests over and over.
@@ -170,6 +173,8 @@ pub struct Plain {
     pub source: Option<IpNet>,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// Whether a connection may resume the TLS session of an earlier one.
+    pub resume: bool,
 }
 
 /// How plain requests are paced.

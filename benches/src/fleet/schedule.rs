@@ -18,6 +18,8 @@ pub struct Tick(pub u32);
 pub(super) const COUNT: usize = Activity::ALL.len();
 
 const TICKS_PER_SECOND: f64 = 10_000.0;
+/// Rounds of a period whose chances are drawn together, at most: a float counts far more of them exactly.
+const MOST_ROUNDS: f64 = (1_u64 << 40) as f64;
 
 impl Tick {
     /// Not in this run.
@@ -190,19 +192,49 @@ impl Schedule {
         let (phase, delay) = (period * self.dice(client, 5, which, 0), habit.delay.as_secs_f64());
         // A delay is not longer than a period, so that the next is among the following two. One before the run began
         // may have been put off into it.
-        let mut round = (((was / self.scale).max(began) - phase - delay) / period).floor().max(-1.0);
+        let mut round = ((((was + 1.0) / self.scale).max(began) - phase - delay) / period).floor().max(-1.0);
         loop {
+            round = self.happens(client, which, habit.chance, round, (self.end - phase) / period);
             let plain = phase + round * period;
             if plain > self.end {
                 return f64::INFINITY;
             }
             let time = plain + delay * self.dice(client, 6, which, round.to_bits());
-            let happens = habit.chance >= 1.0 || self.dice(client, 7, which, round.to_bits()) < habit.chance;
-            if happens && time >= began && self.number(time) > was {
+            if time >= began && self.number(time) > was {
                 return time;
             }
             round += 1.0;
         }
+    }
+
+    /// The first round from this one on in which there is something to do, or one after the `last`. Each has the same chance.
+    ///
+    /// The way from one to the next is drawn, and not each round: a chance may be tiny. It is drawn anew for every block of
+    /// rounds, so that it does not matter where one begins to look.
+    fn happens(&self, client: u32, which: u64, chance: f64, from: f64, last: f64) -> f64 {
+        if chance >= 1.0 {
+            return from;
+        }
+        let rounds = (1.0 / chance).ceil().min(MOST_ROUNDS);
+        let mut block = (from / rounds).floor();
+        while block * rounds <= last {
+            let seed = mix(block.to_bits());
+            let (mut round, mut number) = (block * rounds, 0);
+            loop {
+                // What has never failed so far does so with this chance again. ln(0) is never asked for.
+                let dice = 1.0 - self.dice(client, 7, which, seed.wrapping_add(number));
+                round += (dice.ln() / (-chance).ln_1p()).floor();
+                if round >= (block + 1.0) * rounds {
+                    break;
+                }
+                if round >= from {
+                    return round;
+                }
+                (round, number) = (round + 1.0, number + 1);
+            }
+            block += 1.0;
+        }
+        f64::INFINITY
     }
 
     /// The time at which something is done that is due then: later, if the client holds it during an outage.

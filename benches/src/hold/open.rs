@@ -1,13 +1,13 @@
 //! One connection: how it is opened, and how its end is noticed.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Opening, Plan};
+use crate::dial::dial;
 
 const MAX_HEAD: usize = 16 * 1024;
 
@@ -30,19 +30,11 @@ fn source(sources: &IpNet, number: usize) -> IpAddr {
     }
 }
 
-async fn connect(plan: &Plan, number: usize) -> io::Result<TcpStream> {
-    let socket = if plan.to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(sources) = &plan.sources {
-        socket.bind(SocketAddr::new(source(sources, number), 0))?;
-    }
-    let stream = socket.connect(plan.to).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 /// Opens a connection, says what it has to say and hears the answer.
 pub(super) async fn open(plan: &Plan, number: usize) -> io::Result<Box<dyn Stream>> {
-    let stream = connect(plan, number).await?;
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let from = plan.sources.as_ref().map_or(any, |sources| source(sources, number));
+    let stream = dial(from, plan.to).await?;
     let host = match &plan.opening {
         Opening::Get { host, .. } => host.as_str(),
         Opening::Line(_) => "",

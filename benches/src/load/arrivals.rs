@@ -126,13 +126,14 @@ impl Arrivals {
         .await;
     }
 
-    /// Nothing is handed out any more. Returns how many were due before `until` and not handed out.
+    /// Nothing is handed out any more. Returns how many were due before `until` and nobody was free for.
     pub(super) fn close_at(&self, until: Instant) -> u64 {
-        let mut left = 0;
-        while self.next_due().is_some_and(|since| since < until) {
-            self.schedule.borrow_mut().advance();
-            left += 1;
-        }
+        self.hand_out(until);
+        let left = if self.closed.get() {
+            0
+        } else {
+            self.schedule.borrow().left_before(until.saturating_duration_since(self.begin))
+        };
         self.close();
         left
     }

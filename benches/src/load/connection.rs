@@ -2,18 +2,18 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::response::{Answer, Reader};
 use super::{Error, Plan};
-use crate::client::{Connector, Tls};
+use crate::client::Connector;
+use crate::dial::dial;
 use crate::record::Failure;
 
 /// No local port is left for this address.
@@ -28,16 +28,8 @@ const NO_FILE_AT_ALL: i32 = nix::errno::Errno::ENFILE as i32;
 pub(super) struct Dialer {
     target: SocketAddr,
     host: String,
-    sources: Vec<SocketAddr>,
-    secured: Option<Secured>,
-}
-
-#[derive(Debug)]
-enum Secured {
-    /// One for all, with one memory of sessions.
-    Resuming(Connector),
-    /// A connector remembers sessions, and so there is a new one for each connection.
-    Afresh(Tls),
+    sources: Vec<IpAddr>,
+    secured: Option<Connector>,
 }
 
 /// Why a connection could not be opened.
@@ -53,42 +45,28 @@ pub(super) enum Refused {
 
 impl Dialer {
     pub(super) fn new(plan: &Plan) -> Result<Self, Error> {
-        let secured = match &plan.tls {
-            None => None,
-            Some(tls) => {
-                // Checked here in either case.
-                let connector = tls.connector().map_err(Error::Tls)?;
-                Some(if plan.resume_tls { Secured::Resuming(connector) } else { Secured::Afresh(tls.clone()) })
-            }
-        };
-        let sources = plan.sources.iter().map(|source| SocketAddr::new(*source, 0)).collect();
-        Ok(Self { target: plan.target, host: plan.host.clone(), sources, secured })
+        let tls = plan.tls.clone().map(|tls| if plan.resume_tls { tls } else { tls.without_resumption() });
+        // One for all: if it remembers sessions, it is one memory.
+        let secured = tls.map(|tls| tls.connector()).transpose().map_err(Error::Tls)?;
+        Ok(Self { target: plan.target, host: plan.host.clone(), sources: plan.sources.clone(), secured })
     }
 
     /// Opens the connection of this number.
     pub(super) async fn open(&self, number: usize) -> Result<Connection, Refused> {
-        let stream = self.connect(number).await.map_err(|error| match error.raw_os_error() {
+        let stream = dial(self.source(number), self.target).await.map_err(|error| match error.raw_os_error() {
             Some(NO_ADDRESS | ADDRESS_IN_USE | NO_FILE | NO_FILE_AT_ALL) => Refused::Lacking,
             _ => Refused::Tcp,
         })?;
         let stream = match &self.secured {
             None => Stream::Plain(stream),
-            Some(Secured::Resuming(connector)) => self.secure(connector, stream).await?,
-            Some(Secured::Afresh(tls)) => self.secure(&tls.connector().map_err(|_| Refused::Tls)?, stream).await?,
+            Some(connector) => self.secure(connector, stream).await?,
         };
         Ok(Connection { stream, reader: Reader::new() })
     }
 
-    async fn connect(&self, number: usize) -> io::Result<TcpStream> {
-        let socket = if self.target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if !self.sources.is_empty() {
-            // Otherwise a port would be taken before it is known where to, and no two connections could share it.
-            setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
-            socket.bind(self.sources[number % self.sources.len()])?;
-        }
-        let stream = socket.connect(self.target).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    fn source(&self, number: usize) -> IpAddr {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        if self.sources.is_empty() { any } else { self.sources[number % self.sources.len()] }
     }
 
     async fn secure(&self, connector: &Connector, stream: TcpStream) -> Result<Stream, Refused> {

@@ -10,10 +10,12 @@
 //! Connections that are kept are opened before the first request, and cost it nothing. One that the target ended while it
 //! was idle is replaced without a word; one that ends after a request was sent is a failure, and nothing is sent again.
 //!
-//! An answer counts when it is over within the measured time. What is under way at the end of a closed loop is dropped,
+//! An answer counts when it is over within the measured time. What is due at a rate and not sent by its end is an error. What
+//! is under way at the end of a closed loop is dropped,
 //! as it was counted at the start; in an open loop it is waited for, for as long as its timeout lets it.
 
 mod arrivals;
+pub mod bounds;
 mod client;
 mod connection;
 mod plan;
@@ -38,7 +40,7 @@ pub use plan::{Mode, PlainRequest, Plan, Spacing};
 pub(crate) use timer::Timer;
 
 use crate::hold::raise_open_files;
-use crate::record::{self, Collected, Generator, Interval, Series};
+use crate::record::{self, Collected, Collector, Generator, Interval, Series};
 use worker::{Ended, Job};
 
 /// Intervals that nobody has looked at yet, before new ones are not shown.
@@ -80,6 +82,16 @@ impl Watch {
         (Self { stop: Arc::default(), intervals: Some(to) }, from)
     }
 
+    /// Collects what the recorders tell, and passes each second on.
+    pub(crate) fn collect(&self, collector: Collector) -> Collected {
+        collector.collect(|interval| {
+            if let Some(to) = &self.intervals {
+                // Who does not look in time misses it.
+                let _ = to.try_send(interval.clone());
+            }
+        })
+    }
+
     /// Ends the run.
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
@@ -99,6 +111,16 @@ pub struct Measured {
     pub measured_s: f64,
     /// It was ended before its time.
     pub interrupted: bool,
+}
+
+/// Says what is wrong with a plan without doing anything.
+///
+/// # Errors
+/// [`run`] would refuse it.
+pub fn check(plan: &Plan) -> Result<(), Error> {
+    plan.check()?;
+    plan::prepare(plan)?;
+    connection::Dialer::new(plan).map(drop)
 }
 
 /// Does what the plan says and returns when it is over. It blocks the thread: in a runtime, call it where that is allowed.
@@ -124,12 +146,7 @@ pub fn run(plan: &Plan, watch: &Watch) -> Result<Measured, Error> {
         let work = move || worker::work(job, recorder).inspect_err(|_| stop.store(true, Relaxed));
         running.push(builder.spawn(work).inspect_err(|_| watch.stop())?);
     }
-    let collected = collector.collect(|interval| {
-        if let Some(to) = &watch.intervals {
-            // Who does not look in time misses it.
-            let _ = to.try_send(interval.clone());
-        }
-    });
+    let collected = watch.collect(collector);
     let joined = running.into_iter().map(|thread| match thread.join() {
         Ok(ended) => ended,
         Err(panic) => std::panic::resume_unwind(panic),
@@ -141,15 +158,8 @@ pub fn run(plan: &Plan, watch: &Watch) -> Result<Measured, Error> {
 fn measured(collected: Collected, ended: &[Ended]) -> Measured {
     let measured_s = collected.measured_s;
     let sum = |part: fn(&Ended) -> u64| ended.iter().map(part).sum::<u64>();
-    let mut generator = Generator {
-        threads: u32::try_from(ended.len()).unwrap_or(u32::MAX),
-        cpu_s: ended.first().map(|first| first.cpu.as_secs_f64()).unwrap_or_default(),
-        late_p99_us: collected.late.percentile(99.0),
-        late_max_us: collected.late.percentile(100.0),
-        open_max: collected.open_max,
-        doubts: Vec::new(),
-    };
-    generator.doubts = record::doubts(&generator, measured_s);
+    let threads = u32::try_from(ended.len()).unwrap_or(u32::MAX);
+    let mut generator = collected.generator(threads, ended.first().map(|first| first.cpu).unwrap_or_default());
     let waited = ended.iter().map(|one| one.waited_for_cpu.as_secs_f64()).fold(0.0, f64::max) / measured_s.max(1e-3);
     if waited > HINDERED {
         let percent = (waited * 100.0).round();
@@ -169,7 +179,7 @@ fn measured(collected: Collected, ended: &[Ended]) -> Measured {
     if unsent > 0 {
         generator.doubts.push(format!(
             "{unsent} requests were due and not yet sent when the time was over, because all connections were busy: they \
-             are counted nowhere, and would have been the slowest. The target was too slow for this rate, there were too \
+             are errors (unsent), and would have been the slowest. The target was too slow for this rate, there were too \
              few connections, or the generator itself stood still."
         ));
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Error;
+use super::bounds::{CONNECTIONS, LONGEST_RUN, LONGEST_WAIT, RATES};
 use crate::client::Tls;
 use crate::record::SeriesKey;
 
@@ -145,9 +146,18 @@ impl Plan {
             Mode::Rate { per_second, .. } => [per_second, per_second],
             Mode::Ramp { from, to, .. } => [from, to],
         };
-        let ends = |rate: &f64| rate.is_finite() && *rate >= 0.0;
+        let ends = |rate: &f64| (0.0..=*RATES.end()).contains(rate);
         if !rates.iter().all(ends) || rates.iter().all(|rate| *rate <= 0.0) {
-            return Err(Error::Plan("a rate is a number of requests each second, and not only 0"));
+            return Err(Error::Plan("a rate is a number of requests each second, at most 10000000, and not only 0"));
+        }
+        if self.mode.connections() > *CONNECTIONS.end() as usize {
+            return Err(Error::Plan("there are at most 1000000 connections"));
+        }
+        if self.total() > LONGEST_RUN {
+            return Err(Error::Plan("the warm-up and the duration take at most 4 days together"));
+        }
+        if self.timeout > LONGEST_WAIT {
+            return Err(Error::Plan("the timeout is at most 365 days"));
         }
         if self.mode.connections() == 0 || self.threads == 0 {
             return Err(Error::Plan("there has to be a connection and a thread"));
@@ -296,6 +306,12 @@ mod tests {
             Plan { mode: Mode::Ramp { from: -1.0, to: 5.0, connections: 1 }, ..plan() },
             Plan { requests: Vec::new(), ..plan() },
             Plan { threads: 0, ..plan() },
+            Plan { mode: rate(1e12), ..plan() },
+            Plan { mode: Mode::Ramp { from: 1.0, to: 1e12, connections: 1 }, ..plan() },
+            Plan { mode: closed(1_000_001), ..plan() },
+            Plan { duration: Duration::MAX, ..plan() },
+            Plan { warm_up: LONGEST_RUN, ..plan() },
+            Plan { timeout: Duration::MAX, ..plan() },
             Plan { duration: Duration::ZERO, ..plan() },
             Plan { sources: vec!["::1".parse().unwrap()], ..plan() },
         ];

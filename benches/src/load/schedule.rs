@@ -62,6 +62,20 @@ impl Schedule {
         self.number += self.step();
     }
 
+    /// How many are due before `until`, the next one and later, as the rate has them: one more or less where they are at
+    /// random. It takes no longer for very many.
+    pub(super) fn left_before(&self, until: Duration) -> u64 {
+        let until = until.as_secs_f64().min(self.total);
+        let after = (until - self.warm_up).max(0.0);
+        let due = (0.5 * self.growth * after).mul_add(after, self.from * until.min(self.warm_up) + self.from * after);
+        // What is due at this very time is not before it, however the numbers are rounded.
+        let left = ((due - self.number - 1e-6) / self.threads).ceil().max(0.0);
+        // At most 10,000,000 a second for a few days.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let left = left as u64;
+        left
+    }
+
     fn step(&mut self) -> f64 {
         match &mut self.dice {
             None => self.threads,
@@ -143,6 +157,30 @@ mod tests {
         assert!(times.len().abs_diff(2500) <= 1, "{}", times.len());
         assert!(between(&times, 5.0, 6.0).abs_diff(110) <= 1);
         assert!(between(&times, 14.0, 15.0).abs_diff(290) <= 1);
+    }
+
+    #[test]
+    fn what_is_left_is_counted_without_going_through_it() {
+        let seconds = Duration::from_secs_f64;
+        for (mode, threads) in [(rate(100.0), 1), (rate(33.3), 3), (ramp(0.0, 100.0), 2), (ramp(100.0, 0.0), 1)] {
+            let mut plan = Plan::new(([127, 0, 0, 1], 1).into(), "");
+            (plan.mode, plan.warm_up, plan.duration) = (mode, seconds(2.0), seconds(10.0));
+            let mut schedule = Schedule::new(&plan, 0, threads).unwrap();
+            for until in [0.0, 1.013, 5.377, 12.0, 99.0].map(seconds) {
+                let mut through = Schedule::new(&plan, 0, threads).unwrap();
+                let mut counted = 0;
+                while through.peek().is_some_and(|at| at < until) {
+                    (counted, _) = (counted + 1, through.advance());
+                }
+                assert_eq!(schedule.left_before(until), counted, "{mode:?} until {until:?}");
+            }
+            let all = schedule.left_before(Duration::MAX);
+            schedule.advance();
+            assert_eq!(schedule.left_before(Duration::MAX), all - 1);
+        }
+        let mut plan = Plan::new(([127, 0, 0, 1], 1).into(), "");
+        (plan.mode, plan.duration) = (rate(1e7), Duration::from_secs(345_600));
+        assert_eq!(Schedule::new(&plan, 0, 1).unwrap().left_before(Duration::MAX), 3_456_000_000_000);
     }
 
     #[test]

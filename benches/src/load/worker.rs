@@ -19,7 +19,7 @@ use super::client::Client;
 use super::connection::{Dialer, Scratch};
 use super::plan::Prepared;
 use super::schedule::Schedule;
-use crate::record::{CpuTime, Recorder};
+use crate::record::{CpuTime, Failure, Recorder};
 
 /// Bodies are read in pieces of at most this size.
 const SCRATCH: usize = 128 * 1024;
@@ -113,6 +113,19 @@ impl Shared {
         number
     }
 
+    /// Counts requests that were due and not sent, as if they had been sent in turn.
+    fn unsent(&self, count: u64) {
+        let requests = &self.job.requests;
+        let (each, more) = (count / requests.len() as u64, count % requests.len() as u64);
+        let at = self.since_begin(Instant::now());
+        let mut recorder = self.recorder.borrow_mut();
+        for place in 0..requests.len() {
+            let turn = (self.next_request.get() + place) % requests.len();
+            let its = each + u64::from((place as u64) < more);
+            recorder.fail(requests[turn].series, at, Failure::Unsent, its);
+        }
+    }
+
     /// What is over after the end is counted in its last moment.
     pub(super) fn since_begin(&self, at: Instant) -> Duration {
         let last = self.total.saturating_sub(Duration::from_nanos(1));
@@ -161,12 +174,12 @@ async fn drive(shared: &Rc<Shared>, schedule: Option<Schedule>) -> io::Result<En
         tasks.spawn_local(async move { arrivals.pace().await });
     }
     let mut ended = until_the_end(shared).await;
-    if let Some(arrivals) = arrivals
-        && ended.stopped_at.is_none()
-    {
-        ended.unsent = arrivals.close_at(job.begin + shared.total);
+    if let Some(arrivals) = arrivals {
+        let end = job.begin + shared.total;
+        ended.unsent = arrivals.close_at(ended.stopped_at.unwrap_or(end).min(end));
+        shared.unsent(ended.unsent);
         let late = Instant::now() + job.plan.timeout;
-        while !tasks.is_empty() && Instant::now() < late && !job.is_stopped() {
+        while ended.stopped_at.is_none() && !tasks.is_empty() && Instant::now() < late && !job.is_stopped() {
             // Whoever is still under way has this long, and longer answers are seen in time.
             if let Ok(Some(task)) = tokio::time::timeout(TICK, tasks.join_next()).await {
                 outcome(task)?;

@@ -35,7 +35,7 @@ pub struct Run {
     pub machine: Machine,
     /// How long it should take, in seconds.
     pub planned_s: f64,
-    /// How long it took, warm-up not counted, in seconds.
+    /// How long was measured, in seconds: warm-up and waiting for the last answers are not counted.
     pub measured_s: f64,
     /// Ended before its time.
     pub interrupted: bool,
@@ -67,9 +67,10 @@ pub struct Machine {
 pub struct Generator {
     /// Threads that made load.
     pub threads: u32,
-    /// User and system time of the process, in seconds.
+    /// User and system time of the process within the measured time, in seconds.
     pub cpu_s: f64,
-    /// How much later than intended requests were sent: 99th percentile, in microseconds.
+    /// How much later than intended requests were sent, 99th percentile, in microseconds: only of those that found a free
+    /// connection, or a place in a fleet. Those that had to wait for the target have their waiting in the latencies.
     pub late_p99_us: u64,
     /// The same, at most.
     pub late_max_us: u64,
@@ -90,7 +91,8 @@ pub struct Series {
     pub group: String,
     /// Requests that were answered as they should be.
     pub done: u64,
-    /// The others, by kind: `connect`, `tls`, `timeout`, `cut`, `protocol`, `hash`, `status 503`.
+    /// The others, by kind: `connect`, `tls`, `timeout`, `cut`, `protocol`, `hash`, `status 503`; `unfinished` is what was
+    /// under way when the run was over, and `unsent` what was due then and had not begun.
     pub errors: BTreeMap<String, u64>,
     /// Bytes of response bodies.
     pub received: u64,

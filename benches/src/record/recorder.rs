@@ -51,6 +51,10 @@ pub enum Failure {
     Hash,
     /// The answer has this status.
     Status(u16),
+    /// It was under way when the run was over.
+    Unfinished,
+    /// It was due, and not sent when the run was over.
+    Unsent,
 }
 
 impl fmt::Display for Failure {
@@ -63,6 +67,8 @@ impl fmt::Display for Failure {
             Self::Protocol => f.write_str("protocol"),
             Self::Hash => f.write_str("hash"),
             Self::Status(status) => write!(f, "status {status}"),
+            Self::Unfinished => f.write_str("unfinished"),
+            Self::Unsent => f.write_str("unsent"),
         }
     }
 }
@@ -214,7 +220,21 @@ impl Recorder {
         }
     }
 
-    /// A request was sent so much later than intended, and not because it had to wait for the target.
+    /// So many requests of the series at this place have failed, which were never sent.
+    ///
+    /// # Panics
+    /// There is no such series.
+    pub fn fail(&mut self, series: usize, at: Duration, failure: Failure, count: u64) {
+        if count == 0 || at < self.layout.warm_up {
+            return;
+        }
+        self.tick(at);
+        *self.series[series].get_or_insert_default().errors.entry(failure).or_default() += count;
+        self.roles[self.layout.role_of[series]].get_or_insert_default().errors += count;
+    }
+
+    /// A request that found a free connection, or an activity that found a place, began so much later than intended.
+    /// What had to wait for the target is not told of here.
     pub fn late(&mut self, at: Duration, by: Duration) {
         if at >= self.layout.warm_up {
             self.late.record(microseconds(by));

@@ -82,6 +82,11 @@ pub(super) fn latency_text(latencies: &Latencies, percent: f64) -> String {
     }
 }
 
+/// What the tables of latencies leave out.
+pub(super) fn not_in_figures(total: &Total) -> String {
+    format!("{} failed, not in these figures.", format::count(total.failed()))
+}
+
 /// A run's errors, the most frequent first.
 pub(super) fn by_count(total: &Total) -> Vec<(&str, u64)> {
     let mut errors: Vec<_> = total.errors.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();

@@ -40,10 +40,12 @@ pub(super) fn number(figure: f64) -> String {
     }
 }
 
-/// A ratio: `1.00×`, `0.052×`, `17.4×`.
+/// A ratio: `1.00×`, `0.052×`, `17.4×`; `∞×` to nothing.
 pub(super) fn ratio(ratio: f64) -> String {
     match ratio {
-        r if !r.is_finite() => "–".to_owned(),
+        r if r.is_nan() => "–".to_owned(),
+        f64::INFINITY => "∞×".to_owned(),
+        f64::NEG_INFINITY => "-∞×".to_owned(),
         r if r.abs() >= 9.995 => format!("{}×", number(r)),
         r if r.abs() >= 0.1 || r == 0.0 => format!("{r:.2}×"),
         r => format!("{r:.3}×"),
@@ -142,7 +144,8 @@ mod tests {
 
     #[test]
     fn ratios_and_parts() {
-        assert_eq!([1.0, 0.052, 17.42, f64::INFINITY].map(ratio), ["1.00×", "0.052×", "17.4×", "–"]);
+        let ratios = [1.0, 0.052, 17.42, f64::INFINITY, -f64::INFINITY, f64::NAN].map(ratio);
+        assert_eq!(ratios, ["1.00×", "0.052×", "17.4×", "∞×", "-∞×", "–"]);
         assert_eq!(percent(0.000_2), "0.02 %");
         assert_eq!(percentile(99.9), "p99.9");
         assert_eq!(count(1_000), "1,000");

@@ -81,6 +81,15 @@ fn text_says_what_was_measured() {
         assert!(text.contains(fact), "{fact} is missing:\n{text}");
     }
     assert!(!text.contains("DOUBT"));
+    let failed = run.series.iter().flat_map(|series| series.errors.values()).sum::<u64>();
+    let left_out = format!("{} failed, not in these figures.", format::count(failed));
+    for told in [text.as_str(), page(std::slice::from_ref(&run)).as_str()] {
+        for fact in ["good answers", left_out.as_str(), "that found a free connection"] {
+            assert!(told.contains(fact), "{fact} is missing:\n{told}");
+        }
+    }
+    let none = even("none", 10, 10);
+    assert!(!self::text(&none).contains("not in these figures") && !page(&[none]).contains("not in these figures"));
 }
 
 #[test]
@@ -120,6 +129,10 @@ fn ratios_are_to_the_first_run() {
     assert_eq!(words("p50")[1..], ["1", "ms", "2", "ms", "2.00×", "1", "ms", "1.00×", "one,", "three"]);
     assert_eq!(words("errors")[1..], ["0", "%", "0", "%", "1.00×", "0", "%", "1.00×", "even"]);
     assert!(!text.contains("WARNING"), "{text}");
+    let by = compare_text(&[run("a", 1, 9, 1.0), run("b", 2, 9, 1.0)]);
+    for row in ["SUP, p99", "Berlin, p50", "update scan (SUP), p99"] {
+        assert!(by.contains(row), "{row}:\n{by}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::figures::{By, PERCENTILES, Total, by_count, latency_text, machine};
+use super::figures::{By, PERCENTILES, Total, by_count, latency_text, machine, not_in_figures};
 use super::format::{bytes, count, latency, length, moment, number, percent, percentile, rate, ratio};
 use super::rows::{Row, differences, names, rows, rows_by};
 use crate::record::Run;
@@ -30,12 +30,15 @@ pub fn text(run: &Run) -> String {
     for (kind, times) in by_count(&total) {
         let _ = writeln!(out, "  {kind}: {}", count(times));
     }
-    let mut overall = table(std::iter::once(String::new()).chain(PERCENTILES.map(percentile)));
+    let mut overall = table(std::iter::once("good answers".to_owned()).chain(PERCENTILES.map(percentile)));
     for (what, latencies) in [("latency", &total.latency), ("without waiting to be sent", &total.service)] {
         let figures = PERCENTILES.map(|percent| latency_text(latencies, percent));
         overall.add_row(std::iter::once(what.to_owned()).chain(figures));
     }
     let _ = writeln!(out, "\n{}", aligned(overall));
+    if failed > 0 {
+        let _ = writeln!(out, "{}", not_in_figures(&total));
+    }
     for by in By::ALL {
         let parts = by.parts_worth_showing(run);
         if !parts.is_empty() {
@@ -66,8 +69,7 @@ pub fn compare_text(runs: &[Run]) -> String {
     let heads = heads.chain(others.iter().flat_map(|name| [name.clone(), "ratio".to_owned()]));
     let mut table = table(heads.chain(["best".to_owned()]));
     let mut all = rows(runs);
-    all.extend(rows_by(By::Message, runs));
-    all.extend(rows_by(By::Group, runs));
+    all.extend(By::ALL.into_iter().flat_map(|by| rows_by(by, runs)));
     for row in &all {
         table.add_row(compared(row, &names));
     }
@@ -109,7 +111,9 @@ fn head(run: &Run) -> String {
     let late = match run.generator.late_p99_us {
         0 => String::new(),
         #[allow(clippy::cast_precision_loss)]
-        us => format!(" It sent 99 % of them at most {} late.", latency(us as f64)),
+        us => {
+            format!(" Of the requests that found a free connection, it sent 99 % at most {} late.", latency(us as f64))
+        }
     };
     format!(
         "{}: {} clients{speedup} against {} ({}) for {}, {}.\nFrom {}, {} threads, {} of processor time.{late}\n",

@@ -142,6 +142,8 @@ pub enum ResponseBody {
 pub struct Downloading {
     /// `None`: it is read from the exchange's connection.
     incoming: Option<Incoming>,
+    /// It has ended early, and what came before is on its way.
+    cut: Option<BodyCut>,
     /// Taken when the exchange ends.
     exchange: Option<Box<Exchange>>,
     /// Over HTTP/2 the last piece may wait for the client long after that.
@@ -153,7 +155,7 @@ impl Downloading {
     pub fn new(incoming: Option<Incoming>, exchange: Box<Exchange>) -> Self {
         let session = &exchange.session;
         let watched = session.http2.then(|| Rc::clone(session));
-        Self { incoming, exchange: Some(exchange), _watched: watched }
+        Self { incoming, cut: None, exchange: Some(exchange), _watched: watched }
     }
 
     fn end(&mut self, end: End) {
@@ -163,6 +165,9 @@ impl Downloading {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        if let Some(cut) = self.cut.take() {
+            return Poll::Ready(Some(Err(cut)));
+        }
         let Poll::Ready(frame) = self.poll_source(cx) else { return self.poll_stalled(cx) };
         match frame {
             Some(Ok(frame)) => {
@@ -176,7 +181,10 @@ impl Downloading {
             }
             Some(Err(())) => {
                 self.end(End::Cut(Error::Terminated));
-                Poll::Ready(Some(Err(BodyCut(Error::Terminated))))
+                // hyper throws away what it has not written yet when it hears of it, and writes when there is nothing to hear.
+                self.cut = Some(BodyCut(Error::Terminated));
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             None => {
                 self.end(End::Complete);
@@ -199,7 +207,7 @@ impl Downloading {
         match (&self.incoming, &self.exchange) {
             (Some(incoming), _) => incoming.is_end_stream(),
             (None, Some(exchange)) => exchange.left() == Some(0),
-            (None, None) => true,
+            (None, None) => self.cut.is_none(),
         }
     }
 
@@ -207,6 +215,7 @@ impl Downloading {
         match (&self.incoming, &self.exchange) {
             (Some(incoming), _) => incoming.size_hint(),
             (None, Some(exchange)) => exchange.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+            (None, None) if self.cut.is_some() => SizeHint::default(),
             (None, None) => SizeHint::with_exact(0),
         }
     }

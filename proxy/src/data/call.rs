@@ -47,7 +47,7 @@ impl Call {
         let (mut parts, incoming) = request.into_parts();
         let hop = headers::strip_hop_by_hop(&mut parts.headers);
         if hop.close {
-            session.close_after_response();
+            session.last_request();
         }
         into_origin_form(&mut parts)?;
         // RFC 9110, section 7.8: an upgrade in an HTTP/1.0 request is ignored.

@@ -97,6 +97,8 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
             return Next::Wait(Waiting::new(stream, client, session.patience()));
         }
         (None, Ended::Over(_)) => say_goodbye(&mut stream).await,
+        // What was written is sent all the same when a plain socket is closed.
+        (None, Ended::Hyper(_)) if session.heard_all() && rest.is_empty() && stream.is_plain() => {}
         (None, Ended::Hyper(_)) => linger(&mut stream, &session).await,
     }
     Next::Over

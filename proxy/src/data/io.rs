@@ -54,6 +54,11 @@ impl Transport {
         }
     }
 
+    /// Whether there is no TLS of ours on it.
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
     /// The certificate that the other side has shown.
     pub fn peer_certificate(&self) -> Option<CertificateDer<'static>> {
         match self {

@@ -71,6 +71,7 @@ pub struct Session {
     served: Cell<bool>,
     ended: Cell<bool>,
     close: Cell<bool>,
+    last: Cell<bool>,
     body_idle: Cell<Duration>,
     limits: Limits,
     forwarding: RefCell<(u64, ForwardingValues)>,
@@ -145,6 +146,7 @@ impl Session {
             served: Cell::new(false),
             ended: Cell::new(false),
             close: Cell::new(false),
+            last: Cell::new(false),
             body_idle: Cell::new(Duration::ZERO),
             limits,
             forwarding: RefCell::new(forwarding),
@@ -243,6 +245,17 @@ impl Session {
     /// Closes the connection after the response.
     pub fn close_after_response(&self) {
         self.close.set(true);
+    }
+
+    /// The client has said that it sends nothing after this request.
+    pub fn last_request(&self) {
+        self.last.set(true);
+        self.close_after_response();
+    }
+
+    /// Whether everything was read that the client will ever send, so that to close loses nothing.
+    pub fn heard_all(&self) -> bool {
+        self.last.get() && self.upload.done.get()
     }
 
     /// Whether the connection closes after the response.

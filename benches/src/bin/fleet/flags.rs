@@ -126,6 +126,9 @@ pub(crate) struct Plain {
     /// A connection for each request
     #[arg(long)]
     pub(crate) new_connections: bool,
+    /// No TLS session is resumed: every handshake is a full one
+    #[arg(long)]
+    pub(crate) no_resume: bool,
     /// What to ask for in turn, a path on each line; else the path of the target
     #[arg(long, value_name = "FILE")]
     pub(crate) urls: Option<PathBuf>,

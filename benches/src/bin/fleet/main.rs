@@ -2,8 +2,10 @@
 
 mod flags;
 mod outcome;
+mod plain;
 mod run;
 mod screen;
+mod signals;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -85,7 +87,8 @@ fn read(name: &str, set: &[String]) -> anyhow::Result<Scenario> {
 
 /// Reads a run that was written with `--json`.
 fn read_run(file: &Path) -> anyhow::Result<rolegate_bench::record::Run> {
-    report::read(file).with_context(|| format!("{}", file.display()))
+    // The error has its name.
+    Ok(report::read(file)?)
 }
 
 #[cfg(test)]

@@ -8,21 +8,29 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context as _, anyhow, bail};
 use rolegate_bench::client::Tls;
 use rolegate_bench::content::Package;
-use rolegate_bench::fleet::{self, Address, Fleet, Kind, Pace, Running, Scenario, Target, TlsFiles};
+use rolegate_bench::fleet::{self, Address, Fleet, Kind, Running, Scenario, Target, TlsFiles};
 use rolegate_bench::load::Watch;
 use rolegate_bench::pki::Identity;
 use rolegate_bench::record;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::flags::{Out, Plain, Run, To};
-use crate::{outcome, read, screen};
+use crate::outcome::Files;
+use crate::{outcome, read, screen, signals};
 
 pub(crate) fn scenario(flags: &Run) -> anyhow::Result<ExitCode> {
     let is_plain = matches!(read(&flags.scenario, &[])?.kind, Kind::Plain(_));
     let scenario = read(&flags.scenario, &settings(flags, is_plain))?;
     match &scenario.kind {
-        Kind::Plain(plain) => plainly(&scenario, plain, &flags.to, &flags.out),
+        Kind::Plain(plain) => {
+            let useless = [("--notification", flags.notification.is_some()), ("--content", !flags.content.is_empty())];
+            if let Some((flag, _)) = useless.iter().find(|(_, given)| *given) {
+                bail!("{flag} is of no use here: {} is plain load, without clients", scenario.name);
+            }
+            let source = plain.source.filter(|_| !flags.no_sources);
+            let plain = fleet::Plain { source, ..plain.clone() };
+            plainly(&scenario, &plain, &flags.to, &flags.out, !flags.no_check)
+        }
         Kind::Fleet(fleet) => {
             let mut fleet = Fleet::clone(fleet);
             change(&mut fleet, flags)?;
@@ -66,9 +74,13 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
     let target = Target {
         address: address.socket,
         host: address.host,
-        tls: tls.map(|tls| tls.connector()).transpose().map_err(|error| anyhow!("TLS: {error}"))?,
+        tls: tls
+            .map(|tls| if fleet.tls.resume { tls } else { tls.without_resumption() }.connector())
+            .transpose()
+            .map_err(|error| anyhow!("TLS: {error}"))?,
         notification: notification.map_err(|error| anyhow!("client notification: {error}"))?,
     };
+    let files = Files::check(&flags.out, &scenario.name, &running(&flags.to, &flags.out).label)?;
     let runtime = runtime()?;
     if !flags.no_check {
         let found = runtime.block_on(fleet::check(&fleet, &target));
@@ -99,48 +111,32 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
         let _ = shown.join();
         run
     })?;
-    outcome::tell(&run, &flags.out)
+    outcome::tell(&run, &files)
 }
 
 pub(crate) fn plain(flags: &Plain) -> anyhow::Result<ExitCode> {
-    let pace = match (&flags.rate, &flags.ramp) {
-        (Some(rate), _) => Pace::Rate(*rate),
-        (None, Some(ramp)) => {
-            let (from, to) = fleet::parse_ramp(ramp).map_err(|error| anyhow!("--ramp: {error}"))?;
-            Pace::Ramp(from, to)
-        }
-        (None, None) => Pace::Closed,
-    };
-    if let Some(field) = flags.headers.iter().find(|field| !field.contains(':')) {
-        bail!("--header '{field}' has no ':'; expected one such as \"User-Agent: SMS CCM 5.0\"");
+    let scenario = crate::plain::scenario(flags)?;
+    match &scenario.kind {
+        Kind::Plain(plain) => plainly(&scenario, plain, &flags.to, &flags.out, true),
+        Kind::Fleet(_) => bail!("the flags are no plain load"),
     }
-    let plan = fleet::Plain {
-        pace,
-        connections: flags.connections.max(1),
-        duration: flags.duration,
-        warm_up: flags.warm_up,
-        new_connections: flags.new_connections,
-        urls: flags.urls.as_deref().map(urls).transpose()?.unwrap_or_default(),
-        method: flags.method.clone(),
-        headers: flags.headers.clone(),
-        body: flags.body.clone(),
-        source: flags.source,
-        timeout: flags.timeout,
-    };
-    let scenario = Scenario {
-        name: "plain".to_owned(),
-        about: String::new(),
-        text: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
-        kind: Kind::Plain(plan.clone()),
-    };
-    plainly(&scenario, &plan, &flags.to, &flags.out)
 }
 
-fn plainly(scenario: &Scenario, plain: &fleet::Plain, to: &To, out: &Out) -> anyhow::Result<ExitCode> {
+fn plainly(
+    scenario: &Scenario,
+    plain: &fleet::Plain,
+    to: &To,
+    out: &Out,
+    has_to_be_there: bool,
+) -> anyhow::Result<ExitCode> {
     let address = address(to)?;
     let tls = tls(&address, to, &TlsFiles::default())?;
     let running = running(to, out);
-    reach(&address)?;
+    fleet::check_plain(plain, &address, tls.as_ref(), running.threads)?;
+    let files = Files::check(out, &scenario.name, &running.label)?;
+    if has_to_be_there {
+        reach(&address)?;
+    }
     eprintln!(
         "{}: {} connections for {} against {}; Ctrl-C ends it with a report",
         scenario.name,
@@ -159,7 +155,7 @@ fn plainly(scenario: &Scenario, plain: &fleet::Plain, to: &To, out: &Out) -> any
         let _ = shown.join();
         run
     })?;
-    outcome::tell(&run, out)
+    outcome::tell(&run, &files)
 }
 
 /// That somebody listens there, before thousands find out that nobody does.
@@ -175,33 +171,16 @@ fn runtime() -> anyhow::Result<Runtime> {
     runtime.context("starting the runtime")
 }
 
-/// Ready when somebody wants the end.
-async fn ended() {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = terminated => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-}
-
-/// Runs it while Ctrl-C or SIGTERM ends it early.
+/// Runs it while a signal may end it early. After it, the first signal ends the process.
 fn watched<E: Into<anyhow::Error>>(
     runtime: &Runtime,
     watch: Watch,
     run: impl FnOnce(Watch) -> Result<record::Run, E>,
 ) -> anyhow::Result<record::Run> {
     let stop = Arc::clone(&watch.stop);
-    let waiting = runtime.spawn(async move {
-        ended().await;
-        stop.store(true, Ordering::Relaxed);
-    });
+    signals::heed(runtime, Arc::clone(&stop))?;
     let run = run(watch).map_err(Into::into);
-    waiting.abort();
+    stop.store(true, Ordering::Relaxed);
     run
 }
 
@@ -234,18 +213,4 @@ fn tls(address: &Address, flags: &To, files: &TlsFiles) -> anyhow::Result<Option
         tls = tls.identity(&Identity::from_pem(&read(certificate)?, &read(key)?));
     }
     Ok(Some(tls))
-}
-
-/// Paths, one on each line.
-fn urls(file: &Path) -> anyhow::Result<Vec<String>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let urls: Vec<_> = lines.map(str::to_owned).collect();
-    match urls.iter().find(|url| !url.starts_with('/')) {
-        Some(wrong) => {
-            bail!("{}: '{wrong}' does not begin with '/': write a path such as /SMS_MP/.sms_aut?MPLIST", file.display())
-        }
-        None if urls.is_empty() => bail!("{} names no path", file.display()),
-        None => Ok(urls),
-    }
 }

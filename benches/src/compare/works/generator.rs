@@ -16,7 +16,7 @@ use super::super::process::Group;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::Origins;
-use super::super::usage;
+use super::super::usage::Used;
 use super::Run;
 use super::plain::SOME;
 use crate::report::comparison::Proxy;
@@ -45,12 +45,12 @@ pub(super) async fn generator(run: &mut Run<'_>) -> anyhow::Result<()> {
     let origins = Origins::start(run.stage).await?;
     let to = origins.one.address;
     for round in 0..run.stage.options.rounds {
-        let before = usage::cpu_s(origins.one.id());
+        let before = Used::by_group(origins.one.id());
         let load = Load::closed(to, SMALL, SOME);
-        let outcome = measure::measure(&load, run.duration(), || usage::cpu_of_s(std::process::id())).await?;
+        let outcome = measure::measure(&load, run.duration(), || Used::by_process(std::process::id())).await?;
         // The warm-up is in the origin's time, and not among the requests.
         let part = outcome.measured_s / (outcome.measured_s + measure::WARM_UP.as_secs_f64());
-        let origin = rates::each_us((usage::cpu_s(origins.one.id()) - before) * part, outcome.done);
+        let origin = rates::each_us(Used::by_group(origins.one.id()).since_s(&before) * part, outcome.done);
         tell(run, round, OURS, outcome.cpu_us(), outcome.per_second());
         run.say(format!("              the origin needs about {origin:.1} us{}", outcome.failed_words()));
         if let Some(wrk) = &wrk {

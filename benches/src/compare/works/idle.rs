@@ -38,7 +38,7 @@ pub(super) async fn idle(run: &mut Run<'_>) -> anyhow::Result<()> {
         for at in rates::order(run.stage.programs.len(), round) {
             let program = &run.stage.programs[at];
             if let Err(why) = of_one(run, program, &origins, round).await {
-                run.say(format!("idle          round {:2}  {:9} left out: {why:#}", round + 1, program.name()));
+                run.left_out(&format!("idle          round {:2}  {:9} left out: {why:#}", round + 1, program.name()));
             }
         }
     }

@@ -50,13 +50,12 @@ fn told(outcome: &Outcome) -> String {
 async fn limits(run: &mut Run<'_>, bed: &Bed) -> anyhow::Result<Vec<f64>> {
     let mut limits = Vec::new();
     for proxy in bed.proxies.iter().filter(|proxy| proxy.kind != Kind::Forwarder) {
-        let limit = match run.sheet.median("small-rate", proxy.name()) {
+        let limit = match run.sheet.limit(proxy.name()) {
             Some(limit) => limit,
             None => {
                 let load = Load { threads: run.threads(), ..Load::closed(proxy.http, SMALL, SOME) };
                 let outcome = measure::of_group(&load, run.duration(), proxy.id()).await?;
-                // What fails is no limit.
-                if outcome.failed > outcome.done { f64::NAN } else { outcome.per_second() }
+                outcome.limit()
             }
         };
         run.say(format!("latency       limit     {:9} {limit:8.0} requests/s", proxy.name()));

@@ -12,7 +12,8 @@ mod swap;
 use std::time::Duration;
 
 use super::measure::{self, Load, Outcome};
-use super::options::WorkName;
+use super::options::{Set, WorkName};
+use super::probe;
 use super::proxies::Kind;
 use super::rates;
 use super::sheet::Sheet;
@@ -25,6 +26,8 @@ pub(super) struct Run<'a> {
     pub(super) sheet: Sheet,
     /// What takes part besides the proxies.
     pub(super) more: Vec<Proxy>,
+    /// In sentences, what went wrong.
+    pub(super) doubts: Vec<String>,
     /// Takes lines for people.
     pub(super) tell: &'a mut dyn FnMut(&str),
 }
@@ -52,6 +55,12 @@ impl Run<'_> {
         (self.tell)(line.as_ref());
     }
 
+    /// Says it, and has it in the report, where it would be missed otherwise.
+    fn left_out(&mut self, why: &str) {
+        self.say(why);
+        self.doubts.push(why.to_owned());
+    }
+
     fn duration(&self) -> Duration {
         Duration::from_secs(self.stage.options.seconds)
     }
@@ -65,7 +74,7 @@ impl Run<'_> {
     async fn bed(&mut self, wanted: impl Fn(Kind) -> bool) -> anyhow::Result<Bed> {
         let bed = Bed::start(self.stage, Setup::of(self.stage.options.set), wanted).await?;
         for why in &bed.failed {
-            self.say(format!("left out: {why}"));
+            self.left_out(&format!("left out: {why}"));
         }
         Ok(bed)
     }
@@ -97,9 +106,35 @@ impl Run<'_> {
                 let failed = outcome.failed_words();
                 self.say(format!("{work:13} round {:2}  {name:9} {told}{failed}", round + 1));
                 self.note(rows, name, &outcome);
+                self.dropped(rows, proxy).await;
             }
         }
         Ok(())
+    }
+
+    /// Notes at the rows what rolegate's access log left out since this was last asked: it did less than it should have.
+    async fn dropped(&mut self, rows: &[&'static str], proxy: &mut Running) {
+        if !proxy.kind.is_rolegate() || self.stage.options.set == Set::Plain {
+            return;
+        }
+        let doubt = match probe::get(proxy.admin, "/metrics").await {
+            Ok((200, metrics)) => {
+                let before = std::mem::replace(&mut proxy.dropped, dropped_records(&metrics));
+                match proxy.dropped.saturating_sub(before) {
+                    0 => return,
+                    records => format!("{}'s access log dropped {records} records.", proxy.name()),
+                }
+            }
+            _ => format!("{} did not say whether its access log dropped records.", proxy.name()),
+        };
+        self.doubt(rows, &doubt);
+    }
+
+    fn doubt(&mut self, rows: &[&'static str], doubt: &str) {
+        let new = rows.iter().filter(|row| self.sheet.doubt(row, doubt)).count();
+        if new > 0 {
+            self.say(format!("              {doubt}"));
+        }
     }
 
     /// Notes at the rows what failed and what is doubtful, and says a doubt that is new.
@@ -108,10 +143,25 @@ impl Run<'_> {
             self.sheet.failed(row, proxy, outcome.failed, outcome.failed + outcome.done);
         }
         for doubt in &outcome.doubts {
-            let new = rows.iter().filter(|row| self.sheet.doubt(row, doubt)).count();
-            if new > 0 {
-                self.say(format!("              {doubt}"));
-            }
+            self.doubt(rows, doubt);
         }
+    }
+}
+
+/// The records that the access log has dropped since the start.
+fn dropped_records(metrics: &str) -> u64 {
+    let sink = "rolegate_telemetry_dropped_total{sink=\"access_log\"} ";
+    metrics.lines().find_map(|line| line.strip_prefix(sink)?.trim().parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_records_are_counted() {
+        let metrics = "rolegate_telemetry_dropped_total{sink=\"notes\"} 3\r\n\
+                       rolegate_telemetry_dropped_total{sink=\"access_log\"} 42\r\n";
+        assert_eq!((dropped_records(metrics), dropped_records("")), (42, 0));
     }
 }

@@ -23,23 +23,16 @@ fn told(outcome: &Outcome) -> String {
 }
 
 pub(super) async fn small(run: &mut Run<'_>) -> anyhow::Result<()> {
-    let note = "CPU of the proxy's processes, user and system.";
+    let note = "CPU of the proxy's processes, user and system. Its inverse is requests for each second of CPU.";
     run.sheet
         .row(Line::lower("small-cpu", "CPU per request: 1 KiB, 64 connections", "us").note(note).goal("the least"));
-    let note = "Closed loop; the proxy has one core, which it may not fill: then the load generator or the origin is the limit.";
-    run.sheet.row(Line::higher("small-rate", "Requests a second of one core: 1 KiB, 64 connections", "1/s").note(note));
     let mut bed = run.bed(|_| true).await?;
     let load = |proxy: &Running| Load::closed(proxy.http, SMALL, SOME);
-    run.rounds(
-        &mut bed,
-        (WorkName::Small.name(), &["small-cpu", "small-rate"]),
-        load,
-        |sheet, proxy, round, outcome| {
-            sheet.put("small-cpu", proxy.name(), round, outcome.cpu_us());
-            sheet.put("small-rate", proxy.name(), round, outcome.per_second());
-            told(outcome)
-        },
-    )
+    run.rounds(&mut bed, (WorkName::Small.name(), &["small-cpu"]), load, |sheet, proxy, round, outcome| {
+        sheet.put("small-cpu", proxy.name(), round, outcome.cpu_us());
+        sheet.managed(proxy.name(), outcome.limit());
+        told(outcome)
+    })
     .await
 }
 
@@ -56,7 +49,9 @@ pub(super) async fn small_1000(run: &mut Run<'_>) -> anyhow::Result<()> {
 }
 
 pub(super) async fn large(run: &mut Run<'_>) -> anyhow::Result<()> {
-    run.sheet.row(Line::lower("large-cpu", "CPU per body of 10 MiB, 8 connections", "ms").goal("the least"));
+    let note = "CPU of the proxy's processes, user and system. 10,000 divided by it is MiB for each second of CPU.";
+    let title = "CPU per body of 10 MiB, 8 connections";
+    run.sheet.row(Line::lower("large-cpu", title, "ms").note(note).goal("the least"));
     let note = "The most that was resident during the work, less what was resident when the proxy had just started, for each \
                 of 8 client connections. What a proxy needs only once is in it.";
     run.sheet.row(Line::lower("large-memory", "Memory growth for each download of 10 MiB", "KiB").note(note));

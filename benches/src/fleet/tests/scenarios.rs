@@ -144,3 +144,13 @@ fn what_a_fleet_does_depends_on_schedules_and_storms() {
     let ordinary = fleet("[activities.scan]\nshare = 0\n");
     assert!(ordinary.does(Activity::Policy) && !ordinary.does(Activity::Scan) && !ordinary.does(Activity::Content));
 }
+
+#[test]
+fn a_run_is_no_longer_than_its_clock() {
+    for text in ["warm_up = \"3days\"\nduration = \"2days\"", "[plain]\nwarm_up = \"4days\"", "warm_up = \"90days\""] {
+        let mistakes = Scenario::parse(text).unwrap_err();
+        assert!(mistakes[0].what.contains("4days"), "{mistakes:?}");
+    }
+    let longest = fleet("warm_up = \"1day\"\nduration = \"3days\"");
+    assert!(Tick::at(longest.total()) < Tick::NEVER);
+}

@@ -147,3 +147,38 @@ fn time_goes_on_however_fast() {
     let due = all(&fleet(text));
     assert!((998..=1000).contains(&due.len()), "{}: once in each tick of a hundred seconds", due.len());
 }
+
+#[test]
+fn a_tiny_chance_takes_no_time() {
+    // Very many rounds for each client, and next to nothing happens.
+    let text = "clients = 1000\nspeedup = 1000000\nduration = \"4days\"\nschedules = false\n\
+                [activities.policy]\nperiod = \"1ms\"\nchance = 0.000000000001\n\
+                [activities.scan]\nperiod = \"1ms\"\ndelay = \"0s\"\nchance = 1e-300\n";
+    let before = std::time::Instant::now();
+    let schedule = Schedule::new(&fleet(text));
+    // 345.6 times in all that time, and so once in 1000 s or so.
+    let first = (0..1000).map(|client| schedule.first(client)[Activity::Policy.index()].time().as_secs_f64());
+    let mean = first.sum::<f64>() / 1000.0;
+    assert!((900.0..1100.0).contains(&mean), "{mean}");
+    assert!((0..10).all(|client| schedule.first(client)[Activity::Scan.index()] == Tick::NEVER));
+    assert!(before.elapsed().as_secs() < 30);
+}
+
+#[test]
+fn a_chance_is_the_same_wherever_one_begins_to_look() {
+    let text = "clients = 50\nspeedup = 600\nschedules = false\n\
+                [activities.policy]\nperiod = \"5min\"\ndelay = \"2min\"\nchance = 0.3\n";
+    let schedule = Schedule::new(&fleet(text));
+    let mut times = 0;
+    for client in 0..50 {
+        let (mut before, mut next) = (Tick(0), schedule.first(client)[Activity::Policy.index()]);
+        while next < Tick::NEVER {
+            // From any time since the one before, it is what comes next.
+            let earlier = Tick(next.0.saturating_sub(37)).max(before);
+            assert_eq!(schedule.next(client, Activity::Policy, earlier), next);
+            (before, next, times) = (next, schedule.next(client, Activity::Policy, next), times + 1);
+        }
+    }
+    // 120 rounds each.
+    assert!((1500..2100).contains(&times), "{times}");
+}

@@ -18,7 +18,7 @@ pub struct Collected {
     pub series: Vec<Series>,
     /// Second by second, from the end of the warm-up.
     pub timeline: Vec<Interval>,
-    /// How much later than intended requests were sent, in microseconds.
+    /// How much later than intended requests were sent that found a free connection, in microseconds.
     pub late: Latencies,
     /// Most connections that were open at a time.
     pub open_max: u64,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::record::{Generator, Machine};
+use crate::record::{Collected, Generator, Machine};
 
 /// A thread that computes for more than this part of the time has no time left to be punctual.
 const BUSY: f64 = 0.9;
@@ -12,7 +12,7 @@ const BUSY: f64 = 0.9;
 const LATE_US: u64 = 1000;
 
 /// User and system time of this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CpuTime(Duration);
 
 impl CpuTime {
@@ -58,6 +58,23 @@ fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
+impl Collected {
+    /// The generator of these figures, which needed so much time of the processor; with the usual doubts.
+    #[must_use]
+    pub fn generator(&self, threads: u32, cpu: Duration) -> Generator {
+        let mut generator = Generator {
+            threads,
+            cpu_s: cpu.as_secs_f64(),
+            late_p99_us: self.late.percentile(99.0),
+            late_max_us: self.late.percentile(100.0),
+            open_max: self.open_max,
+            doubts: Vec::new(),
+        };
+        generator.doubts = doubts(&generator, self.measured_s);
+        generator
+    }
+}
+
 /// The usual reasons why the figures may be the generator's: it had no time left, or it was late. `measured_s` is how long
 /// it took, in seconds.
 #[must_use]
@@ -75,8 +92,8 @@ pub fn doubts(generator: &Generator, measured_s: f64) -> Vec<String> {
     if generator.late_p99_us > LATE_US {
         let (most, worst) = (milliseconds(generator.late_p99_us), milliseconds(generator.late_max_us));
         doubts.push(format!(
-            "One request in a hundred was sent more than {most:.1} ms late, and one {worst:.1} ms, although connections \
-             were free: the generator did not get the processor in time."
+            "Of the requests that found a free connection, one in a hundred was sent more than {most:.1} ms late, and one \
+             {worst:.1} ms late: the generator did not get the processor in time."
         ));
     }
     doubts
@@ -103,7 +120,7 @@ mod tests {
         let busy = Generator { cpu_s: 9.9, ..fine.clone() };
         assert!(doubts(&busy, 10.0)[0].contains("busy for 99 %"), "{:?}", doubts(&busy, 10.0));
         let late = Generator { late_p99_us: 2500, ..fine };
-        assert!(doubts(&late, 10.0)[0].contains("2.5 ms late, and one 4.0 ms"), "{:?}", doubts(&late, 10.0));
+        assert!(doubts(&late, 10.0)[0].contains("2.5 ms late, and one 4.0 ms late"), "{:?}", doubts(&late, 10.0));
     }
 
     #[test]

@@ -48,6 +48,12 @@ pub struct Comparison {
     pub proxies: Vec<Proxy>,
     /// The works, in the order of the tables' rows.
     pub works: Vec<Work>,
+    /// Whether it ended before all works were done.
+    #[serde(default)]
+    pub interrupted: bool,
+    /// In sentences, what went wrong meanwhile.
+    #[serde(default)]
+    pub doubts: Vec<String>,
 }
 
 /// A proxy that took part.
@@ -143,7 +149,12 @@ impl Spread {
     /// Of all figures that are numbers; nothing if there are none.
     #[must_use]
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = figures.into_iter().filter(|figure| figure.is_finite()).collect();
+        Self::of_any(figures.into_iter().filter(|figure| figure.is_finite()))
+    }
+
+    /// Of ratios, which may be infinite.
+    fn of_any(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = figures.into_iter().filter(|figure| !figure.is_nan()).collect();
         sorted.sort_by(f64::total_cmp);
         let (&lowest, &highest) = (sorted.first()?, sorted.last()?);
         let half = sorted.len() / 2;
@@ -234,11 +245,12 @@ impl Work {
         Spread::of(self.rounds(proxy).iter().copied())
     }
 
-    /// A proxy's figures divided by rolegate's of the same round, summed up. A pair in which one has no figure, or in which
-    /// rolegate's is 0, is left out.
+    /// A proxy's figures divided by rolegate's of the same round, summed up. A pair in which one has no figure is left out.
+    /// If both are 0, they are the same; if rolegate's alone is, the ratio is infinite.
     #[must_use]
     pub fn ratio(&self, proxy: &str) -> Option<Spread> {
-        Spread::of(self.rounds(proxy).iter().zip(self.rounds(ROLEGATE)).map(|(other, own)| other / own))
+        let pairs = self.rounds(proxy).iter().zip(self.rounds(ROLEGATE));
+        Spread::of_any(pairs.map(|(other, own)| ratio_of(*other, *own)))
     }
 
     /// The peers that took part, best first.
@@ -247,7 +259,12 @@ impl Work {
         let names = self.figures.iter().map(|figures| figures.proxy.as_str());
         let peers = names.filter(|name| Place::of(name) == Place::Peer);
         let mut with_ratio: Vec<_> = peers.filter_map(|name| Some((name, self.ratio(name)?))).collect();
-        with_ratio.sort_by(|one, other| self.better.order(one.1.median, other.1.median));
+        // Infinite ratios are all the same: then the figures themselves decide.
+        let figure = |name: &str| self.spread(name).map_or(f64::NAN, |spread| spread.median);
+        let order = |one: f64, other: f64| self.better.order(one, other);
+        with_ratio.sort_by(|one, other| {
+            order(one.1.median, other.1.median).then_with(|| order(figure(one.0), figure(other.0)))
+        });
         with_ratio
     }
 
@@ -280,6 +297,16 @@ impl Comparison {
             }
         }
         tally
+    }
+}
+
+/// One figure divided by rolegate's; `NaN` if one of them is none.
+fn ratio_of(other: f64, own: f64) -> f64 {
+    match (other, own) {
+        _ if !(other.is_finite() && own.is_finite()) => f64::NAN,
+        (0.0, 0.0) => 1.0,
+        (_, 0.0) => f64::INFINITY.copysign(other),
+        _ => other / own,
     }
 }
 

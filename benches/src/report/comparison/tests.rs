@@ -37,7 +37,59 @@ fn ratios_are_made_pair_by_pair() {
 #[test]
 fn a_pair_without_both_figures_is_left_out() {
     let work = work(Better::Lower, &[("rolegate", &[1.0, f64::NAN, 0.0, 2.0]), ("peer", &[f64::NAN, 4.0, 8.0, 3.0])]);
-    assert_eq!(work.ratio("peer"), Some(Spread { median: 1.5, lowest: 1.5, highest: 1.5, count: 1 }));
+    assert_eq!(
+        work.ratio("peer"),
+        Some(Spread { median: f64::INFINITY, lowest: 1.5, highest: f64::INFINITY, count: 2 })
+    );
+}
+
+#[test]
+fn nothing_is_a_figure() {
+    let verdict = |better, rolegate: &[f64], peer: &[f64]| {
+        let found = work(better, &[("rolegate", rolegate), ("peer", peer)]).verdict().unwrap();
+        (found.outcome, found.agreed)
+    };
+    let (lower, higher) = (Better::Lower, Better::Higher);
+    // The only round with a quotient is even.
+    assert_eq!(verdict(lower, &[0.0, 0.0, 3.0], &[4.0, 4.0, 3.0]), (Outcome::Win, true));
+    assert_eq!(verdict(higher, &[0.0, 0.0, 3.0], &[4.0, 4.0, 3.0]), (Outcome::Loss, true));
+    assert_eq!(verdict(lower, &[4.0, 4.0, 3.0], &[0.0, 0.0, 3.0]), (Outcome::Loss, true));
+    assert_eq!(verdict(lower, &[0.0, 0.0, 3.0], &[0.0, 0.0, 9.0]), (Outcome::Even, true));
+    assert_eq!(verdict(lower, &[0.0, 0.0, 3.0], &[4.0, 4.0, 1.0]), (Outcome::Win, false));
+    let all: [(&str, &[f64]); 3] = [("rolegate", &[0.0]), ("bad", &[9.0]), ("better", &[2.0])];
+    assert_eq!(work(lower, &all).verdict().unwrap().peer, "better", "both ratios are infinite");
+}
+
+#[test]
+fn a_ratio_to_nothing_is_told_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("comparison.json");
+    let mut comparison = comparison();
+    comparison.works = vec![
+        work(Better::Lower, &[("rolegate", &[0.0, 0.0, 3.0]), ("haproxy", &[4.0, 4.0, 3.0])]),
+        work(Better::Lower, &[("rolegate", &[0.0]), ("haproxy", &[f64::INFINITY])]),
+    ];
+    comparison.doubts = vec!["Something was odd.".to_owned()];
+    let text = comparison_text(&comparison);
+    let page = page(&comparison);
+    let markdown = comparison_markdown(&comparison);
+    for told in [&text, &page, &markdown] {
+        assert!(told.contains("∞× (1.00–∞)") && told.contains("Something was odd."), "{told}");
+        assert!(!told.contains("NaN") && !told.contains(" inf"), "{told}");
+    }
+    assert!(text.contains("wins over haproxy, ∞×") && markdown.contains("✅ wins over haproxy, ∞×"), "{text}");
+    check_tags(&page);
+    write_comparison_json(&comparison, &file).unwrap();
+    let read = read_comparison(&file).unwrap();
+    assert_eq!((read.works[0].verdict(), read.works[1].verdict()), (comparison.works[0].verdict(), None));
+}
+
+#[test]
+fn files_of_before_are_read() {
+    let mut value = serde_json::to_value(comparison()).unwrap();
+    let fields = value.as_object_mut().unwrap();
+    assert!(fields.remove("doubts").is_some() && fields.remove("interrupted").is_some());
+    assert_eq!(serde_json::from_value::<Comparison>(value).unwrap(), comparison());
 }
 
 #[test]

@@ -5,7 +5,8 @@ use crate::report::format::{number, ratio};
 
 /// How ratios and marks are to be read.
 pub(super) const HOW_TO_READ: &str = "A figure is the median of the rounds. The ratio beside it is that proxy's figure \
-     divided by rolegate's of the same round: the median of these ratios, with the lowest and the highest. rolegate wins or \
+     divided by rolegate's of the same round: the median of these ratios, with the lowest and the highest; it is ∞ if rolegate's figure \
+     is 0 and the other is not. rolegate wins or \
      loses against the best peer, and within 1 % it is even; the bare forwarder and older builds of rolegate are no peers.";
 
 /// rolegate's share of a work in one line: `loses to haproxy, 0.81× (0.79–0.84)`.
@@ -89,6 +90,7 @@ pub(super) fn doubts(comparison: &Comparison) -> Vec<String> {
     if comparison.format != FORMAT {
         doubts.push(format!("This comparison has format {}, not {FORMAT}.", comparison.format));
     }
+    doubts.extend(comparison.doubts.iter().cloned());
     let known = |name: &str| comparison.proxies.iter().any(|proxy| proxy.name == name);
     for work in &comparison.works {
         let rounds = work.rounds(ROLEGATE).len();

@@ -5,7 +5,9 @@ use maud::{Markup, html};
 use super::{LINES, ROWS, Width, bar, doubts, drawing, facts, footer, left_out, notice, scenario, tile, timeline};
 use crate::record::{Latencies, Run};
 use crate::report::chart::{Across, Chart, ERRORS, Line};
-use crate::report::figures::{By, PERCENTILES, Total, Unit, by_count, curve, latency_text, machine, per_second};
+use crate::report::figures::{
+    By, PERCENTILES, Total, Unit, by_count, curve, latency_text, machine, not_in_figures, per_second,
+};
 use crate::report::format::{bytes, count, latency, length, moment, number, percent, percentile, rate};
 
 pub(super) fn body(run: &Run) -> Markup {
@@ -65,7 +67,7 @@ fn generator(run: &Run) -> Markup {
     html! {
         p.generator {
             (kept_up)
-            "99 % of its requests were sent at most " (latency(generator.late_p99_us as f64))
+            "of the requests that found a free connection, 99 % were sent at most " (latency(generator.late_p99_us as f64))
             " late, all at most " (latency(generator.late_max_us as f64)) ". It used "
             (number(per_second(1, run.measured_s) * generator.cpu_s)) " of " (run.machine.cores) " cores with "
             (generator.threads) " threads, and had at most " (count(generator.open_max)) " connections open."
@@ -144,13 +146,14 @@ fn percentiles(run: &Run, total: &Total) -> Markup {
                 (drawing(&Chart { title, across: Across::Nines, unit: Unit::Latency, lines }, Width::Full, note))
                 div.scroll {
                     table {
-                        thead { tr { th { "all requests" } @for p in PERCENTILES { th { (percentile(p)) } } } }
+                        thead { tr { th { "good answers" } @for p in PERCENTILES { th { (percentile(p)) } } } }
                         tbody {
                             (row("from when they should have been sent", &total.latency))
                             (row("from when they were sent", &total.service))
                         }
                     }
                 }
+                @if total.failed() > 0 { p.note { (not_in_figures(total)) } }
             }
         }
     }

@@ -103,7 +103,8 @@ pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names) -> Result<Resp
 /// # Errors
 /// It is none.
 pub fn parse_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, BadHead> {
-    if !read.starts_with(b"\r\n") && end(read, 0).is_none() {
+    let nothing = read.starts_with(b"\r\n") || read.starts_with(b"\n");
+    if !nothing && end(read, 0).is_none() {
         return Ok(None);
     }
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];

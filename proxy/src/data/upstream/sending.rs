@@ -33,6 +33,8 @@ pub struct Sending {
     left: Option<u64>,
     /// Trailers that the head has named.
     trailers: Vec<HeaderName>,
+    /// What came as trailers.
+    last: Option<HeaderMap>,
     /// Bytes that were sent.
     sent: u64,
     /// A piece of a body was read that nobody else has, or something may have been sent that was not counted.
@@ -63,6 +65,7 @@ impl Default for Sending {
             body: RequestBody::Empty,
             left: Some(0),
             trailers: Vec::new(),
+            last: None,
             sent: 0,
             touched: false,
             unflushed: false,
@@ -139,8 +142,9 @@ impl Sending {
             self.touched |= matches!(self.body, RequestBody::Stream(_));
             match frame.transpose().map_err(|cut| cut.0)?.map(Frame::into_data) {
                 Some(Ok(data)) => self.add(data)?,
-                Some(Err(other)) => self.end(other.into_trailers().ok())?,
-                None => self.end(None)?,
+                // Not the end yet: hyper wants to be asked until there is nothing more.
+                Some(Err(other)) => self.last = other.into_trailers().ok(),
+                None => self.end()?,
             }
             if self.state == State::Body && self.left == Some(0) && self.body.is_end_stream() {
                 self.state = State::Rest;
@@ -177,13 +181,13 @@ impl Sending {
 
     /// The end of the body. One that is shorter than its head has promised must not look whole to the server, which would take
     /// the next request on this connection for the rest.
-    fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Error> {
+    fn end(&mut self) -> Result<(), Error> {
         self.state = State::Rest;
         if let Some(left) = self.left {
             return if left == 0 { Ok(()) } else { Err(Error::ClientGone) };
         }
         self.out.extend_from_slice(b"0\r\n");
-        for (name, value) in trailers.iter().flatten() {
+        for (name, value) in self.last.iter().flatten() {
             if self.trailers.contains(name) && may_be_trailer(name) {
                 head::put(&mut self.out, name, value);
             }

@@ -220,6 +220,13 @@ fn an_extension_ends_with_its_line() {
 }
 
 #[test]
+fn nobody_waits_for_more_than_an_empty_line() {
+    for text in ["0\r\n\n", "1\r\nx\r\n0\r\n\n"] {
+        assert!(!matches!(unchunk([text.as_bytes()]), Chunks::More(_)), "{text:?}");
+    }
+}
+
+#[test]
 fn lines_that_never_end_are_refused() {
     for (start, endless) in
         [("1;", "x"), ("1 ", " "), ("0\r\nA: ", "x"), ("0\r\n", "A: b\r\n"), ("0\r\nA", "a"), ("1;x=\"", "\"")]
