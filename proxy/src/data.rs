@@ -27,6 +27,7 @@ pub mod proxy_protocol;
 pub mod respond;
 pub mod search;
 pub mod session;
+pub mod splice;
 pub mod tcp;
 pub mod thread;
 pub mod ticker;

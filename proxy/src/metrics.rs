@@ -59,6 +59,12 @@ pub const FAMILIES: &[Family] = &[
     ),
     Family("rolegate_request_bytes_total", Kind::Counter, "role", "Bytes of request bodies forwarded."),
     Family("rolegate_response_bytes_total", Kind::Counter, "role", "Bytes of response bodies forwarded."),
+    Family(
+        "rolegate_spliced_bytes_total",
+        Kind::Counter,
+        "role",
+        "Bytes of response bodies that went from socket to socket in the kernel.",
+    ),
     Family("rolegate_tier_requests_total", Kind::Counter, "role, tier", "Requests by the tier that served them."),
     Family(
         "rolegate_retries_total",
@@ -292,6 +298,7 @@ pub struct RoleHandles {
     pub duration: Histogram,
     pub request_bytes: Counter,
     pub response_bytes: Counter,
+    pub spliced_bytes: Counter,
     tiers: [Counter; TierKind::ALL.len()],
     pub retries: Counter,
     pub retries_refused: Counter,
@@ -347,6 +354,7 @@ impl RoleMetrics {
             duration: metrics.histogram("rolegate_request_duration_seconds", &[("role", role)]),
             request_bytes: metrics.counter("rolegate_request_bytes_total", &[("role", role)]),
             response_bytes: metrics.counter("rolegate_response_bytes_total", &[("role", role)]),
+            spliced_bytes: metrics.counter("rolegate_spliced_bytes_total", &[("role", role)]),
             tiers: TierKind::ALL.map(|tier| {
                 metrics.counter("rolegate_tier_requests_total", &[("role", role), ("tier", tier.as_str())])
             }),

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use super::exchange::{End, Exchange};
 use super::headers::strip_certificate_fields;
 use super::session::{Phase, Session};
+use super::splice::{self, Piece};
 use crate::error::Error;
 
 /// Why a body ended early; hyper closes the connection that it was for.
@@ -142,6 +143,8 @@ pub enum ResponseBody {
 pub struct Downloading {
     /// `None`: it is read from the exchange's connection.
     incoming: Option<Incoming>,
+    /// It is large, and may go past our memory.
+    splices: bool,
     /// It has ended early, and what came before is on its way.
     cut: Option<BodyCut>,
     /// Taken when the exchange ends.
@@ -155,7 +158,8 @@ impl Downloading {
     pub fn new(incoming: Option<Incoming>, exchange: Box<Exchange>) -> Self {
         let session = &exchange.session;
         let watched = session.http2.then(|| Rc::clone(session));
-        Self { incoming, cut: None, exchange: Some(exchange), _watched: watched }
+        let splices = session.splices() && exchange.left().is_some_and(|left| left >= splice::MIN);
+        Self { incoming, splices, cut: None, exchange: Some(exchange), _watched: watched }
     }
 
     fn end(&mut self, end: End) {
@@ -164,15 +168,19 @@ impl Downloading {
         }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BodyCut>>> {
         if let Some(cut) = self.cut.take() {
             return Poll::Ready(Some(Err(cut)));
+        }
+        // hyper asks for more before the client has taken all that it was given.
+        if let Some(exchange) = &self.exchange {
+            ready!(exchange.session.poll_unpiped());
         }
         let Poll::Ready(frame) = self.poll_source(cx) else { return self.poll_stalled(cx) };
         match frame {
             Some(Ok(frame)) => {
-                if let Some(exchange) = &mut self.exchange {
-                    exchange.moved(frame.data_ref().map_or(0, Bytes::len));
+                if let (Some(exchange), Some(piece)) = (&mut self.exchange, frame.data_ref()) {
+                    exchange.moved(piece);
                 }
                 if self.is_end_stream() {
                     self.end(End::Complete);
@@ -193,14 +201,20 @@ impl Downloading {
         }
     }
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, ()>>> {
         if let Some(incoming) = &mut self.incoming {
-            return Pin::new(incoming).poll_frame(cx).map_err(|_| ());
+            let frame = ready!(Pin::new(incoming).poll_frame(cx));
+            return Poll::Ready(frame.map(|frame| frame.map(in_memory).map_err(|_| ())));
         }
-        match self.exchange.as_mut().and_then(|exchange| exchange.upstream()) {
-            Some(upstream) => upstream.poll_frame(cx).map_err(|_| ()),
-            None => Poll::Ready(None),
+        let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
+        if self.splices
+            && let Some(piped) = ready!(poll_piped(exchange, cx))
+        {
+            return Poll::Ready(Some(piped));
         }
+        let Some(upstream) = exchange.upstream() else { return Poll::Ready(None) };
+        let frame = ready!(upstream.poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map(in_memory).map_err(|_| ())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -221,13 +235,36 @@ impl Downloading {
     }
 
     /// Nothing came. That is an error when the deadline passed while we were waiting for the server.
-    fn poll_stalled(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+    fn poll_stalled(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Piece>, BodyCut>>> {
         let Some(exchange) = &self.exchange else { return Poll::Pending };
         let timer = &exchange.session.timer;
         ready!(timer.poll_elapsed(cx));
         let error = if timer.cap_passed() { Error::TotalTimeout } else { Error::ResponseTimeout };
         self.end(End::Cut(error));
         Poll::Ready(Some(Err(BodyCut(error))))
+    }
+}
+
+fn in_memory(frame: Frame<Bytes>) -> Frame<Piece> {
+    frame.map_data(Piece::Bytes)
+}
+
+/// The next piece of a large body, in a pipe. `None`: it has to be read.
+fn poll_piped(exchange: &mut Exchange, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, ()>>> {
+    let session = Rc::clone(&exchange.session);
+    let Some(upstream) = exchange.upstream().filter(|upstream| upstream.splices()) else { return Poll::Ready(None) };
+    let Some(mut pipe) = session.worker.pipes.take() else { return Poll::Ready(None) };
+    match upstream.poll_piped(cx, &mut pipe) {
+        Poll::Pending => {
+            session.worker.pipes.give_back(pipe);
+            Poll::Pending
+        }
+        Poll::Ready(Ok(count)) => {
+            session.pipe(pipe);
+            Poll::Ready(Some(Ok(Frame::data(Piece::Piped(count)))))
+        }
+        Poll::Ready(Err(error)) if session.worker.pipes.refused(&error) => Poll::Ready(None),
+        Poll::Ready(Err(_)) => Poll::Ready(Some(Err(()))),
     }
 }
 
@@ -238,13 +275,13 @@ impl Drop for Downloading {
 }
 
 impl Body for ResponseBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = BodyCut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, BodyCut>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(Piece::Bytes(bytes))))),
             Self::Stream(downloading) => downloading.poll_frame(cx),
         }
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Buf;
 use http::{Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -13,6 +14,7 @@ use super::forward;
 use super::pin::Pinned;
 use super::pool::Sender;
 use super::session::Session;
+use super::splice::Piece;
 use super::upstream::Upstream;
 use super::worker::Held;
 use crate::error::Error;
@@ -50,6 +52,8 @@ pub struct Exchange {
     /// Seconds after which the client may come back, where that is known.
     pub retry_after: Option<u64>,
     sent: u64,
+    /// Bytes of these that never came into our memory.
+    spliced: u64,
     /// What the access log needs of the request, only when there is one.
     line: Option<Box<RequestLine>>,
     held: Option<HeldConnection>,
@@ -124,6 +128,7 @@ impl Exchange {
             error: None,
             retry_after: None,
             sent: 0,
+            spliced: 0,
             line,
             held: None,
             over: false,
@@ -180,8 +185,12 @@ impl Exchange {
     }
 
     /// A piece of the response was handed on.
-    pub fn moved(&mut self, bytes: usize) {
-        self.sent += bytes as u64;
+    pub fn moved(&mut self, piece: &Piece) {
+        let bytes = piece.remaining() as u64;
+        self.sent += bytes;
+        if matches!(piece, Piece::Piped(_)) {
+            self.spliced += bytes;
+        }
         self.session.bytes_went();
     }
 
@@ -252,6 +261,9 @@ impl Exchange {
         }
         if self.sent > 0 {
             metrics.response_bytes.increment(self.sent);
+        }
+        if self.spliced > 0 {
+            metrics.spliced_bytes.increment(self.spliced);
         }
         if let Some(tier) = self.tier {
             metrics.tier(tier).increment(1);

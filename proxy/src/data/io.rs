@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::session::Session;
+use super::splice;
 
 /// Pieces that are together no larger than this are copied and written as one: for a message that fits a few packets,
 /// gathering costs the kernel more than the copy costs us.
@@ -191,6 +192,10 @@ impl AsyncWrite for Downstream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // hyper flushes when it has written everything. It cannot have written this, and must not go on.
+        if this.session.has_piped() {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
         this.session.flushed();
         Poll::Ready(Ok(()))
@@ -206,7 +211,11 @@ impl AsyncWrite for Downstream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
+        let written = ready!(match splice::stand_in(bufs) {
+            Some(0) => this.session.poll_piped(cx, this.stream.tcp(), bufs[0].len()),
+            Some(before) => Pin::new(&mut this.stream).poll_write_vectored(cx, &bufs[..before]),
+            None => Pin::new(&mut this.stream).poll_write_vectored(cx, bufs),
+        })?;
         this.session.bytes_went();
         Poll::Ready(Ok(written))
     }

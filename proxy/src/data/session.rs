@@ -1,18 +1,21 @@
 //! What one client connection knows: its deadline, what it is doing, and the upstream connections that are its alone.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::net::TcpStream;
 
 use super::client::Client;
 use super::exchange::Exchange;
 use super::headers::{ForwardingValues, Secured};
 use super::io::Early;
 use super::pin::{PinEnd, Pins};
+use super::splice::Pipe;
 use super::ticker::Timer;
 use super::worker::Worker;
 use crate::error::Error;
@@ -67,6 +70,10 @@ pub struct Session {
     pub tunnel: RefCell<Option<PendingTunnel>>,
     /// The request body of the exchange under way.
     pub upload: Upload,
+    /// Bytes of a response body that hyper has been told of and that are still to be written.
+    piped: RefCell<Option<Pipe>>,
+    /// Somebody waits until they are.
+    piped_awaited: Cell<bool>,
     phase: Cell<Phase>,
     served: Cell<bool>,
     ended: Cell<bool>,
@@ -142,6 +149,8 @@ impl Session {
             pins: RefCell::default(),
             tunnel: RefCell::default(),
             upload: Upload::default(),
+            piped: RefCell::default(),
+            piped_awaited: Cell::new(false),
             phase: Cell::new(Phase::Idle),
             served: Cell::new(false),
             ended: Cell::new(false),
@@ -230,6 +239,44 @@ impl Session {
             Phase::Flush => self.timer.set(self.limits.client_keepalive_timeout),
             Phase::Idle | Phase::Head | Phase::Request => {}
         }
+    }
+
+    /// Whether bytes can go to this client that never come into our memory.
+    pub fn splices(&self) -> bool {
+        self.secured.is_none() && !self.http2
+    }
+
+    /// Whether such bytes wait for the client.
+    pub fn has_piped(&self) -> bool {
+        self.piped.borrow().is_some()
+    }
+
+    /// Ready when none do. The same task writes them.
+    pub fn poll_unpiped(&self) -> Poll<()> {
+        self.piped_awaited.set(self.has_piped());
+        if self.piped_awaited.get() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Such bytes are next in the response.
+    pub fn pipe(&self, filled: Pipe) {
+        self.piped.replace(Some(filled));
+    }
+
+    /// Writes them, but no more than this.
+    ///
+    /// # Errors
+    /// As the socket.
+    pub fn poll_piped(&self, cx: &mut Context<'_>, to: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
+        let mut piped = self.piped.borrow_mut();
+        let Some(pipe) = &mut *piped else { return Poll::Ready(Ok(0)) };
+        let count = ready!(pipe.poll_drain(cx, to, most))?;
+        if let Some(emptied) = piped.take_if(|pipe| pipe.is_empty()) {
+            self.worker.pipes.give_back(emptied);
+            if self.piped_awaited.take() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Ready(Ok(count))
     }
 
     /// hyper has given the connection back, or lost it: nothing more will come of a request body.

@@ -22,6 +22,7 @@ mod tests;
 
 use super::body::RequestBody;
 use super::io::Transport;
+use super::splice::Pipe;
 use crate::error::Error;
 use arriving::{Framing, Step};
 use head::Names;
@@ -95,6 +96,9 @@ impl Upstream {
 
     /// Ready when all of the request was sent, or never will be.
     pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.sending.is_over() {
+            return Poll::Ready(());
+        }
         self.sending.poll(cx, &mut self.transport).map(|result| self.spoiled |= result.is_err())
     }
 
@@ -170,10 +174,8 @@ impl Upstream {
     /// # Errors
     /// [`Error::Terminated`] when it ends early or is no body.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if !self.sending.is_over() {
-            // Whether that goes well matters only for the connection's next request.
-            let _ = self.poll_sent(cx);
-        }
+        // Whether that goes well matters only for the connection's next request.
+        let _ = self.poll_sent(cx);
         loop {
             match self.framing.step(&mut self.read) {
                 Step::Frame(frame) => {
@@ -203,6 +205,24 @@ impl Upstream {
                 (Ok(_) | Err(_), _) => return self.broken(),
             }
         }
+    }
+
+    /// Whether what comes next of the response body can go past our memory.
+    pub fn splices(&self) -> bool {
+        self.transport.is_plain() && self.read.is_empty() && matches!(self.framing, Framing::Length(_))
+    }
+
+    /// The next piece of such a body, into an empty pipe; the rest of the request's is sent meanwhile.
+    ///
+    /// # Errors
+    /// As the socket: the kernel may have refused, and the piece can be read as any other.
+    pub fn poll_piped(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let _ = self.poll_sent(cx);
+        let left = self.framing.expects();
+        let count = ready!(pipe.poll_fill(cx, self.transport.tcp(), left))?;
+        self.framing.passed(count as u64);
+        self.tidy();
+        Poll::Ready(if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(count) })
     }
 
     fn broken(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {

@@ -13,6 +13,7 @@ use super::access_log::Sink;
 use super::complaints::Complaints;
 use super::pool::{Pool, Sender};
 use super::search::Searches;
+use super::splice::Pipes;
 use super::ticker::{TICK, Ticker};
 use super::upstream::Reading;
 use crate::metrics::{RoleMetrics, ThreadMetrics};
@@ -56,6 +57,8 @@ pub struct Worker {
     pub pool: Pool,
     /// What responses of endpoints are read into.
     pub reading: Reading,
+    /// What large responses go through.
+    pub pipes: Pipes,
     /// See [`Shared::log`].
     pub log: Option<Sink>,
     /// See [`Shared::metrics`].
@@ -115,6 +118,7 @@ impl Worker {
             ticker: Ticker::new(shared.epoch),
             pool: Pool::default(),
             reading: Reading::default(),
+            pipes: Pipes::default(),
             log: shared.log,
             metrics: shared.metrics,
             no_role: shared.no_role,

@@ -97,6 +97,16 @@ impl Framing {
         }
     }
 
+    /// So many bytes of a body whose length is known went past us.
+    pub fn passed(&mut self, count: u64) {
+        if let Self::Length(left) = self {
+            *left -= count;
+            if *left == 0 {
+                *self = Self::Over;
+            }
+        }
+    }
+
     /// Takes the next piece out of what was read.
     pub fn step(&mut self, read: &mut BytesMut) -> Step {
         match self {
@@ -104,10 +114,7 @@ impl Framing {
             Self::Length(_) | Self::UntilClose if read.is_empty() => Step::More,
             Self::Length(left) => {
                 let piece = take(read, *left);
-                *left -= piece.len() as u64;
-                if *left == 0 {
-                    *self = Self::Over;
-                }
+                self.passed(piece.len() as u64);
                 Step::Frame(Frame::data(piece))
             }
             Self::UntilClose => Step::Frame(Frame::data(take(read, u64::MAX))),

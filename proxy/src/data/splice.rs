@@ -1,0 +1,296 @@
+//! Large response bodies without a copy: their bytes go from socket to socket through a pipe of the kernel's and never come
+//! into our memory (splice(2)).
+//!
+//! hyper writes buffers, and has to know where one body ends and the next head begins. So a body gives it a [`Piece`] that
+//! only stands for bytes in a pipe, and our socket, when hyper asks it to write one, empties the pipe instead.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+/// Bodies that are shorter are read and written: two more system calls cost more than to copy them.
+pub const MIN: u64 = 128 * 1024;
+/// Most bytes that are moved at once.
+const MOST: usize = 512 * 1024;
+/// Bytes that a pipe has room for, in pages of the kernel's: with its default of 64 KiB there were four times as many system
+/// calls for a body.
+const SIZE: i32 = 256 * 1024;
+/// Pipes of one data thread, each two files. What finds no pipe is copied.
+const PIPES: usize = 128;
+/// So many are kept for the next body.
+const IDLE: usize = 16;
+
+/// Nobody reads it: a slice of it stands for as many bytes in a pipe.
+static STAND_IN: [u8; MOST] = [0; MOST];
+
+/// A piece of a response body.
+#[derive(Debug)]
+pub enum Piece {
+    /// Here it is.
+    Bytes(Bytes),
+    /// So many bytes in the pipe of its session.
+    Piped(usize),
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Piped(count) => *count,
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Piped(count) => &STAND_IN[..*count],
+        }
+    }
+
+    fn advance(&mut self, by: usize) {
+        match self {
+            Self::Bytes(bytes) => bytes.advance(by),
+            Self::Piped(count) => *count -= by,
+        }
+    }
+}
+
+/// How many of these slices come before the first that stands for bytes in a pipe, if there is one.
+pub fn stand_in(slices: &[IoSlice<'_>]) -> Option<usize> {
+    let place = STAND_IN.as_ptr_range();
+    slices.iter().position(|slice| place.contains(&slice.as_ptr()))
+}
+
+/// A pipe.
+#[derive(Debug)]
+pub struct Pipe {
+    ends: (io::PipeReader, io::PipeWriter),
+    /// Bytes that are in it.
+    held: usize,
+    /// See [`Pipes::open`].
+    open: Rc<Cell<usize>>,
+}
+
+impl Pipe {
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
+    }
+
+    /// Moves what has come on a socket into the pipe, which must be empty, but no more than this. 0 at the end.
+    ///
+    /// # Errors
+    /// As the socket, and when the kernel cannot do it.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, most: u64) -> Poll<io::Result<usize>> {
+        let most = usize::try_from(most).unwrap_or(MOST).min(MOST);
+        loop {
+            ready!(from.poll_read_ready(cx))?;
+            // A full pipe would look as if nothing came, but this one is empty.
+            match from.try_io(Interest::READABLE, || splice(from, &self.ends.1, most)) {
+                Ok(count) => {
+                    self.held += count;
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if again(&error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Moves bytes of the pipe, which must not be empty, to a socket, but no more than this.
+    ///
+    /// # Errors
+    /// As the socket.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
+        let most = most.min(self.held);
+        loop {
+            ready!(to.poll_write_ready(cx))?;
+            match to.try_io(Interest::WRITABLE, || splice(&self.ends.0, to, most)) {
+                Ok(count) => {
+                    self.held -= count;
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if again(&error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.open.set(self.open.get() - 1);
+    }
+}
+
+/// The pipes of a data thread. One belongs to a session only while there is something in it.
+#[derive(Debug, Default)]
+pub struct Pipes {
+    idle: RefCell<Vec<Pipe>>,
+    /// All that there are.
+    open: Rc<Cell<usize>>,
+    /// The kernel has refused.
+    off: Cell<bool>,
+}
+
+impl Pipes {
+    /// An empty pipe. `None`: there are enough, or there can be none; the body is copied.
+    pub fn take(&self) -> Option<Pipe> {
+        if self.off.get() {
+            return None;
+        }
+        if let Some(pipe) = self.idle.borrow_mut().pop() {
+            return Some(pipe);
+        }
+        if self.open.get() >= PIPES {
+            return None;
+        }
+        let ends = io::pipe().ok()?;
+        // A user who has very many pipes gets only small ones (`fs.pipe-user-pages-soft`), and to copy is better than these.
+        widen(&ends.1).ok()?;
+        self.open.set(self.open.get() + 1);
+        Some(Pipe { ends, held: 0, open: Rc::clone(&self.open) })
+    }
+
+    /// Takes an empty pipe back.
+    pub fn give_back(&self, pipe: Pipe) {
+        let mut idle = self.idle.borrow_mut();
+        if pipe.is_empty() && idle.len() < IDLE {
+            idle.push(pipe);
+        }
+    }
+
+    /// Whether an error says that the kernel, or a filter of system calls, cannot do it at all. Nobody asks again then.
+    pub fn refused(&self, error: &io::Error) -> bool {
+        use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        let refused = matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported);
+        self.off.set(self.off.get() || refused);
+        refused
+    }
+}
+
+fn again(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(target_os = "linux")]
+fn splice(from: &impl std::os::fd::AsFd, to: &impl std::os::fd::AsFd, most: usize) -> io::Result<usize> {
+    use nix::fcntl::SpliceFFlags;
+    let flags = SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK;
+    Ok(nix::fcntl::splice(from, None, to, None, most, flags)?)
+}
+
+#[cfg(target_os = "linux")]
+fn widen(pipe: &io::PipeWriter) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, fcntl};
+    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(SIZE))?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen(_pipe: &io::PipeWriter) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn splice<A, B>(_from: &A, _to: &B, _most: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::Ipv4Addr;
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (one, other) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (one.unwrap(), other.unwrap().0)
+    }
+
+    #[test]
+    fn a_piece_in_a_pipe_is_as_long_as_what_it_stands_for() {
+        let mut piece = Piece::Piped(MOST);
+        assert_eq!((piece.remaining(), piece.chunk().len()), (MOST, MOST));
+        piece.advance(5);
+        assert_eq!((piece.remaining(), piece.chunk().len()), (MOST - 5, MOST - 5));
+        piece.advance(MOST - 5);
+        assert!(!piece.has_remaining() && piece.chunk().is_empty());
+        let mut piece = Piece::Bytes(Bytes::from_static(b"abc"));
+        piece.advance(1);
+        assert_eq!((piece.remaining(), piece.chunk()), (2, &b"bc"[..]));
+    }
+
+    #[test]
+    fn only_what_stands_for_something_else_is_taken_for_it() {
+        let (piped, zeros) = (Piece::Piped(7), vec![0; MOST]);
+        let [head, real, stands] = [&b"head"[..], &zeros, piped.chunk()].map(IoSlice::new);
+        assert_eq!(stand_in(&[]), None);
+        assert_eq!(stand_in(&[head, real]), None);
+        assert_eq!(stand_in(&[stands, head]), Some(0));
+        assert_eq!(stand_in(&[head, real, stands]), Some(2));
+        assert_eq!(stand_in(&[IoSlice::new(&piped.chunk()[6..])]), Some(0));
+    }
+
+    #[test]
+    fn pipes_are_counted_whoever_has_them() {
+        let pipes = Pipes::default();
+        let mut taken: Vec<_> = std::iter::from_fn(|| pipes.take()).collect();
+        assert_eq!(taken.len(), PIPES);
+        pipes.give_back(taken.pop().unwrap());
+        taken.extend(pipes.take());
+        assert!(taken.len() == PIPES && pipes.take().is_none());
+        // One that somebody drops makes room for another.
+        taken.pop();
+        assert!(pipes.take().is_some());
+        taken.into_iter().for_each(|pipe| pipes.give_back(pipe));
+        assert_eq!((pipes.idle.borrow().len(), pipes.open.get()), (IDLE, IDLE));
+    }
+
+    #[test]
+    fn a_kernel_that_refuses_is_not_asked_again() {
+        let pipes = Pipes::default();
+        assert!(!pipes.refused(&io::ErrorKind::ConnectionReset.into()));
+        assert!(pipes.take().is_some());
+        assert!(pipes.refused(&io::ErrorKind::InvalidInput.into()));
+        assert!(!pipes.refused(&io::ErrorKind::UnexpectedEof.into()));
+        assert!(pipes.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn bytes_go_from_socket_to_socket_in_order_and_no_more_than_were_asked_for() {
+        let ((mut server, from), (to, mut client)) = (pair().await, pair().await);
+        let pipes = Pipes::default();
+        let mut pipe = pipes.take().unwrap();
+        let nobody = &mut Context::from_waker(Waker::noop());
+        assert!(pipe.poll_fill(nobody, &from, 10).is_pending());
+        server.write_all(b"0123456789abc").await.unwrap();
+        assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, 10)).await.unwrap(), 10);
+        assert!(!pipe.is_empty());
+        assert_eq!(poll_fn(|cx| pipe.poll_drain(cx, &to, 4)).await.unwrap(), 4);
+        assert_eq!(poll_fn(|cx| pipe.poll_drain(cx, &to, 100)).await.unwrap(), 6);
+        assert!(pipe.is_empty());
+        assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, 10)).await.unwrap(), 3);
+        // What is in it is nobody else's.
+        pipes.give_back(pipe);
+        let mut pipe = pipes.take().unwrap();
+        assert!(pipe.is_empty());
+        drop(server);
+        assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, 10)).await.unwrap(), 0);
+        drop(to);
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "0123456789");
+    }
+}
