@@ -30,7 +30,7 @@ pub struct Sending {
     piece: Bytes,
     body: RequestBody,
     /// Bytes of the body that its head has promised and that are still to come; `None`: it goes in chunks.
-    left: Option<u64>,
+    pub(super) left: Option<u64>,
     /// Trailers that the head has named.
     trailers: Vec<HeaderName>,
     /// What came as trailers.

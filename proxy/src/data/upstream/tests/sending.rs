@@ -62,6 +62,35 @@ async fn a_response_may_overtake_its_request() {
 }
 
 #[tokio::test]
+async fn a_body_of_another_length_than_its_head_has_promised_ends_its_connection() {
+    for promised in [4, 6] {
+        let mut pair = Pair::silent().await;
+        pair.up.begin(request(), RequestBody::Kept(Some("hello".into())), false);
+        pair.up.sending.left = Some(promised);
+        pair.says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(pair.head().await.unwrap_err(), Error::ClientGone, "{promised}");
+        assert!(!pair.up.is_sending() && !pair.up.is_idle(), "{promised}");
+        drop(pair.up);
+        let mut heard = Vec::new();
+        // What was not read may make this a reset.
+        let _ = within(pair.server.read_to_end(&mut heard)).await;
+        assert!(heard.len() < REQUEST.len() + promised as usize, "{promised}: it looks whole");
+    }
+    // The response has overtaken it.
+    let mut pair = Pair::silent().await;
+    pair.up.begin(request(), large(), false);
+    pair.up.sending.left = Some((16 << 20) + 1);
+    assert!(poll_fn(|cx| Poll::Ready(pair.up.poll_head(cx, &pair.reading))).await.is_pending());
+    pair.says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly").await;
+    pair.head().await.unwrap();
+    assert_eq!(pair.body().await.unwrap().0, b"early");
+    let mut all = vec![0; REQUEST.len() + (16 << 20)];
+    let sent = poll_fn(|cx| pair.up.poll_sent(cx));
+    within(async { tokio::join!(pair.server.read_exact(&mut all), sent) }).await.0.unwrap();
+    assert!(pair.up.is_complete() && !pair.up.is_sending() && !pair.up.is_idle(), "the next request would be its end");
+}
+
+#[tokio::test]
 async fn a_refusal_is_heard_although_the_rest_cannot_be_sent() {
     for sent_first in [true, false] {
         let mut pair = Pair::silent().await;
