@@ -104,7 +104,9 @@ impl Uploading {
             }
             Some(Err(_)) => Poll::Ready(Some(Err(self.cut(Error::ClientGone)))),
             // hyper's connection ended in the middle of the body, and says nothing of it.
-            None if self.session.ended() => Poll::Ready(Some(Err(self.cut(Error::ClientGone)))),
+            None if self.session.ended() || !is_whole(&self.incoming, self.session.http2) => {
+                Poll::Ready(Some(Err(self.cut(Error::ClientGone))))
+            }
             None => {
                 self.progress(true);
                 Poll::Ready(None)
@@ -125,6 +127,11 @@ impl Uploading {
         self.session.upload.error.set(Some(why));
         BodyCut(why)
     }
+}
+
+/// Whether a body is over that hyper says is over. It says so too of an HTTP/2 stream that was reset without an error.
+fn is_whole(incoming: &Incoming, http2: bool) -> bool {
+    !http2 || incoming.is_end_stream()
 }
 
 /// A response body on its way to the client.
@@ -203,8 +210,10 @@ impl Downloading {
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, ()>>> {
         if let Some(incoming) = &mut self.incoming {
-            let frame = ready!(Pin::new(incoming).poll_frame(cx));
-            return Poll::Ready(frame.map(|frame| frame.map(in_memory).map_err(|_| ())));
+            let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+            let http2 = self.exchange.as_ref().is_some_and(|exchange| exchange.is_over_http2());
+            let cut = frame.is_none() && !is_whole(incoming, http2);
+            return Poll::Ready(if cut { Some(Err(())) } else { frame.map(handed_on) });
         }
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
         if self.splices
@@ -214,7 +223,7 @@ impl Downloading {
         }
         let Some(upstream) = exchange.upstream() else { return Poll::Ready(None) };
         let frame = ready!(upstream.poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map(in_memory).map_err(|_| ())))
+        Poll::Ready(frame.map(handed_on))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -245,8 +254,8 @@ impl Downloading {
     }
 }
 
-fn in_memory(frame: Frame<Bytes>) -> Frame<Piece> {
-    frame.map_data(Piece::Bytes)
+fn handed_on<E>(frame: Result<Frame<Bytes>, E>) -> Result<Frame<Piece>, ()> {
+    frame.map(|frame| frame.map_data(Piece::Bytes)).map_err(|_| ())
 }
 
 /// The next piece of a large body, in a pipe. `None`: it has to be read.

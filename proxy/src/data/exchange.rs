@@ -177,6 +177,11 @@ impl Exchange {
         }
     }
 
+    /// Whether the response comes over HTTP/2.
+    pub fn is_over_http2(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.sender.is_http2())
+    }
+
     /// The time to the response head, for the access log.
     pub fn first_byte(&mut self) {
         if let Some(line) = &mut self.line {
