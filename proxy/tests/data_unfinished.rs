@@ -21,7 +21,7 @@ use support::{Peer, Pki, Proxy, Setup, Wire, get, ok, within};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -128,6 +128,20 @@ async fn an_upload_in_the_middle_of_which_its_client_leaves_never_looks_whole() 
     }
 }
 
+#[tokio::test]
+async fn an_upload_whose_client_is_given_up_never_looks_whole() {
+    let (server, mut told) = hasty().await;
+    let proxy = Setup::new([server.address]).proxy("client_keepalive_timeout = \"1s\"").start();
+    for beginning in ["Content-Length: 10\r\n\r\npart", "Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n"] {
+        let mut client = proxy.open().await;
+        client.say(format!("POST /early HTTP/1.1\r\nHost: h\r\n{beginning}")).await;
+        within("the beginning", told.recv()).await.unwrap();
+        assert_eq!(client.response("POST").await.text(), "early");
+        client.ends().await;
+        broke_off(&server, &mut told, &proxy, beginning).await;
+    }
+}
+
 // Responses that are broken off
 
 #[tokio::test]
@@ -206,7 +220,7 @@ fn to_secured(address: SocketAddr, pki: &Pki, role: &str, tls: &str) -> Setup {
 
 /// Writes each piece as a record of its own, all of them at once, so that whoever reads the first has read the others from the
 /// socket too. `goodbye`: the last record says that no other follows, and the connection stays.
-async fn one_flight(wire: &mut Secured, records: &[String], goodbye: bool) {
+async fn one_flight(wire: &mut Secured, records: &[&str], goodbye: bool) {
     let (tcp, tls) = wire.stream.get_mut();
     for record in records {
         tls.writer().write_all(record.as_bytes()).unwrap();
@@ -225,25 +239,31 @@ async fn one_flight(wire: &mut Secured, records: &[String], goodbye: bool) {
 #[tokio::test]
 async fn what_tls_has_read_and_nobody_asked_for_is_not_the_next_response() {
     let pki = Pki::new();
-    let (head, forged) = ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n".to_owned(), FORGED.to_owned());
-    for (records, goodbye) in [
-        (vec![ok("mine"), forged.clone()], false),
-        (vec![head, "mine".to_owned(), forged.clone()], false),
-        (vec![format!("{CHUNKED}4\r\nmine\r\n"), "0\r\n\r\n".to_owned(), forged.clone()], false),
-        (vec![ok("mine"), "\n".to_owned()], false),
-        (vec![ok("mine"), forged], true),
-        (vec![ok("mine")], true),
+    let (length, rest, forged) = ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nmine", "rest", FORGED);
+    let last = "4\r\nrest\r\n0\r\n\r\n";
+    for (begin, records, goodbye) in [
+        (length.to_owned(), vec![rest, forged], false),
+        (length.to_owned(), vec!["re", "st", forged], false),
+        (length.to_owned(), vec![rest, "\n"], false),
+        (length.to_owned(), vec![rest, forged], true),
+        (length.to_owned(), vec![rest], true),
+        (format!("{CHUNKED}4\r\nmine\r\n"), vec![last, forged], false),
+        (format!("{CHUNKED}4\r\nmine\r\n"), vec![last], true),
     ] {
-        let said = records.clone();
+        let (begin, go) = (Arc::new(begin), Arc::new(Notify::new()));
+        let (said, went, flight) = (Arc::clone(&begin), Arc::clone(&go), records.clone());
         let (address, accepted) = secured(&pki, "http/1.1", move |stream| {
-            let records = said.clone();
+            let (begin, go, flight) = (Arc::clone(&said), Arc::clone(&went), flight.clone());
             async move {
                 let mut wire = Wire::over(stream);
                 while let Some(request) = wire.request().await {
-                    match request.target() {
-                        "/first" => one_flight(&mut wire, &records, goodbye).await,
-                        target => _ = wire.say(ok(target)).await,
+                    if request.target() != "/first" {
+                        wire.say(ok(request.target())).await;
+                        continue;
                     }
+                    wire.say(&*begin).await;
+                    go.notified().await;
+                    one_flight(&mut wire, &flight, goodbye).await;
                 }
             }
         })
@@ -252,12 +272,21 @@ async fn what_tls_has_read_and_nobody_asked_for_is_not_the_next_response() {
             let proxy = to_secured(address, &pki, "", version).start();
             let before = accepted.load(Ordering::SeqCst);
             for round in 1..=3 {
-                assert_eq!(proxy.get("/first").await.text(), "mine");
+                let mut client = proxy.open().await;
+                client.say(get("/first")).await;
+                // The proxy waits for the rest of the body, and asks for no byte more.
+                while !client.ahead.windows(4).any(|four| four == b"mine") {
+                    assert!(client.more().await > 0);
+                }
+                go.notify_one();
+                assert_eq!(client.response("GET").await.text(), "minerest");
                 proxy.until_idle().await;
-                assert_eq!(proxy.get("/next").await.text(), "/next", "{records:?}");
+                // Nothing that would be sent again when the connection turns out to be closed.
+                let next = proxy.ask("POST /next HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi").await;
+                assert_eq!((next.status(), next.text().as_str()), (200, "/next"), "{begin} {records:?}");
                 proxy.until_idle().await;
                 // The one that was clean has served the first request of the next round.
-                assert_eq!(accepted.load(Ordering::SeqCst) - before, round + 1, "{records:?} {goodbye}");
+                assert_eq!(accepted.load(Ordering::SeqCst) - before, round + 1, "{begin} {records:?} {goodbye}");
             }
         }
     }

@@ -108,6 +108,63 @@ async fn a_connection_is_not_used_again_after_what_is_no_body() {
     }
 }
 
+#[tokio::test]
+async fn an_idle_connection_that_its_server_closes_is_closed() {
+    let (close, told) = tokio::sync::watch::channel(false);
+    let server = Peer::serve(move |mut talk| {
+        let mut told = told.clone();
+        async move {
+            talk.request().await;
+            talk.say(ok("fine")).await;
+            told.wait_for(|now| *now).await.unwrap();
+            talk.wire.end().await;
+            talk.wait().await;
+        }
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    proxy.get("/").await.is_from_server(200);
+    proxy.until_idle().await;
+    assert_eq!(server.open(), 1);
+    close.send(true).unwrap();
+    until("the proxy has noticed", || server.open() == 0).await;
+}
+
+#[tokio::test]
+async fn no_more_connections_are_kept_than_may_be() {
+    let server = Peer::serve(|mut talk| async move {
+        while talk.head().await.is_some() {
+            talk.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no").await;
+            // Until the client has sent the rest of its body.
+            talk.wire.take(1).await;
+            talk.say("k").await;
+        }
+    })
+    .await;
+    for (limit, kept) in [(0, 0), (1, 1), (2, 2), (9, 3)] {
+        let proxy = Setup::new([server.address]).proxy(&format!("max_idle_per_endpoint = {limit}")).start();
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let mut client = proxy.open().await;
+            client.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n").await;
+            assert_eq!(client.response_head().await.status(), 200);
+            clients.push(client);
+        }
+        assert_eq!(server.open(), 3);
+        for client in &mut clients {
+            client.say("x").await;
+            assert_eq!(client.take(2).await, b"ok");
+        }
+        proxy.until_idle().await;
+        until("the others are closed", || server.open() <= kept).await;
+        proxy.ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx").await.is_from_server(200);
+        proxy.until_idle().await;
+        assert_eq!(proxy.metric("rolegate_endpoint_reuses_total", &[]), f64::from(u8::from(kept > 0)));
+        drop(proxy);
+        until("all are closed", || server.open() == 0).await;
+    }
+}
+
 /// Answers the first request on each connection with `first`, and then as it should.
 async fn surplus(first: String) -> Peer {
     Peer::answering(move |request, _| match request.target() {
@@ -282,7 +339,7 @@ async fn a_body_of_unknown_length_goes_in_chunks() {
     .await;
     let proxy = Setup::new([server.address]).start();
     let trailers = "X-Sum: 7\r\nContent-Length: 3\r\nHost: evil\r\nAuthorization: x\r\nTransfer-Encoding: x\r\n\
-                    X-Forwarded-For: 1.2.3.4\r\nClient-Cert: :x:\r\n";
+                    X-Forwarded-For: 1.2.3.4\r\nClient-Cert: :x:\r\nX-Unnamed: 8\r\n";
     let named = "Trailer: X-Sum, Content-Length, Host, Authorization, X-Forwarded-For, Client-Cert\r\n";
     for size in [1, 5, 4090, 4096, 5000, 300_000] {
         let body = "x".repeat(size);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod framing;
+mod secured;
 mod sending;
 
 use std::future::{Future, poll_fn};
@@ -262,7 +263,16 @@ async fn a_head_has_a_bound() {
     let exact = format!("{start}{}\r\n\r\n", "x".repeat(MAX_HEAD - start.len() - 4));
     assert_eq!((exact.len(), hear(&exact).await.unwrap().0.headers["a"].len()), (MAX_HEAD, MAX_HEAD - 24));
     let longer = format!("{start}{}\r\n\r\n", "x".repeat(MAX_HEAD - start.len() - 3));
-    assert_eq!(hear(longer).await.unwrap_err(), Error::BadResponse);
+    assert_eq!(hear(&longer).await.unwrap_err(), Error::BadResponse);
+    // Its end comes with the byte that is one too many.
+    let mut pair = Pair::asked().await;
+    let (most, end) = longer.split_at(MAX_HEAD - 9);
+    pair.says(most).await;
+    while pair.up.read.len() < most.len() {
+        assert!(pair.peek_head().await.is_pending());
+    }
+    pair.says(end).await;
+    assert_eq!(pair.head().await.unwrap_err(), Error::BadResponse);
     let mut pair = Pair::asked().await;
     pair.says(format!("{start}{}", "x".repeat(MAX_HEAD - start.len()))).await;
     assert_eq!(pair.head().await.unwrap_err(), Error::BadResponse, "nobody waits for its end");

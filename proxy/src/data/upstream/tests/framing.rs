@@ -87,6 +87,17 @@ async fn some_responses_have_no_body_whatever_they_say() {
 }
 
 #[tokio::test]
+async fn a_length_that_cannot_be_believed_is_not_handed_on_where_there_is_no_body() {
+    for length in ["Content-Length: 3\r\nContent-Length: 4", "Content-Length: +3", "Content-Length: 3, 4"] {
+        for (status, bodiless) in [("200 OK", true), ("304 Not Modified", false)] {
+            let (head, ..) =
+                hear_as(format!("HTTP/1.1 {status}\r\n{length}\r\n\r\n").as_bytes(), bodiless).await.unwrap();
+            assert!(!head.headers.contains_key(header::CONTENT_LENGTH), "{status} {length}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_ends_too_early_is_an_error() {
     for rest in [
         "Content-Length: 6\r\n\r\nhello",

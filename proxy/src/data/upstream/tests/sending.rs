@@ -62,6 +62,29 @@ async fn a_response_may_overtake_its_request() {
 }
 
 #[tokio::test]
+async fn a_request_goes_on_while_its_response_is_awaited() {
+    let mut pair = Pair::silent().await;
+    pair.up.begin(request(), large(), false);
+    assert!(poll_fn(|cx| Poll::Ready(pair.up.poll_head(cx, &pair.reading))).await.is_pending());
+    pair.says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await;
+    pair.head().await.unwrap();
+    let mut all = vec![0; REQUEST.len() + (16 << 20)];
+    let server = &mut pair.server;
+    let answers = async {
+        server.read_exact(&mut all).await.unwrap();
+        server.write_all(b"whole").await.unwrap();
+    };
+    let (body, ()) = within(async { tokio::join!(collect(&mut pair.up), answers) }).await;
+    assert_eq!(body.unwrap().0, b"whole");
+    assert!(pair.up.is_idle());
+    // And the other way round: all is sent, nothing has come, and the response is not over.
+    pair.up.begin(request(), RequestBody::Empty, false);
+    pair.says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await;
+    pair.head().await.unwrap();
+    assert!(!pair.up.is_sending() && !pair.up.is_idle());
+}
+
+#[tokio::test]
 async fn a_body_of_another_length_than_its_head_has_promised_ends_its_connection() {
     for promised in [4, 6] {
         let mut pair = Pair::silent().await;
