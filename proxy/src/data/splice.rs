@@ -203,6 +203,7 @@ fn splice<A, B>(_from: &A, _to: &B, _most: usize) -> io::Result<usize> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::future::poll_fn;
     use std::net::Ipv4Addr;
