@@ -102,6 +102,11 @@ impl Ask {
         Self { method, target, headers, body: Bytes::new() }
     }
 
+    /// As an observer is told of it.
+    fn begun(&self, began: Instant) -> Begun<'_> {
+        Begun { method: &self.method, target: &self.target, headers: &self.headers, began }
+    }
+
     fn only_reads(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | "PROPFIND")
     }
@@ -173,9 +178,8 @@ impl Line {
     /// Says that the request that began then is over.
     fn over(&self, ask: &Ask, began: Instant, received: u64, outcome: Result<StatusCode, &ClientError>) {
         let Some(observer) = &self.way.observer else { return };
-        let (method, target, headers) = (&ask.method, ask.target.as_str(), &ask.headers);
-        let sent = ask.body.len() as u64;
-        observer.ended(&Exchange { method, target, headers, sent, received, began, ended: Instant::now(), outcome });
+        let (begun, sent) = (ask.begun(began), ask.body.len() as u64);
+        observer.ended(&Exchange { begun, sent, received, ended: Instant::now(), outcome });
     }
 
     async fn opened(&self) -> Result<Open, ClientError> {
@@ -194,7 +198,7 @@ impl Line {
             if let Some((before, _)) = self.under_way.take() {
                 observer.forgotten(before);
             }
-            observer.begun(&Begun { method: &ask.method, target: &ask.target, headers: &ask.headers, began });
+            observer.begun(&ask.begun(began));
         }
         let answered = self.answered(ask, step).await;
         match &answered {

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::ClientError;
 
 /// One request that has begun.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Begun<'a> {
     /// Its method.
     pub method: &'a Method,
@@ -17,25 +17,19 @@ pub struct Begun<'a> {
     pub target: &'a str,
     /// Its own header fields, without those that every request has.
     pub headers: &'a HeaderMap,
-    /// When.
+    /// When: before the connection is opened, if one has to be.
     pub began: Instant,
 }
 
 /// One request that is over.
 #[derive(Debug)]
 pub struct Exchange<'a> {
-    /// Its method.
-    pub method: &'a Method,
-    /// Its target.
-    pub target: &'a str,
-    /// Its own header fields, without those that every request has.
-    pub headers: &'a HeaderMap,
+    /// What it was when it began.
+    pub begun: Begun<'a>,
     /// Bytes of its body.
     pub sent: u64,
     /// Bytes of the answer's body.
     pub received: u64,
-    /// When it was begun: before the connection was opened, if one had to be.
-    pub began: Instant,
     /// When the last byte of its answer was there, or the error.
     pub ended: Instant,
     /// The status of a whole answer, or why there is none.

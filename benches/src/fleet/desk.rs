@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::activity::Activity;
 use super::crowd::Occasion;
@@ -289,7 +289,7 @@ impl Observed {
 
 impl Observe for Observed {
     fn begun(&self, begun: &Begun<'_>) {
-        let message = message_of(self.activity, begun.method, begun.target, begun.headers);
+        let message = message_of(self.activity, begun);
         self.progress().under_way.push((message, begun.began));
     }
 
@@ -298,10 +298,11 @@ impl Observe for Observed {
     }
 
     fn ended(&self, exchange: &Exchange<'_>) {
-        let first = self.progress().over(exchange.began);
+        let began = exchange.begun.began;
+        let first = self.progress().over(began);
         let timing = Timing {
-            intended: if first { self.due } else { exchange.began },
-            began: exchange.began,
+            intended: if first { self.due } else { began },
+            began,
             ended: exchange.ended,
             sent: exchange.sent,
             received: exchange.received,
@@ -311,7 +312,7 @@ impl Observe for Observed {
             Ok(status) => Err(Failure::Status(status.as_u16())),
             Err(error) => Err(self.desk.failure(error)),
         };
-        let message = message_of(self.activity, exchange.method, exchange.target, exchange.headers);
+        let message = message_of(self.activity, &exchange.begun);
         self.desk.sample(message, self.group, &timing, result);
     }
 
@@ -359,16 +360,16 @@ const fn outcome_of(activity: Activity) -> &'static str {
 }
 
 /// The message type of a request.
-fn message_of(activity: Activity, method: &Method, target: &str, headers: &HeaderMap) -> &'static str {
-    match (activity, method) {
-        (Activity::ServiceLocation, _) if target.ends_with("MPCERT") => "MP certificate",
+fn message_of(activity: Activity, begun: &Begun<'_>) -> &'static str {
+    match (activity, begun.method) {
+        (Activity::ServiceLocation, _) if begun.target.ends_with("MPCERT") => "MP certificate",
         (Activity::Policy, &Method::GET) => "policy body",
         (Activity::HardwareInventory | Activity::SoftwareInventory, method) if method == "BITS_POST" => {
             "inventory upload"
         }
         (Activity::Scan, &Method::GET) => "scan version",
         (Activity::Scan, _) => {
-            let action = headers.get("soapaction").and_then(|action| action.to_str().ok()).unwrap_or_default();
+            let action = begun.headers.get("soapaction").and_then(|action| action.to_str().ok()).unwrap_or_default();
             match action.trim_end_matches('"').rsplit('/').next() {
                 Some("GetConfig") => "scan GetConfig",
                 Some("GetCookie") => "scan GetCookie",

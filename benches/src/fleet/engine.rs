@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::desk::{Desk, Target, Troubles, keys};
-use super::plain::unix_ms;
+use super::ran::Ran;
 use super::scenario::{Fleet, Scenario};
 use super::schedule::Schedule;
 use super::worker::{Share, Worker};
 use crate::content::ContentFile;
 use crate::hold::raise_open_files;
-use crate::load::Watch;
-use crate::record::{Collected, FORMAT, Generator, Machine, Run, recorders};
+use crate::load::{Measured, Watch};
+use crate::record::{Collected, Generator, Run, recorders};
 
 /// Files that a process needs besides its connections.
 const OTHER_FILES: usize = 200;
@@ -67,23 +67,15 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
     // Each tells of the whole process.
     let cpu = cpu.first().copied().unwrap_or_default();
     let generator = generator(&limits, &troubles, &collected, threads, cpu);
-    Ok(Run {
-        format: FORMAT,
-        name: scenario.name.clone(),
-        label: running.label.clone(),
-        started_unix_ms: unix_ms(began),
-        target: running.address.clone(),
-        scenario: scenario.text.clone(),
-        machine: Machine::here(),
-        planned_s: fleet.duration.as_secs_f64(),
-        measured_s: collected.measured_s,
-        interrupted: watch.stop.load(Ordering::Relaxed),
-        speedup: fleet.speedup,
-        clients: u64::from(fleet.clients),
+    let (planned, speedup, clients) = (fleet.duration, fleet.speedup, fleet.clients);
+    let measured = Measured {
         generator,
+        interrupted: watch.stop.load(Ordering::Relaxed),
+        measured_s: collected.measured_s,
         series: collected.series,
         timeline: collected.timeline,
-    })
+    };
+    Ok(Ran { scenario, running, began, planned, speedup, clients }.record(measured))
 }
 
 /// What the system lets a fleet have.

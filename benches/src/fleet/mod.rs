@@ -18,6 +18,7 @@ mod kept;
 mod notify;
 mod plain;
 mod preflight;
+mod ran;
 mod read;
 mod scenario;
 mod schedule;

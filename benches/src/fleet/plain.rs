@@ -1,17 +1,18 @@
 //! Plain scenarios as plans of plain load.
 
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use super::address::Address;
 use super::engine::Running;
+use super::ran::Ran;
 use super::scenario::{Pace, Plain, Scenario};
 use super::sources::Group;
 use crate::client::Tls;
 use crate::load::{self, Mode, PlainRequest, Plan, Watch};
-use crate::record::{FORMAT, Machine, Run};
+use crate::record::Run;
 
 /// Addresses of a network that connections come from in turn.
 const MAX_SOURCES: u32 = 65_536;
@@ -39,28 +40,8 @@ pub fn run_plain(
     let plan = plan(plain, to, tls, running.threads);
     let began = SystemTime::now();
     let measured = load::run(&plan, watch)?;
-    Ok(Run {
-        format: FORMAT,
-        name: scenario.name.clone(),
-        label: running.label.clone(),
-        started_unix_ms: unix_ms(began),
-        target: running.address.clone(),
-        scenario: scenario.text.clone(),
-        machine: Machine::here(),
-        planned_s: plain.duration.as_secs_f64(),
-        measured_s: measured.measured_s,
-        interrupted: measured.interrupted,
-        speedup: 1.0,
-        clients: u64::from(plain.connections),
-        generator: measured.generator,
-        series: measured.series,
-        timeline: measured.timeline,
-    })
-}
-
-pub(super) fn unix_ms(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let (planned, speedup, clients) = (plain.duration, 1.0, plain.connections);
+    Ok(Ran { scenario, running, began, planned, speedup, clients }.record(measured))
 }
 
 fn plan(plain: &Plain, to: &Address, tls: Option<Tls>, threads: u32) -> Plan {
