@@ -139,6 +139,8 @@ impl Desk {
     pub(super) fn unfinished(&self, message: &str, group: usize, began: Instant) {
         if self.is_overdue(began) {
             self.fail(message, group, Failure::Unfinished);
+        } else {
+            self.record(Recorder::dropped);
         }
     }
 

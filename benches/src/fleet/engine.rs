@@ -72,6 +72,7 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
         generator,
         interrupted: watch.stop.load(Ordering::Relaxed),
         measured_s: collected.measured_s,
+        dropped: collected.dropped,
         series: collected.series,
         timeline: collected.timeline,
     };

@@ -36,6 +36,7 @@ impl Ran<'_> {
             speedup: self.speedup,
             clients: u64::from(self.clients),
             generator: measured.generator,
+            dropped: measured.dropped,
             series: measured.series,
             timeline: measured.timeline,
         }

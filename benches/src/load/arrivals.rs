@@ -148,3 +148,48 @@ impl Arrivals {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Mode, Plan};
+    use super::*;
+
+    /// Due at 0, 1 and so on, in seconds since this long ago.
+    fn arrivals(ago: Duration) -> Arrivals {
+        let mode = Mode::Rate { per_second: 1.0, connections: 1 };
+        let plan = Plan { mode, ..Plan::new(([127, 0, 0, 1], 1).into(), "mp.lab.test") };
+        Arrivals::new(Schedule::new(&plan, 0, 1).unwrap(), Instant::now() - ago)
+    }
+
+    fn now_or_never<T>(what: impl Future<Output = T>) -> Option<T> {
+        let mut cx = std::task::Context::from_waker(Waker::noop());
+        match std::pin::pin!(what).poll(&mut cx) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn what_waited_for_a_busy_connection_is_not_the_generators_fault() {
+        let arrivals = arrivals(Duration::from_millis(2500));
+        let place = Rc::new(Place::default());
+        let due: Vec<_> = (0..3).map(|_| now_or_never(arrivals.next(&place)).flatten().unwrap()).collect();
+        let expected = [0, 1, 2].map(|s| Due { since: arrivals.begin + Duration::from_secs(s), was_free: false });
+        assert_eq!(due, expected);
+    }
+
+    #[test]
+    fn what_finds_a_free_connection_is() {
+        let arrivals = arrivals(Duration::ZERO);
+        let place = Rc::new(Place::default());
+        arrivals.schedule.borrow_mut().advance();
+        let mut next = std::pin::pin!(arrivals.next(&place));
+        assert_eq!(now_or_never(next.as_mut()), None, "nothing is due yet");
+        let due = arrivals.begin + Duration::from_secs(1);
+        arrivals.hand_out(due);
+        assert_eq!(now_or_never(next), Some(Some(Due { since: due, was_free: true })));
+    }
+}

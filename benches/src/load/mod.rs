@@ -11,8 +11,9 @@
 //! was idle is replaced without a word; one that ends after a request was sent is a failure, and nothing is sent again.
 //!
 //! An answer counts when it is over within the measured time. What is due at a rate and not sent by its end is an error. What
-//! is under way at the end of a closed loop is dropped,
-//! as it was counted at the start; in an open loop it is waited for, for as long as its timeout lets it.
+//! is under way at the end of a closed loop is dropped, as what was under way when measuring began was counted; in an open
+//! loop it is waited for, for as long as its timeout lets it, unless the run was ended early. What is dropped is told in
+//! [`Measured::dropped`].
 
 mod arrivals;
 pub mod bounds;
@@ -109,6 +110,8 @@ pub struct Measured {
     pub generator: Generator,
     /// How long was measured, in seconds.
     pub measured_s: f64,
+    /// Requests that were under way when it was over and that nobody waited for.
+    pub dropped: u64,
     /// It was ended before its time.
     pub interrupted: bool,
 }
@@ -187,5 +190,6 @@ fn measured(collected: Collected, ended: &[Ended]) -> Measured {
         generator.doubts.push("No request was over within the measured time.".to_owned());
     }
     let interrupted = ended.iter().any(|one| one.stopped_at.is_some());
-    Measured { series: collected.series, timeline: collected.timeline, generator, measured_s, interrupted }
+    let Collected { series, timeline, dropped, .. } = collected;
+    Measured { series, timeline, generator, measured_s, dropped, interrupted }
 }

@@ -150,7 +150,9 @@ pub(super) fn work(job: Job, recorder: Recorder) -> io::Result<Ended> {
     ended.lacking = shared.lacking.get();
     if let Some(shared) = Rc::into_inner(shared) {
         let stopped = ended.stopped_at.map(|at| at.saturating_duration_since(begin));
-        shared.recorder.into_inner().finish(stopped.unwrap_or(total).min(total));
+        let mut recorder = shared.recorder.into_inner();
+        recorder.drop_under_way();
+        recorder.finish(stopped.unwrap_or(total).min(total));
     }
     Ok(ended)
 }

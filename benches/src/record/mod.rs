@@ -45,6 +45,10 @@ pub struct Run {
     pub clients: u64,
     /// What the generator itself needed.
     pub generator: Generator,
+    /// Requests that were under way when the run was over and whose answers nobody waited for: neither good answers nor
+    /// errors, and in no other figure. Files of before do not tell.
+    #[serde(default)]
+    pub dropped: u64,
     /// What was measured, for each message type and boundary group.
     pub series: Vec<Series>,
     /// How it went, a second or more each.
@@ -92,7 +96,7 @@ pub struct Series {
     /// Requests that were answered as they should be.
     pub done: u64,
     /// The others, by kind: `connect`, `tls`, `timeout`, `cut`, `protocol`, `hash`, `status 503`; `unfinished` is what was
-    /// under way when the run was over, and `unsent` what was due then and had not begun.
+    /// under way when the run was over and had its time to be answered, and `unsent` what was due then and had not begun.
     pub errors: BTreeMap<String, u64>,
     /// Bytes of response bodies.
     pub received: u64,

@@ -145,7 +145,7 @@ enum Told {
     /// This second is over for this recorder, and it is now in second `next`.
     Second { recorder: usize, second: u64, next: u64, roles: Vec<Option<Part>>, gauges: Gauges },
     /// All is over.
-    End { series: Vec<(usize, Counted)>, late: Latencies, length: Duration },
+    End { series: Vec<(usize, Counted)>, late: Latencies, length: Duration, dropped: u64 },
 }
 
 /// One series of one thread.
@@ -173,6 +173,7 @@ pub struct Recorder {
     second_ends: Duration,
     gauges: Gauges,
     late: Latencies,
+    dropped: u64,
 }
 
 impl Recorder {
@@ -186,6 +187,7 @@ impl Recorder {
             second_ends: layout.warm_up + Duration::from_secs(1),
             gauges: Gauges::default(),
             late: Latencies::default(),
+            dropped: 0,
             layout: Arc::clone(layout),
         }
     }
@@ -262,6 +264,16 @@ impl Recorder {
         self.gauges.under_way = self.gauges.under_way.saturating_sub(1);
     }
 
+    /// A request was under way when the run was over, and nobody waits for its answer: it is neither done nor failed.
+    pub const fn dropped(&mut self) {
+        self.dropped += 1;
+    }
+
+    /// All requests that are under way now are dropped.
+    pub const fn drop_under_way(&mut self) {
+        self.dropped += self.gauges.under_way;
+    }
+
     /// Hands over the current second if it is over. Call it several times a second, so that others do not wait for a
     /// thread on which nothing happens.
     pub fn tick(&mut self, at: Duration) {
@@ -288,7 +300,7 @@ impl Recorder {
         let series = std::mem::take(&mut self.series).into_iter().enumerate();
         let series = series.filter_map(|(place, counted)| Some((place, *counted?))).collect();
         let length = at.saturating_sub(self.layout.warm_up);
-        let _ = self.to.send(Told::End { series, late: self.late, length });
+        let _ = self.to.send(Told::End { series, late: self.late, length, dropped: self.dropped });
     }
 }
 

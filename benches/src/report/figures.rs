@@ -87,6 +87,12 @@ pub(super) fn not_in_figures(total: &Total) -> String {
     format!("{} failed, not in these figures.", format::count(total.failed()))
 }
 
+/// What no figure has in it; nothing if that is nothing.
+pub(super) fn dropped(run: &Run) -> Option<String> {
+    let text = || format!("Under way at the end, not waited for and in no figure: {}.", format::count(run.dropped));
+    (run.dropped > 0).then(text)
+}
+
 /// A run's errors, the most frequent first.
 pub(super) fn by_count(total: &Total) -> Vec<(&str, u64)> {
     let mut errors: Vec<_> = total.errors.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();

@@ -45,6 +45,7 @@ pub(crate) fn run(label: &str, seed: u64, seconds: u32, slower: f64) -> Run {
             open_max: 1_840,
             doubts: Vec::new(),
         },
+        dropped: 0,
         series,
         timeline,
     }

@@ -103,6 +103,27 @@ fn doubts_come_first() {
 }
 
 #[test]
+fn what_was_dropped_at_the_end_is_told() {
+    let fine = run("a", 1, 2, 1.0);
+    let dropped = Run { dropped: 1064, ..fine.clone() };
+    let told = "Under way at the end, not waited for and in no figure: 1,064.";
+    let one = std::slice::from_ref(&dropped);
+    for text in [text(&dropped), page(one), compare_text(&[fine.clone(), dropped.clone()])] {
+        assert_eq!(text.matches(told).count(), 1, "{text}");
+    }
+    assert!(page(&[fine.clone(), dropped]).contains("<td>1,064</td>"));
+    assert!(!text(&fine).contains("Under way") && !page(&[fine]).contains("not waited for"));
+}
+
+#[test]
+fn files_of_before_are_read() {
+    let run = run("a", 1, 2, 1.0);
+    let mut value = serde_json::to_value(&run).unwrap();
+    assert!(value.as_object_mut().unwrap().remove("dropped").is_some());
+    assert_eq!(serde_json::from_value::<Run>(value).unwrap(), run);
+}
+
+#[test]
 fn one_message_type_of_one_group_has_no_tables_of_roles_and_groups() {
     let mut run = run("a", 1, 2, 1.0);
     run.series.truncate(1);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::figures::{By, PERCENTILES, Total, by_count, latency_text, machine, not_in_figures};
+use super::figures::{By, PERCENTILES, Total, by_count, dropped, latency_text, machine, not_in_figures};
 use super::format::{bytes, count, latency, length, moment, number, percent, percentile, rate, ratio};
 use super::rows::{Row, differences, names, rows, rows_by};
 use crate::record::Run;
@@ -29,6 +29,9 @@ pub fn text(run: &Run) -> String {
     );
     for (kind, times) in by_count(&total) {
         let _ = writeln!(out, "  {kind}: {}", count(times));
+    }
+    if let Some(left) = dropped(run) {
+        let _ = writeln!(out, "{left}");
     }
     let mut overall = table(std::iter::once("good answers".to_owned()).chain(PERCENTILES.map(percentile)));
     for (what, latencies) in [("latency", &total.latency), ("without waiting to be sent", &total.service)] {
@@ -62,6 +65,9 @@ pub fn compare_text(runs: &[Run]) -> String {
     }
     for (name, run) in names.iter().zip(runs) {
         let _ = write!(out, "{name}: {}", head(run));
+        if let Some(left) = dropped(run) {
+            let _ = writeln!(out, "{left}");
+        }
     }
     let _ =
         writeln!(out, "\nRatios are to {base}. Figures within 1 % are even; one run each says nothing about chance.\n");

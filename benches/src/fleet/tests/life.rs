@@ -292,7 +292,8 @@ async fn what_a_server_never_answers_is_an_error() {
     let run = finished(start(text, target(&site), Watch::default())).await;
     assert_eq!((done(&run), run.series.len(), run.series[0].message.as_str()), (0, 1, "scan version"));
     // Each client is counted once: it was asked for nothing else.
-    assert_eq!(errors(&run, "unfinished") + errors(&run, "unsent"), 30, "{run:?}");
+    assert_eq!(errors(&run, "unfinished") + errors(&run, "unsent") + run.dropped, 30, "{run:?}");
+    assert_eq!(run.dropped, 0, "it had its time");
     assert!(errors(&run, "unsent") >= 10, "there was no place for them: {run:?}");
     let doubts = run.generator.doubts.join("\n");
     assert!(doubts.contains("under way at the end") && doubts.contains("had not begun"), "{doubts}");
@@ -306,6 +307,18 @@ async fn who_ends_a_run_early_is_told_no_errors_of_what_had_just_begun() {
     // Something may have taken five seconds on a machine that stood still.
     assert!(errors(&run, "unfinished") <= 50 && errors(&run, "unsent") == 0, "{run:?}");
     assert!(run.interrupted && done(&run) > 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_had_just_begun_when_a_run_is_ended_early_is_told_as_dropped() {
+    let site = site().await;
+    site.faults().set("stall-head", "on").unwrap();
+    let text = "clients = 30\nduration = \"10min\"\nspeedup = 1\nschedules = false\n[notification]\nshare = 0\n\
+                [[storms]]\nwithin = \"0s\"\nactivities = [\"scan\"]\n";
+    let run = until(text, target(&site), |told| told.last().is_some_and(|last| last.under_way == 30)).await;
+    // Each of them is told once, also on a machine that stood still for five seconds.
+    assert_eq!((run.dropped + errors(&run, "unfinished"), done(&run)), (30, 0), "{run:?}");
+    assert!(run.dropped > 0 || run.measured_s > 5.0, "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,6 +22,8 @@ pub struct Collected {
     pub late: Latencies,
     /// Most connections that were open at a time.
     pub open_max: u64,
+    /// Requests that were under way when all was over and that nobody waited for.
+    pub dropped: u64,
     /// How long it took, in seconds, warm-up not counted.
     pub measured_s: f64,
 }
@@ -81,11 +83,12 @@ impl Collector {
                     self.add(recorder, second, next, roles, gauges);
                     self.release(&mut all.timeline, &mut each);
                 }
-                Told::End { series: ended, late, length: its } => {
+                Told::End { series: ended, late, length: its, dropped } => {
                     for (place, counted) in ended {
                         series.entry(place).or_default().merge(&counted);
                     }
                     all.late.merge(&late);
+                    all.dropped += dropped;
                     length = length.max(its);
                 }
             }

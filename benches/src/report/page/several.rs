@@ -37,7 +37,8 @@ pub(super) fn body(runs: &[Run]) -> Markup {
 }
 
 fn list(runs: &[Run], names: &[String]) -> Markup {
-    let heads = ["scenario", "target", "began", "measured", "clients", "requests", "errors", "load from"];
+    let heads =
+        ["scenario", "target", "began", "measured", "clients", "requests", "errors", "not waited for", "load from"];
     html! {
         section {
             h2 { "Runs" }
@@ -56,6 +57,7 @@ fn list(runs: &[Run], names: &[String]) -> Markup {
                                 td { (count(run.clients)) }
                                 td { (count(total.requests())) }
                                 td.bad[total.failed() > 0] { (count(total.failed())) " (" (percent(total.failed_part())) ")" }
+                                td { (count(run.dropped)) }
                                 td { (machine(&run.machine)) }
                             }
                         }

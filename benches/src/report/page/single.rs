@@ -6,7 +6,7 @@ use super::{LINES, ROWS, Width, bar, doubts, drawing, facts, footer, left_out, n
 use crate::record::{Latencies, Run};
 use crate::report::chart::{Across, Chart, ERRORS, Line};
 use crate::report::figures::{
-    By, PERCENTILES, Total, Unit, by_count, curve, latency_text, machine, not_in_figures, per_second,
+    By, PERCENTILES, Total, Unit, by_count, curve, dropped, latency_text, machine, not_in_figures, per_second,
 };
 use crate::report::format::{bytes, count, latency, length, moment, number, percent, percentile, rate};
 
@@ -16,6 +16,7 @@ pub(super) fn body(run: &Run) -> Markup {
         (head(run))
         (notice("Doubts about these figures", &doubts(run)))
         (tiles(run, &total))
+        @if let Some(left) = dropped(run) { p.note { (left) } }
         (generator(run))
         (over_time(run))
         (percentiles(run, &total))
