@@ -23,3 +23,5 @@ pub mod record;
 pub mod report;
 pub mod site;
 mod tls;
+#[cfg(test)]
+mod waiting;

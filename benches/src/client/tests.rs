@@ -121,9 +121,7 @@ async fn a_file_whose_validators_change_is_begun_again() {
     // The listing, HEAD and the first range pass; the second range stalls, and the content is written again.
     site.faults().set_stall_body_after(Some(100_000));
     let download = tokio::spawn(async move { client.download(&package()).await });
-    while site.counters().requests_of(Kind::Content) < 2 {
-        tokio::task::yield_now().await;
-    }
+    crate::waiting::until(|| site.counters().requests_of(Kind::Content) >= 2).await;
     site.faults().set_redistributed(1);
     site.faults().set_stall_body_after(None);
     let step = download.await.unwrap().unwrap();
@@ -138,9 +136,7 @@ async fn a_file_that_is_always_another_is_given_up() {
     let changer = tokio::spawn(async move {
         for times in 1.. {
             let seen = changing.counters().requests();
-            while changing.counters().requests() == seen {
-                tokio::task::yield_now().await;
-            }
+            crate::waiting::until(|| changing.counters().requests() != seen).await;
             changing.faults().set_redistributed(times);
         }
     });

@@ -73,28 +73,35 @@ impl Drop for Group {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::process::ExitStatusExt as _;
     use std::process::Stdio;
-    use std::time::{Duration, Instant};
+
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
     use super::super::usage;
     use super::*;
 
-    fn wait_for(mut ready: impl FnMut() -> bool) {
-        let until = Instant::now() + Duration::from_secs(10);
-        while !ready() {
-            assert!(Instant::now() < until, "it did not happen");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+    /// Waits for the end of the first process, and leaves it to the group to hear of it. What is started here ends by itself.
+    fn wait_for_end(group: &Group) {
+        waitid(Id::Pid(group.pid()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
     }
 
     #[test]
     fn the_whole_group_is_killed_when_it_is_dropped() {
         let mut shell = Command::new("/bin/sh");
-        let group = Group::start(shell.args(["-c", "sleep 100 & sleep 100 & wait"])).unwrap();
-        let id = group.id();
-        wait_for(|| usage::members(id).len() == 3);
+        let more = "(sleep 100; echo left) & (sleep 100; echo left) & echo here; wait";
+        let mut group = Group::start(shell.args(["-c", more]).stdout(Stdio::piped())).unwrap();
+        let mut said = BufReader::new(group.child.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert_eq!(line, "here\n");
+        assert!(usage::members(group.id()).len() >= 3);
         drop(group);
-        wait_for(|| usage::members(id).is_empty());
+        // It is open as long as one of them lives.
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "somebody has lived to its own end");
     }
 
     #[test]
@@ -102,7 +109,7 @@ mod tests {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", "echo out; echo no >&2; exit 3"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut group = Group::start(&mut shell).unwrap();
-        wait_for(|| group.ended().is_some());
+        wait_for_end(&group);
         assert_eq!(group.ended().unwrap().code(), Some(3));
         assert_eq!(group.said(), "out\nno\n");
         assert_eq!(group.said(), "");
@@ -112,7 +119,9 @@ mod tests {
     fn a_signal_reaches_the_process() {
         let mut shell = Command::new("/bin/sh");
         let mut group = Group::start(shell.args(["-c", "sleep 100"])).unwrap();
+        assert_eq!(group.ended(), None);
         group.signal(Signal::SIGTERM).unwrap();
-        wait_for(|| group.ended().is_some());
+        wait_for_end(&group);
+        assert_eq!(group.ended().unwrap().signal(), Some(Signal::SIGTERM as i32));
     }
 }

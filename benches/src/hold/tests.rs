@@ -65,9 +65,7 @@ async fn idle_connections_are_held_and_measured() {
             json.starts_with("{\"report\":\"step\",\"alive\":40") && json.contains("bytes_per_connection"),
             "{json}"
         );
-        while alive.count() > 0 {
-            tokio::task::yield_now().await;
-        }
+        crate::waiting::until(|| alive.count() == 0).await;
     }
 }
 
@@ -95,9 +93,7 @@ async fn those_that_close_are_opened_again() {
         site.kill();
         site.gone().await;
         site.restart().await.unwrap();
-        while site.counters().connections() < 2 * MANY as u64 {
-            tokio::task::yield_now().await;
-        }
+        crate::waiting::until(|| site.counters().connections() >= 2 * MANY as u64).await;
     };
     let reports = held(plan, || until).await;
     let Some(Report::End { opened, closed, failed, .. }) = reports.last() else { panic!("no end: {reports:?}") };

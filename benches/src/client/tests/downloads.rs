@@ -8,9 +8,7 @@ async fn concurrent() -> (SiteSystem, Client) {
 
 /// Waits until the point was asked for content so often.
 async fn asked(site: &SiteSystem, times: u64) {
-    while site.counters().requests_of(Kind::Content) < times {
-        tokio::task::yield_now().await;
-    }
+    crate::waiting::until(|| site.counters().requests_of(Kind::Content) >= times).await;
 }
 
 /// How many bytes a download that nothing happens to takes.
@@ -152,9 +150,7 @@ async fn a_refused_or_reset_connection_is_tried_again() {
     site.faults().set_accept_then_close(true);
     let mut client = client.with_retries(1_000_000, Duration::from_millis(1));
     let download = tokio::spawn(async move { client.download(&package()).await });
-    while site.counters().connections() < 3 {
-        tokio::task::yield_now().await;
-    }
+    crate::waiting::until(|| site.counters().connections() >= 3).await;
     site.faults().set_accept_then_close(false);
     assert!(download.await.unwrap().unwrap().retried >= 3);
 }

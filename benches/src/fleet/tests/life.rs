@@ -198,7 +198,7 @@ async fn who_is_interrupted_reports_what_there_was() {
     let (watch, seconds) = Watch::new();
     let stop = watch.clone();
     let running = start(&busy(50, "10min"), target(&site), watch);
-    tokio::task::spawn_blocking(move || seconds.recv().unwrap()).await.unwrap();
+    tokio::task::spawn_blocking(move || seconds.recv_timeout(LONGEST).unwrap()).await.unwrap();
     stop.stop();
     drop(stop);
     let run = finished(running).await;
@@ -252,7 +252,7 @@ async fn a_push_makes_clients_poll_policy() {
         tokio::task::spawn_blocking(move || {
             let mut sum = 0;
             while sum < 20 {
-                sum += seconds.recv().unwrap().roles.get(role).map_or(0, |part| part.done);
+                sum += seconds.recv_timeout(LONGEST).unwrap().roles.get(role).map_or(0, |part| part.done);
             }
             seconds
         })

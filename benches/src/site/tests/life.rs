@@ -43,9 +43,7 @@ async fn a_stopped_site_system_answers_what_it_was_asked_before() {
     let mut stream = TcpStream::connect(site.address()).await.unwrap();
     stream.write_all(b"GET /SMS_DP_SMSPKG$/ HTTP/1.1\r\nHost: dp\r\n\r\n").await.unwrap();
     // The request is in flight once its bytes were read.
-    while site.counters().bytes_in() == 0 {
-        tokio::task::yield_now().await;
-    }
+    crate::waiting::until(|| site.counters().bytes_in() > 0).await;
     site.stop();
     assert!(is_refused(client(site.address()).request(Method::GET, PAGE, Bytes::new()).await));
     site.faults().set_stall_head(false);

@@ -155,9 +155,7 @@ async fn faults_break_secured_connections_too() {
     site.faults().set_garbage(false);
     // A connection that never shakes hands goes with the site system.
     let mut silent = TcpStream::connect(site.address()).await.unwrap();
-    while site.counters().open_connections() == 0 {
-        tokio::task::yield_now().await;
-    }
+    crate::waiting::until(|| site.counters().open_connections() > 0).await;
     site.kill();
     site.gone().await;
     assert!(silent.read(&mut [0; 1]).await.is_err());
