@@ -69,6 +69,7 @@ impl Sheet {
             better: line.better,
             goal: line.goal.map(str::to_owned),
             note: line.note,
+            doubts: Vec::new(),
             figures: Vec::new(),
         });
     }
@@ -118,22 +119,19 @@ impl Sheet {
         Spread::of(self.limits.get(proxy)?.iter().copied()).map(|spread| spread.median)
     }
 
-    /// The rows; who had failed requests is in their notes.
+    /// The rows, with their doubts; who had failed requests is one.
     pub(super) fn finish(mut self) -> Vec<Work> {
         for work in &mut self.works {
             let failures = self.failures.get(work.name.as_str()).into_iter().flatten();
             let failures = failures.filter(|(_, failures)| failures.failed > 0);
             let told: Vec<_> =
                 failures.map(|(proxy, Failures { failed, all })| format!("{proxy} {failed} of {all}")).collect();
-            let mut notes = vec![std::mem::take(&mut work.note)];
             if !told.is_empty() {
-                notes.push(format!("Requests that failed: {}.", told.join(", ")));
+                work.doubts.push(format!("Requests that failed: {}.", told.join(", ")));
             }
             for Doubt { text, count } in self.doubts.get(work.name.as_str()).into_iter().flatten() {
-                notes.push(format!("Doubtful in {count} measurements, of which the first: {text}"));
+                work.doubts.push(format!("Doubtful in {count} measurements, of which the first: {text}"));
             }
-            notes.retain(|note| !note.is_empty());
-            work.note = notes.join(" ");
         }
         self.works.retain(|work| !work.figures.is_empty());
         self.works
@@ -146,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_come_to_their_rows_and_failures_to_the_notes() {
+    fn figures_come_to_their_rows_and_failures_to_the_doubts() {
         let mut sheet = Sheet::default();
         sheet.row(Line::lower("time", "Time", "us").note("As it was."));
         sheet.row(Line::higher("rate", "Rate", "1/s").goal("the most"));
@@ -167,9 +165,12 @@ mod tests {
         assert_eq!(["rolegate", "envoy", "nginx"].map(|proxy| sheet.limit(proxy)), [Some(3.0), None, None]);
         let works = sheet.finish();
         assert_eq!(works.iter().map(|work| work.name.as_str()).collect::<Vec<_>>(), ["time", "rate"]);
-        assert_eq!(works[0].note, "As it was. Requests that failed: envoy 3 of 20.");
-        let doubts = "Doubtful in 2 measurements, of which the first: It waited for 12.5 %. Doubtful in 1";
-        assert!(works[1].note.starts_with(doubts), "{}", works[1].note);
+        assert_eq!((works[0].note.as_str(), works[1].note.as_str()), ("As it was.", ""));
+        assert_eq!(works[0].doubts, ["Requests that failed: envoy 3 of 20."]);
+        let doubts = [(2, "It waited for 12.5 %."), (1, "Another.")];
+        let doubts =
+            doubts.map(|(count, text)| format!("Doubtful in {count} measurements, of which the first: {text}"));
+        assert_eq!(works[1].doubts, doubts);
         assert!(works[0].figures[0].rounds[1].is_nan());
         assert_eq!((works[1].better, works[1].goal.as_deref()), (Better::Higher, Some("the most")));
     }

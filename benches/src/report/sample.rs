@@ -136,6 +136,7 @@ fn work(name: &str, title: &str, unit: &str, better: Better, goal: Option<&str>,
         better,
         goal: goal.map(str::to_owned),
         note: "One thread each, five rounds, the order changed in every round.".to_owned(),
+        doubts: Vec::new(),
         figures: figures
             .iter()
             .map(|(proxy, rounds)| Figures { proxy: (*proxy).to_owned(), rounds: rounds.to_vec() })

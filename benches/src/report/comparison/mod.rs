@@ -82,6 +82,10 @@ pub struct Work {
     pub goal: Option<String>,
     /// How it was measured. May be empty.
     pub note: String,
+    /// In sentences, what makes its figures weak: requests that failed, a generator that may have been the limit. Files of
+    /// before have this in `note`.
+    #[serde(default)]
+    pub doubts: Vec<String>,
     /// One entry a proxy; a proxy that cannot do this work has none.
     pub figures: Vec<Figures>,
 }

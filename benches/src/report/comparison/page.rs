@@ -164,7 +164,9 @@ fn card(comparison: &Comparison, work: &Work) -> Markup {
                     }
                 }
             }
-            @if !work.note.is_empty() { p.note { (work.note) } }
+            @for text in work.doubts.iter().chain(Some(&work.note).filter(|note| !note.is_empty())) {
+                p.note { (text) }
+            }
         }
     }
 }

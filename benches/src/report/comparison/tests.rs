@@ -15,6 +15,7 @@ fn work(better: Better, all: &[(&str, &[f64])]) -> Work {
         better,
         goal: None,
         note: String::new(),
+        doubts: Vec::new(),
         figures: all.iter().map(|(proxy, rounds)| figures(proxy, rounds)).collect(),
     }
 }
@@ -85,10 +86,30 @@ fn a_ratio_to_nothing_is_told_and_written() {
 }
 
 #[test]
+fn what_makes_a_row_weak_is_told_everywhere() {
+    let mut comparison = comparison();
+    comparison.works[1].doubts = vec!["The generator was busy.".to_owned()];
+    comparison.works[0] = Work {
+        figures: vec![figures("rolegate", &[1.0, 2.0, 1.0]), figures("haproxy", &[2.0, 1.0, 2.0])],
+        ..comparison.works[0].clone()
+    };
+    let doubt = format!("{}: The generator was busy.", comparison.works[1].title);
+    let text = comparison_text(&comparison);
+    assert!(text.starts_with(&format!("DOUBT: {doubt}\n")), "{text}");
+    assert!(text.contains("but the rounds disagree"), "{text}");
+    for told in [comparison_markdown(&comparison), page(&comparison)] {
+        assert!(told.contains(&doubt) && told.contains("rounds disagree"), "{told}");
+    }
+}
+
+#[test]
 fn files_of_before_are_read() {
     let mut value = serde_json::to_value(comparison()).unwrap();
     let fields = value.as_object_mut().unwrap();
     assert!(fields.remove("doubts").is_some() && fields.remove("interrupted").is_some());
+    for work in fields["works"].as_array_mut().unwrap() {
+        assert!(work.as_object_mut().unwrap().remove("doubts").is_some());
+    }
     assert_eq!(serde_json::from_value::<Comparison>(value).unwrap(), comparison());
 }
 
@@ -181,6 +202,7 @@ fn text_of_a_comparison_is_never_markup() {
         }
     }
     comparison.works[0].goal = Some(EVIL.to_owned());
+    comparison.works[0].doubts = vec![EVIL.to_owned()];
     comparison.proxies[2].version = EVIL.to_owned();
     comparison.works[0].figures[2].proxy = EVIL.to_owned();
     let page = page(&comparison);

@@ -93,6 +93,7 @@ pub(super) fn doubts(comparison: &Comparison) -> Vec<String> {
     doubts.extend(comparison.doubts.iter().cloned());
     let known = |name: &str| comparison.proxies.iter().any(|proxy| proxy.name == name);
     for work in &comparison.works {
+        doubts.extend(work.doubts.iter().map(|doubt| format!("{}: {doubt}", work.title)));
         let rounds = work.rounds(ROLEGATE).len();
         if (1..3).contains(&rounds) {
             doubts.push(format!("{}: only {rounds} round(s), so chance cannot be told from a difference.", work.title));
