@@ -1,8 +1,8 @@
 //! Before a run: whether the target is there and has what the scenario needs.
 //!
 //! What is missing is said at once with what to do about it. That is nobody who listens or speaks HTTP, a role for which the
-//! answer is 404, 502 or 503, and content that is not there. Other errors are no reason not to begin: they may be what is to
-//! be measured.
+//! answer is 404, 502 or 503, or 403, which is for clients that have to show a certificate, and content that is not there or
+//! is refused in this way. Other errors are no reason not to begin: they may be what is to be measured.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -109,8 +109,10 @@ impl Found {
                  or begin all the same with --no-check",
                 off.join(" ")
             )),
-            Ok(StatusCode::FORBIDDEN) => self.notes.push(format!(
-                "{role} answers {path} with 403 Forbidden: clients may need a certificate (--certificate and --key)"
+            Ok(StatusCode::FORBIDDEN) => self.wrong.push(format!(
+                "{role} refuses clients (403 Forbidden for {path}): show a certificate that it takes with --certificate and \
+                 --key, leave it out with {}, or begin all the same with --no-check",
+                off.join(" ")
             )),
             Ok(status) if !status.is_success() => {
                 self.notes.push(format!("{role} answers {path} with {status}: errors are to be expected"));
@@ -123,13 +125,17 @@ impl Found {
     async fn packages(&mut self, client: &mut Client) {
         let Ok(propfind) = Method::from_bytes(b"PROPFIND") else { return };
         let mut there = Vec::new();
-        let mut missing = Vec::new();
+        let (mut missing, mut refused) = (Vec::new(), Vec::new());
         for package in std::mem::take(&mut self.content) {
             match answer(client, &propfind, &format!("/SMS_DP_SMSPKG$/{}", package.id())).await {
                 Ok(StatusCode::NOT_FOUND) => missing.push(package.id().to_owned()),
+                Ok(StatusCode::FORBIDDEN) => refused.push(package.id().to_owned()),
                 Ok(status) if is_nobody(status) => return self.role("DP", "a listing of content", &Ok(status)),
                 _ => there.push(package),
             }
+        }
+        if there.is_empty() && !refused.is_empty() {
+            return self.role("DP", &format!("a listing of {}", refused.join(", ")), &Ok(StatusCode::FORBIDDEN));
         }
         if there.is_empty() {
             self.wrong.push(format!(
@@ -141,6 +147,9 @@ impl Found {
         } else {
             let names: Vec<_> = there.iter().map(|package| package.id()).collect();
             self.notes.push(format!("content: {}", names.join(", ")));
+            if !refused.is_empty() {
+                self.notes.push(format!("content that is refused, and left out: {}", refused.join(", ")));
+            }
         }
         self.content = there;
     }

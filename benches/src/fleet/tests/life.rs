@@ -240,6 +240,34 @@ async fn the_target_is_asked_first_what_it_has() {
     assert!(found.wrong[0].contains("--notification"), "{found:?}");
 }
 
+#[tokio::test]
+async fn who_is_refused_is_told_to_show_a_certificate() {
+    let authority = Authority::new("Lab Root CA");
+    let clients = ClientCertificate::Required(authority.certificate_pem().to_owned());
+    let content = Arc::new(Content::new([Package::parse(PACKAGE).unwrap()]));
+    let roles = [Role::DistributionPoint, Role::SoftwareUpdatePoint];
+    let spec = Spec::management_point("all").content(&content);
+    let spec = roles.into_iter().fold(spec, Spec::role);
+    let secure = spec.tls(Tls::new(authority.server(&["all.lab.test"])).clients(clients));
+    let site = SiteSystem::start(secure).await.unwrap();
+    let trusting = crate::client::Tls::new().trusting(authority.certificate_pem());
+    let over = |tls: &crate::client::Tls| Target {
+        host: "all.lab.test".to_owned(),
+        tls: Some(tls.connector().unwrap()),
+        ..target(&site)
+    };
+    let fleet = fleet(&busy(10, "1s"));
+    let found = check(&fleet, &over(&trusting)).await;
+    assert_eq!((found.wrong.len(), found.content.len()), (3, 0), "{found:?}");
+    for (role, wrong) in ["MP", "SUP", "DP"].into_iter().zip(&found.wrong) {
+        assert!(wrong.starts_with(&format!("{role} refuses clients (403 Forbidden for ")), "{wrong}");
+        assert!(wrong.contains("--certificate") && wrong.contains("--no-check"), "{wrong}");
+    }
+    assert!(found.wrong[2].contains("a listing of PKG00001"), "{found:?}");
+    let found = check(&fleet, &over(&trusting.identity(&authority.client("PC00001")))).await;
+    assert!(found.wrong.is_empty() && found.content.len() == 1, "{found:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_makes_clients_poll_policy() {
     let site = site().await;
