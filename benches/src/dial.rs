@@ -4,7 +4,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use nix::sys::socket::{setsockopt, sockopt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
+
+use crate::client::Connector;
+
+/// A connection, secured or not.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Connects from this address, or from one that the system chooses if it is unspecified. What is written is sent at once.
 pub(crate) async fn dial(source: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
@@ -17,6 +25,19 @@ pub(crate) async fn dial(source: IpAddr, to: SocketAddr) -> io::Result<TcpStream
     let stream = socket.connect(to).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// The same, and then secures the connection to this host, if there is something to do that with.
+pub(crate) async fn dial_secured(
+    source: IpAddr,
+    to: SocketAddr,
+    tls: Option<(&Connector, &str)>,
+) -> io::Result<Box<dyn Stream>> {
+    let stream = dial(source, to).await?;
+    Ok(match tls {
+        None => Box::new(stream),
+        Some((connector, host)) => Box::new(connector.secure(stream, host, to.ip()).await?),
+    })
 }
 
 #[cfg(test)]

@@ -145,11 +145,6 @@ impl Ask {
     }
 }
 
-/// A failed handshake, with a kind of its own: what failed before it was the connection.
-fn handshake_failed(error: io::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {error}"))
-}
-
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> io::Result<Open> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // How the connection ends is seen by the request that it ends under.
@@ -166,10 +161,7 @@ impl Line {
         let stream = dial(self.way.source, self.way.proxy).await?;
         let mut open = match &self.way.tls {
             None => speak(stream).await?,
-            Some(tls) => {
-                let secured = tls.secure(stream, &self.way.host, self.way.proxy.ip()).await;
-                speak(secured.map_err(handshake_failed)?).await?
-            }
+            Some(tls) => speak(tls.secure(stream, &self.way.host, self.way.proxy.ip()).await?).await?,
         };
         open.counted = self.way.observer.as_ref().map(Observer::opened);
         Ok(open)

@@ -176,11 +176,12 @@ impl Connector {
     /// Secures a connection to `host`, which may have a port. What is no name is asked for as the address `peer`.
     ///
     /// # Errors
-    /// The handshake failed.
+    /// The handshake failed. The kind is [`io::ErrorKind::InvalidData`], which is none of an error in opening a connection.
     pub async fn secure(&self, stream: TcpStream, host: &str, peer: IpAddr) -> io::Result<TlsStream<TcpStream>> {
         let name = self.name.as_deref().unwrap_or_else(|| without_port(host));
         let name = ServerName::try_from(name.to_owned()).unwrap_or_else(|_| ServerName::from(peer));
-        self.connector.connect(name, stream).await
+        let secured = self.connector.connect(name, stream).await;
+        secured.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {error}")))
     }
 }
 

@@ -32,6 +32,14 @@ pub struct Target {
     pub notification: Option<SocketAddr>,
 }
 
+impl Target {
+    /// How connections for notification are secured, and for which host, if they are.
+    pub(super) fn notification_tls(&self, fleet: &Fleet) -> Option<(&Connector, &str)> {
+        let tls = self.tls.as_ref().filter(|_| fleet.notification.tls)?;
+        Some((tls, self.host.as_str()))
+    }
+}
+
 /// The message types, each with the role that answers it.
 const MESSAGES: [(&str, &str); 20] = [
     ("service location", "MP"),

@@ -1,19 +1,23 @@
 //! Client notification: a connection that is held, with a ping now and then.
 //!
-//! How Microsoft frames it is not documented, so this speaks lines, as the simulated notification server does.
+//! How Microsoft frames it is not documented, so this speaks lines, as the simulated notification server does. With an HTTPS
+//! target it speaks them over TLS, which is assumed: the channel is said to check the server's certificate, and no more.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::desk::{Desk, LOGON, PING, Timing, add};
 use crate::content::mix;
-use crate::dial::dial;
+use crate::dial::{Stream, dial_secured};
 use crate::record::{Failure, Recorder};
 
 /// What is heard at a time. Longer messages are heard in pieces.
@@ -30,8 +34,8 @@ pub(super) async fn hold(desk: Arc<Desk>, to: SocketAddr, client: u32, said: Unb
     loop {
         sleep_until(due.into()).await;
         // Boxed, so that one who waits does not keep the room that connecting takes.
-        if let Some(stream) = Box::pin(open(&desk, to, client, due)).await {
-            let lost = listen(&desk, &stream, client, ping, &said).await;
+        if let Some(mut stream) = Box::pin(open(&desk, to, client, due)).await {
+            let lost = listen(&desk, &mut stream, client, ping, &said).await;
             drop(stream);
             desk.record(Recorder::closed);
             let now = Instant::now();
@@ -70,7 +74,7 @@ impl Drop for Asked<'_> {
     }
 }
 
-async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<TcpStream> {
+async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<Box<dyn Stream>> {
     let began = Instant::now();
     let asked = Asked { desk, message: LOGON, client, began };
     let opened = timeout_at((began + desk.fleet.timeout).into(), connect(desk, to, client)).await;
@@ -89,73 +93,68 @@ async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<
     opened.ok()
 }
 
-async fn connect(desk: &Desk, to: SocketAddr, client: u32) -> io::Result<TcpStream> {
-    let stream = dial(desk.source(client), to).await?;
-    say(&stream, format!("Logon {client}\n").as_bytes()).await?;
-    loop {
-        stream.readable().await?;
-        match hear(&stream)? {
-            Heard::Answer | Heard::Push => return Ok(stream),
-            Heard::Nothing => {}
-        }
-    }
+async fn connect(desk: &Desk, to: SocketAddr, client: u32) -> io::Result<Box<dyn Stream>> {
+    let mut stream = dial_secured(desk.source(client), to, desk.target.notification_tls(&desk.fleet)).await?;
+    say(&mut stream, format!("Logon {client}\n").as_bytes()).await?;
+    hear(&mut stream).await?;
+    Ok(stream)
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heard {
-    Nothing,
     Answer,
     Push,
 }
 
-/// What there is to hear now.
-fn hear(stream: &TcpStream) -> io::Result<Heard> {
-    let mut piece = [0; PIECE];
-    match stream.try_read(&mut piece) {
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(len) if piece[..len].starts_with(b"Pong ") => Ok(Heard::Answer),
-        Ok(_) => Ok(Heard::Push),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Heard::Nothing),
-        Err(error) => Err(error),
-    }
+/// Waits until there is something to hear.
+async fn hear(stream: &mut Box<dyn Stream>) -> io::Result<Heard> {
+    poll_fn(|cx| {
+        // Very many wait here: there is room for what is heard only while it is.
+        let mut piece = [0; PIECE];
+        let mut read = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+        Poll::Ready(match read.filled() {
+            [] => Err(io::ErrorKind::UnexpectedEof.into()),
+            heard if heard.starts_with(b"Pong ") => Ok(Heard::Answer),
+            _ => Ok(Heard::Push),
+        })
+    })
+    .await
 }
 
-async fn say(stream: &TcpStream, mut text: &[u8]) -> io::Result<()> {
-    while !text.is_empty() {
-        stream.writable().await?;
-        match stream.try_write(text) {
-            Ok(len) => text = &text[len..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+async fn say(stream: &mut Box<dyn Stream>, text: &[u8]) -> io::Result<()> {
+    stream.write_all(text).await?;
+    // What is written to a secured stream may wait there.
+    stream.flush().await
 }
 
 /// Pings and hears until the connection is lost, and says how.
-async fn listen(desk: &Desk, stream: &TcpStream, client: u32, ping: Duration, said: &UnboundedSender<u32>) -> Failure {
+async fn listen(
+    desk: &Desk,
+    stream: &mut Box<dyn Stream>,
+    client: u32,
+    ping: Duration,
+    said: &UnboundedSender<u32>,
+) -> Failure {
     // When the ping was sent that has no answer yet.
     let mut asked: Option<(Instant, Asked<'_>)> = None;
     let mut due = Instant::now() + ping.mul_f64(part(mix(desk.schedule.seed_of(client))));
     let lost = loop {
         let wake = asked.as_ref().map_or(due, |(_, asked)| asked.began + desk.fleet.timeout);
         tokio::select! {
-            ready = stream.readable() => {
-                let heard = ready.and_then(|()| hear(stream));
-                match heard {
-                    Ok(Heard::Nothing) => {}
-                    Ok(Heard::Answer) => if let Some((intended, ping)) = asked.take() {
-                        let timing = Timing { intended, began: ping.began, ended: Instant::now(), sent: 5, received: 0 };
-                        ping.over();
-                        desk.sample(PING, desk.group(client), &timing, Ok(()));
-                    },
-                    Ok(Heard::Push) => {
-                        add(&desk.troubles.pushes);
-                        // Whoever does not listen any more has ended this task too.
-                        let _ = said.send(client);
-                    }
-                    Err(_) => break Failure::Cut,
+            heard = hear(stream) => match heard {
+                Ok(Heard::Answer) => if let Some((intended, ping)) = asked.take() {
+                    let timing = Timing { intended, began: ping.began, ended: Instant::now(), sent: 5, received: 0 };
+                    ping.over();
+                    desk.sample(PING, desk.group(client), &timing, Ok(()));
+                },
+                Ok(Heard::Push) => {
+                    add(&desk.troubles.pushes);
+                    // Whoever does not listen any more has ended this task too.
+                    let _ = said.send(client);
                 }
-            }
+                Err(_) => break Failure::Cut,
+            },
             () = sleep_until(wake.into()) => match asked {
                 Some(_) => break Failure::Timeout,
                 None => {

@@ -16,6 +16,7 @@ use super::desk::Target;
 use super::scenario::Fleet;
 use crate::client::{Client, ClientError};
 use crate::content::Package;
+use crate::dial::dial_secured;
 
 /// Nobody waits longer for an answer before a run.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -154,18 +155,23 @@ impl Found {
         self.content = there;
     }
 
-    async fn notification(&mut self, fleet: &Fleet, target: &Target) {
+    pub(super) async fn notification(&mut self, fleet: &Fleet, target: &Target) {
         match target.notification {
             Some(address) => {
-                let connecting = tokio::net::TcpStream::connect(address);
+                let tls = target.notification_tls(fleet);
+                let connecting = dial_secured(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address, tls);
                 let failed = match tokio::time::timeout(PATIENCE, connecting).await {
                     Ok(Ok(_)) => return,
                     Ok(Err(error)) => error.to_string(),
                     Err(_) => "no answer".to_owned(),
                 };
+                let advice = match tls {
+                    None => "",
+                    Some(_) => " --tls-notification, and --set notification.tls=false is for one without TLS",
+                };
                 self.wrong.push(format!(
                     "client notification cannot be reached at {address}: {failed}; a site listens for it with \
-                     'site --system bgb=BGB@{address}'"
+                     'site --system bgb=BGB@{address}'{advice}"
                 ));
             }
             None if fleet.notification.needed => self.wrong.push(

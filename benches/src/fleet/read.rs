@@ -276,12 +276,14 @@ fn notification(fields: Option<Fields<'_>>, notes: &mut Notes<'_>) -> Notificati
         share: 1.0,
         address: None,
         needed: false,
+        tls: true,
         ping: 5 * MINUTE,
         within: 2 * MINUTE,
         push_within: Duration::from_secs(80),
     };
     let Some(mut fields) = fields else { return notification };
     notification.needed = fields.take("needed", notes).unwrap_or(false);
+    notification.tls = fields.take("tls", notes).unwrap_or(true);
     notification.share = fields.share("share", notes).unwrap_or(notification.share);
     notification.address = fields.take("address", notes);
     notification.ping = fields.time("ping", &some(), notes).unwrap_or(notification.ping);

@@ -126,6 +126,8 @@ pub struct Notification {
     pub address: Option<String>,
     /// Whether the scenario makes no sense without.
     pub needed: bool,
+    /// Whether connections are secured if those to the target are.
+    pub tls: bool,
     /// From one ping to the next.
     pub ping: Duration,
     /// All connections are opened within this, and again after they were lost.

@@ -4,17 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Opening, Plan};
-use crate::dial::dial;
+use crate::dial::{Stream, dial_secured};
 
 const MAX_HEAD: usize = 16 * 1024;
-
-/// What can be held.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// The address that the connection of this number comes from.
 fn source(sources: &IpNet, number: usize) -> IpAddr {
@@ -34,15 +29,11 @@ fn source(sources: &IpNet, number: usize) -> IpAddr {
 pub(super) async fn open(plan: &Plan, number: usize) -> io::Result<Box<dyn Stream>> {
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let from = plan.sources.as_ref().map_or(any, |sources| source(sources, number));
-    let stream = dial(from, plan.to).await?;
     let host = match &plan.opening {
         Opening::Get { host, .. } => host.as_str(),
         Opening::Line(_) => "",
     };
-    let mut stream: Box<dyn Stream> = match &plan.tls {
-        None => Box::new(stream),
-        Some(tls) => Box::new(tls.secure(stream, host, plan.to.ip()).await?),
-    };
+    let mut stream = dial_secured(from, plan.to, plan.tls.as_ref().map(|tls| (tls, host))).await?;
     let said = match &plan.opening {
         Opening::Get { target, host } => format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         Opening::Line(line) => format!("{line}\n"),

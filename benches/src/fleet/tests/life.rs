@@ -240,6 +240,31 @@ async fn the_target_is_asked_first_what_it_has() {
     assert!(found.wrong[0].contains("--notification"), "{found:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notification_is_secured_as_the_target_is_unless_it_says_otherwise() {
+    let authority = Authority::new("Lab Root CA");
+    let listening = || Spec::new("bgb1").role(Role::ClientNotification);
+    let secure = listening().notification_tls(Tls::new(authority.server(&["bgb.lab.test"])));
+    let (secure, plain) = (SiteSystem::start(secure).await.unwrap(), SiteSystem::start(listening()).await.unwrap());
+    let trusting = crate::client::Tls::new().trusting(authority.certificate_pem()).connector().unwrap();
+    let over =
+        |site: &SiteSystem| Target { host: "bgb.lab.test".to_owned(), tls: Some(trusting.clone()), ..target(site) };
+    let text = "clients = 20\nduration = \"10min\"\nspeedup = 100\nschedules = false\n\
+                [notification]\nping = \"10s\"\nwithin = \"1s\"\n";
+    let pinged = |told: &[Interval]| of_role(told, "BGB") >= 40;
+    let run = until(text, over(&secure), pinged).await;
+    assert!(run.series.iter().all(|series| series.role == "BGB" && series.errors.is_empty()), "{run:?}");
+    let seen = secure.counters().handshakes();
+    assert!(seen.len() == 20 && seen.iter().all(|seen| seen.sni.as_deref() == Some("bgb.lab.test")), "{seen:?}");
+
+    let run = until(text, over(&plain), |told| told.iter().any(|interval| interval.errors > 0)).await;
+    assert_eq!(done(&run), 0);
+    assert_eq!(run.series[0].errors.keys().collect::<Vec<_>>(), ["tls"]);
+    let off = format!("{text}tls = false\n");
+    let run = until(&off, over(&plain), pinged).await;
+    assert!(run.series.iter().all(|series| series.errors.is_empty()), "{run:?}");
+}
+
 #[tokio::test]
 async fn who_is_refused_is_told_to_show_a_certificate() {
     let authority = Authority::new("Lab Root CA");
@@ -266,6 +291,20 @@ async fn who_is_refused_is_told_to_show_a_certificate() {
     assert!(found.wrong[2].contains("a listing of PKG00001"), "{found:?}");
     let found = check(&fleet, &over(&trusting.identity(&authority.client("PC00001")))).await;
     assert!(found.wrong.is_empty() && found.content.len() == 1, "{found:?}");
+}
+
+#[tokio::test]
+async fn a_notification_server_without_tls_is_told_before_a_run() {
+    let site = SiteSystem::start(Spec::new("bgb1").role(Role::ClientNotification)).await.unwrap();
+    let secured = Target { tls: Some(crate::client::Tls::new().connector().unwrap()), ..target(&site) };
+    let of_notification = async |text: &str| {
+        let mut found = super::super::preflight::Found::default();
+        found.notification(&fleet(text), &secured).await;
+        found.wrong
+    };
+    let wrong = of_notification("").await;
+    assert!(wrong.len() == 1 && wrong[0].contains("TLS: ") && wrong[0].contains("notification.tls=false"), "{wrong:?}");
+    assert_eq!(of_notification("[notification]\ntls = false\n").await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
