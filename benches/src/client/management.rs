@@ -8,6 +8,10 @@ use super::{Client, ClientError, Step, is_transient};
 use crate::message::{self, Envelope, Message, guid};
 
 const MAX_POLICIES: usize = 10_000;
+/// Digits of a certificate in hexadecimal: some 900 bytes.
+const CERTIFICATE: usize = 1792;
+/// And of a signature with a key of 2,048 bits.
+const SIGNATURE: usize = 512;
 
 impl Client {
     /// Asks for the list of management points.
@@ -67,6 +71,37 @@ impl Client {
             }
         }
         Ok(step)
+    }
+
+    /// Registers, as a client that is new: with two certificates of its own. They are noise here, which takes as many bytes.
+    ///
+    /// # Errors
+    /// The message was not accepted.
+    pub async fn registration(&mut self) -> Result<Step, ClientError> {
+        let mut step = Step::default();
+        let name = self.id[..8].to_owned();
+        let [encryption, signing, signature] = [CERTIFICATE, CERTIFICATE, SIGNATURE].map(|digits| self.noise(digits));
+        let request = format!(
+            "<ClientRegistrationRequest><Data HashAlgorithm=\"1.2.840.113549.1.1.11\" SMSID=\"\" \
+             RequestType=\"Registration\" TimeStamp=\"2024-01-01T00:00:00Z\"><AgentInformation \
+             AgentIdentity=\"CCMSetup.exe\" AgentVersion=\"5.00.9000.0000\" AgentType=\"0\"/><Certificates>\
+             <Encryption Encoding=\"HexBinary\" KeyType=\"1\">{encryption}</Encryption>\
+             <Signing Encoding=\"HexBinary\" KeyType=\"1\">{signing}</Signing></Certificates><DiscoveryProperties>\
+             <Property Name=\"Netbios Name\" Value=\"{name}\"/><Property Name=\"FQ Name\" Value=\"{name}.lab.test\"/>\
+             </DiscoveryProperties></Data><Signature><SignatureValue>{signature}</SignatureValue></Signature>\
+             </ClientRegistrationRequest>"
+        );
+        let reply = self.message("MP_ClientRegistration", &request, &mut step).await?;
+        if reply.payload.contains("<ClientRegistrationResponse") {
+            Ok(step)
+        } else {
+            Err(ClientError::Protocol("the answer to a registration is none".to_owned()))
+        }
+    }
+
+    /// So many digits in hexadecimal, 32 at a time.
+    fn noise(&mut self, digits: usize) -> String {
+        (0..digits / 32).map(|_| format!("{:032X}", self.rng.u128(..))).collect()
     }
 
     /// Sends one state message, under an id of its own.

@@ -62,6 +62,17 @@ async fn a_client_finds_its_site_and_fetches_its_policy_on_one_connection() {
 }
 
 #[tokio::test]
+async fn a_new_client_registers_with_two_certificates() {
+    let (site, mut client) = start(Spec::management_point("mp1")).await;
+    let step = client.registration().await.unwrap();
+    assert_eq!((step.requests, step.is_smooth()), (1, true));
+    let sent = site.counters().bytes_in();
+    assert!((4096..8192).contains(&sent), "{sent}");
+    site.faults().set_database_down(true);
+    assert!(matches!(client.registration().await, Err(ClientError::Status { status, .. }) if status == 500));
+}
+
+#[tokio::test]
 async fn a_state_message_is_sent_again_under_the_same_id() {
     let (site, mut client) = start(Spec::management_point("mp1")).await;
     assert_eq!(client.state_message().await.unwrap().resent, 0);

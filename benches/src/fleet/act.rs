@@ -66,6 +66,7 @@ async fn perform(desk: &Desk, occasion: &Occasion, client: &mut Client) -> Resul
         Activity::Heartbeat => drop(client.heartbeat().await?),
         Activity::HardwareInventory => drop(client.large_message(&desk.inventories[0], FRAGMENT).await?),
         Activity::SoftwareInventory => drop(client.large_message(&desk.inventories[1], FRAGMENT).await?),
+        Activity::Registration => drop(client.registration().await?),
         Activity::Scan => drop(client.scan().await?),
         Activity::Content => {
             let packages = fleet.content.len() as u64;

@@ -27,6 +27,8 @@ pub enum Activity {
     Scan,
     /// Content location, then the download of one package.
     Content,
+    /// Registration, as a client that is new does it, with two certificates of its own.
+    Registration,
 }
 
 /// How often something is done, and by whom: times are the clients' own.
@@ -46,7 +48,7 @@ pub struct Habit {
 
 impl Activity {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ServiceLocation,
         Self::Policy,
         Self::StateMessage,
@@ -55,6 +57,7 @@ impl Activity {
         Self::SoftwareInventory,
         Self::Scan,
         Self::Content,
+        Self::Registration,
     ];
 
     /// Its name in a scenario.
@@ -69,6 +72,7 @@ impl Activity {
             Self::SoftwareInventory => "software-inventory",
             Self::Scan => "scan",
             Self::Content => "content",
+            Self::Registration => "registration",
         }
     }
 
@@ -106,7 +110,7 @@ impl Activity {
             Self::HardwareInventory => (Some(7 * DAY), 4 * HOUR, 1.0, HOUR),
             Self::SoftwareInventory => (Some(7 * DAY), 0, 1.0, HOUR),
             Self::Scan => (Some(7 * DAY), 2 * HOUR, 1.0, 30 * MINUTE),
-            Self::Content => (None, 0, 1.0, 10 * MINUTE),
+            Self::Content | Self::Registration => (None, 0, 1.0, 10 * MINUTE),
         };
         let [delay, retry] = [delay, retry].map(Duration::from_secs);
         Habit { share: 1.0, period: period.map(Duration::from_secs), delay, chance, retry }

@@ -41,9 +41,10 @@ impl Target {
 }
 
 /// The message types, each with the role that answers it.
-const MESSAGES: [(&str, &str); 20] = [
+const MESSAGES: [(&str, &str); 21] = [
     ("service location", "MP"),
     ("MP certificate", "MP"),
+    ("registration", "MP"),
     ("policy request", "MP"),
     ("policy body", "MP"),
     ("state message", "MP"),
@@ -366,6 +367,7 @@ const fn outcome_of(activity: Activity) -> &'static str {
         Activity::SoftwareInventory => "software inventory",
         Activity::Scan => "scan SyncUpdates",
         Activity::Content => "content check",
+        Activity::Registration => "registration",
     }
 }
 

@@ -114,7 +114,11 @@ impl Sizes {
                 self.ranges = fields.number("ranges", &(1..=1000), notes).unwrap_or(self.ranges);
                 self.concurrency = fields.number("concurrency", &(1..=64), notes).unwrap_or(self.concurrency);
             }
-            Activity::ServiceLocation | Activity::StateMessage | Activity::Heartbeat | Activity::Scan => {}
+            Activity::ServiceLocation
+            | Activity::StateMessage
+            | Activity::Heartbeat
+            | Activity::Scan
+            | Activity::Registration => {}
         }
     }
 }

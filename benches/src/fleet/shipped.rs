@@ -15,6 +15,7 @@ macro_rules! shipped {
 shipped!(
     "steady",
     "morning",
+    "rollout",
     "policy-push",
     "patch-day",
     "content",

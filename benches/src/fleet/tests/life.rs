@@ -104,6 +104,7 @@ async fn clients_live_through_everything_without_an_error() {
     for message in [
         ("service location", "MP"),
         ("MP certificate", "MP"),
+        ("registration", "MP"),
         ("policy request", "MP"),
         ("policy body", "MP"),
         ("state message", "MP"),
@@ -124,7 +125,7 @@ async fn clients_live_through_everything_without_an_error() {
     ] {
         assert!(messages.contains(&message), "{message:?} in {messages:?}");
     }
-    assert_eq!(messages.len(), 19, "and no other: {messages:?}");
+    assert_eq!(messages.len(), 20, "and no other: {messages:?}");
     let groups: BTreeSet<_> = run.series.iter().map(|series| series.group.as_str()).collect();
     assert_eq!(groups, BTreeSet::from(["Branch", "HQ"]));
     assert_eq!((run.clients, run.interrupted, run.generator.threads), (20, true, 2));

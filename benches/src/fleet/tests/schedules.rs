@@ -19,7 +19,9 @@ fn seconds(occasion: &Occasion) -> f64 {
 
 #[test]
 fn the_same_seed_gives_the_same_schedule() {
-    let text = |seed| format!("clients = 200\nspeedup = 3600\nseed = {seed}\n[activities.content]\nperiod = \"7d\"");
+    // What has no schedule of its own gets one.
+    let often = "period = \"7d\"\n[activities.registration]\nperiod = \"7d\"";
+    let text = |seed| format!("clients = 200\nspeedup = 3600\nseed = {seed}\n[activities.content]\n{often}");
     let [one, same, other] = [1, 1, 2].map(|seed| all(&fleet(&text(seed))));
     assert_eq!(one, same);
     assert_ne!(one, other);
