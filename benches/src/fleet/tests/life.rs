@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::content::{Content, Package};
@@ -63,8 +63,9 @@ async fn until(text: &str, target: Target, enough: impl Fn(&[Interval]) -> bool 
     let running = start(text, target, watch);
     let waiting = tokio::task::spawn_blocking(move || {
         let mut told = Vec::new();
+        let until = Instant::now() + 2 * LONGEST;
         while !enough(&told) {
-            told.push(seconds.recv_timeout(LONGEST).unwrap());
+            told.push(seconds.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap());
         }
     });
     waiting.await.unwrap();

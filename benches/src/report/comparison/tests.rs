@@ -100,6 +100,8 @@ fn what_makes_a_row_weak_is_told_everywhere() {
     for told in [comparison_markdown(&comparison), page(&comparison)] {
         assert!(told.contains(&doubt) && told.contains("rounds disagree"), "{told}");
     }
+    // And beside the row's figures.
+    assert_eq!(page(&comparison).matches("The generator was busy.").count(), 2);
 }
 
 #[test]
