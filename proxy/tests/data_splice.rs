@@ -5,8 +5,9 @@ mod support;
 
 use std::sync::Arc;
 
-use support::pki::Pki;
-use support::{Message, Peer, Proxy, Setup, Wire, get, ok, until, within};
+use rolegate_bench::content::{Content, Package};
+use rolegate_bench::site::{self, SiteSystem, Spec};
+use support::{Message, Peer, Pki, Proxy, Setup, Wire, get, ok, until, within};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
@@ -113,6 +114,28 @@ async fn what_cannot_go_past_our_memory_is_read_and_written() {
         assert_eq!(spliced(&proxy), 0);
         assert!(proxy.metric("rolegate_response_bytes_total", &["web"]) > 65_000.0);
     }
+}
+
+#[tokio::test]
+async fn what_comes_over_tls_is_decrypted() {
+    let pki = Pki::new();
+    let content = Arc::new(Content::new([Package::new("P0100001", [("a.bin", 2 * MIB as u64)])]));
+    let spec = || Spec::distribution_point("dp1", &content);
+    let plain = SiteSystem::start(spec()).await.unwrap();
+    let secure = spec().tls(site::Tls::new(pki.authority.server(&["127.0.0.1"])));
+    let secure = SiteSystem::start(secure).await.unwrap();
+    let target = "/SMS_DP_SMSPKG$/P0100001/sccm?/a.bin";
+    let proxy = Setup::new([plain.address()]).start();
+    let expected = proxy.get(target).await;
+    assert_eq!((expected.status(), expected.body.len()), (200, 2 * MIB));
+    proxy.until_idle().await;
+    assert!(spliced(&proxy) > 0);
+    let more = format!("[tls]\nca_file = {}", pki.path("ca.crt"));
+    let proxy = Setup::new([secure.address()]).role("tls = true").more(&more).start();
+    let heard = proxy.get(target).await;
+    assert!(heard.status() == 200 && heard.body == expected.body, "{}", heard.body.len());
+    proxy.until_idle().await;
+    assert_eq!(spliced(&proxy), 0);
 }
 
 #[tokio::test]

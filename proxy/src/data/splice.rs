@@ -107,7 +107,6 @@ impl Pipe {
     /// # Errors
     /// As the socket.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
-        let most = most.min(self.held);
         loop {
             ready!(to.poll_write_ready(cx))?;
             match to.try_io(Interest::WRITABLE, || splice(&self.ends.0, to, most)) {
