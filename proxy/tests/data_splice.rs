@@ -262,3 +262,33 @@ async fn an_upload_goes_on_while_its_response_comes() {
     let after = client.take(2 * MIB).await;
     assert!([before, after].concat() == content(3 * MIB));
 }
+
+/// hyper is done with a connection when nothing more is to be read, also before all of the response is written.
+#[tokio::test]
+async fn a_response_is_whole_although_its_request_is_not() {
+    let server = Peer::serve(|mut talk| async move {
+        let Some(request) = talk.head().await else { return };
+        let length = request.target()[1..].parse().unwrap();
+        talk.say(head(length).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;
+        talk.say(content(length)).await;
+        talk.wait().await;
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    // Where the last bytes are when the proxy has all of them, in its pipe or in a buffer of the socket, depends on the length.
+    for number in 0..16 {
+        let length = 3 * MIB + number * 48 * KIB;
+        let mut client = Wire::connect_narrow(proxy.at("http")).await;
+        client.say(format!("POST /{length} HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nbegun")).await;
+        assert_eq!(client.response_head().await.status(), 200);
+        let mut heard = Vec::new();
+        while proxy.in_flight() > 0 {
+            let piece = client.take(32 * KIB).await;
+            assert!(!piece.is_empty());
+            heard.extend(piece);
+        }
+        heard.extend(client.take(length).await);
+        assert!(heard == content(length), "{length}: {}", heard.len());
+        client.ends().await;
+    }
+}

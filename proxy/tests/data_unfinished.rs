@@ -324,6 +324,33 @@ async fn a_response_that_an_http2_server_breaks_off_never_looks_whole() {
     }
 }
 
+/// A server that has answered may say that it wants no more of the request (RFC 9113, section 8.1).
+#[tokio::test]
+async fn a_response_that_is_whole_before_its_http2_stream_is_reset_is_handed_on() {
+    let pki = Pki::new();
+    let (address, _) = secured(&pki, "h2", |stream| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let bodiless = request.uri().path() == "/bodiless";
+            let mut body = respond.send_response(Response::new(()), bodiless).unwrap();
+            if !bodiless {
+                body.send_data(Bytes::from_static(b"all of it"), true).unwrap();
+            }
+            // Whoever drops the rest of a request after its response resets the stream without an error.
+        }
+    })
+    .await;
+    let proxy = to_secured(address, &pki, "http2 = true", "").start();
+    for (target, text) in [("/", "all of it"), ("/bodiless", "")] {
+        let mut client = proxy.open().await;
+        client.say(format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nbegun")).await;
+        let heard = client.response("POST").await;
+        assert_eq!((heard.status(), heard.cut, heard.text().as_str()), (200, false, text), "{target}");
+        proxy.until_idle().await;
+    }
+    assert_eq!(proxy.metric("rolegate_request_errors_total", &["connection_terminated"]), 0.0);
+}
+
 // The end of a client's connection
 
 /// Whether the proxy takes what a client still sends when it has read the end of the connection. A socket that is closed answers

@@ -3,6 +3,7 @@
 use rlimit::Resource;
 
 use crate::app::App;
+use crate::data::splice::PIPES;
 
 /// Besides client connections and what they lead to: the log, listeners, names, probes, idle connections.
 const OTHERS: u64 = 1024;
@@ -24,8 +25,9 @@ pub(super) fn check(app: &App) {
 }
 
 fn too_low(allowed: u64, connections: u64, threads: u64) -> Option<String> {
-    // A tunnel is two: one to the client and one to the site system.
-    let needed = connections.saturating_mul(threads).saturating_mul(2).saturating_add(OTHERS);
+    // A tunnel is two: one to the client and one to the site system. So is a pipe for large responses.
+    let each = connections.saturating_add(PIPES as u64).saturating_mul(2);
+    let needed = each.saturating_mul(threads).saturating_add(OTHERS);
     (allowed < needed).then(|| {
         format!(
             "this process may have {allowed} files open, and {connections} connections in each of {threads} data threads could \
@@ -42,9 +44,10 @@ mod tests {
 
     #[test]
     fn two_for_every_connection_and_some_more() {
-        assert_eq!(too_low(2 * 4 * 1000 + OTHERS, 1000, 4), None);
-        let text = too_low(2 * 4 * 1000 + OTHERS - 1, 1000, 4).unwrap();
-        assert!(text.contains("LimitNOFILE=9024") && text.contains("may have 9023"), "{text}");
+        let each = 2 * (1000 + PIPES as u64);
+        assert_eq!(too_low(4 * each + OTHERS, 1000, 4), None);
+        let text = too_low(4 * each + OTHERS - 1, 1000, 4).unwrap();
+        assert!(text.contains("LimitNOFILE=10048") && text.contains("may have 10047"), "{text}");
         assert!(too_low(u64::MAX - 1, u64::MAX, 2).is_some());
     }
 }

@@ -150,8 +150,8 @@ pub enum ResponseBody {
 pub struct Downloading {
     /// `None`: it is read from the exchange's connection.
     incoming: Option<Incoming>,
-    /// It is large, and may go past our memory.
-    splices: bool,
+    /// It may go past our memory.
+    spliced: bool,
     /// It has ended early, and what came before is on its way.
     cut: Option<BodyCut>,
     /// Taken when the exchange ends.
@@ -165,8 +165,8 @@ impl Downloading {
     pub fn new(incoming: Option<Incoming>, exchange: Box<Exchange>) -> Self {
         let session = &exchange.session;
         let watched = session.http2.then(|| Rc::clone(session));
-        let splices = session.splices() && exchange.left().is_some_and(|left| left >= splice::MIN);
-        Self { incoming, splices, cut: None, exchange: Some(exchange), _watched: watched }
+        let spliced = session.takes_spliced() && exchange.left().is_some_and(|left| left >= splice::MIN);
+        Self { incoming, spliced, cut: None, exchange: Some(exchange), _watched: watched }
     }
 
     fn end(&mut self, end: End) {
@@ -180,8 +180,11 @@ impl Downloading {
             return Poll::Ready(Some(Err(cut)));
         }
         // hyper asks for more before the client has taken all that it was given.
-        if let Some(exchange) = &self.exchange {
-            ready!(exchange.session.poll_unpiped());
+        if let Some(exchange) = &mut self.exchange
+            && exchange.session.poll_unpiped().is_pending()
+        {
+            let _ = exchange.upstream().map(|upstream| upstream.poll_sent(cx));
+            return Poll::Pending;
         }
         let Poll::Ready(frame) = self.poll_source(cx) else { return self.poll_stalled(cx) };
         match frame {
@@ -216,10 +219,10 @@ impl Downloading {
             return Poll::Ready(if cut { Some(Err(())) } else { frame.map(handed_on) });
         }
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
-        if self.splices
-            && let Some(piped) = ready!(poll_piped(exchange, cx))
+        if self.spliced
+            && let Some(piece) = ready!(poll_splice(exchange, cx))
         {
-            return Poll::Ready(Some(piped));
+            return Poll::Ready(Some(piece.map(Frame::data)));
         }
         let Some(upstream) = exchange.upstream() else { return Poll::Ready(None) };
         let frame = ready!(upstream.poll_frame(cx));
@@ -259,22 +262,18 @@ fn handed_on<E>(frame: Result<Frame<Bytes>, E>) -> Result<Frame<Piece>, ()> {
 }
 
 /// The next piece of a large body, in a pipe. `None`: it has to be read.
-fn poll_piped(exchange: &mut Exchange, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, ()>>> {
+fn poll_splice(exchange: &mut Exchange, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, ()>>> {
     let session = Rc::clone(&exchange.session);
-    let Some(upstream) = exchange.upstream().filter(|upstream| upstream.splices()) else { return Poll::Ready(None) };
-    let Some(mut pipe) = session.worker.pipes.take() else { return Poll::Ready(None) };
-    match upstream.poll_piped(cx, &mut pipe) {
-        Poll::Pending => {
-            session.worker.pipes.give_back(pipe);
-            Poll::Pending
-        }
-        Poll::Ready(Ok(count)) => {
-            session.pipe(pipe);
-            Poll::Ready(Some(Ok(Frame::data(Piece::Piped(count)))))
-        }
-        Poll::Ready(Err(error)) if session.worker.pipes.refused(&error) => Poll::Ready(None),
-        Poll::Ready(Err(_)) => Poll::Ready(Some(Err(()))),
-    }
+    let worker = &session.worker;
+    let Some(upstream) = exchange.upstream().filter(|upstream| upstream.can_splice()) else { return Poll::Ready(None) };
+    let Some(mut pipe) = worker.pipes.take(worker.ticker.now_ms()) else { return Poll::Ready(None) };
+    let Poll::Ready(filled) = upstream.poll_splice(cx, &mut pipe) else {
+        worker.pipes.give_back(pipe);
+        return Poll::Pending;
+    };
+    let Ok(count) = filled else { return Poll::Ready(Some(Err(()))) };
+    session.pipe(pipe);
+    Poll::Ready(Some(Ok(Piece::Piped(count))))
 }
 
 impl Drop for Downloading {

@@ -189,7 +189,7 @@ impl Exchange {
         }
     }
 
-    /// A piece of the response was handed on.
+    /// A piece of the response was handed on: it is in a buffer of hyper's, or in a pipe.
     pub fn moved(&mut self, piece: &Piece) {
         let bytes = piece.remaining() as u64;
         self.sent += bytes;

@@ -1,6 +1,6 @@
 //! Requests on an HTTP/1.1 client connection.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,7 +23,7 @@ use super::idle::Waiting;
 use super::io::{Downstream, Transport};
 use super::pin::PinEnd;
 use super::proxy;
-use super::session::{Over, PendingTunnel, Session, Socket, Upgraded};
+use super::session::{Over, PendingTunnel, Phase, Session, Socket, Upgraded};
 use super::tunnel;
 use super::worker::Worker;
 use crate::error::Error;
@@ -61,9 +61,16 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
         .preserve_header_case(limits.preserve_header_case)
         .auto_date_header(true);
     let mut connection = builder.serve_connection(io, service);
-    let ended = poll_fn(|cx: &mut Context<'_>| match connection.poll_without_shutdown(cx) {
-        Poll::Ready(result) => Poll::Ready(Ended::Hyper(result)),
-        Poll::Pending => session.poll_over(cx).map(Ended::Over),
+    let ended = poll_fn(|cx: &mut Context<'_>| {
+        let done = match connection.poll_without_shutdown(cx) {
+            // It can be done when nothing more is to be read, and not all is written.
+            Poll::Ready(Ok(())) if session.phase() == Phase::Flush => Pin::new(&mut connection).poll(cx),
+            done => done,
+        };
+        match done {
+            Poll::Ready(result) => Poll::Ready(Ended::Hyper(result)),
+            Poll::Pending => session.poll_over(cx).map(Ended::Over),
+        }
     })
     .await;
     session.end();

@@ -185,6 +185,9 @@ impl AsyncRead for Downstream {
 impl AsyncWrite for Downstream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.session.has_piped() {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
         this.session.bytes_went();
         Poll::Ready(Ok(written))
@@ -192,7 +195,7 @@ impl AsyncWrite for Downstream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // hyper flushes when it has written everything. It cannot have written this, and must not go on.
+        // hyper flushes when it has written everything. It cannot have written this.
         if this.session.has_piped() {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
@@ -211,10 +214,12 @@ impl AsyncWrite for Downstream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(match splice::stand_in(bufs) {
-            Some(0) => this.session.poll_piped(cx, this.stream.tcp(), bufs[0].len()),
-            Some(before) => Pin::new(&mut this.stream).poll_write_vectored(cx, &bufs[..before]),
-            None => Pin::new(&mut this.stream).poll_write_vectored(cx, bufs),
+        let written = ready!(match (splice::stand_in(bufs), &mut this.stream) {
+            (None, stream) if !this.session.has_piped() => Pin::new(stream).poll_write_vectored(cx, bufs),
+            (Some(0), Transport::Plain(stream)) => this.session.poll_drain(cx, stream, bufs[0].len()),
+            (Some(before), Transport::Plain(stream)) => poll_write_pieces(Pin::new(stream), cx, &bufs[..before]),
+            // Something else has been made of what stands for bytes in a pipe, and must not be written for them.
+            (None | Some(_), _) => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
         })?;
         this.session.bytes_went();
         Poll::Ready(Ok(written))

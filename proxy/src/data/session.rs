@@ -242,7 +242,7 @@ impl Session {
     }
 
     /// Whether bytes can go to this client that never come into our memory.
-    pub fn splices(&self) -> bool {
+    pub fn takes_spliced(&self) -> bool {
         self.secured.is_none() && !self.http2
     }
 
@@ -251,7 +251,8 @@ impl Session {
         self.piped.borrow().is_some()
     }
 
-    /// Ready when none do. The same task writes them.
+    /// Ready when none do. Without a context, because it is this task that writes them: hyper goes on writing after a body has
+    /// nothing for it, and [`Self::poll_drain`] wakes the task when that was the last.
     pub fn poll_unpiped(&self) -> Poll<()> {
         self.piped_awaited.set(self.has_piped());
         if self.piped_awaited.get() { Poll::Pending } else { Poll::Ready(()) }
@@ -266,7 +267,7 @@ impl Session {
     ///
     /// # Errors
     /// As the socket.
-    pub fn poll_piped(&self, cx: &mut Context<'_>, to: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
+    pub fn poll_drain(&self, cx: &mut Context<'_>, to: &TcpStream, most: usize) -> Poll<io::Result<usize>> {
         let mut piped = self.piped.borrow_mut();
         let Some(pipe) = &mut *piped else { return Poll::Ready(Ok(0)) };
         let count = ready!(pipe.poll_drain(cx, to, most))?;

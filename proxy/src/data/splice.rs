@@ -5,7 +5,7 @@
 //! only stands for bytes in a pipe, and our socket, when hyper asks it to write one, empties the pipe instead.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -16,14 +16,16 @@ use tokio::net::TcpStream;
 /// Bodies that are shorter are read and written: two more system calls cost more than to copy them.
 pub const MIN: u64 = 128 * 1024;
 /// Most bytes that are moved at once.
-const MOST: usize = 512 * 1024;
+const MOST: usize = 256 * 1024;
 /// Bytes that a pipe has room for, in pages of the kernel's: with its default of 64 KiB there were four times as many system
 /// calls for a body.
 const SIZE: i32 = 256 * 1024;
 /// Pipes of one data thread, each two files. What finds no pipe is copied.
-const PIPES: usize = 128;
+pub const PIPES: usize = 128;
 /// So many are kept for the next body.
 const IDLE: usize = 16;
+/// When a pipe could not be made, none is tried for this long, in milliseconds.
+const PAUSE_MS: u64 = 1000;
 
 /// Nobody reads it: a slice of it stands for as many bytes in a pipe.
 static STAND_IN: [u8; MOST] = [0; MOST];
@@ -128,30 +130,38 @@ impl Drop for Pipe {
 }
 
 /// The pipes of a data thread. One belongs to a session only while there is something in it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pipes {
     idle: RefCell<Vec<Pipe>>,
     /// All that there are.
     open: Rc<Cell<usize>>,
-    /// The kernel has refused.
-    off: Cell<bool>,
+    /// No new one is made before this time.
+    not_before_ms: Cell<u64>,
 }
 
 impl Pipes {
-    /// An empty pipe. `None`: there are enough, or there can be none; the body is copied.
-    pub fn take(&self) -> Option<Pipe> {
-        if self.off.get() {
-            return None;
+    /// None yet, and none ever where the system cannot splice.
+    pub fn probe() -> Self {
+        let works = try_it();
+        if let Err(error) = &works {
+            tracing::info!(%error, "large responses are copied, because this system does not splice sockets");
         }
+        let not_before_ms = Cell::new(if works.is_ok() { 0 } else { u64::MAX });
+        Self { idle: RefCell::default(), open: Rc::default(), not_before_ms }
+    }
+
+    /// An empty pipe. `None`: there are enough, or there can be none; the body is copied.
+    pub fn take(&self, now_ms: u64) -> Option<Pipe> {
         if let Some(pipe) = self.idle.borrow_mut().pop() {
             return Some(pipe);
         }
-        if self.open.get() >= PIPES {
+        if self.open.get() >= PIPES || now_ms < self.not_before_ms.get() {
             return None;
         }
-        let ends = io::pipe().ok()?;
-        // A user who has very many pipes gets only small ones (`fs.pipe-user-pages-soft`), and to copy is better than these.
-        widen(&ends.1).ok()?;
+        let Ok(ends) = wide_pipe() else {
+            self.not_before_ms.set(now_ms.saturating_add(PAUSE_MS));
+            return None;
+        };
         self.open.set(self.open.get() + 1);
         Some(Pipe { ends, held: 0, open: Rc::clone(&self.open) })
     }
@@ -163,14 +173,38 @@ impl Pipes {
             idle.push(pipe);
         }
     }
+}
 
-    /// Whether an error says that the kernel, or a filter of system calls, cannot do it at all. Nobody asks again then.
-    pub fn refused(&self, error: &io::Error) -> bool {
-        use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-        let refused = matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported);
-        self.off.set(self.off.get() || refused);
-        refused
-    }
+/// A pipe as large as we want it. A user who has very many gets only small ones (`fs.pipe-user-pages-soft`), and to copy is
+/// better than these.
+#[cfg(target_os = "linux")]
+fn wide_pipe() -> io::Result<(io::PipeReader, io::PipeWriter)> {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let ends = io::pipe()?;
+    fcntl(&ends.1, FcntlArg::F_SETPIPE_SZ(SIZE))?;
+    Ok(ends)
+}
+
+/// Whether the kernel, and whoever filters its system calls, let bytes go from a socket to a pipe and on to a socket.
+#[cfg(target_os = "linux")]
+fn try_it() -> io::Result<()> {
+    use std::os::unix::net::UnixStream;
+    let (mut one, other) = UnixStream::pair()?;
+    let (read, write) = wide_pipe()?;
+    one.write_all(b"x")?;
+    splice(&other, &write, 1)?;
+    splice(&read, &other, 1)?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wide_pipe() -> io::Result<(io::PipeReader, io::PipeWriter)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn try_it() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn again(error: &io::Error) -> bool {
@@ -182,18 +216,6 @@ fn splice(from: &impl std::os::fd::AsFd, to: &impl std::os::fd::AsFd, most: usiz
     use nix::fcntl::SpliceFFlags;
     let flags = SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK;
     Ok(nix::fcntl::splice(from, None, to, None, most, flags)?)
-}
-
-#[cfg(target_os = "linux")]
-fn widen(pipe: &io::PipeWriter) -> io::Result<()> {
-    use nix::fcntl::{FcntlArg, fcntl};
-    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(SIZE))?;
-    Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn widen(_pipe: &io::PipeWriter) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -245,34 +267,35 @@ mod tests {
 
     #[test]
     fn pipes_are_counted_whoever_has_them() {
-        let pipes = Pipes::default();
-        let mut taken: Vec<_> = std::iter::from_fn(|| pipes.take()).collect();
+        let pipes = Pipes::probe();
+        let mut taken: Vec<_> = std::iter::from_fn(|| pipes.take(0)).collect();
         assert_eq!(taken.len(), PIPES);
         pipes.give_back(taken.pop().unwrap());
-        taken.extend(pipes.take());
-        assert!(taken.len() == PIPES && pipes.take().is_none());
+        taken.extend(pipes.take(0));
+        assert!(taken.len() == PIPES && pipes.take(0).is_none());
         // One that somebody drops makes room for another.
         taken.pop();
-        assert!(pipes.take().is_some());
+        assert!(pipes.take(0).is_some());
         taken.into_iter().for_each(|pipe| pipes.give_back(pipe));
         assert_eq!((pipes.idle.borrow().len(), pipes.open.get()), (IDLE, IDLE));
     }
 
     #[test]
-    fn a_kernel_that_refuses_is_not_asked_again() {
-        let pipes = Pipes::default();
-        assert!(!pipes.refused(&io::ErrorKind::ConnectionReset.into()));
-        assert!(pipes.take().is_some());
-        assert!(pipes.refused(&io::ErrorKind::InvalidInput.into()));
-        assert!(!pipes.refused(&io::ErrorKind::UnexpectedEof.into()));
-        assert!(pipes.take().is_none());
+    fn after_a_failure_no_pipe_is_tried_for_a_while() {
+        let pipes = Pipes::probe();
+        pipes.not_before_ms.set(5000);
+        assert!(pipes.take(4999).is_none());
+        let pipe = pipes.take(5000).unwrap();
+        // One that is there is used whenever.
+        pipes.give_back(pipe);
+        assert!(pipes.take(0).is_some());
     }
 
     #[tokio::test]
     async fn bytes_go_from_socket_to_socket_in_order_and_no_more_than_were_asked_for() {
         let ((mut server, from), (to, mut client)) = (pair().await, pair().await);
-        let pipes = Pipes::default();
-        let mut pipe = pipes.take().unwrap();
+        let pipes = Pipes::probe();
+        let mut pipe = pipes.take(0).unwrap();
         let nobody = &mut Context::from_waker(Waker::noop());
         assert!(pipe.poll_fill(nobody, &from, 10).is_pending());
         server.write_all(b"0123456789abc").await.unwrap();
@@ -284,7 +307,7 @@ mod tests {
         assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, 10)).await.unwrap(), 3);
         // What is in it is nobody else's.
         pipes.give_back(pipe);
-        let mut pipe = pipes.take().unwrap();
+        let mut pipe = pipes.take(0).unwrap();
         assert!(pipe.is_empty());
         drop(server);
         assert_eq!(poll_fn(|cx| pipe.poll_fill(cx, &from, 10)).await.unwrap(), 0);

@@ -208,21 +208,24 @@ impl Upstream {
     }
 
     /// Whether what comes next of the response body can go past our memory.
-    pub fn splices(&self) -> bool {
+    pub fn can_splice(&self) -> bool {
         self.transport.is_plain() && self.read.is_empty() && matches!(self.framing, Framing::Length(_))
     }
 
-    /// The next piece of such a body, into an empty pipe; the rest of the request's is sent meanwhile.
+    /// Moves the next piece of such a body into an empty pipe, and says how long it is; the rest of the request's is sent
+    /// meanwhile.
     ///
     /// # Errors
-    /// As the socket: the kernel may have refused, and the piece can be read as any other.
-    pub fn poll_piped(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+    /// [`Error::Terminated`] when it ends early.
+    pub fn poll_splice(&mut self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<Result<usize, Error>> {
         let _ = self.poll_sent(cx);
-        let left = self.framing.expects();
-        let count = ready!(pipe.poll_fill(cx, self.transport.tcp(), left))?;
+        // Nothing is read for a long time, and the block that the head came in would be held for as long.
+        self.read = BytesMut::new();
+        let filled = ready!(pipe.poll_fill(cx, self.transport.tcp(), self.framing.expects()));
+        let count = filled.unwrap_or(0);
+        self.spoiled |= count == 0;
         self.framing.passed(count as u64);
-        self.tidy();
-        Poll::Ready(if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(count) })
+        Poll::Ready(if count == 0 { Err(Error::Terminated) } else { Ok(count) })
     }
 
     fn broken(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {

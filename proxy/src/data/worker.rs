@@ -118,7 +118,7 @@ impl Worker {
             ticker: Ticker::new(shared.epoch),
             pool: Pool::default(),
             reading: Reading::default(),
-            pipes: Pipes::default(),
+            pipes: Pipes::probe(),
             log: shared.log,
             metrics: shared.metrics,
             no_role: shared.no_role,
