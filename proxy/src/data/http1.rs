@@ -27,6 +27,7 @@ use super::session::{Over, PendingTunnel, Phase, Session, Socket, Upgraded};
 use super::tunnel;
 use super::worker::Worker;
 use crate::error::Error;
+use crate::model::snapshot::Limits;
 
 /// Most bytes that hyper buffers of one request or response.
 const BUFFER: usize = 128 * 1024;
@@ -49,18 +50,11 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
         None => return Next::Over,
     }
     let session = Session::new(&client, &socket, false);
-    let limits = *session.limits();
     let working = Working::new(&client.worker);
     let io = TokioIo::new(Downstream { stream: transport, early, session: Rc::clone(&session) });
     // In a box, because hyper lends its connection out only when nothing in it is pinned.
     let service = service_fn(|request: Request<Incoming>| Box::pin(proxy::handle(Rc::clone(&session), request)));
-    let mut builder = http1::Builder::new();
-    builder
-        .max_header_size(limits.max_header_size)
-        .max_buf_size(BUFFER.max(limits.max_header_size))
-        .preserve_header_case(limits.preserve_header_case)
-        .auto_date_header(true);
-    let mut connection = builder.serve_connection(io, service);
+    let mut connection = builder(session.limits()).serve_connection(io, service);
     let ended = poll_fn(|cx: &mut Context<'_>| {
         let done = match connection.poll_without_shutdown(cx) {
             // It can be done when nothing more is to be read, and not all is written.
@@ -109,6 +103,16 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
         (None, Ended::Hyper(_)) => linger(&mut stream, &session).await,
     }
     Next::Over
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_header_size(limits.max_header_size)
+        .max_buf_size(BUFFER.max(limits.max_header_size))
+        .preserve_header_case(limits.preserve_header_case)
+        .auto_date_header(true);
+    builder
 }
 
 /// How the work on a connection ended.
