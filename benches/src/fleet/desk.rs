@@ -146,7 +146,16 @@ impl Desk {
 
     /// Counts a request that was under way when the run was over.
     pub(super) fn unfinished(&self, message: &str, group: usize, began: Instant) {
-        if self.is_overdue(began) {
+        self.given_up(message, group, self.is_overdue(began));
+    }
+
+    /// Counts what a connection that is held waits for when the run is over: nobody waits for it on purpose.
+    pub(super) fn unheard(&self, message: &str, group: usize, began: Instant) {
+        self.given_up(message, group, began.elapsed() >= GRACE);
+    }
+
+    fn given_up(&self, message: &str, group: usize, overdue: bool) {
+        if overdue {
             self.fail(message, group, Failure::Unfinished);
         } else {
             self.record(Recorder::dropped);

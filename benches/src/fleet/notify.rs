@@ -70,7 +70,7 @@ impl Asked<'_> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.desk.unfinished(self.message, self.desk.group(self.client), self.began);
+        self.desk.unheard(self.message, self.desk.group(self.client), self.began);
     }
 }
 

@@ -111,8 +111,8 @@ impl Found {
                 off.join(" ")
             )),
             Ok(StatusCode::FORBIDDEN) => self.wrong.push(format!(
-                "{role} refuses clients (403 Forbidden for {path}): show a certificate that it takes with --certificate and \
-                 --key, leave it out with {}, or begin all the same with --no-check",
+                "{role} refuses clients (403 Forbidden for {path}): it may want https, and a certificate that it takes \
+                 (--certificate and --key); leave it out with {}, or begin all the same with --no-check",
                 off.join(" ")
             )),
             Ok(status) if !status.is_success() => {

@@ -195,8 +195,9 @@ impl Fleet {
     #[must_use]
     pub fn does(&self, activity: Activity) -> bool {
         let habit = &self.habits[activity.index()];
-        let regularly = habit.share > 0.0 && habit.chance > 0.0 && habit.period.is_some();
-        regularly || self.start.iter().chain(&self.storms).any(|storm| storm.activities.contains(&activity))
+        let regularly = habit.chance > 0.0 && habit.period.is_some();
+        let by_events = self.start.iter().chain(&self.storms).any(|event| event.activities.contains(&activity));
+        habit.share > 0.0 && (regularly || by_events)
     }
 
     /// How long all of it takes, warm-up and all.

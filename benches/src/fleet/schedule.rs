@@ -174,7 +174,7 @@ impl Schedule {
     fn event(&self, client: u32, activity: Activity, event: &Event) -> Option<f64> {
         let place = event.activities.iter().position(|its| *its == activity)?;
         let all = event.groups.is_empty() || event.groups.contains(&self.places.group(client));
-        if !all || self.dice(client, 2, event.salt, 0) >= event.share {
+        if !all || !self.does(client, activity) || self.dice(client, 2, event.salt, 0) >= event.share {
             return None;
         }
         #[allow(clippy::cast_precision_loss)]
@@ -182,11 +182,16 @@ impl Schedule {
         Some(self.begins(client, event) + apart)
     }
 
+    /// Whether the client is one of those that do it at all.
+    fn does(&self, client: u32, activity: Activity) -> bool {
+        self.dice(client, 4, activity.index() as u64, 0) < self.habits[activity.index()].share
+    }
+
     /// The next time by its own schedule, not before the client began; infinity if there is none in this run.
     fn regular(&self, client: u32, activity: Activity, was: f64, began: f64) -> f64 {
         let (habit, which) = (&self.habits[activity.index()], activity.index() as u64);
         let Some(period) = habit.period.map(|period| period.as_secs_f64()) else { return f64::INFINITY };
-        if habit.chance <= 0.0 || self.dice(client, 4, which, 0) >= habit.share {
+        if habit.chance <= 0.0 || !self.does(client, activity) {
             return f64::INFINITY;
         }
         let (phase, delay) = (period * self.dice(client, 5, which, 0), habit.delay.as_secs_f64());

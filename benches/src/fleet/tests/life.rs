@@ -254,7 +254,8 @@ async fn notification_is_secured_as_the_target_is_unless_it_says_otherwise() {
     let text = "clients = 20\nduration = \"10min\"\nspeedup = 100\nschedules = false\n\
                 [notification]\nping = \"10s\"\nwithin = \"1s\"\n";
     let pinged = |told: &[Interval]| of_role(told, "BGB") >= 40;
-    let run = until(text, over(&secure), pinged).await;
+    let all_pinged = |told: &[Interval]| pinged(told) && secure.counters().handshakes().len() >= 20;
+    let run = until(text, over(&secure), all_pinged).await;
     assert!(run.series.iter().all(|series| series.role == "BGB" && series.errors.is_empty()), "{run:?}");
     let seen = secure.counters().handshakes();
     assert!(seen.len() == 20 && seen.iter().all(|seen| seen.sni.as_deref() == Some("bgb.lab.test")), "{seen:?}");

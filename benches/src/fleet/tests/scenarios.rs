@@ -141,6 +141,8 @@ fn what_a_fleet_does_depends_on_schedules_and_storms() {
     let only_storms = fleet("schedules = false\n[[storms]]\nactivities = [\"scan\"]\n");
     let does: Vec<_> = Activity::ALL.into_iter().filter(|activity| only_storms.does(*activity)).collect();
     assert_eq!(does, [Activity::Scan]);
+    let left_out = fleet("schedules = false\n[activities.scan]\nshare = 0\n[[storms]]\nactivities = [\"scan\"]\n");
+    assert!(!left_out.does(Activity::Scan));
     let ordinary = fleet("[activities.scan]\nshare = 0\n");
     assert!(ordinary.does(Activity::Policy) && !ordinary.does(Activity::Scan) && !ordinary.does(Activity::Content));
 }

@@ -89,6 +89,17 @@ fn a_storm_is_within_its_time_in_its_order_and_its_groups() {
 }
 
 #[test]
+fn in_a_storm_too_only_those_do_it_that_do_it_at_all() {
+    let text = "clients = 1000\nduration = \"10s\"\nspeedup = 1\nschedules = false\n\
+                [activities.scan]\nshare = 0.5\n[activities.policy]\nshare = 0\n\
+                [[storms]]\nwithin = \"5s\"\nactivities = [\"policy\", \"scan\", \"heartbeat\"]\n";
+    let due = all(&fleet(text));
+    let of = |activity| due.iter().filter(|occasion| occasion.activity == activity).count();
+    assert_eq!((of(Activity::Policy), of(Activity::Heartbeat)), (0, 1000));
+    assert!((400..600).contains(&of(Activity::Scan)), "{}", of(Activity::Scan));
+}
+
+#[test]
 fn before_its_start_a_client_does_nothing() {
     let text = "clients = 300\nspeedup = 60\n\
                 [start]\nwithin = \"30min\"\nactivities = [\"service-location\", \"policy\"]\napart = \"10s\"\n";
