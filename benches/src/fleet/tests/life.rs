@@ -254,7 +254,9 @@ async fn notification_is_secured_as_the_target_is_unless_it_says_otherwise() {
     let text = "clients = 20\nduration = \"10min\"\nspeedup = 100\nschedules = false\n\
                 [notification]\nping = \"10s\"\nwithin = \"1s\"\n";
     let pinged = |told: &[Interval]| of_role(told, "BGB") >= 40;
-    let all_pinged = |told: &[Interval]| pinged(told) && secure.counters().handshakes().len() >= 20;
+    let secure = Arc::new(secure);
+    let site = Arc::clone(&secure);
+    let all_pinged = move |told: &[Interval]| pinged(told) && site.counters().handshakes().len() >= 20;
     let run = until(text, over(&secure), all_pinged).await;
     assert!(run.series.iter().all(|series| series.role == "BGB" && series.errors.is_empty()), "{run:?}");
     let seen = secure.counters().handshakes();
