@@ -64,6 +64,8 @@ pub struct Report {
     pub passes: u64,
     /// Probes that did not, degraded ones included.
     pub failures: u64,
+    /// Probes that could not be made, for want of something of our own.
+    pub unknown: u64,
 }
 
 /// Asks many servers and tells of every change. Dropping it ends all questions.
@@ -187,6 +189,7 @@ struct State {
     news: Option<Transition>,
     passes: u64,
     failures: u64,
+    unknown: u64,
 }
 
 /// Nobody listens to events any more.
@@ -195,7 +198,7 @@ struct Deaf;
 impl Server {
     fn new(target: &Target) -> Self {
         let tracker = Tracker::new(&target.schedule);
-        Self { state: Mutex::new(State { tracker, news: None, passes: 0, failures: 0 }) }
+        Self { state: Mutex::new(State { tracker, news: None, passes: 0, failures: 0, unknown: 0 }) }
     }
 
     /// A panic elsewhere leaves the state as it was between two calls, which is a good state.
@@ -218,6 +221,7 @@ impl Server {
         match verdict {
             Verdict::Pass => state.passes += 1,
             Verdict::Degraded(_) | Verdict::Fail(_) => state.failures += 1,
+            Verdict::Unknown(_) => state.unknown += 1,
         }
         let transition = state.tracker.observe(SystemTime::now(), took, verdict, status);
         state.note(transition);
@@ -246,6 +250,7 @@ impl Server {
             history: state.tracker.history().iter().cloned().collect(),
             passes: state.passes,
             failures: state.failures,
+            unknown: state.unknown,
         }
     }
 }

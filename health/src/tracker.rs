@@ -80,7 +80,8 @@ impl Tracker {
         }
     }
 
-    /// Takes in one result, which was there at `at` after `took`, and says whether it changed the state.
+    /// Takes in one result, which was there at `at` after `took`, and says whether it changed the state. One that says
+    /// nothing changes nothing and leaves no record.
     pub fn observe(
         &mut self,
         at: SystemTime,
@@ -88,7 +89,7 @@ impl Tracker {
         verdict: Verdict,
         status: Option<u16>,
     ) -> Option<Transition> {
-        let outcome = verdict.outcome();
+        let outcome = verdict.outcome()?;
         let record = Record { at, took, outcome, status, failure: verdict.into_failure() };
         self.streaks.count(outcome);
         if outcome != Outcome::Pass {

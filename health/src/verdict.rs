@@ -18,15 +18,34 @@ pub enum Verdict {
     Degraded(Failure),
     /// The server did not answer, or not as expected.
     Fail(Failure),
+    /// The question could not be put, for want of something of our own: nothing is known.
+    Unknown(Failure),
 }
 
 impl Verdict {
-    /// The verdict without its reason.
-    pub fn outcome(&self) -> Outcome {
+    /// What follows from a question without an answer: a failure of the server, unless the want was ours.
+    pub fn unanswered(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Local => Self::Unknown(failure),
+            FailureKind::Timeout
+            | FailureKind::Refused
+            | FailureKind::Unreachable
+            | FailureKind::Reset
+            | FailureKind::Tls
+            | FailureKind::Status
+            | FailureKind::Body
+            | FailureKind::Protocol
+            | FailureKind::Live => Self::Fail(failure),
+        }
+    }
+
+    /// The verdict without its reason; `None` when nothing is known.
+    pub fn outcome(&self) -> Option<Outcome> {
         match self {
-            Self::Pass => Outcome::Pass,
-            Self::Degraded(_) => Outcome::Degraded,
-            Self::Fail(_) => Outcome::Fail,
+            Self::Pass => Some(Outcome::Pass),
+            Self::Degraded(_) => Some(Outcome::Degraded),
+            Self::Fail(_) => Some(Outcome::Fail),
+            Self::Unknown(_) => None,
         }
     }
 
@@ -34,7 +53,7 @@ impl Verdict {
     pub fn into_failure(self) -> Option<Failure> {
         match self {
             Self::Pass => None,
-            Self::Degraded(failure) | Self::Fail(failure) => Some(failure),
+            Self::Degraded(failure) | Self::Fail(failure) | Self::Unknown(failure) => Some(failure),
         }
     }
 }
@@ -97,11 +116,13 @@ pub enum FailureKind {
     Protocol,
     /// Live traffic, not a probe, took the server out.
     Live,
+    /// This process has no descriptor, port or memory left for the question.
+    Local,
 }
 
 impl FailureKind {
     /// Every kind, in the order of the declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Timeout,
         Self::Refused,
         Self::Unreachable,
@@ -111,6 +132,7 @@ impl FailureKind {
         Self::Body,
         Self::Protocol,
         Self::Live,
+        Self::Local,
     ];
 
     /// The word in logs, metrics and the admin interface.
@@ -125,6 +147,7 @@ impl FailureKind {
             Self::Body => "body",
             Self::Protocol => "protocol",
             Self::Live => "live",
+            Self::Local => "local",
         }
     }
 }

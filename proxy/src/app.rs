@@ -22,10 +22,13 @@ use crate::control::origin::Origin;
 use crate::data::listener::{self, Listener};
 use crate::data::thread::{self, Command};
 use crate::data::worker::Shared;
+use crate::limits;
 use crate::metrics::{ListenerMetrics, Metrics, RoleMetrics, ThreadMetrics};
 use crate::model::snapshot::Snapshot;
 use crate::status::Status;
 
+/// Name of the thread that decides.
+pub const CONTROL: &str = "control";
 /// How long a shutdown waits for the last lines of the access log.
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -58,6 +61,21 @@ pub enum ReloadError {
     Gone,
 }
 
+/// Says that a thread has ended, unless the process is shutting down.
+struct Alive {
+    thread: String,
+    draining: Arc<AtomicBool>,
+    ended: watch::Sender<Option<String>>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if !self.draining.load(Ordering::Relaxed) {
+            self.ended.send_replace(Some(std::mem::take(&mut self.thread)));
+        }
+    }
+}
+
 /// A running proxy. Dropping it stops it at once; [`App::shutdown`] drains it first.
 #[derive(Debug)]
 pub struct App {
@@ -72,6 +90,7 @@ pub struct App {
     metrics: Arc<Metrics>,
     drain_timeout: Duration,
     draining: Arc<AtomicBool>,
+    ended: watch::Receiver<Option<String>>,
 }
 
 /// What a shutdown cut.
@@ -107,6 +126,7 @@ impl App {
             None => (None, None),
         };
         let listeners = addresses(&compiled, &sockets);
+        let possible_connections = possible_connections(&compiled, threads);
         let epoch = Instant::now();
         let origin = Some(Origin::new(file, source));
         let (director, handles) = Director::new(compiled, origin, Arc::clone(&metrics), epoch);
@@ -121,6 +141,14 @@ impl App {
             epoch,
             notes: handles.notes.clone(),
             threads,
+            possible_connections,
+        };
+        let draining = Arc::new(AtomicBool::new(false));
+        let (ended_sender, ended) = watch::channel(None);
+        let alive = |thread: &str| Alive {
+            thread: thread.to_owned(),
+            draining: Arc::clone(&draining),
+            ended: ended_sender.clone(),
         };
         let (commands, command) = watch::channel(Command::Run);
         let mut data = Vec::with_capacity(threads);
@@ -129,18 +157,18 @@ impl App {
                 let index = u16::try_from(place).ok()?;
                 Some(Listener { index, socket: sockets.pop()?, metrics: ListenerMetrics::new(&metrics, name) })
             });
-            let (own, shared, command): (Vec<Listener>, _, _) = (own.collect(), shared.clone(), command.clone());
-            let seed = fastrand::u64(..);
-            let name = format!("data-{index}");
-            let spawned = std::thread::Builder::new().name(name).spawn(move || thread::run(own, shared, seed, command));
-            data.push(spawned.map_err(StartError::Thread)?);
+            let alive = alive(&format!("data-{index}"));
+            data.push(start_data(own.collect(), shared.clone(), command.clone(), alive)?);
         }
         drop(shared);
         let (stop_control, stopped) = oneshot::channel();
-        let draining = Arc::new(AtomicBool::new(false));
         let shown = Admin { handles: handles.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };
         let control = Control { director, admin: shown, admin_socket };
-        let control = std::thread::Builder::new().name("control".to_owned()).spawn(move || control.run(stopped));
+        let alive = alive(CONTROL);
+        let control = std::thread::Builder::new().name(CONTROL.to_owned()).spawn(move || {
+            let _alive = alive;
+            control.run(stopped);
+        });
         Ok(Self {
             handles,
             listeners,
@@ -153,6 +181,7 @@ impl App {
             metrics,
             drain_timeout: fixed.drain_timeout,
             draining,
+            ended,
         })
     }
 
@@ -206,6 +235,25 @@ impl App {
         answer.await.map_err(|_| ReloadError::Gone)?.map_err(ReloadError::Rejected)
     }
 
+    /// Waits until a thread of the proxy ends although it was not shut down, and gives its name. What is left is half a proxy:
+    /// end the process, so that it is started again.
+    pub async fn ended(&self) -> String {
+        let mut ended = self.ended.clone();
+        // The senders live as long as the threads, and the last of them says that it has ended.
+        let name = ended.wait_for(Option::is_some).await.ok().and_then(|name| name.clone());
+        name.unwrap_or_default()
+    }
+
+    /// A counter of `rolegate_telemetry_dropped_total`, for what the program that runs the proxy writes itself.
+    pub fn telemetry_dropped(&self, sink: &str) -> metrics::Counter {
+        self.metrics.counter("rolegate_telemetry_dropped_total", &[("sink", sink)])
+    }
+
+    /// How long a shutdown may take.
+    pub fn drain_timeout(&self) -> Duration {
+        self.drain_timeout
+    }
+
     /// Data threads.
     pub fn threads(&self) -> usize {
         self.data.len()
@@ -252,6 +300,7 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
+        self.draining.store(true, Ordering::Relaxed);
         let _ = self.commands.send(Command::Drain(Duration::ZERO));
         for thread in self.data.drain(..) {
             let _ = thread.join();
@@ -275,18 +324,43 @@ impl Control {
         runtime.block_on(async {
             // Whoever is answered by the admin listener may rely on it.
             self.director.watch();
-            match TcpListener::from_std(self.admin_socket) {
-                Ok(listener) => {
-                    tokio::spawn(admin::serve(listener, self.admin));
-                }
-                Err(error) => tracing::error!(%error, "the admin listener cannot be used"),
-            }
+            let listener = match TcpListener::from_std(self.admin_socket) {
+                Ok(listener) => listener,
+                Err(error) => return tracing::error!(%error, "the admin listener cannot be used"),
+            };
+            let admin = tokio::spawn(admin::serve(listener, self.admin));
             tokio::select! {
-                () = self.director.run() => {}
+                () = self.director.run() => tracing::error!("the director has ended"),
+                _ = admin => tracing::error!("the admin listener has ended"),
                 _ = stopped => {}
             }
         });
     }
+}
+
+fn start_data(
+    listeners: Vec<Listener>,
+    shared: Shared,
+    command: watch::Receiver<Command>,
+    alive: Alive,
+) -> Result<JoinHandle<io::Result<usize>>, StartError> {
+    let seed = fastrand::u64(..);
+    let named = std::thread::Builder::new().name(alive.thread.clone());
+    let spawned = named.spawn(move || {
+        let _alive = alive;
+        let ran = thread::run(listeners, shared, seed, command);
+        ran.inspect_err(|error| tracing::error!(%error, "a data thread cannot go on"))
+    });
+    spawned.map_err(StartError::Thread)
+}
+
+/// Client connections of a data thread that there are descriptors for. A warning says when the configuration allows more.
+fn possible_connections(compiled: &Compiled, threads: usize) -> usize {
+    let Some(open_files) = limits::open_files() else { return usize::MAX };
+    if let Some(text) = limits::lowered(open_files, threads as u64, compiled.site.limits.max_connections as u64) {
+        tracing::warn!("{text}");
+    }
+    usize::try_from(limits::connections(open_files, threads as u64)).unwrap_or(usize::MAX)
 }
 
 fn cores() -> u16 {

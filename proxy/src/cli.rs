@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::ask::Where;
-use crate::app::App;
+use self::signals::Signals;
 use crate::control::certificates;
 use crate::control::compile::compile;
 use crate::control::config::{Problems, Source, parse};
@@ -19,9 +18,10 @@ mod ask;
 mod explain;
 mod explanation;
 mod learned;
-mod limits;
 mod roles;
+mod serve;
 mod show;
+mod signals;
 
 /// A load-balancing reverse proxy for the client-facing roles of Configuration Manager.
 #[derive(Debug, Parser)]
@@ -79,8 +79,9 @@ enum Command {
 /// # Errors
 /// What the user must know; the process exits with 1.
 pub fn run() -> anyhow::Result<ExitCode> {
+    let signals = Signals::catch_for_run()?;
     match Cli::parse().command {
-        Command::Run { file } => serve(&file),
+        Command::Run { file } => serve::run(&file, signals),
         Command::Check { file, json } => check(&file, json),
         Command::Roles { role, json } => roles::print(role.as_deref(), json),
         Command::Status { at, json } => status(at, json),
@@ -89,77 +90,6 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Content(args) => learned::content(&args),
         Command::Affinity(args) => learned::affinity(&args),
     }
-}
-
-fn serve(file: &Path) -> anyhow::Result<ExitCode> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            filter.unwrap_or_else(|_| "info,hickory_proto=warn,hickory_net=warn,hickory_resolver=warn".into()),
-        )
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    limits::raise();
-    let source = Source::read(file)?;
-    let app = match App::start(&source, Some(file.to_owned())) {
-        Ok(app) => app,
-        Err(error) => {
-            // The errors of a configuration are many lines with their own layout.
-            eprintln!("{error}");
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    limits::check(&app);
-    for (name, address) in app.listeners() {
-        tracing::info!(listener = %name, %address, "listening");
-    }
-    tracing::info!(address = %app.admin(), "admin: /status /metrics /ready /health");
-    wait_for_signals(&app)?;
-    tracing::info!("shutting down: no new connections, requests in flight may finish; a second signal ends at once");
-    std::thread::spawn(|| {
-        if wait_for_end().is_ok() {
-            std::process::exit(1);
-        }
-    });
-    let drained = app.shutdown();
-    if drained.cut == 0 {
-        tracing::info!("all requests are finished");
-    } else {
-        tracing::warn!(connections = drained.cut, "the deadline passed: connections were cut");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Returns at SIGTERM or SIGINT; SIGHUP reloads.
-fn wait_for_signals(app: &App) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        loop {
-            tokio::select! {
-                _ = hangup.recv() => app.reload_file(),
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-            }
-        }
-    })
-}
-
-fn wait_for_end() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
-    })
 }
 
 fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {

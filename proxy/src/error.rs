@@ -20,6 +20,16 @@ pub enum Error {
     NeedsHttp11,
     /// The request cannot be forwarded without changing its meaning.
     BadRequest,
+    /// The host is missing, there are two, or it is none (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
+    InvalidHost,
+    /// The target has a fragment, which no client may send (RFC 9112, section 3.2).
+    InvalidTarget,
+    /// The path has a segment of dots: the server would take it for another path than the one that was routed.
+    DotSegment,
+    /// The request body has a transfer coding besides `chunked` (RFC 9112, section 6.1).
+    UnknownCoding,
+    /// The framing of the request body is broken.
+    InvalidBody,
     /// The request body is larger than the role allows.
     BodyTooLarge,
     /// The client stopped sending its body.
@@ -38,6 +48,8 @@ pub enum Error {
     UploadLost,
     /// Every server that is well is at its limit.
     Overloaded,
+    /// This process is out of descriptors, ports or memory for another connection.
+    OutOfResources,
     /// The server's port is closed.
     ConnectRefused,
     /// The server did not take the connection in time.
@@ -86,13 +98,18 @@ pub enum Retry {
 
 impl Error {
     /// All of them, in the order of [`Error::index`].
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 32] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::NotNamed,
         Self::NoClientCertificate,
         Self::NeedsHttp11,
         Self::BadRequest,
+        Self::InvalidHost,
+        Self::InvalidTarget,
+        Self::DotSegment,
+        Self::UnknownCoding,
+        Self::InvalidBody,
         Self::BodyTooLarge,
         Self::BodyTimeout,
         Self::ClientGone,
@@ -102,6 +119,7 @@ impl Error {
         Self::Searching,
         Self::UploadLost,
         Self::Overloaded,
+        Self::OutOfResources,
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::ConnectFailed,
@@ -128,12 +146,18 @@ impl Error {
             Self::NotNamed => StatusCode::MISDIRECTED_REQUEST,
             Self::NoClientCertificate => StatusCode::FORBIDDEN,
             Self::NeedsHttp11 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::InvalidHost | Self::InvalidTarget | Self::DotSegment | Self::InvalidBody => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout | Self::ClientGone => StatusCode::REQUEST_TIMEOUT,
-            Self::NoServer | Self::NoneWell | Self::NotYet | Self::Searching | Self::Overloaded => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoServer
+            | Self::NoneWell
+            | Self::NotYet
+            | Self::Searching
+            | Self::Overloaded
+            | Self::OutOfResources => StatusCode::SERVICE_UNAVAILABLE,
             // MC-BUP, section 2.2.1.2: a session that is not found is told with 500.
             Self::UploadLost => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ConnectRefused
@@ -153,11 +177,20 @@ impl Error {
         match self {
             Self::NoRoute | Self::NotNamed => "destination_not_found",
             Self::MethodNotAllowed | Self::NoClientCertificate | Self::NeedsHttp11 => "http_request_denied",
-            Self::BadRequest | Self::BodyTooLarge | Self::BodyTimeout | Self::ClientGone => "http_request_error",
+            Self::BadRequest
+            | Self::InvalidHost
+            | Self::InvalidTarget
+            | Self::DotSegment
+            | Self::UnknownCoding
+            | Self::InvalidBody
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::ClientGone => "http_request_error",
             Self::NoServer | Self::NoneWell | Self::NotYet | Self::Searching | Self::UploadLost => {
                 "destination_unavailable"
             }
             Self::Overloaded => "connection_limit_reached",
+            Self::OutOfResources => "proxy_internal_error",
             Self::ConnectRefused => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::ConnectFailed => "destination_ip_unroutable",
@@ -179,6 +212,11 @@ impl Error {
             Self::NoClientCertificate => "Client certificate required",
             Self::NeedsHttp11 => "Windows authentication is bound to a connection and needs HTTP/1.1",
             Self::BadRequest => "the request cannot be forwarded",
+            Self::InvalidHost => "Host is missing, is there twice, or is not a host with an optional port",
+            Self::InvalidTarget => "the target has a fragment",
+            Self::DotSegment => "the path has a segment of dots, plain or encoded",
+            Self::UnknownCoding => "the request body has a transfer coding besides chunked",
+            Self::InvalidBody => "the framing of the request body is broken",
             Self::BodyTooLarge => "the request body is larger than the role allows",
             Self::BodyTimeout => "the request body stopped coming",
             Self::ClientGone => "the client went away",
@@ -190,6 +228,7 @@ impl Error {
             Self::Searching => "not every server has been asked for this content yet",
             Self::UploadLost => "the server that has this upload session is down: begin a new session",
             Self::Overloaded => "every server of this role is at its limit",
+            Self::OutOfResources => "the proxy has no descriptor, port or memory left for a connection",
             Self::ConnectRefused => "the server refused the connection",
             Self::ConnectTimeout => "the server did not take the connection in time",
             Self::ConnectFailed => "the server cannot be reached",
@@ -213,12 +252,21 @@ impl Error {
             | Self::NoClientCertificate
             | Self::NeedsHttp11
             | Self::BadRequest
+            | Self::InvalidHost
+            | Self::InvalidTarget
+            | Self::DotSegment
+            | Self::UnknownCoding
+            | Self::InvalidBody
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::ClientGone => Side::Downstream,
-            Self::NoServer | Self::NoneWell | Self::NotYet | Self::Searching | Self::UploadLost | Self::Overloaded => {
-                Side::Internal
-            }
+            Self::NoServer
+            | Self::NoneWell
+            | Self::NotYet
+            | Self::Searching
+            | Self::UploadLost
+            | Self::Overloaded
+            | Self::OutOfResources => Side::Internal,
             Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::ConnectFailed
@@ -236,7 +284,9 @@ impl Error {
     /// Whether another endpoint may be asked.
     pub fn retry(self) -> Retry {
         match self {
-            Self::ConnectRefused
+            // Another endpoint may have an idle connection, or be at another address and so have ports left.
+            Self::OutOfResources
+            | Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::ConnectFailed
             | Self::TlsFailed
@@ -249,6 +299,11 @@ impl Error {
             | Self::NoClientCertificate
             | Self::NeedsHttp11
             | Self::BadRequest
+            | Self::InvalidHost
+            | Self::InvalidTarget
+            | Self::DotSegment
+            | Self::UnknownCoding
+            | Self::InvalidBody
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::ClientGone
@@ -298,6 +353,7 @@ mod tests {
             "http_response_timeout",
             "http_upgrade_failed",
             "http_protocol_error",
+            "proxy_internal_error",
         ];
         for error in Error::ALL {
             assert!(known.contains(&error.reason()), "{error:?}");
@@ -308,7 +364,7 @@ mod tests {
     fn what_a_server_may_have_seen_is_never_sent_blindly() {
         for error in Error::ALL {
             if error.retry() == Retry::Unsent {
-                assert_eq!(error.side(), Side::Upstream, "{error:?}");
+                assert!(error.side() == Side::Upstream || error == Error::OutOfResources, "{error:?}");
                 assert!(!matches!(error, Error::Terminated | Error::ResponseTimeout), "{error:?}");
             }
         }

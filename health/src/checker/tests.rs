@@ -62,6 +62,7 @@ impl Script {
         match next {
             'p' => (Verdict::Pass, Some(200)),
             'd' => (Verdict::Degraded(failure(FailureKind::Status)), Some(500)),
+            'u' => (Verdict::Unknown(failure(FailureKind::Local)), None),
             'h' => (Verdict::Fail(failure(FailureKind::Timeout)), None),
             _ => (Verdict::Fail(failure(FailureKind::Refused)), None),
         }
@@ -141,6 +142,18 @@ async fn a_new_server_is_asked_at_once_and_believed_at_once() {
     assert_eq!(report.since, Some(event.transition.at));
     assert_eq!(checker.probes_total(), 1);
     assert_eq!(checker.report(8), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_could_not_be_put_says_nothing_about_the_server() {
+    let (mut checker, mut events) = checker(64);
+    let script = Script::new("uuuuppuuuuuuuufuu");
+    checker.set_targets(vec![target(1, &script)]);
+    tokio::time::sleep(secs(200)).await;
+    assert_eq!(states(&mut events), [(1, Health::Unproven, Health::Up)]);
+    let report = checker.report(1).unwrap();
+    assert_eq!((report.passes, report.failures, report.history.len()), (2, 1, 3));
+    assert!(report.unknown > 10, "{}", report.unknown);
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,7 +318,7 @@ fn untold_changes_become_one_or_none() {
         (&[(Up, Down), (Down, Up)], None),
         (&[(Up, Down), (Down, Up), (Up, Degraded)], Some((Up, Degraded))),
     ] {
-        let mut state = State { tracker: Tracker::new(&schedule()), news: None, passes: 0, failures: 0 };
+        let mut state = State { tracker: Tracker::new(&schedule()), news: None, passes: 0, failures: 0, unknown: 0 };
         changes.iter().for_each(|(from, to)| state.note(Some(change(*from, *to))));
         state.note(None);
         assert_eq!(state.news, told.map(|(from, to)| change(from, to)));

@@ -78,7 +78,7 @@ impl HttpProbe {
         let text = self.body_contains.as_deref();
         let Reply { status, failure } = match self.ask(&self.target, text, address, Deadline::of(start, first)).await {
             Ok(reply) => reply,
-            Err(failure) => return (Verdict::Fail(failure), None),
+            Err(failure) => return (Verdict::unanswered(failure), None),
         };
         let Some(failure) = failure else {
             return (Verdict::Pass, status);
@@ -87,9 +87,10 @@ impl HttpProbe {
         let verdict = match &self.second_opinion {
             Some(target) if answers => match self.ask(target, None, address, Deadline::of(start, deadline)).await {
                 Ok(Reply { failure: None, .. }) => Verdict::Degraded(failure),
+                Err(unasked) if unasked.kind == FailureKind::Local => Verdict::Unknown(unasked),
                 Ok(Reply { failure: Some(_), .. }) | Err(_) => Verdict::Fail(failure),
             },
-            _ => Verdict::Fail(failure),
+            _ => Verdict::unanswered(failure),
         };
         (verdict, status)
     }

@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::TlsProbe;
+use crate::shortage::is_own_shortage;
 use crate::verdict::{Failure, FailureKind, Verdict};
 
 /// A year is as good as for ever, and an instant can hold it.
@@ -47,7 +48,7 @@ pub(super) async fn judge(address: SocketAddr, tls: Option<&TlsProbe>, greeting:
     };
     match opened.await {
         Ok(()) => Verdict::Pass,
-        Err(failure) => Verdict::Fail(failure),
+        Err(failure) => Verdict::unanswered(failure),
     }
 }
 
@@ -93,6 +94,9 @@ pub(super) fn kind_of(error: &io::Error) -> FailureKind {
     use io::ErrorKind as Io;
     if error.get_ref().is_some_and(is_tls) {
         return FailureKind::Tls;
+    }
+    if is_own_shortage(error) {
+        return FailureKind::Local;
     }
     match error.kind() {
         Io::ConnectionRefused => FailureKind::Refused,

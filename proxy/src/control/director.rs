@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use metrics::{Counter, Gauge};
 use rolegate_health::{Change, Checker, Ejections, Health, HealthEvent, Member};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::assemble::{Addresses, Assembled, assemble};
@@ -226,8 +227,9 @@ impl Director {
         if let Some(assembled) = self.targets_pending.take() {
             self.view().checker.set_targets(assembled.targets);
         }
+        let mut surveys = JoinSet::new();
         if let Some(survey) = self.survey.take() {
-            tokio::spawn(survey.run());
+            surveys.spawn(survey.run());
         }
         self.ask_for_names();
         let mut upkeep = tokio::time::interval(UPKEEP);
@@ -250,6 +252,8 @@ impl Director {
                     self.look(false);
                 }
                 _ = upkeep.tick() => self.upkeep(),
+                // It ends when all data threads are gone.
+                Some(Err(_)) = surveys.join_next() => return,
             }
             // What has come meanwhile goes into the same snapshot.
             while let Ok(event) = self.inbox.health.try_recv() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use rolegate_health::is_own_shortage;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -162,9 +163,14 @@ async fn from_source(to: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
 }
 
 fn connect_error(error: &io::Error) -> Error {
+    if is_own_shortage(error) {
+        return Error::OutOfResources;
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Error::ConnectRefused,
         io::ErrorKind::TimedOut => Error::ConnectTimeout,
+        // None of the role's source addresses has a port left.
+        io::ErrorKind::AddrNotAvailable => Error::OutOfResources,
         _ => Error::ConnectFailed,
     }
 }

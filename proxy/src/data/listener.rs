@@ -17,6 +17,8 @@ use crate::metrics::ListenerMetrics;
 const BACKLOG: i32 = 4096;
 /// Pause after a failure to accept: the usual cause, no free descriptors, does not go away at once.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Such a failure is not told of again sooner.
+const QUIET_MS: u64 = 60_000;
 
 /// Questions of the kernel within one keepalive time, when the first gets no answer.
 const KEEPALIVE_QUESTIONS: u32 = 4;
@@ -71,7 +73,7 @@ fn bound(address: SocketAddr, share: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Accepts until the worker drains. Never ends because of an error.
+/// Accepts until the worker drains. Ends only when the socket cannot be used at all.
 pub async fn accept_loop(listener: Listener, worker: Rc<Worker>) {
     let Listener { index, socket, metrics } = listener;
     let socket = match TcpListener::from_std(socket) {
@@ -80,14 +82,14 @@ pub async fn accept_loop(listener: Listener, worker: Rc<Worker>) {
     };
     let metrics = Rc::new(metrics);
     let timer = worker.ticker.timer();
-    let mut keepalive = None;
+    let (mut keepalive, mut quiet_until_ms) = (None, 0);
     loop {
         let limits = worker.snapshot().site.limits;
         if limits.tcp_keepalive != keepalive {
             keepalive = limits.tcp_keepalive;
             keep_alive(&socket, keepalive);
         }
-        if worker.connections.get() >= limits.max_connections {
+        if !worker.has_room(limits.max_connections) {
             // More wait in the kernel, where they cost us nothing.
             let _ = timer.within(PAUSE, std::future::pending::<()>()).await;
             continue;
@@ -96,7 +98,12 @@ pub async fn accept_loop(listener: Listener, worker: Rc<Worker>) {
             Ok((stream, peer)) => start(stream, peer, index, &worker, &metrics),
             Err(error) => {
                 metrics.accept_errors.increment(1);
-                tracing::warn!(%error, "a connection could not be accepted");
+                // It goes on failing for as long as it lasts.
+                let now_ms = worker.ticker.now_ms();
+                if now_ms >= quiet_until_ms {
+                    quiet_until_ms = now_ms + QUIET_MS;
+                    tracing::warn!(%error, "a connection could not be accepted");
+                }
                 let _ = timer.within(PAUSE, std::future::pending::<()>()).await;
             }
         }

@@ -121,8 +121,10 @@ pub async fn open(
                 return Some(Opened { server, lease, timer, idle, metrics: metrics.clone(), early: Vec::new() });
             }
             Err(error) => {
-                endpoint.metrics.failure(error).increment(1);
-                worker.failed(endpoint);
+                if error.blames_endpoint() {
+                    endpoint.metrics.failure(error).increment(1);
+                    worker.failed(endpoint);
+                }
                 last = Some(error);
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::listener::{Listener, accept_loop};
 use super::memory;
@@ -31,7 +32,7 @@ pub enum Command {
 /// Runs a data thread until it is told to drain and has. Returns how many connections were cut.
 ///
 /// # Errors
-/// The runtime could not be made.
+/// The runtime could not be made, or a loop that everything else relies on has ended.
 pub fn run(
     listeners: Vec<Listener>,
     shared: Shared,
@@ -44,21 +45,28 @@ pub fn run(
         .build_local(LocalOptions::default())?;
     let cut = runtime.block_on(async {
         let worker = Worker::new(shared, seed);
-        let accepting: Vec<_> = listeners
-            .into_iter()
-            .map(|listener| tokio::task::spawn_local(accept_loop(listener, Rc::clone(&worker))))
-            .collect();
-        tokio::task::spawn_local(tick_loop(Rc::clone(&worker)));
+        let (mut accepting, mut ticking) = (JoinSet::new(), JoinSet::new());
+        for listener in listeners {
+            accepting.spawn_local(accept_loop(listener, Rc::clone(&worker)));
+        }
+        ticking.spawn_local(tick_loop(Rc::clone(&worker)));
         let deadline = loop {
             if let Command::Drain(deadline) = *commands.borrow_and_update() {
                 break deadline;
             }
-            // The sender is gone only when the process ends.
-            if commands.changed().await.is_err() {
-                break Duration::ZERO;
+            tokio::select! {
+                changed = commands.changed() => {
+                    // The sender is gone only when the process ends.
+                    if changed.is_err() {
+                        break Duration::ZERO;
+                    }
+                }
+                // Neither ends by itself, and without it the thread would only look alive.
+                Some(_) = accepting.join_next() => return Err(io::Error::other("a listener accepts no more")),
+                Some(_) = ticking.join_next() => return Err(io::Error::other("its clock stands still")),
             }
         };
-        accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        accepting.abort_all();
         worker.drain(deadline);
         let empty = async {
             while worker.connections.get() > 0 {
@@ -66,9 +74,9 @@ pub fn run(
             }
         };
         let _ = tokio::time::timeout(deadline, empty).await;
-        worker.connections.get()
+        Ok(worker.connections.get())
     });
-    Ok(cut)
+    cut
 }
 
 async fn tick_loop(worker: Rc<Worker>) {

@@ -46,6 +46,8 @@ pub struct Shared {
     pub notes: mpsc::Sender<Note>,
     /// How many data threads there are.
     pub threads: usize,
+    /// Client connections of a data thread that there are descriptors for.
+    pub possible_connections: usize,
 }
 
 /// One data thread.
@@ -84,6 +86,7 @@ pub struct Worker {
     draining: Cell<bool>,
     turn: Cell<usize>,
     threads: usize,
+    possible_connections: usize,
     /// Endpoints that tunnels still go to and the current snapshot does not have.
     leaving: RefCell<Vec<u32>>,
     /// Tunnels that may be moved, with the part of one that is still missing.
@@ -133,6 +136,7 @@ impl Worker {
             complaints: Complaints::default(),
             turn: Cell::new(0),
             threads: shared.threads.max(1),
+            possible_connections: shared.possible_connections,
             leaving: RefCell::default(),
             moves_due: Cell::new(0.0),
             drained_by_ms: Cell::new(0),
@@ -149,6 +153,11 @@ impl Worker {
             *held = Held(Rc::new(newer));
         }
         held.clone()
+    }
+
+    /// Whether another client connection may be accepted.
+    pub fn has_room(&self, max_connections: usize) -> bool {
+        self.connections.get() < max_connections.min(self.possible_connections)
     }
 
     /// A random number.

@@ -1,0 +1,114 @@
+//! `rolegate run`.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::signals::{Asked, Signals, wait_for_end};
+use crate::app::{App, CONTROL};
+use crate::control::config::Source;
+use crate::limits;
+use crate::process_log::ProcessLog;
+
+/// The status of a process that has ended because a part of it did (`EX_SOFTWARE` of `sysexits.h`): systemd starts it again.
+const BROKEN: u8 = 70;
+/// How long requests may go on when a part of the process is gone.
+const BROKEN_DRAIN: Duration = Duration::from_secs(5);
+/// How often is looked whether all parts of the process are well.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A task of the control thread has panicked. What it did (a probe, a name) is done by no other.
+static CONTROL_PANICKED: AtomicBool = AtomicBool::new(false);
+
+/// Why the process ends.
+enum Why {
+    /// It was asked to.
+    Asked,
+    /// A thread of this name has ended, or is of no use any more.
+    Broken(String),
+}
+
+/// Serves a configuration until the process is told to end.
+pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitCode> {
+    let mut signals = signals.map_or_else(Signals::catch, Ok)?;
+    let log = ProcessLog::start();
+    log_panics();
+    limits::raise();
+    let source = Source::read(file)?;
+    let app = match App::start(&source, Some(file.to_owned())) {
+        Ok(app) => app,
+        Err(error) => {
+            // The errors of a configuration are many lines with their own layout.
+            let _ = writeln!(std::io::stderr(), "{error}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    for (name, address) in app.listeners() {
+        tracing::info!(listener = %name, %address, "listening");
+    }
+    tracing::info!(address = %app.admin(), "admin: /status /metrics /ready /health");
+    let why = watch(&app, &mut signals, &log)?;
+    let (deadline, status) = match why {
+        Why::Asked => {
+            tracing::info!(
+                "shutting down: no new connections, requests in flight may finish; a second signal ends at once"
+            );
+            (app.drain_timeout(), ExitCode::SUCCESS)
+        }
+        Why::Broken(thread) => {
+            tracing::error!(%thread, "a thread has ended that all rely on: the process ends, so that it is started again");
+            (app.drain_timeout().min(BROKEN_DRAIN), ExitCode::from(BROKEN))
+        }
+    };
+    std::thread::spawn(|| {
+        if wait_for_end().is_ok() {
+            std::process::exit(1);
+        }
+    });
+    let drained = app.shutdown_within(deadline);
+    if drained.cut == 0 {
+        tracing::info!("all requests are finished");
+    } else {
+        tracing::warn!(connections = drained.cut, "the deadline passed: connections were cut");
+    }
+    Ok(status)
+}
+
+/// Returns when the process is to end; SIGHUP reloads.
+fn watch(app: &App, signals: &mut Signals, log: &ProcessLog) -> anyhow::Result<Why> {
+    let lost = app.telemetry_dropped("log");
+    loop {
+        let broken = async {
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                tokio::select! {
+                    thread = app.ended() => return thread,
+                    _ = look.tick() => lost.absolute(log.lost()),
+                }
+                if CONTROL_PANICKED.load(Relaxed) {
+                    return CONTROL.to_owned();
+                }
+            }
+        };
+        match signals.next(broken)? {
+            Ok(Asked::Reload) => app.reload_file(),
+            Ok(Asked::End) => return Ok(Why::Asked),
+            Err(thread) => return Ok(Why::Broken(thread)),
+        }
+    }
+}
+
+/// Panics go to the log, which never waits for its reader.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        if thread == CONTROL {
+            CONTROL_PANICKED.store(true, Relaxed);
+        }
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(thread, "a fault of rolegate's own: {panic}\n{backtrace}");
+    }));
+}

@@ -1,0 +1,73 @@
+//! How many files the process may have open, and how many client connections that allows.
+
+use rlimit::Resource;
+
+use crate::data::splice::PIPES;
+
+/// Besides client connections and what they lead to: the log, listeners, names, probes, idle connections.
+const OTHERS: u64 = 1024;
+
+/// Raises the limit as far as a process may by itself. Most systems begin with 1024, for programs that cannot take more.
+pub fn raise() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+/// Files that this process may have open; `None` when that is not known.
+pub fn open_files() -> Option<u64> {
+    Resource::NOFILE.get().ok().map(|(allowed, _)| allowed)
+}
+
+/// The most client connections of each of `threads` data threads for which there are descriptors, at least one.
+///
+/// A client is two: its connection, and the one to a site system that it leads to.
+pub fn connections(open_files: u64, threads: u64) -> u64 {
+    let threads = threads.max(1);
+    // A low limit leaves half to everything else.
+    let kept = others(threads).min(open_files / 2);
+    ((open_files - kept) / threads / 2).max(1)
+}
+
+/// Descriptors for everything but clients. A pipe for large responses is two.
+fn others(threads: u64) -> u64 {
+    OTHERS.saturating_add(threads.saturating_mul(2 * PIPES as u64))
+}
+
+/// What to say when the configuration allows more client connections than there are descriptors for.
+pub fn lowered(open_files: u64, threads: u64, max_connections: u64) -> Option<String> {
+    let possible = connections(open_files, threads);
+    if possible >= max_connections {
+        return None;
+    }
+    let needed = max_connections.saturating_mul(2).saturating_mul(threads).saturating_add(others(threads));
+    Some(format!(
+        "this process may have {open_files} files open, which is enough for {possible} client connections in each of {threads} \
+         data threads: more wait until one ends. [proxy] max_connections = {max_connections} needs {needed}: set \
+         LimitNOFILE={needed} in the unit of systemd (ulimit -Hn elsewhere), or lower max_connections"
+    ))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_for_every_connection_and_some_more() {
+        let each = 2 * (1000 + PIPES as u64);
+        assert_eq!(connections(4 * each + OTHERS, 4), 1000);
+        assert_eq!(lowered(4 * each + OTHERS, 4, 1000), None);
+        assert_eq!(connections(4 * each + OTHERS - 1, 4), 999);
+        let text = lowered(4 * each + OTHERS - 1, 4, 1000).unwrap();
+        assert!(text.contains("LimitNOFILE=10048") && text.contains("may have 10047") && text.contains("for 999"), "{text}");
+        assert!(lowered(u64::MAX - 1, 2, u64::MAX).is_some());
+    }
+
+    #[test]
+    fn a_low_limit_leaves_half_to_everything_else() {
+        assert_eq!(connections(90, 1), 22);
+        assert_eq!(connections(1024, 2), 128);
+        assert_eq!((connections(3, 4), connections(0, 0)), (1, 1));
+    }
+}
