@@ -6,7 +6,8 @@
 //!
 //! - of n members at most n/2, rounded down, are ejected: of 2 at most 1, of 3 at most 1, of 4 at most 2;
 //! - the only member of a cluster is never ejected;
-//! - while any member is usable, at least one usable member is not ejected.
+//! - while any member is usable, at least one usable member is not ejected. The same holds for each audience: the members
+//!   that some clients can use, when not all clients can use all members.
 //!
 //! The rules limit ejections only. They never overrule an active check that found a server down. But when active
 //! checks, or a smaller cluster, leave too little, ejections end early: a doubtful server is better than none.
@@ -69,16 +70,23 @@ impl Ejections {
 
     /// Ends the ejections that are over, then ejects alarmed members as far as the rules of this module allow.
     ///
-    /// `members` are **all** members of the cluster; whoever is not among them is forgotten. When several are alarmed
+    /// `members` are **all** members of the cluster; one that is not among them is forgotten. `audiences` are positions in it.
+    /// When several are alarmed
     /// and not all may go, the first ones go. An alarm without a [`Change::Ejected`] was not honored: the member is
     /// needed, not usable anyway, or ejected already. In every case the caller resets the alarm.
-    pub fn consider(&mut self, policy: &PassivePolicy, now_ms: u64, members: &[Member]) -> Vec<Change> {
+    pub fn consider(
+        &mut self,
+        policy: &PassivePolicy,
+        now_ms: u64,
+        members: &[Member],
+        audiences: &[Vec<u32>],
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
         self.entries.retain(|id, _| members.iter().any(|member| member.id == *id));
         self.settle(now_ms, members, &mut changes);
-        self.make_room(now_ms, members, &mut changes);
+        self.make_room(now_ms, members, audiences, &mut changes);
         for member in members.iter().filter(|member| member.alarmed) {
-            if self.may_eject(now_ms, members, member) {
+            if self.may_eject(now_ms, members, audiences, member) {
                 changes.extend(self.eject(policy, now_ms, member.id));
             }
         }
@@ -124,18 +132,8 @@ impl Ejections {
     }
 
     /// Ends ejections early, the one that is nearest to its end first, until the rules hold.
-    fn make_room(&mut self, now_ms: u64, members: &[Member], changes: &mut Vec<Change>) {
-        loop {
-            let ejected = || members.iter().filter(|member| self.is_ejected(member.id, now_ms));
-            let too_many = ejected().count() > members.len() / 2;
-            let none_left = !members.iter().any(|member| member.usable && !self.is_ejected(member.id, now_ms));
-            // To return a member that is not usable would help nobody if usable ones are what is missing.
-            let candidates = ejected().filter(|member| too_many || (none_left && member.usable));
-            let until =
-                |member: &&Member| (!member.usable, self.entries.get(&member.id).and_then(|entry| entry.until_ms));
-            let Some(id) = candidates.min_by_key(until).map(|member| member.id) else {
-                return;
-            };
+    fn make_room(&mut self, now_ms: u64, members: &[Member], audiences: &[Vec<u32>], changes: &mut Vec<Change>) {
+        while let Some(id) = self.returns_early(now_ms, members, audiences) {
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.end(now_ms);
             }
@@ -143,12 +141,36 @@ impl Ejections {
         }
     }
 
-    fn may_eject(&self, now_ms: u64, members: &[Member], candidate: &Member) -> bool {
+    /// A member whose ejection the rules do not allow any more.
+    fn returns_early(&self, now_ms: u64, members: &[Member], audiences: &[Vec<u32>]) -> Option<u32> {
+        let ejected = members.iter().filter(|member| self.is_ejected(member.id, now_ms));
+        let until = |member: &&Member| (!member.usable, self.entries.get(&member.id).and_then(|entry| entry.until_ms));
+        if ejected.clone().count() > members.len() / 2 {
+            return ejected.min_by_key(until).map(|member| member.id);
+        }
+        let audiences = audiences.iter().find_map(|audience| self.needed(now_ms, members_of(members, audience)));
+        self.needed(now_ms, members.iter()).or(audiences)
+    }
+
+    /// The ejected one of these that ends first, if no usable one is left. To return one that is not usable would help nobody.
+    fn needed<'a>(&self, now_ms: u64, own: impl Iterator<Item = &'a Member>) -> Option<u32> {
+        let usable: Vec<&Member> = own.filter(|member| member.usable).collect();
+        let none_left = usable.iter().all(|member| self.is_ejected(member.id, now_ms));
+        let first =
+            usable.into_iter().min_by_key(|member| self.entries.get(&member.id).and_then(|entry| entry.until_ms));
+        first.filter(|_| none_left).map(|member| member.id)
+    }
+
+    fn may_eject(&self, now_ms: u64, members: &[Member], audiences: &[Vec<u32>], candidate: &Member) -> bool {
         let ejected = members.iter().filter(|member| self.is_ejected(member.id, now_ms)).count();
-        let another_is_left = members
-            .iter()
-            .any(|member| member.id != candidate.id && member.usable && !self.is_ejected(member.id, now_ms));
-        candidate.usable && another_is_left && ejected < members.len() / 2 && !self.is_ejected(candidate.id, now_ms)
+        let is_left =
+            |member: &Member| member.id != candidate.id && member.usable && !self.is_ejected(member.id, now_ms);
+        let relies = |audience: &&Vec<u32>| members_of(members, audience).any(|member| member.id == candidate.id);
+        candidate.usable
+            && ejected < members.len() / 2
+            && !self.is_ejected(candidate.id, now_ms)
+            && members.iter().any(is_left)
+            && audiences.iter().filter(relies).all(|audience| members_of(members, audience).any(is_left))
     }
 
     fn eject(&mut self, policy: &PassivePolicy, now_ms: u64, id: u32) -> Option<Change> {
@@ -162,6 +184,10 @@ impl Ejections {
         self.entries.insert(id, Entry { until_ms: Some(until_ms), strikes, calm_since_ms: None });
         Some(Change::Ejected { id, until_ms })
     }
+}
+
+fn members_of<'a>(members: &'a [Member], audience: &'a [u32]) -> impl Iterator<Item = &'a Member> {
+    audience.iter().filter_map(|place| members.get(*place as usize))
 }
 
 impl Entry {

@@ -2,6 +2,7 @@
 //! thread. Anyone who reaches it may ask; what changes state needs a token, see `authority`.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tower::ServiceBuilder;
 
 use crate::control::director::Handles;
@@ -42,6 +44,10 @@ use query::Query;
 const CONNECTIONS: usize = 32;
 /// A connection must send its request within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection takes no more requests after this time,
+const CONNECTION_AGE: Duration = Duration::from_secs(60);
+/// and its last answer must be read within this time.
+const GOODBYE: Duration = Duration::from_secs(30);
 
 /// What the admin listener shows.
 #[derive(Clone, Debug)]
@@ -76,8 +82,13 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
             let service = ServiceBuilder::new().service_fn(answer);
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            // A client that breaks off has nobody to be told about.
-            let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await;
+            let service = TowerToHyperService::new(service);
+            let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            // One that nobody reads from takes the place of another. A client that breaks off has nobody to be told about.
+            if timeout(CONNECTION_AGE, connection.as_mut()).await.is_err() {
+                connection.as_mut().graceful_shutdown();
+                let _ = timeout(GOODBYE, connection).await;
+            }
             drop(permit);
         });
     }

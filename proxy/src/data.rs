@@ -16,6 +16,7 @@ pub mod http1;
 pub mod http2;
 pub mod idle;
 pub mod io;
+pub mod lawful;
 pub mod listener;
 pub mod local;
 pub mod memory;

@@ -172,6 +172,7 @@ impl Explanation {
 
     fn refused(&mut self, snapshot: &Snapshot, refusal: Refusal) {
         let (role, error) = match refusal {
+            Refusal::DotSegment => (None, Error::DotSegment),
             Refusal::NoRoute => (None, Error::NoRoute),
             Refusal::Method(role) => (Some(role), Error::MethodNotAllowed),
             Refusal::NotNamed(role) => (Some(role), Error::NotNamed),
@@ -188,6 +189,9 @@ impl Explanation {
         answer.sentence = match (refusal, cluster) {
             (Refusal::Method(_), Some(cluster)) => methods(&cluster.topology.role),
             (Refusal::NotNamed(_), Some(cluster)) => words::names(cluster),
+            (Refusal::DotSegment, _) => {
+                "a Windows server would take it for another path than the one that is routed".to_owned()
+            }
             (Refusal::NoRoute | Refusal::Method(_) | Refusal::NotNamed(_), _) => words::routes(snapshot, &self.request),
         };
         self.refusal = Some(answer);

@@ -60,7 +60,10 @@ mod tests {
         assert_eq!(lowered(4 * each + OTHERS, 4, 1000), None);
         assert_eq!(connections(4 * each + OTHERS - 1, 4), 999);
         let text = lowered(4 * each + OTHERS - 1, 4, 1000).unwrap();
-        assert!(text.contains("LimitNOFILE=10048") && text.contains("may have 10047") && text.contains("for 999"), "{text}");
+        assert!(
+            text.contains("LimitNOFILE=10048") && text.contains("may have 10047") && text.contains("for 999"),
+            "{text}"
+        );
         assert!(lowered(u64::MAX - 1, 2, u64::MAX).is_some());
     }
 

@@ -1,5 +1,6 @@
 //! Plain values: what the proxy knows and how it decides. No I/O, no runtime, no clock, no dice: those are passed in.
 
+pub mod audience;
 pub mod balance;
 pub mod boundary;
 pub mod boundary_range;
@@ -16,6 +17,7 @@ pub mod live;
 pub mod location;
 pub mod mix;
 pub mod note;
+pub mod path;
 pub mod presets;
 pub mod retry;
 pub mod role;

@@ -127,7 +127,10 @@ impl<W: Write> Outlet<W> {
         }
         let lost = self.tally.lost.load(Relaxed);
         if lost > self.told {
-            let text = format!("{} lines of this log are lost: its reader was behind, or it could not be written\n", lost - self.told);
+            let text = format!(
+                "{} lines of this log are lost: its reader was behind, or it could not be written\n",
+                lost - self.told
+            );
             self.write_piece(text.as_bytes())?;
             self.told = lost;
         }

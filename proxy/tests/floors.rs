@@ -19,8 +19,21 @@ const NOT_IN_THE_MODEL: [&[&str]; 6] =
 const FLOORS: [&[&str]; 3] = [
     &["model", "error", "connection_error", "metrics"],
     &["control", "data"],
-    &["app", "admin", "cli", "status", "explain", "learned", "lookup", "text", "access_log", "process_log", "limits", "main",
-        "lib"],
+    &[
+        "app",
+        "admin",
+        "cli",
+        "status",
+        "explain",
+        "learned",
+        "lookup",
+        "text",
+        "access_log",
+        "process_log",
+        "limits",
+        "main",
+        "lib",
+    ],
 ];
 
 #[derive(Clone, Debug, PartialEq)]

@@ -26,6 +26,7 @@ use super::registry::{Leaving, Registry};
 use super::resolve::{Names, Resolved};
 use super::survey::{NOTES, Survey};
 use crate::metrics::Metrics;
+use crate::model::audience::audiences;
 use crate::model::live::Live;
 use crate::model::note::Note;
 use crate::model::snapshot::Snapshots;
@@ -95,6 +96,8 @@ pub struct Director {
     unresolved: Gauge,
     inbox: Inbox,
     survey: Option<Survey>,
+    /// Something has changed that ejections depend on.
+    reconsider: bool,
 }
 
 struct Inbox {
@@ -208,6 +211,7 @@ impl Director {
             metrics,
             inbox,
             survey: Some(survey),
+            reconsider: false,
             compiled,
         };
         director.last_success.set(1.0);
@@ -244,8 +248,9 @@ impl Director {
                     Some(order) => self.on_order(order),
                     None => return,
                 },
-                () = self.inbox.bell.notified() => self.on_bell(),
-                () = tokio::time::sleep_until(expiry) => self.on_bell(),
+                // Live traffic crossed a threshold, or an ejection is over.
+                () = self.inbox.bell.notified() => self.reconsider = true,
+                () = tokio::time::sleep_until(expiry) => self.reconsider = true,
                 () = self.inbox.file_changed.notified(), if settled.is_none() => settled = Some(Instant::now() + SETTLE),
                 () = tokio::time::sleep_until(settled.unwrap_or(expiry)), if settled.is_some() => {
                     settled = None;
@@ -258,6 +263,10 @@ impl Director {
             // What has come meanwhile goes into the same snapshot.
             while let Ok(event) = self.inbox.health.try_recv() {
                 self.on_health(event);
+            }
+            // A server that was ejected may have become the last one.
+            if std::mem::take(&mut self.reconsider) {
+                self.judge_live_traffic();
             }
             self.publisher.publish();
         }
@@ -273,7 +282,9 @@ impl Director {
 
     fn on_health(&mut self, HealthEvent { id, transition }: HealthEvent) {
         let now_ms = self.now_ms().max(1);
-        let recovered = transition.to == Health::Up && transition.from == Health::Down;
+        // From down by way of degraded, too.
+        let recovered = transition.to == Health::Up && transition.from != Health::Unproven;
+        self.reconsider = true;
         let known = self.publisher.stand(id, |standing| {
             standing.health = transition.to;
             if recovered {
@@ -319,6 +330,7 @@ impl Director {
     fn on_resolved(&mut self, resolved: Resolved) {
         self.addresses.insert(resolved.name, resolved.addresses);
         self.assemble_again();
+        self.reconsider = true;
     }
 
     fn assemble_again(&mut self) {
@@ -328,12 +340,17 @@ impl Director {
         self.count_unresolved();
     }
 
-    /// Live traffic crossed a threshold, or an ejection is over.
-    fn on_bell(&mut self) {
+    /// Takes out what live traffic speaks against, and takes back what is needed again or has been out for long enough.
+    fn judge_live_traffic(&mut self) {
         let now_ms = self.now_ms();
         let mut changes: Vec<(usize, Change)> = Vec::new();
         for (place, cluster) in self.publisher.clusters().iter().enumerate() {
             let topology = &cluster.topology;
+            let alarmed = topology.endpoints.iter().any(|endpoint| endpoint.state.passive.alarm());
+            let known = self.ejections.contains_key(&topology.role.name);
+            if !alarmed && !known {
+                continue;
+            }
             let members: Vec<Member> = topology
                 .endpoints
                 .iter()
@@ -343,13 +360,8 @@ impl Director {
                     usable: self.publisher.standing(endpoint.state.id).health != Health::Down,
                 })
                 .collect();
-            let alarmed = members.iter().any(|member| member.alarmed);
-            let known = self.ejections.contains_key(&topology.role.name);
-            if !alarmed && !known {
-                continue;
-            }
             let ejections = self.ejections.entry(topology.role.name.clone()).or_default();
-            let found = ejections.consider(&topology.role.passive, now_ms, &members);
+            let found = ejections.consider(&topology.role.passive, now_ms, &members, &audiences(topology));
             changes.extend(found.into_iter().map(|change| (place, change)));
             topology.endpoints.iter().filter(|endpoint| endpoint.state.passive.alarm()).for_each(|endpoint| {
                 endpoint.state.passive.reset();
@@ -464,6 +476,7 @@ impl Director {
         // Nobody would ever end the ejections of a role that is gone.
         let roles = &self.compiled.roles;
         self.ejections.retain(|role, _| roles.iter().any(|plan| plan.role.name == *role));
+        self.reconsider = true;
         self.view().checker.set_targets(assembled.targets);
         self.ask_for_names();
         self.publisher.publish();

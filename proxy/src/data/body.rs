@@ -1,5 +1,6 @@
 //! Bodies in both directions. They stream: a piece is read when the other side has taken the one before.
 
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::exchange::{End, Exchange};
-use super::headers::strip_certificate_fields;
+use super::headers::strip_trailers;
 use super::session::{Phase, Session};
 use super::splice::{self, Piece};
 use crate::error::Error;
@@ -91,7 +92,7 @@ impl Uploading {
         match ready!(frame) {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    strip_certificate_fields(trailers);
+                    strip_trailers(trailers);
                 }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if length > self.left {
@@ -102,7 +103,7 @@ impl Uploading {
                 self.progress(self.incoming.is_end_stream());
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => Poll::Ready(Some(Err(self.cut(Error::ClientGone)))),
+            Some(Err(error)) => Poll::Ready(Some(Err(self.cut(why_cut(&error))))),
             // hyper's connection ended in the middle of the body, and says nothing of it.
             None if self.session.ended() || !is_whole(&self.incoming, self.session.http2) => {
                 Poll::Ready(Some(Err(self.cut(Error::ClientGone))))
@@ -126,6 +127,15 @@ impl Uploading {
     fn cut(&self, why: Error) -> BodyCut {
         self.session.upload.error.set(Some(why));
         BodyCut(why)
+    }
+}
+
+/// Whether the client broke the framing of its body, or went away in the middle of it.
+fn why_cut(error: &hyper::Error) -> Error {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Error::InvalidBody,
+        Some(_) | None => Error::ClientGone,
     }
 }
 

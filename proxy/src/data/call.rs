@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::body::{RequestBody, Uploading};
-use super::headers;
+use super::headers::{self, list_elements};
 use super::pin;
 use super::session::Session;
 use super::upstream::{Reading, RequestHead};
@@ -32,18 +32,16 @@ pub struct Call {
     ours_in_it: bool,
     repeatable: bool,
     authorizes: bool,
-    upgrades: bool,
+    /// The protocols of an upgrade that it asks for.
+    upgrade: Option<HeaderValue>,
 }
 
 impl Call {
     /// Strips and writes what a proxy must, and bounds the body. The target stays as it is, byte for byte.
     ///
     /// # Errors
-    /// [`Error::BadRequest`] for CONNECT, [`Error::BodyTooLarge`] when the length is known to be.
+    /// [`Error::BadRequest`] for a target that cannot be written, [`Error::BodyTooLarge`] when the length is known to be.
     pub fn prepare(session: &Rc<Session>, role: &Role, request: Request<Incoming>) -> Result<Self, Error> {
-        if request.method() == Method::CONNECT {
-            return Err(Error::BadRequest);
-        }
         let (mut parts, incoming) = request.into_parts();
         let hop = headers::strip_hop_by_hop(&mut parts.headers);
         if hop.close {
@@ -51,16 +49,15 @@ impl Call {
         }
         into_origin_form(&mut parts)?;
         // RFC 9110, section 7.8: an upgrade in an HTTP/1.0 request is ignored.
-        let upgrade = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11);
-        let upgrades = upgrade.is_some();
-        if let Some(protocol) = upgrade {
-            parts.headers.insert(header::UPGRADE, protocol);
+        let upgrade = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11).and_then(|asked| forwardable(&asked));
+        if let Some(protocol) = &upgrade {
+            parts.headers.insert(header::UPGRADE, protocol.clone());
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         } else if hop.trailers {
             parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
-        headers::strip_certificate_fields(&mut parts.headers);
+        headers::strip_reserved(&mut parts.headers);
         if session.http2 {
             join_cookies(&mut parts.headers);
         }
@@ -81,7 +78,7 @@ impl Call {
         let method = parts.method.as_str();
         let repeatable =
             matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
-        Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, upgrades })
+        Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, upgrade })
     }
 
     /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
@@ -90,7 +87,7 @@ impl Call {
         let (Some(parts), Some(RequestBody::Stream(uploading))) = (&self.parts, &self.body) else { return false };
         let small = uploading.incoming.size_hint().exact().is_some_and(|size| size <= KEPT);
         let method = parts.method.as_str();
-        small && !self.authorizes && !self.upgrades && role.retry.methods.iter().any(|may| may == method)
+        small && !self.authorizes && self.upgrade.is_none() && role.retry.methods.iter().any(|may| may == method)
     }
 
     /// Reads that body.
@@ -204,7 +201,18 @@ impl Call {
 
     /// Whether it asks for an upgrade.
     pub fn upgrades(&self) -> bool {
-        self.upgrades
+        self.upgrade.is_some()
+    }
+
+    /// Whether it asks for the protocol that a 101 switches to.
+    pub fn asks_for(&self, switched: &HeaderMap) -> bool {
+        let protocols = switched.get_all(header::UPGRADE).iter().flat_map(|line| list_elements(line.as_bytes()));
+        let asked = |protocol: &[u8]| {
+            let asked = self.upgrade.iter().flat_map(|line| list_elements(line.as_bytes()));
+            asked.into_iter().any(|own| own.eq_ignore_ascii_case(protocol))
+        };
+        let mut protocols = protocols.peekable();
+        protocols.peek().is_some() && protocols.all(asked)
     }
 
     /// Gives the body the bounds of the endpoint that it is sent to. Says whether there is none.
@@ -214,6 +222,17 @@ impl Call {
         uploading.response_header = timeouts.response_header;
         false
     }
+}
+
+/// The protocols of an upgrade, without HTTP/2: what follows would be requests that pass none of our rules.
+fn forwardable(asked: &HeaderValue) -> Option<HeaderValue> {
+    let is_http2 = |protocol: &[u8]| {
+        let name = protocol.split(|&byte| byte == b'/').next().unwrap_or_default();
+        [&b"h2c"[..], b"h2", b"http"].iter().any(|http| name.eq_ignore_ascii_case(http))
+    };
+    let kept: Vec<&[u8]> = list_elements(asked.as_bytes()).filter(|protocol| !is_http2(protocol)).collect();
+    // Parts of a value that was allowed are allowed.
+    (!kept.is_empty()).then(|| HeaderValue::from_bytes(&kept.join(&b", "[..])).ok())?
 }
 
 /// Over HTTP/2 a client may cut its cookies into several fields; before anything else they are one again (RFC 9113, section
@@ -233,10 +252,6 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// section 3.2.2).
 fn into_origin_form(parts: &mut Parts) -> Result<(), Error> {
     let Some(authority) = parts.uri.authority() else { return Ok(()) };
-    // A user name before the host only makes one host look like another (RFC 9110, section 4.2.4).
-    if authority.as_str().contains('@') {
-        return Err(Error::BadRequest);
-    }
     let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Error::BadRequest)?;
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let origin = if target.starts_with('/') { target.parse() } else { format!("/{target}").parse() };

@@ -51,6 +51,9 @@ pub struct Exchange {
     pub error: Option<Error>,
     /// Seconds after which the client may come back, where that is known.
     pub retry_after: Option<u64>,
+    /// Whether its status may speak against the endpoint: what a client sends may be the reason for an error, and then one client
+    /// could take a server away from all others.
+    judges: bool,
     sent: u64,
     /// Bytes of these that never came into our memory.
     spliced: u64,
@@ -127,6 +130,7 @@ impl Exchange {
             status: StatusCode::OK,
             error: None,
             retry_after: None,
+            judges: false,
             sent: 0,
             spliced: 0,
             line,
@@ -137,8 +141,9 @@ impl Exchange {
     }
 
     /// The request has its role, and its client its boundary groups.
-    pub fn locate(&mut self, decision: &Decision<'_>) {
+    pub fn locate(&mut self, decision: &Decision<'_>, method: &Method) {
         self.role = Some(decision.cluster_id);
+        self.judges = decision.cluster.topology.role.retry.methods.iter().any(|may| may == method.as_str());
         self.groups = u16::try_from(decision.groups.len()).unwrap_or(u16::MAX);
         if decision.cluster.topology.grouped() {
             let metrics = &self.session.worker.metrics;
@@ -220,12 +225,15 @@ impl Exchange {
 
     /// Gives the connection back and tells the endpoint's passive health how it went.
     fn release(&mut self, complete: bool) {
-        let Some(HeldConnection { mut sender, lease, then }) = self.held.take() else { return };
+        let Some(HeldConnection { mut sender, lease: _lease, then }) = self.held.take() else { return };
         let (Some(role), Some(index)) = (self.role, self.endpoint) else { return };
         let worker = &self.session.worker;
         let endpoint = self.snapshot.cluster(role).endpoint(index);
-        if complete && endpoint.role.retry.on_status.contains(&self.status.as_u16()) {
-            worker.failed(endpoint);
+        let sick = endpoint.role.retry.on_status.contains(&self.status.as_u16());
+        if complete && sick {
+            if self.judges {
+                worker.failed(endpoint);
+            }
         } else if complete {
             worker.passed(endpoint);
         } else if let Some(error) = self.error
@@ -246,7 +254,7 @@ impl Exchange {
             }
             Afterwards::Pool if complete => worker.give_back(&self.snapshot, endpoint, sender),
             Afterwards::Pin if complete => {
-                let pin = Pinned { snapshot: self.snapshot.clone(), role, endpoint: index, sender, lease };
+                let pin = Pinned { snapshot: self.snapshot.clone(), role, endpoint: index, sender };
                 self.session.pins.borrow_mut().keep(pin);
             }
             Afterwards::Pool | Afterwards::Pin | Afterwards::Close => {}

@@ -105,7 +105,6 @@ pub async fn on_connection(
     let failure = |error| Failure { error, reused };
     let timeouts = &endpoint.role.timeouts;
     let empty = call.prepare_body(timeouts);
-    let upgrades = call.upgrades();
     session.upload.done.set(empty);
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
     let result = match &mut sender {
@@ -116,7 +115,8 @@ pub async fn on_connection(
     session.timer.clear();
     let (parts, incoming) = result.map_err(failure)?;
     // The client would read what follows as its next response, or the server what is left of a body as another protocol.
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS && (!upgrades || sender.sending().is_some()) {
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS && (!call.asks_for(&parts.headers) || sender.sending().is_some())
+    {
         return Err(failure(Error::BadResponse));
     }
     Ok(Answer { parts, incoming, sender, reused })

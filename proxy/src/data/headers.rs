@@ -17,6 +17,7 @@ use crate::model::snapshot::Site;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// `X-Forwarded-For`
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -55,19 +56,34 @@ impl Secured {
 /// Fields that only we may write: what they say about a client's certificate is believed.
 const CERTIFICATE_FIELDS: [HeaderName; 3] = [CLIENT_CERT, CLIENT_CERT_CHAIN, ARR_CLIENT_CERT];
 
-/// Takes out what only we may say about a client's certificate, whoever says it (RFC 9440, section 4). Also with `_` for `-`:
-/// to a server that turns fields into variables, as IIS does, they are the same.
-pub fn strip_certificate_fields(headers: &mut HeaderMap) {
+/// Fields that say where a request comes from. A client may write them only if it is trusted.
+const CLAIMS: [HeaderName; 4] = [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
+
+/// Takes out what no client may say: who showed which certificate (RFC 9440, section 4), and where the request comes from when
+/// it is spelled with `_` for `-`. To a server that turns fields into variables, as IIS does, both spellings are the same, and a
+/// trusted proxy in front of us that knows one of them may hand on the other.
+pub fn strip_reserved(headers: &mut HeaderMap) {
     let reserved = |name: &HeaderName| {
-        let same = |ours: &HeaderName| {
-            let (name, ours) = (name.as_str().as_bytes(), ours.as_str().as_bytes());
-            let like = |(a, b): (&u8, &u8)| a == b || (*a == b'_' && *b == b'-');
-            name.len() == ours.len() && name.iter().zip(ours).all(like)
-        };
-        CERTIFICATE_FIELDS.iter().any(same)
+        let certificate = CERTIFICATE_FIELDS.iter().any(|ours| is_like(name, ours));
+        certificate || CLAIMS.iter().any(|ours| is_like(name, ours) && name != ours)
     };
     while let Some(name) = headers.keys().find(|name| reserved(name)).cloned() {
         headers.remove(name);
+    }
+}
+
+/// Whether a server may take one name for the other.
+fn is_like(name: &HeaderName, ours: &HeaderName) -> bool {
+    let (name, ours) = (name.as_str().as_bytes(), ours.as_str().as_bytes());
+    let like = |(a, b): (&u8, &u8)| a == b || (*a == b'_' && *b == b'-');
+    name.len() == ours.len() && name.iter().zip(ours).all(like)
+}
+
+/// Takes out of the trailers of a request what may not come after a body.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_reserved(trailers);
+    while let Some(name) = trailers.keys().find(|name| !may_be_trailer(name)).cloned() {
+        trailers.remove(name);
     }
 }
 
@@ -121,7 +137,9 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
     }
     // `Expect` concerns the next hop only: we answer 100 ourselves, when a connection to an endpoint takes the first piece
     // of the body.
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE, &header::EXPECT] {
+    for name in
+        [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE, &header::EXPECT, &HTTP2_SETTINGS]
+    {
         if headers.contains_key(name) {
             headers.remove(name);
         }
@@ -132,7 +150,14 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" | "te" | "expect"
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "transfer-encoding"
+            | "upgrade"
+            | "te"
+            | "expect"
+            | "http2-settings"
     )
 }
 
@@ -267,7 +292,7 @@ impl ForwardingValues {
 
 /// What a client may say about where its request comes from only if it is trusted.
 fn is_claim(name: &HeaderName) -> bool {
-    name == header::FORWARDED || name == X_FORWARDED_FOR || name == X_FORWARDED_PROTO || name == X_FORWARDED_HOST
+    CLAIMS.contains(name)
 }
 
 fn certificate_field(field: CertificateField, secured: &Secured) -> Option<(HeaderName, HeaderValue)> {
@@ -314,7 +339,22 @@ fn x_forwarded_for(line: &HeaderValue) -> Vec<Option<IpAddr>> {
 }
 
 fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+    list_elements(line.as_bytes())
+}
+
+/// The elements of a list (RFC 9110, section 5.6.1), empty ones left out. A comma between quotes separates nothing.
+pub fn list_elements(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let separates = move |&byte: &u8| {
+        let literal = std::mem::take(&mut escaped);
+        match byte {
+            b'"' if !literal => quoted = !quoted,
+            b'\\' if quoted && !literal => escaped = true,
+            _ => {}
+        }
+        byte == b',' && !quoted
+    };
+    line.split(separates).map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
 /// As [`x_forwarded_for`].
@@ -377,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_speaks_of_certificates() {
+    fn no_client_says_what_only_we_may_say() {
         let mut map = headers(&[
             ("Client-Cert", ":x:"),
             ("client_cert", ":x:"),
@@ -386,9 +426,20 @@ mod tests {
             ("x-arr-clientcert", "y"),
             ("X_ARR_ClientCert", "z"),
             ("client-certs", "kept"),
+            ("X_Forwarded_For", "1.2.3.4"),
+            ("x-forwarded_for", "1.2.3.4"),
+            ("X_Forwarded-Proto", "https"),
+            ("X_Forwarded_Host", "other"),
+            ("x-forwarded-for", "believed if it is trusted"),
+            ("x_forwarded", "kept"),
         ]);
-        strip_certificate_fields(&mut map);
-        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["client-certs"]);
+        strip_reserved(&mut map);
+        let left = ["client-certs", "x-forwarded-for", "x_forwarded"];
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), left);
+        let mut trailers =
+            headers(&[("x-hash", "1"), ("x-forwarded-for", "1.2.3.4"), ("authorization", "x"), ("te", "x")]);
+        strip_trailers(&mut trailers);
+        assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-hash"]);
     }
 
     #[test]

@@ -181,7 +181,8 @@ async fn run_tunnel(mut client: Transport, early: Vec<u8>, pending: PendingTunne
 /// Closes a connection so that the client can read the last response. Closing a socket with unread bytes in it resets the
 /// connection, and a reset may overtake the response: a client that is still sending an upload would never see the 413.
 async fn linger(stream: &mut Transport, session: &Session) {
-    if stream.shutdown().await.is_err() {
+    // A client that reads nothing takes no end of TLS either.
+    if !matches!(session.timer.within(LINGER, stream.shutdown()).await, Ok(Ok(()))) {
         return;
     }
     let mut left = LINGER_BYTES;

@@ -10,14 +10,15 @@ use std::task::Context;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 
+use super::headers::list_elements;
 use super::pool::Sender;
 use super::worker::Held;
 use crate::metrics::RoleMetrics;
 use crate::model::cluster::EndpointIndex;
-use crate::model::endpoint::Lease;
 use crate::model::route::ClusterId;
 
-/// An upstream connection that belongs to one client connection.
+/// An upstream connection that belongs to one client connection. Between two requests it takes no place at its endpoint: a
+/// client that signs in and says nothing more takes nothing away from others.
 #[derive(Debug)]
 pub struct Pinned {
     /// The version of the world it was made in. It keeps to it: a reload may have moved or removed its endpoint, and an
@@ -29,8 +30,6 @@ pub struct Pinned {
     pub endpoint: EndpointIndex,
     /// The connection.
     pub sender: Sender,
-    /// Its place at the endpoint, held between requests too: the connection is taken up all the time.
-    pub lease: Lease,
 }
 
 /// Who ended a pinned pair.
@@ -100,22 +99,48 @@ impl Pins {
     }
 }
 
+/// Schemes that authenticate each request by itself (the registry of HTTP authentication schemes, without `Negotiate`). Every
+/// other one is taken for one that authenticates the connection, as `NTLM`, `Negotiate` and `Nego2` do: to be wrong about it
+/// costs a connection, and the other way round one client would speak with the rights of another.
+const OF_A_REQUEST: [&str; 13] = [
+    "Basic",
+    "Bearer",
+    "Concealed",
+    "Digest",
+    "DPoP",
+    "GNAP",
+    "HOBA",
+    "Mutual",
+    "OAuth",
+    "PrivateToken",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "vapid",
+];
+
 /// Whether a request authenticates its connection.
 pub fn authorizes_connection(headers: &HeaderMap) -> bool {
-    headers.get_all(header::AUTHORIZATION).iter().any(|value| is_connection_scheme(value.as_bytes()))
+    headers.get_all(header::AUTHORIZATION).iter().any(|value| scheme(value.as_bytes()).is_some_and(is_of_a_connection))
 }
 
 /// Whether a response asks the client to authenticate its connection.
 pub fn challenges(status: StatusCode, headers: &HeaderMap) -> bool {
-    let offers = |value: &HeaderValue| value.as_bytes().split(|&byte| byte == b',').any(is_connection_scheme);
+    let offers = |value: &HeaderValue| list_elements(value.as_bytes()).filter_map(scheme).any(is_of_a_connection);
     status == StatusCode::UNAUTHORIZED && headers.get_all(header::WWW_AUTHENTICATE).iter().any(offers)
 }
 
-fn is_connection_scheme(value: &[u8]) -> bool {
-    let value = value.trim_ascii_start();
-    let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
-    let scheme = &value[..end];
-    scheme.eq_ignore_ascii_case(b"NTLM") || scheme.eq_ignore_ascii_case(b"Negotiate")
+fn is_of_a_connection(scheme: &[u8]) -> bool {
+    !OF_A_REQUEST.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(scheme))
+}
+
+/// The scheme that an element of a challenge, or credentials, begin with. `None` for a parameter of the challenge before it.
+fn scheme(element: &[u8]) -> Option<&[u8]> {
+    let element = element.trim_ascii();
+    let end = element.iter().position(u8::is_ascii_whitespace).unwrap_or(element.len());
+    let first = &element[..end];
+    // `name=value`, also with blanks around the `=` (RFC 9110, section 11.2).
+    let parameter = first.contains(&b'=') || element[end..].trim_ascii_start().starts_with(b"=");
+    (!first.is_empty() && !parameter).then_some(first)
 }
 
 #[cfg(test)]
@@ -131,9 +156,14 @@ mod tests {
             ("Negotiate", true),
             ("Basic realm=\"x\", Negotiate", true),
             ("Basic realm=\"NTLM\"", false),
-            ("NTLMX", false),
             ("Bearer NTLM", false),
             ("", false),
+            ("Nego2", true),
+            ("Basic realm=\"x\", nego2 abc==", true),
+            ("Kerberos", true),
+            ("Digest realm = \"a, b\", nonce=\"x\", qop = auth", false),
+            ("Bearer realm=\"x, Negotiate\", error=\"y\"", false),
+            ("Basic realm=\"a \\\", NTLM\", charset=\"UTF-8\"", false),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_str(value).unwrap());

@@ -16,6 +16,7 @@ use super::exchange::{Afterwards, End, Exchange};
 use super::forward::{self, Answer, Failure};
 use super::headers;
 use super::io::Early;
+use super::lawful;
 use super::outcome::{self, Head, Next};
 use super::pin::{self, PinEnd, Pinned};
 use super::pool::Sender;
@@ -55,11 +56,16 @@ pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<
 }
 
 /// The request path.
-async fn serve(session: &Rc<Session>, exchange: &mut Exchange, request: Request<Incoming>) -> Result<Served, Error> {
+async fn serve(
+    session: &Rc<Session>,
+    exchange: &mut Exchange,
+    mut request: Request<Incoming>,
+) -> Result<Served, Error> {
+    lawful::check(session, &mut request)?;
     let snapshot = exchange.snapshot.clone();
     let (uri, method) = (request.uri().clone(), request.method().clone());
     let decision = decide(session, exchange, &snapshot, (&method, &uri), &request)?;
-    exchange.locate(&decision);
+    exchange.locate(&decision, &method);
     check_certificate(session, &snapshot, uri.path())?;
     let role = &decision.cluster.topology.role;
     session.worker.count_request(decision.cluster_id);
@@ -221,12 +227,14 @@ async fn on_pinned(
     pinned: Pinned,
     (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
-    let Pinned { snapshot, role, endpoint: index, mut sender, lease } = pinned;
+    let Pinned { snapshot, role, endpoint: index, mut sender } = pinned;
     exchange.snapshot = snapshot.clone();
     exchange.role = Some(role);
     exchange.endpoint = Some(index);
     exchange.attempts = 1;
     let endpoint = snapshot.cluster(role).endpoint(index);
+    // It can be sent nowhere else, so that it is not refused for the number of others.
+    let lease = Lease::take(&endpoint.state);
     let begun = exchange.started;
     let answered = match forward::settle(session, endpoint, &mut sender).await {
         Ok(()) => forward::on_connection(session, endpoint, sender, &mut call, true).await,
@@ -342,6 +350,7 @@ fn host(request: &Request<Incoming>) -> Option<&str> {
 
 fn refused(refusal: Refusal, exchange: &mut Exchange) -> Error {
     match refusal {
+        Refusal::DotSegment => Error::DotSegment,
         Refusal::NoRoute => Error::NoRoute,
         Refusal::Method(role) => {
             exchange.role = Some(role);

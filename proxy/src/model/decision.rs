@@ -17,6 +17,7 @@ use super::knowledge::Knowledge;
 use super::live::{Domain, Live, Ticks};
 use super::location::{ContentLocation, Tier};
 use super::mix::mix;
+use super::path::has_dot_segment;
 use super::role::{Balance, Clock, FallbackRule};
 use super::route::{ClusterId, Route};
 use super::snapshot::{Site, Snapshot};
@@ -76,6 +77,8 @@ pub struct Decision<'a> {
 /// Why a request belongs nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// The path has a segment of dots: a server takes it for another path.
+    DotSegment,
     /// No role of this listener serves the path.
     NoRoute,
     /// The role does not take the method.
@@ -90,6 +93,9 @@ impl<'a> Decision<'a> {
     /// # Errors
     /// [`Refusal`] says why the request belongs nowhere.
     pub fn new(snapshot: &'a Snapshot, facts: &Facts<'a, '_>, now_ms: u64) -> Result<Self, Refusal> {
+        if has_dot_segment(facts.path) {
+            return Err(Refusal::DotSegment);
+        }
         let routes = &snapshot.site.listeners[usize::from(facts.listener)].routes;
         let route = routes.route(facts.host, facts.path).ok_or(Refusal::NoRoute)?;
         let id = route.cluster;

@@ -1,0 +1,36 @@
+//! Which servers the clients of a boundary group can use at once.
+//!
+//! What live traffic says against a server must not leave clients without one. The clients of a role do not all have the same
+//! servers: the only one of a branch is the last one for its clients, however many there are elsewhere.
+
+use super::boundary::GroupId;
+use super::cluster::{EndpointIndex, Topology};
+use super::fallback::Opening;
+use super::location::ContentLocation;
+use super::role::Clock;
+
+/// The servers of a role that clients can use without waiting for a fallback clock: one list for each boundary group and one
+/// for clients of none, each list once. Clients of several groups can use the servers of all of them, so no list is needed
+/// for combinations. Empty when boundary groups do not matter to the role: every client can use every server.
+pub fn audiences(topology: &Topology) -> Vec<Vec<EndpointIndex>> {
+    if !topology.grouped() {
+        return Vec::new();
+    }
+    let groups = (0..topology.groups.len()).map(|group| vec![GroupId(group as u16)]);
+    let mut lists: Vec<Vec<EndpointIndex>> =
+        groups.chain([Vec::new()]).map(|groups| usable(topology, &groups)).filter(|list| !list.is_empty()).collect();
+    lists.sort_unstable();
+    lists.dedup();
+    lists
+}
+
+fn usable(topology: &Topology, groups: &[GroupId]) -> Vec<EndpointIndex> {
+    let location = ContentLocation::new(topology, groups);
+    let at_once = topology.role.clock != Clock::Honor;
+    let opening = Opening::new(topology.role.fallback_rule, location, 1, None, 0, (false, at_once));
+    let open = location.tiers().filter(|tier| opening.is_open(*tier));
+    let mut list: Vec<EndpointIndex> = open.flat_map(|tier| location.members(tier).flatten().copied()).collect();
+    list.sort_unstable();
+    list.dedup();
+    list
+}
