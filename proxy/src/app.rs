@@ -22,7 +22,7 @@ use crate::control::origin::Origin;
 use crate::data::listener::{self, Listener};
 use crate::data::thread::{self, Command};
 use crate::data::worker::Shared;
-use crate::metrics::{ListenerMetrics, Metrics, RoleMetrics, ThreadMetrics};
+use crate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
 use crate::model::snapshot::Snapshot;
 use crate::status::Status;
 
@@ -117,7 +117,7 @@ impl App {
             bell: Arc::clone(&handles.bell),
             log,
             metrics: ThreadMetrics::new(&metrics),
-            no_role: RoleMetrics::new(&metrics, "none"),
+            no_role: RoleMetrics::new(&metrics, NO_ROLE),
             epoch,
             notes: handles.notes.clone(),
             threads,
