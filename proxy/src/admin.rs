@@ -1,7 +1,9 @@
 //! The admin listener: metrics, readiness, health, status, explanations and what is known. On loopback, on the control
 //! thread. Anyone who reaches it may ask; what changes state needs a token, see `authority`.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -273,14 +275,20 @@ impl Admin {
     fn refresh_gauges(&self) {
         let snapshot = self.handles.snapshots.current();
         let running = snapshot.live.running_clocks(self.now(), snapshot.site.fallback.idle_ticks());
-        self.metrics.gauge("rolegate_fallback_clocks", &[]).set(running as f64);
+        self.metrics.scope(&[]).gauge("rolegate_fallback_clocks").set(running as f64);
         let view = self.handles.view.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of endpoints that left and came back: what is under way from before.
+        let mut before: HashMap<(&str, &str, SocketAddr), u32> = HashMap::new();
+        for leaving in &view.leaving {
+            *before.entry((&leaving.role, &leaving.system, leaving.address)).or_default() += leaving.state.in_flight();
+        }
         for cluster in &snapshot.clusters {
             for endpoint in &cluster.topology.endpoints {
-                endpoint.metrics.inflight.set(f64::from(endpoint.state.in_flight()));
+                let key = (cluster.topology.role.name.as_str(), &*endpoint.system, endpoint.address);
+                let in_flight = endpoint.state.in_flight() + before.get(&key).copied().unwrap_or(0);
+                endpoint.metrics.inflight.set(f64::from(in_flight));
                 if let Some(report) = view.checker.report(endpoint.state.id) {
-                    endpoint.metrics.checks_passed.absolute(report.passes);
-                    endpoint.metrics.checks_failed.absolute(report.failures);
+                    endpoint.metrics.checked(report.passes, report.failures);
                 }
             }
         }

@@ -23,7 +23,7 @@ use crate::data::listener::{self, Listener};
 use crate::data::thread::{self, Command};
 use crate::data::worker::Shared;
 use crate::limits;
-use crate::metrics::{ListenerMetrics, Metrics, RoleMetrics, ThreadMetrics};
+use crate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
 use crate::model::snapshot::Snapshot;
 use crate::status::Status;
 
@@ -137,7 +137,7 @@ impl App {
             bell: Arc::clone(&handles.bell),
             log,
             metrics: ThreadMetrics::new(&metrics),
-            no_role: RoleMetrics::new(&metrics, "none"),
+            no_role: RoleMetrics::new(&metrics, NO_ROLE),
             epoch,
             notes: handles.notes.clone(),
             threads,

@@ -204,6 +204,52 @@ async fn an_endpoint_that_leaves_finishes_its_requests_and_is_shown() {
     shutdown(app).await;
 }
 
+/// How many lines of `/metrics` speak of it.
+async fn shown(app: &App, part: &str) -> usize {
+    admin(app, "/metrics").await.text().lines().filter(|line| line.contains(part)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn series_of_what_is_gone_go_from_the_metrics() {
+    let (one, two) = (management_point("mp1").await, management_point("mp2").await);
+    let config = |role: &str, site: &SiteSystem| Toml::new(&[role]).site(site, role).role(role, NO_PROBE);
+    let app = config("MP", &one).start();
+    assert_eq!(get(http(&app), MPLIST).await.server(), Some("mp1"));
+    assert!(shown(&app, "site_system=\"mp1\"").await > 20);
+    one.faults().set_stall_head(true);
+    let address = http(&app);
+    let slow = tokio::spawn(async move { Client::connect(address).await.send("GET", MPLIST).await });
+    until_true("the request", || endpoint(&app.status(), "mp1").unwrap().in_flight == 1).await;
+    reload(&app, &config("MP", &two)).await.unwrap();
+    until_true("it drains", || !app.status().draining.is_empty()).await;
+    let inflight = |site: &SiteSystem| {
+        let address = site.address();
+        format!(
+            "rolegate_endpoint_inflight{{role=\"management-point\",site_system=\"{}\",endpoint=\"{address}\"}}",
+            site.name()
+        )
+    };
+    assert_eq!(series(&app.metrics(), &inflight(&one)), Some(1.0));
+
+    // What comes back goes on counting, and what is under way from before counts too.
+    reload(&app, &config("MP", &one)).await.unwrap();
+    assert_eq!(series(admin(&app, "/metrics").await.text(), &inflight(&one)), Some(1.0));
+    one.faults().set_stall_head(false);
+    assert_eq!(slow.await.unwrap().unwrap().status, 200);
+    assert_eq!(get(http(&app), MPLIST).await.server(), Some("mp1"));
+    until_true("nothing drains", || app.status().draining.is_empty()).await;
+    let requests = inflight(&one).replace("_inflight", "_requests_total").replace('}', ",code=\"2xx\"}");
+    assert_eq!(series(&app.metrics(), &requests), Some(3.0));
+
+    reload(&app, &config("MP", &two)).await.unwrap();
+    until_true("its series go", || !app.metrics().contains("site_system=\"mp1\"")).await;
+    assert!(shown(&app, "role=\"management-point\"").await > 60);
+    reload(&app, &config("DP", &two)).await.unwrap();
+    until_true("the role's series go", || !app.metrics().contains("role=\"management-point\"")).await;
+    assert!(shown(&app, "role=\"distribution-point\"").await > 60 && shown(&app, "role=\"none\"").await > 30);
+    shutdown(app).await;
+}
+
 /// Three configurations over the same two site systems. Which of them served a request can be told from the name that the
 /// proxy put into `Via`, and it must agree with the site system that was asked.
 fn variant(number: u64, sites: [&SiteSystem; 2]) -> Toml {

@@ -1,4 +1,5 @@
-//! Route, locate and pick cost no allocation, whatever the policy, the boundary groups and the state of the servers.
+//! Route, locate and pick cost no allocation, whatever the policy, the boundary groups and the state of the servers; counting
+//! costs none either.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod control_support;
@@ -6,6 +7,7 @@ mod control_support;
 use std::hint::black_box;
 
 use control_support::world::{DEGRADED, DOWN, World};
+use rolegate::metrics::{EndpointMetrics, Metrics, RoleMetrics};
 use rolegate::model::balance::{NoPick, Tried};
 use rolegate::model::cluster::TierKind;
 use rolegate::model::decision::{Decision, Facts, Refusal};
@@ -157,4 +159,20 @@ fn refusals_cost_nothing() {
     assert!(matches!(assert_none(&snapshot, &unnamed, "not named"), Err(Refusal::NotNamed(_))));
     let method = Facts { method: "DELETE", ..facts("/pages", "10.1.1.1") };
     assert!(matches!(assert_none(&snapshot, &method, "method"), Err(Refusal::Method(_))));
+}
+
+#[test]
+fn counting_costs_nothing() {
+    let metrics = Metrics::new();
+    let role = RoleMetrics::new(&metrics, "pages");
+    let endpoint = EndpointMetrics::new(&metrics, "pages", "s1", "10.0.0.1:80");
+    let counted = allocation_counter::measure(|| {
+        for step in 0..10_000 {
+            role.requests[1].increment(1);
+            role.duration.record(f64::from(step) / 10.0);
+            endpoint.duration.record(f64::from(step) / 1e6);
+            endpoint.inflight.set(f64::from(step));
+        }
+    });
+    assert_eq!(counted.count_total, 0);
 }

@@ -59,17 +59,25 @@ impl Expiries {
             // An RSA and an ECDSA certificate for the same name: the first to end counts.
             ends.entry(key).and_modify(|end| *end = certificate.not_after.min(*end)).or_insert(certificate.not_after);
         }
-        // A series cannot be taken back. This one compares as neither below nor above anything, so it alarms nobody.
-        self.shown.iter().filter(|(key, _)| !ends.contains_key(*key)).for_each(|(_, gauge)| gauge.set(f64::NAN));
+        self.shown.retain(|(listener, certificate), _| {
+            let stays = ends.contains_key(&(listener.clone(), certificate.clone()));
+            if !stays {
+                self.metrics.forget(&labels(listener, certificate));
+            }
+            stays
+        });
         for (key, end) in ends {
             let metrics = &self.metrics;
             let gauge = self.shown.entry(key).or_insert_with_key(|(listener, certificate)| {
-                let labels = [("listener", listener.as_str()), ("certificate", certificate.as_str())];
-                metrics.gauge("rolegate_tls_certificate_expiry_seconds", &labels)
+                metrics.scope(&labels(listener, certificate)).gauge("rolegate_tls_certificate_expiry_seconds")
             });
             gauge.set(end as f64);
         }
     }
+}
+
+fn labels<'a>(listener: &'a str, certificate: &'a str) -> [(&'static str, &'a str); 2] {
+    [("listener", listener), ("certificate", certificate)]
 }
 
 /// Which certificates are not valid now, or not for long: a line for each.

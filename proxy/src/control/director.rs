@@ -37,7 +37,7 @@ const PROBE_LIMIT: usize = 64;
 const QUEUE: usize = 1024;
 /// An editor writes a file in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How often recorded samples are folded into histograms.
+/// How often what has left is looked at, and what may be late.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What the Director can be told.
@@ -89,7 +89,6 @@ pub struct Director {
     held: Option<Held>,
     expiries: Expiries,
     epoch: Instant,
-    metrics: Arc<Metrics>,
     accepted: Counter,
     rejected: Counter,
     last_success: Gauge,
@@ -192,7 +191,8 @@ impl Director {
             epoch,
         };
         let survey = Survey::new(notes, ledger, Arc::clone(publisher.snapshots()), epoch);
-        let reloads = |result| metrics.counter("rolegate_config_reloads_total", &[("result", result)]);
+        let process = metrics.scope(&[]);
+        let reloads = |result| process.counter_by("rolegate_config_reloads_total", "result", result);
         let mut director = Self {
             targets_pending: Some(assembled),
             publisher,
@@ -202,13 +202,12 @@ impl Director {
             view,
             origin: origin.unwrap_or_default(),
             held: None,
-            expiries: Expiries::new(Arc::clone(&metrics)),
+            expiries: Expiries::new(metrics),
             epoch,
             accepted: reloads("accepted"),
             rejected: reloads("rejected"),
-            last_success: metrics.gauge("rolegate_config_last_reload_success", &[]),
-            unresolved: metrics.gauge("rolegate_dns_names_unresolved", &[]),
-            metrics,
+            last_success: process.gauge("rolegate_config_last_reload_success"),
+            unresolved: process.gauge("rolegate_dns_names_unresolved"),
             inbox,
             survey: Some(survey),
             reconsider: false,
@@ -515,7 +514,6 @@ impl Director {
     }
 
     fn upkeep(&mut self) {
-        self.metrics.run_upkeep();
         self.count_unresolved();
         let leaving = self.registry.leaving().to_vec();
         self.view().leaving = leaving;

@@ -54,8 +54,8 @@ impl Publisher {
             dirty: false,
             version: 1,
             generation: 1,
-            version_gauge: metrics.gauge("rolegate_snapshot_version", &[]),
-            generation_gauge: metrics.gauge("rolegate_config_generation", &[]),
+            version_gauge: metrics.scope(&[]).gauge("rolegate_snapshot_version"),
+            generation_gauge: metrics.scope(&[]).gauge("rolegate_config_generation"),
         };
         publisher.find_places();
         publisher.version_gauge.set(1.0);

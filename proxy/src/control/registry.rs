@@ -1,4 +1,5 @@
-//! What survives a reload: the live part of every endpoint, and all metric handles.
+//! What survives a reload: the live part of every endpoint, and all metric handles. What a reload leaves behind goes from
+//! here, and its series with it, when nothing of it is in flight any more.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use crate::model::endpoint::EndpointState;
 pub struct Registry {
     metrics: Arc<Metrics>,
     endpoints: HashMap<EndpointKey, Entry>,
-    roles: HashMap<String, RoleMetrics>,
+    roles: HashMap<String, RoleEntry>,
     leaving: Vec<Leaving>,
     next_id: u32,
     round: u64,
@@ -29,6 +30,12 @@ struct EndpointKey {
 struct Entry {
     state: Arc<EndpointState>,
     metrics: EndpointMetrics,
+    round: u64,
+}
+
+#[derive(Debug)]
+struct RoleEntry {
+    metrics: RoleMetrics,
     round: u64,
 }
 
@@ -79,8 +86,10 @@ impl Registry {
 
     /// The handles of a role.
     pub fn role(&mut self, role: &str) -> RoleMetrics {
-        let metrics = &self.metrics;
-        self.roles.entry(role.to_owned()).or_insert_with(|| RoleMetrics::new(metrics, role)).clone()
+        let new = || RoleEntry { metrics: RoleMetrics::new(&self.metrics, role), round: 0 };
+        let entry = self.roles.entry(role.to_owned()).or_insert_with(new);
+        entry.round = self.round;
+        entry.metrics.clone()
     }
 
     /// The assembly is complete: endpoints that it did not ask for leave. Their requests go on.
@@ -103,14 +112,51 @@ impl Registry {
         });
     }
 
-    /// Endpoints that left and still have requests.
+    /// Endpoints that left and still have requests. The others are forgotten, and so are roles without any that left.
     pub fn leaving(&mut self) -> &[Leaving] {
-        self.leaving.retain(|leaving| {
-            let in_flight = leaving.state.in_flight();
-            // Nobody else would look at it any more, and its last number would stand for ever.
-            leaving.metrics.inflight.set(f64::from(in_flight));
-            in_flight > 0
-        });
+        let leaving = std::mem::take(&mut self.leaving);
+        let (busy, over): (Vec<_>, Vec<_>) = leaving.into_iter().partition(|leaving| leaving.state.in_flight() > 0);
+        self.leaving = busy;
+        // One that has left twice is one series.
+        let mut draining: HashMap<EndpointKey, (u32, &EndpointMetrics)> = HashMap::new();
+        for leaving in &self.leaving {
+            let (in_flight, _) = draining.entry(leaving.key()).or_insert((0, &leaving.metrics));
+            *in_flight += leaving.state.in_flight();
+        }
+        for leaving in over {
+            let key = leaving.key();
+            if !self.endpoints.contains_key(&key) && !draining.contains_key(&key) {
+                EndpointMetrics::forget(&self.metrics, &key.role, &key.system, &key.address.to_string());
+            }
+        }
+        // The numbers of one that has come back are read when they are asked for, with those of the others that serve.
+        draining.retain(|key, _| !self.endpoints.contains_key(key));
+        for (in_flight, metrics) in draining.into_values() {
+            metrics.inflight.set(f64::from(in_flight));
+        }
+        self.forget_roles();
         &self.leaving
     }
+
+    /// A role goes after its last endpoint. One that comes back sooner goes on, one that comes back later begins anew.
+    fn forget_roles(&mut self) {
+        let Self { metrics, roles, leaving, round, .. } = self;
+        roles.retain(|role, entry| {
+            let stays = entry.round == *round || leaving.iter().any(|leaving| leaving.role == *role);
+            if !stays {
+                RoleMetrics::forget(metrics, role);
+            }
+            stays
+        });
+    }
 }
+
+impl Leaving {
+    fn key(&self) -> EndpointKey {
+        EndpointKey { role: self.role.clone(), system: Arc::clone(&self.system), address: self.address }
+    }
+}
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

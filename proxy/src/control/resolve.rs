@@ -81,7 +81,7 @@ impl Settings {
 impl Names {
     /// Nothing is asked for yet. Answers go to `answers`.
     pub fn new(answers: mpsc::Sender<Resolved>, metrics: &Metrics) -> Self {
-        let counter = |result| metrics.counter("rolegate_dns_answers_total", &[("result", result)]);
+        let counter = |result| metrics.scope(&[]).counter_by("rolegate_dns_answers_total", "result", result);
         Self {
             tasks: HashMap::new(),
             states: States::default(),
