@@ -18,6 +18,7 @@ pub mod idle;
 pub mod io;
 pub mod listener;
 pub mod local;
+pub mod made;
 pub mod memory;
 pub mod outcome;
 pub mod pin;

@@ -23,3 +23,4 @@ pub mod route;
 pub mod snapshot;
 pub mod stay;
 pub mod table;
+pub mod tls;
