@@ -118,11 +118,9 @@ fn a_certificate_that_is_lent_to_clients_without_one() {
             .replace("roles = [\"MP\"]\n[roles", "roles = [\"MP\"]\npassthrough = true\n[roles"),
     );
     let one = "{ role = \"mp\", lend_certificate = «true» }";
-    let at_one = unmarked(&lab.shared(&lab.site("\"MP\"", "", "", MP))).replace("[\"MP\"]\n", "[\"MP\"]\n");
-    let at_one = match at_one.rsplit_once("\"MP\"") {
-        Some((before, after)) => format!("{before}{one}{after}"),
-        None => at_one,
-    };
+    let text = unmarked(&lab.shared(&lab.site("\"MP\"", "", "", MP)));
+    let (before, after) = text.rsplit_once("\"MP\"").unwrap();
+    let at_one = format!("{before}{one}{after}");
     warning(&at_one, not_only, help);
     let not_here = lends(&lab.site("\"MP\"", "", "", MP)).replace("«true»", "true");
     let (before, after) = not_here.rsplit_once("\"MP\"").unwrap();
