@@ -3,12 +3,21 @@
 
 mod support;
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use rolegate::control::config::Source;
 use rolegate_bench::client::Tls;
 use rolegate_bench::pki::Identity;
 use rolegate_bench::site::{self, ClientCertificate, Role, SiteSystem, Spec};
-use support::{Message, Pki, Proxy, Setup, TlsWire, Wire, get, until, within};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use support::{Message, Pki, Proxy, Setup, TlsWire, Wire, get, ok, until, within};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 const MPLIST: &str = "/SMS_MP/.sms_aut?MPLIST";
 /// A site system lets clients without a certificate in here.
@@ -40,9 +49,13 @@ impl Lab {
 
     /// A listener `http` that asks for certificates like this, one without TLS, and our certificate.
     fn setup(&self, site: &SiteSystem, mode: &str, role: &str) -> Setup {
+        self.setup_of([site.address()], mode, role)
+    }
+
+    fn setup_of(&self, servers: impl IntoIterator<Item = SocketAddr>, mode: &str, role: &str) -> Setup {
         let tls = format!("[tls]\nca_file = {}\n{}{PLAIN}", self.pki.path("ca.crt"), self.pki.own("ours", &self.ours));
         let listener = self.pki.asks(mode, "");
-        Setup::new([site.address()]).listener(&listener).role(&format!("tls = true\n{role}")).more(&tls)
+        Setup::new(servers).listener(&listener).role(&format!("tls = true\n{role}")).more(&tls)
     }
 
     /// A client that shows its certificate.
@@ -166,6 +179,57 @@ async fn sessions_that_are_resumed_do_not_cross_either() {
             unknown.ask(&get(MPLIST)).await.is_from_server(403);
         }
         assert_eq!(site.counters().connections(), before + 10, "none was kept");
+    }
+}
+
+/// Ends the handshake of whoever shows no certificate, and answers the others.
+async fn strict(lab: &Lab) -> SocketAddr {
+    let identity = lab.pki.authority.server(&NAMES);
+    let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(der(lab.pki.authority.certificate_pem())).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap();
+    let chain = vec![der(&identity.certificate_pem)];
+    let config = builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            tokio::spawn(async move {
+                let mut wire = Wire::over(stream);
+                while wire.head().await.is_some() {
+                    wire.say(ok("known")).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn strangers_take_no_server_out_that_wants_a_certificate_in_the_handshake() {
+    let lab = Lab::new();
+    let servers = [strict(&lab).await, strict(&lab).await];
+    for version in ["1.2", "1.3"] {
+        let role = "retry = { attempts = 0 }\npassive = { consecutive_failures = 3, eject_time = \"5m\" }";
+        let text = lab.setup_of(servers, "required", role).text();
+        let text = text.replace("[tls]\n", &format!("[tls]\nmax_version = \"{version}\"\n"));
+        let proxy = Proxy::start(&text);
+        for _ in 0..20 {
+            assert_eq!(stranger(&proxy, "/").await.status(), 502);
+        }
+        assert!(proxy.metric("rolegate_endpoint_failures_total", &[]) >= 1.0, "they are counted");
+        // The one who decides about it has looked by then.
+        proxy.app().reload_async(Source { name: "test.toml".to_owned(), text }).await.unwrap();
+        assert!(proxy.endpoints().iter().all(|endpoint| endpoint.available), "{:?}", proxy.endpoints());
+        for _ in 0..4 {
+            proxy.get_secured(&lab.known(), "/").await.is_from_server(200);
+        }
     }
 }
 

@@ -110,7 +110,7 @@ pub async fn open(from: &From<'_>, role: ClusterId, host: Option<&str>, timer: T
             }
             Err(error) => {
                 endpoint.metrics.failure(error).increment(1);
-                worker.failed(endpoint);
+                worker.failed_for(endpoint, from.proof, error);
                 last = Some(error);
             }
         }

@@ -8,6 +8,7 @@ use rolegate_health::Passive;
 
 use super::role::Role;
 use super::tls::{Offer, Proof, Tls};
+use crate::error::Error;
 use crate::metrics::EndpointMetrics;
 
 /// One address of a cluster, as the configuration and DNS have it. Rebuilt when either changes.
@@ -42,6 +43,14 @@ impl Endpoint {
         let tls = self.tls.as_ref()?;
         let ours = proof == Proof::Certificate || self.role.lend_certificate;
         Some(if ours { &tls.ours } else { &tls.bare })
+    }
+
+    /// Whether a failure may be the server's answer to a client that was lent no certificate of ours. Strangers would take
+    /// every server out that wants one if that were a fault of the server's.
+    pub fn may_want_certificate(&self, proof: Proof, error: Error) -> bool {
+        let withheld = |tls: &Tls| tls.has_certificate() && proof == Proof::Nothing && !self.role.lend_certificate;
+        // In TLS 1.3 the server says so when we believe that the handshake is over.
+        matches!(error, Error::TlsFailed | Error::Terminated) && self.tls.as_ref().is_some_and(withheld)
     }
 }
 
