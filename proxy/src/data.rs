@@ -19,6 +19,7 @@ pub mod io;
 pub mod lawful;
 pub mod listener;
 pub mod local;
+pub mod made;
 pub mod memory;
 pub mod outcome;
 pub mod pin;

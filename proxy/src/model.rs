@@ -25,3 +25,4 @@ pub mod route;
 pub mod snapshot;
 pub mod stay;
 pub mod table;
+pub mod tls;

@@ -17,10 +17,14 @@ mod handshake;
 #[path = "control_support/marks.rs"]
 mod marks;
 
-/// A site whose management points have TLS, these lines in `[tls]`, and these in the first of them.
+/// So no client could be lent what is shown.
+const PASSES: &str = "passthrough = true\n";
+
+/// A site whose management points have TLS, which is passed through to them, these lines in `[tls]`, and these in the first of
+/// them.
 fn site(tls: &str, system: &str) -> String {
     format!(
-        "{SITE}[[listeners]]\naddress = \"0.0.0.0:80\"\nroles = [\"MP\"]\n[roles.MP]\ntls = true\n[tls]\n{tls}\n\
+        "{SITE}[[listeners]]\naddress = \"0.0.0.0:80\"\nroles = [\"MP\"]\n{PASSES}[roles.MP]\ntls = true\n[tls]\n{tls}\n\
          [[site_systems]]\nname = \"mp1.lab.test\"\nroles = [\"MP\"]\n{system}\n\
          [[site_systems]]\nname = \"mp2.lab.test\"\nroles = [\"MP\"]\n"
     )
@@ -66,7 +70,7 @@ impl Server {
 
     fn meets(&self, member: &MemberPlan) -> Result<handshake::Done, rustls::Error> {
         let tls = member.tls.as_ref().unwrap();
-        handshake::again(&self.config, &tls.config, &tls.server_name.to_str())
+        handshake::again(&self.config, &tls.ours.any, &tls.server_name.to_str())
     }
 }
 
@@ -146,6 +150,11 @@ fn what_it_shows() {
     assert!(wants_ours.meets(&both[1]).unwrap().seen && wants_theirs.meets(&both[1]).is_err(), "that of [tls]");
     assert!(!server(None).meets(&both[1]).unwrap().seen, "who does not ask does not get it");
     assert!(wants_ours.meets(&members(&site(&ca, &ours))[0]).unwrap().seen, "there is none in [tls]");
+    let bare = |server: &Server, member: &MemberPlan| {
+        let tls = member.tls.as_ref().unwrap();
+        handshake::again(&server.config, &tls.bare.any, &tls.server_name.to_str())
+    };
+    assert!(bare(&wants_ours, &both[1]).is_err() && !bare(&server(None), &both[1]).unwrap().seen, "the other way");
 
     let half = |which: &str| {
         let line = ours.lines().find(|line| line.starts_with(which)).unwrap();
@@ -213,15 +222,17 @@ fn versions_and_protocols() {
     let alpn = |text: &str| server.meets(&members(text).remove(0)).unwrap().alpn.unwrap();
     assert_eq!(alpn(&site(&ca, "")), b"http/1.1");
     assert_eq!(alpn(&site(&ca, "").replace("tls = true\n", "tls = true\nhttp2 = true\n")), b"h2");
-    let tcp =
-        site(&ca, "").replace("\"MP\"", "\"client-notification\"").replace("roles.MP", "roles.client-notification");
+    let tcp = site(&ca, "")
+        .replace("\"MP\"", "\"client-notification\"")
+        .replace("roles.MP", "roles.client-notification")
+        .replace(PASSES, "");
     assert_eq!(server.meets(&members(&tcp)[0]).unwrap().alpn, None);
 }
 
 #[test]
 fn keys_without_a_role_that_uses_them() {
     let pki = Pki::new();
-    let plain = |lines: &str| site("", lines).replace("tls = true\n", "");
+    let plain = |lines: &str| site("", lines).replace("tls = true\n", "").replace(PASSES, "");
     let ca = pki.path("ca.crt");
     for line in [
         "server_name = «\"mp1.lab.test\"»".to_owned(),

@@ -154,19 +154,20 @@ async fn site_systems_see_our_own_certificate() {
     let (shared_files, own_files) = (pki.own("shared", &shared), pki.own("own", &own));
     let none = to(&[&site], &pki, "").start().get(MPLIST).await;
     none.is_from_server(403);
+    let lends = "tls = true\nlend_certificate = true";
     for (setup, identity) in [
         (to(&[&site], &pki, &shared_files), &shared),
         (to(&[&site], &pki, &shared_files).system(&own_files), &own),
         (to(&[&site], &pki, "").system(&own_files), &own),
     ] {
-        let proxy = setup.start();
+        let proxy = setup.role(lends).start();
         for _ in 0..2 {
             is_fine(&proxy.get(MPLIST).await);
             assert_eq!(last(&site).tls.unwrap().client_certificate, Some(identity.fingerprint()));
         }
     }
     let stranger = Authority::new("Lab CA").client("PROXY");
-    to(&[&site], &pki, &pki.own("stranger", &stranger)).start().get(MPLIST).await.is_from_server(403);
+    to(&[&site], &pki, &pki.own("stranger", &stranger)).role(lends).start().get(MPLIST).await.is_from_server(403);
 }
 
 #[tokio::test]

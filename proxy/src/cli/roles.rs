@@ -105,6 +105,7 @@ fn details(role: &Role) -> String {
         ("tls_port", role.tls_port.to_string()),
         ("tls", role.tls.to_string()),
         ("http2", role.http2.to_string()),
+        ("lend_certificate", role.lend_certificate.to_string()),
         ("proxy_protocol", word(&role.proxy_protocol)),
         ("source_addresses", sources(role)),
         ("locality", word(&role.locality)),

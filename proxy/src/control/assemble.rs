@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use rolegate_health::{HttpProbe, Probe, Target, TlsProbe};
+use rolegate_health::{HttpProbe, Probe, Target};
 
 use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan};
 use super::registry::Registry;
@@ -14,6 +14,7 @@ use crate::model::endpoint::Endpoint;
 use crate::model::mix::hash_ignore_case;
 use crate::model::role::{Balance, ProbeKind, ProxyProtocol, Role};
 use crate::model::route::ClusterId;
+use crate::model::tls::Tls;
 
 /// Addresses by name; a name without an entry has never been resolved.
 pub type Addresses = HashMap<Arc<str>, Vec<IpAddr>>;
@@ -144,7 +145,7 @@ fn target(endpoint: &Endpoint, member: &MemberPlan) -> Target {
     let greeting = if address == endpoint.address { greeting(endpoint.role.proxy_protocol) } else { b"" };
     let probe = match &question.kind {
         ProbeKind::None => None,
-        ProbeKind::Tcp => Some(Probe::Tcp { tls: endpoint.tls.as_ref().map(probing), greeting }),
+        ProbeKind::Tcp => Some(Probe::Tcp { tls: endpoint.tls.as_ref().map(Tls::probe), greeting }),
         ProbeKind::Http(http) => {
             let host = host(&endpoint.role, member, address);
             Some(Probe::Http(Box::new(HttpProbe {
@@ -156,7 +157,7 @@ fn target(endpoint: &Endpoint, member: &MemberPlan) -> Target {
                 body_contains: http.body_contains.clone(),
                 second_opinion: http.second_opinion.clone(),
                 user_agent: USER_AGENT.to_owned(),
-                tls: endpoint.tls.as_ref().map(probing),
+                tls: endpoint.tls.as_ref().map(Tls::probe),
                 greeting,
             })))
         }
@@ -168,18 +169,10 @@ fn target(endpoint: &Endpoint, member: &MemberPlan) -> Target {
             .as_bytes(),
     );
     if let Some(tls) = &endpoint.tls {
-        hasher.write_usize(Arc::as_ptr(&tls.config).addr());
+        // The question holds it, so no other one gets this address while the question is asked.
+        hasher.write_usize(Arc::as_ptr(&tls.ours.http1).addr());
     }
     Target { id: endpoint.state.id, address, probe, schedule: question.schedule, fingerprint: hasher.finish() }
-}
-
-/// TLS for a probe: probes speak HTTP/1.1, so HTTP/2 is not offered.
-pub(super) fn probing(tls: &TlsProbe) -> TlsProbe {
-    let mut tls = tls.clone();
-    if tls.config.alpn_protocols.iter().any(|protocol| protocol == b"h2") {
-        Arc::make_mut(&mut tls.config).alpn_protocols.retain(|protocol| protocol != b"h2");
-    }
-    tls
 }
 
 /// The PROXY protocol header of a connection that is nobody's but our own: `UNKNOWN` and `LOCAL`.
@@ -242,7 +235,7 @@ mod tests {
         seen.sort();
         assert_eq!(seen, [(80, 16, None), (81, 0, None), (443, 0, Some(vec![b"http/1.1".to_vec()]))]);
         let endpoint = &assembled.topologies.iter().find(|topology| topology.role.short == "MP").unwrap().endpoints[0];
-        assert_eq!(endpoint.tls.as_ref().unwrap().config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        assert_eq!(endpoint.tls.as_ref().unwrap().bare.any.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
         assert_eq!(greeting(ProxyProtocol::V2).len(), 16);
         assert!(greeting(ProxyProtocol::V1).ends_with(b"\r\n"));
     }

@@ -31,6 +31,7 @@ mod entry;
 mod fallback;
 mod files;
 mod groups;
+mod lending;
 mod listeners;
 mod pem;
 mod pkcs12;
@@ -128,6 +129,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     check_threads(config, problems);
     check_numbers(config, problems);
     systems.warn_about_unserved(&roles, &listeners, problems);
+    lending::check(config, &roles, &systems, &listeners, problems);
     if problems.is_fatal() {
         return None;
     }

@@ -23,6 +23,7 @@ use crate::model::live::{Live, Ticks, Verdict};
 use crate::model::note::Note;
 use crate::model::role::Balance;
 use crate::model::snapshot::{Snapshot, Snapshots};
+use crate::model::tls::Tls;
 
 /// Notes that may wait; data threads drop what does not fit.
 pub const NOTES: usize = 4096;
@@ -251,7 +252,7 @@ fn probe(snapshot: &Snapshot, question: &Question) -> Option<(std::net::SocketAd
         body_contains: None,
         second_opinion: None,
         user_agent: USER_AGENT.to_owned(),
-        tls: endpoint.tls.as_ref().map(assemble::probing),
+        tls: endpoint.tls.as_ref().map(Tls::probe),
         greeting: assemble::greeting(endpoint.role.proxy_protocol),
     };
     Some((endpoint.address, Probe::Http(Box::new(probe))))

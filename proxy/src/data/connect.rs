@@ -16,6 +16,7 @@ use super::body::RequestBody;
 use super::io::Transport;
 use super::listener::keep_alive;
 use super::local::LocalExecutor;
+use super::made::Made;
 use super::pool::{Driven, Lifetime, Requests, STREAMS, Sender};
 use super::proxy_protocol;
 use super::upstream::Upstream;
@@ -23,6 +24,7 @@ use super::worker::Worker;
 use crate::error::Error;
 use crate::model::endpoint::Endpoint;
 use crate::model::role::{Protocol, ProxyProtocol};
+use crate::model::tls::Proof;
 
 /// Largest response head in bytes.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
@@ -40,6 +42,8 @@ pub struct From<'a> {
     pub to: Option<SocketAddr>,
     /// The data thread.
     pub worker: &'a Worker,
+    /// What it has shown.
+    pub proof: Proof,
     /// The bytes are TLS already: the client's own.
     pub raw: bool,
 }
@@ -49,12 +53,19 @@ pub struct From<'a> {
 /// # Errors
 /// Refused, unroutable, or a failed handshake.
 pub async fn stream(endpoint: &Endpoint, from: &From<'_>) -> Result<Transport, Error> {
-    let alpn = if endpoint.role.protocol == Protocol::Http { Some(endpoint.role.http2) } else { None };
-    secured(endpoint, from, alpn).await
+    secured(endpoint, from, Speaks::Any).await
 }
 
-/// `http2`: whether HTTP/2 may be agreed on; `None` for a role that is not HTTP.
-async fn secured(endpoint: &Endpoint, from: &From<'_>, http2: Option<bool>) -> Result<Transport, Error> {
+/// What may be agreed on in a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    /// Whatever the role speaks.
+    Any,
+    /// HTTP/1.1.
+    Http1,
+}
+
+async fn secured(endpoint: &Endpoint, from: &From<'_>, speaks: Speaks) -> Result<Transport, Error> {
     let mut stream = tcp(endpoint, from.worker, from.raw).await?;
     if endpoint.role.proxy_protocol != ProxyProtocol::Off {
         let to = from.to.unwrap_or(endpoint.address);
@@ -62,13 +73,13 @@ async fn secured(endpoint: &Endpoint, from: &From<'_>, http2: Option<bool>) -> R
         let header = header.map_err(|_| Error::ConnectFailed)?;
         stream.write_all(&header).await.map_err(|error| connect_error(&error))?;
     }
-    let Some(tls) = endpoint.tls.as_ref().filter(|_| !from.raw) else { return Ok(Transport::Plain(stream)) };
-    let mut config = Arc::clone(&tls.config);
-    if http2 == Some(false) && config.alpn_protocols.iter().any(|protocol| protocol == b"h2") {
-        let without = Arc::make_mut(&mut config);
-        without.alpn_protocols.retain(|protocol| protocol != b"h2");
-    }
-    let handshake = TlsConnector::from(config).connect(tls.server_name.clone(), stream).await;
+    let tls = endpoint.tls.as_ref().zip(endpoint.offer(from.proof)).filter(|_| !from.raw);
+    let Some((tls, offer)) = tls else { return Ok(Transport::Plain(stream)) };
+    let config = match speaks {
+        Speaks::Any => &offer.any,
+        Speaks::Http1 => &offer.http1,
+    };
+    let handshake = TlsConnector::from(Arc::clone(config)).connect(tls.server_name.clone(), stream).await;
     handshake.map(|stream| Transport::Tls(Box::new(stream.into()))).map_err(|error| tls_error(&error))
 }
 
@@ -84,15 +95,17 @@ pub async fn http(
     preserve_header_case: bool,
 ) -> Result<Sender, Error> {
     let wants_http2 = endpoint.role.http2 && !alone;
-    let transport = secured(endpoint, from, Some(wants_http2)).await?;
+    let speaks = if wants_http2 { Speaks::Any } else { Speaks::Http1 };
+    let transport = secured(endpoint, from, speaks).await?;
+    let made = Made::new(endpoint, from.proof);
     let knows_http2 = match &transport {
         Transport::Plain(_) => wants_http2,
         Transport::Tls(_) => transport.speaks_http2(),
     };
     if !knows_http2 && !preserve_header_case {
-        return Ok(Sender::Direct(Box::new(Upstream::new(transport))));
+        return Ok(Sender::Direct(Box::new(Upstream::new(transport, made))));
     }
-    let lifetime = Rc::new(Lifetime::default());
+    let lifetime = Rc::new(Lifetime::new(made));
     let driven = Rc::clone(&lifetime);
     // A failure of the connection reaches whoever waits for its response; an idle one has nobody to tell.
     if knows_http2 {

@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::client::Client;
+use super::connect::From;
 use super::connection::Next;
 use super::hello;
 use super::idle::Waiting;
@@ -20,6 +21,7 @@ use super::ticker::Timer;
 use crate::connection_error::ConnectionError;
 use crate::model::entry::{Security, Terminated};
 use crate::model::snapshot::Snapshot;
+use crate::model::tls::Proof;
 
 /// What a connection turned out to be.
 enum Begun {
@@ -62,8 +64,10 @@ async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) ->
         Security::Passthrough { timeout } => return pass(stream, *timeout, client, &snapshot, timer).await,
     };
     let Some(role) = routes.tcp else { return Ok(Begun::Http(transport)) };
-    let to = transport.tcp().local_addr();
-    let opened = tcp::open((client.peer, to.ok()), role, None, &client.worker, timer).await;
+    let to = transport.tcp().local_addr().ok();
+    let proof = if transport.peer_certificate().is_some() { Proof::Certificate } else { Proof::Nothing };
+    let from = From { peer: client.peer, to, worker: &client.worker, proof, raw: false };
+    let opened = tcp::open(&from, role, None, timer).await;
     Ok(opened.map_or(Begun::Nobody, |opened| Begun::Tunnel(transport, opened)))
 }
 
@@ -126,7 +130,9 @@ async fn pass(
     let name = hello.server_name.as_deref();
     let route = routes.route(name, "/").ok_or(ConnectionError::HelloNoRoute)?;
     let to = stream.local_addr().ok();
-    let opened = tcp::open((client.peer, to), route.cluster, name, &client.worker, timer).await;
+    // What the client shows goes to the site system in its own handshake.
+    let from = From { peer: client.peer, to, worker: &client.worker, proof: Proof::Nothing, raw: true };
+    let opened = tcp::open(&from, route.cluster, name, timer).await;
     let Some(opened) = opened else { return Ok(Begun::Nobody) };
     Ok(Begun::Tunnel(Transport::Plain(stream), Opened { early: hello.bytes, ..opened }))
 }

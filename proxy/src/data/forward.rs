@@ -59,11 +59,8 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
         tokio::task::yield_now().await;
     }
     for _ in 0..idle {
-        let Some(sender) =
-            pool.checkout(endpoint, session.worker.ticker.now_ms(), session.limits().preserve_header_case)
-        else {
-            break;
-        };
+        let (now_ms, keeps_case) = (session.worker.ticker.now_ms(), session.limits().preserve_header_case);
+        let Some(sender) = pool.checkout(endpoint, session.proof(), now_ms, keeps_case) else { break };
         if alone && sender.is_http2() {
             break;
         }
@@ -73,7 +70,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
             result => return result,
         }
     }
-    let from = From { peer: session.peer, to: session.to, worker: &session.worker, raw: false };
+    let from = From { peer: session.peer, to: session.to, worker: &session.worker, proof: session.proof(), raw: false };
     // Boxed because it is seldom, and large.
     let connecting = Box::pin(connect::http(endpoint, &from, alone, session.limits().preserve_header_case));
     let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {

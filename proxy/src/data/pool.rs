@@ -3,18 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use hyper::client::conn::{http1, http2};
-use rustls::ClientConfig;
 
 use super::body::RequestBody;
+use super::made::Made;
 use super::upstream::Upstream;
 use crate::model::endpoint::Endpoint;
-use crate::model::role::{ProxyProtocol, Role};
+use crate::model::tls::Proof;
 
 /// Requests at the same time on one HTTP/2 connection; another one is opened for more. As many as IIS and most other servers
 /// allow (RFC 9113, section 6.5.2, recommends no smaller limit).
@@ -54,13 +53,19 @@ pub enum Requests {
 
 /// Whether a connection still lives, and who wants to know. An idle connection that is ready for a request wakes nobody
 /// when it closes, so whoever drives it must.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lifetime {
+    made: Made,
     over: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Lifetime {
+    /// Of a connection that was made so, and lives.
+    pub fn new(made: Made) -> Self {
+        Self { made, over: Cell::new(false), waker: RefCell::default() }
+    }
+
     /// The connection is gone.
     pub fn end(&self) {
         self.over.set(true);
@@ -82,6 +87,14 @@ impl Sender {
     /// Whether it is HTTP/2.
     pub fn is_http2(&self) -> bool {
         matches!(self, Self::Driven(Driven { requests: Requests::Http2 { .. }, .. }))
+    }
+
+    /// How the connection was made.
+    fn made(&self) -> &Made {
+        match self {
+            Self::Direct(upstream) => upstream.made(),
+            Self::Driven(driven) => &driven.lifetime.made,
+        }
     }
 
     /// Whether both are parts in one connection.
@@ -158,37 +171,25 @@ pub struct Pool {
 struct Idle {
     sender: Sender,
     expires_ms: u64,
-    made: Made,
-}
-
-/// How a connection was made: after a reload it may be made in another way, and old ones must not be used any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Made {
-    tls: Option<*const ClientConfig>,
-    http2: bool,
-    proxy_protocol: ProxyProtocol,
-}
-
-impl Made {
-    fn for_endpoint(endpoint: &Endpoint) -> Self {
-        let Role { http2, proxy_protocol, .. } = *endpoint.role;
-        Self { tls: endpoint.tls.as_ref().map(|tls| Arc::as_ptr(&tls.config)), http2, proxy_protocol }
-    }
 }
 
 impl Pool {
     /// The connection that was used last: it is the least likely to have been closed.
-    /// `keeps_case`: one that keeps the case of field names.
-    pub fn checkout(&self, endpoint: &Endpoint, now_ms: u64, keeps_case: bool) -> Option<Sender> {
+    /// `proof`: what the client has shown, whose request it is for. `keeps_case`: one that keeps the case of field names.
+    pub fn checkout(&self, endpoint: &Endpoint, proof: Proof, now_ms: u64, keeps_case: bool) -> Option<Sender> {
         let mut idle = self.idle.borrow_mut();
         let list = idle.get_mut(&endpoint.state.id)?;
-        let made = Made::for_endpoint(endpoint);
         let mut place = list.len();
         while place > 0 {
             place -= 1;
             let newest = &mut list[place];
-            let of_use = !keeps_case || matches!(newest.sender, Sender::Driven(_));
-            if newest.expires_ms <= now_ms || newest.made != made || !of_use || !newest.sender.is_idle() {
+            let suits = newest.sender.made().suits(endpoint, proof);
+            if !suits && newest.sender.made().suits_any(endpoint) {
+                // It waits for clients who have shown more, or less.
+                continue;
+            }
+            let of_use = suits && (!keeps_case || matches!(newest.sender, Sender::Driven(_)));
+            if newest.expires_ms <= now_ms || !of_use || !newest.sender.is_idle() {
                 list.remove(place);
                 continue;
             }
@@ -223,7 +224,7 @@ impl Pool {
         if list.len() >= limit {
             list.pop_front();
         }
-        list.push_back(Idle { sender, expires_ms, made: Made::for_endpoint(endpoint) });
+        list.push_back(Idle { sender, expires_ms });
     }
 
     /// Closes what has been idle for too long and forgets endpoints without connections.

@@ -209,7 +209,7 @@ async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, be
             Err(Failure { error, .. }) => {
                 if error.blames_endpoint() {
                     endpoint.metrics.failure(error).increment(1);
-                    session.worker.failed(endpoint);
+                    session.worker.failed_for(endpoint, session.proof(), error);
                 }
                 return Err(error);
             }

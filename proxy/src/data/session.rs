@@ -20,6 +20,7 @@ use super::ticker::Timer;
 use super::worker::Worker;
 use crate::error::Error;
 use crate::model::snapshot::{Limits, Snapshot};
+use crate::model::tls::Proof;
 
 /// What a client connection is doing. Its only deadline means something else in each phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +161,12 @@ impl Session {
             limits,
             forwarding: RefCell::new(forwarding),
         })
+    }
+
+    /// What the client has shown in its handshake, if TLS ends here: one that is shown has been verified.
+    pub fn proof(&self) -> Proof {
+        let certificate = self.secured.as_ref().and_then(|secured| secured.certificate.as_ref());
+        if certificate.is_some() { Proof::Certificate } else { Proof::Nothing }
     }
 
     /// The bounds it was accepted with.

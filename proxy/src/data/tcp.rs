@@ -1,9 +1,7 @@
 //! A connection that is not HTTP to us (client notification, TLS passthrough): locate, pick, lease, and then bytes.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,14 +10,12 @@ use super::connect::{self, From};
 use super::io::Transport;
 use super::ticker::Timer;
 use super::tunnel::{Open, Ways};
-use super::worker::Worker;
 use crate::error::Error;
 use crate::metrics::RoleMetrics;
 use crate::model::balance::Tried;
 use crate::model::content::Said;
 use crate::model::decision::{Decision, Facts};
 use crate::model::endpoint::Lease;
-use crate::model::role::Protocol;
 use crate::model::route::ClusterId;
 
 /// A connection to an endpoint, with all that a tunnel needs. It holds no snapshot: a tunnel lives for hours.
@@ -73,16 +69,9 @@ impl Future for Tunnel {
 
 /// Opens a connection to the first server that takes one. When none does, the connection closes and the client comes back
 /// by itself. `host` is the server name that it asks for.
-pub async fn open(
-    (peer, to): (SocketAddr, Option<SocketAddr>),
-    role: ClusterId,
-    host: Option<&str>,
-    worker: &Rc<Worker>,
-    timer: Timer,
-) -> Option<Opened> {
+pub async fn open(from: &From<'_>, role: ClusterId, host: Option<&str>, timer: Timer) -> Option<Opened> {
+    let From { peer, worker, .. } = *from;
     let snapshot = worker.snapshot();
-    // A role of requests comes here only when its TLS is passed through.
-    let passes = snapshot.cluster(role).topology.role.protocol == Protocol::Http;
     let metrics = &snapshot.cluster(role).topology.metrics;
     let facts = Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), headers: None };
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
@@ -109,8 +98,7 @@ pub async fn open(
         tried.push(pick.endpoint);
         let endpoint = decision.cluster.endpoint(pick.endpoint);
         let lease = Lease::take(&endpoint.state);
-        let from = From { peer, to, worker, raw: passes };
-        let connected = timer.within(endpoint.role.timeouts.connect, connect::stream(endpoint, &from)).await;
+        let connected = timer.within(endpoint.role.timeouts.connect, connect::stream(endpoint, from)).await;
         match connected.unwrap_or(Err(Error::ConnectTimeout)) {
             Ok(server) => {
                 endpoint.metrics.connects.increment(1);
@@ -123,7 +111,7 @@ pub async fn open(
             Err(error) => {
                 if error.blames_endpoint() {
                     endpoint.metrics.failure(error).increment(1);
-                    worker.failed(endpoint);
+                    worker.failed_for(endpoint, from.proof, error);
                 }
                 last = Some(error);
             }

@@ -22,6 +22,7 @@ mod tests;
 
 use super::body::RequestBody;
 use super::io::Transport;
+use super::made::Made;
 use super::splice::Pipe;
 use crate::error::Error;
 use arriving::{Framing, Step};
@@ -60,6 +61,7 @@ impl Reading {
 #[derive(Debug)]
 pub struct Upstream {
     transport: Transport,
+    made: Made,
     /// What was read and not used.
     read: BytesMut,
     /// How much of it was looked through for the end of a head.
@@ -74,9 +76,10 @@ pub struct Upstream {
 
 impl Upstream {
     /// Nothing was sent on it yet.
-    pub fn new(transport: Transport) -> Self {
+    pub fn new(transport: Transport, made: Made) -> Self {
         Self {
             transport,
+            made,
             read: BytesMut::new(),
             searched: 0,
             sending: Sending::default(),
@@ -84,6 +87,11 @@ impl Upstream {
             bodiless: false,
             spoiled: false,
         }
+    }
+
+    /// How it was made.
+    pub fn made(&self) -> &Made {
+        &self.made
     }
 
     /// Begins a request, whose head is written already and has named these trailers; the one before must be over.

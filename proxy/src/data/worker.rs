@@ -16,6 +16,7 @@ use super::search::Searches;
 use super::splice::Pipes;
 use super::ticker::{TICK, Ticker};
 use super::upstream::Reading;
+use crate::error::Error;
 use crate::metrics::{RoleMetrics, ThreadMetrics};
 use crate::model::endpoint::Endpoint;
 use crate::model::note::Note;
@@ -23,6 +24,7 @@ use crate::model::retry::RetryBudget;
 use crate::model::role::Retry;
 use crate::model::route::ClusterId;
 use crate::model::snapshot::{Snapshot, Snapshots};
+use crate::model::tls::Proof;
 
 /// A drain is done this many ticks before its deadline.
 const MARGIN_TICKS: u64 = 10;
@@ -200,6 +202,13 @@ impl Worker {
     pub fn failed(&self, endpoint: &Endpoint) {
         if endpoint.state.passive.record(&endpoint.role.passive, self.ticker.now_ms(), true) {
             self.bell.notify_one();
+        }
+    }
+
+    /// The endpoint failed for a client that has shown this.
+    pub fn failed_for(&self, endpoint: &Endpoint, proof: Proof, error: Error) {
+        if !endpoint.may_want_certificate(proof, error) {
+            self.failed(endpoint);
         }
     }
 

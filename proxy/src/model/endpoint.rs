@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rolegate_health::{Passive, TlsProbe};
+use rolegate_health::Passive;
 
 use super::role::Role;
+use super::tls::{Offer, Proof, Tls};
+use crate::error::Error;
 use crate::metrics::EndpointMetrics;
 
 /// One address of a cluster, as the configuration and DNS have it. Rebuilt when either changes.
@@ -25,13 +27,31 @@ pub struct Endpoint {
     /// The role as this site system holds it: timeouts, limits and passive detection may differ from its peers'.
     pub role: Arc<Role>,
     /// TLS towards this endpoint.
-    pub tls: Option<TlsProbe>,
+    pub tls: Option<Tls>,
     /// The same in every process: what rendezvous hashing ranks by.
     pub hash: u64,
     /// What survives a reload.
     pub state: Arc<EndpointState>,
     /// Handles, resolved once.
     pub metrics: EndpointMetrics,
+}
+
+impl Endpoint {
+    /// What is offered in TLS handshakes for a client that has shown this. A certificate of ours vouches for whoever comes with
+    /// it, so it is for clients that have shown their own.
+    pub fn offer(&self, proof: Proof) -> Option<&Offer> {
+        let tls = self.tls.as_ref()?;
+        let ours = proof == Proof::Certificate || self.role.lend_certificate;
+        Some(if ours { &tls.ours } else { &tls.bare })
+    }
+
+    /// Whether a failure may be the server's answer to a client that was lent no certificate of ours. Strangers would take
+    /// every server out that wants one if that were a fault of the server's.
+    pub fn may_want_certificate(&self, proof: Proof, error: Error) -> bool {
+        let withheld = |tls: &Tls| tls.has_certificate() && proof == Proof::Nothing && !self.role.lend_certificate;
+        // In TLS 1.3 the server says so when we believe that the handshake is over.
+        matches!(error, Error::TlsFailed | Error::Terminated) && self.tls.as_ref().is_some_and(withheld)
+    }
 }
 
 /// The live part of an endpoint: found again after a reload, shared by all threads.

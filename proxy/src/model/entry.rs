@@ -115,6 +115,12 @@ impl Terminated {
             ClientCertificates::Required => self.exempt.iter().any(|prefix| under(prefix, path)),
         }
     }
+
+    /// Whether some request for one of these path prefixes is for an exempt path.
+    pub fn exempts_some(&self, prefixes: &[String]) -> bool {
+        let meet = |one: &str, other: &str| under(one, other) || under(other, one);
+        self.exempt.iter().any(|exempt| prefixes.iter().any(|prefix| meet(exempt, prefix)))
+    }
 }
 
 /// Whether a path is below a prefix: ASCII-case-insensitively and only up to a whole segment.

@@ -215,7 +215,10 @@ mod tests {
             assert!(!role.retry.methods.iter().any(|m| m.contains("POST")), "{name}");
             // For these somebody must have seen to something on the other side.
             assert!(
-                !role.http2 && role.proxy_protocol == ProxyProtocol::Off && role.source_addresses.is_empty(),
+                !role.http2
+                    && !role.lend_certificate
+                    && role.proxy_protocol == ProxyProtocol::Off
+                    && role.source_addresses.is_empty(),
                 "{name}"
             );
             assert_eq!(role.paths.is_empty(), role.protocol == Protocol::Tcp, "{name}");

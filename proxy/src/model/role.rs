@@ -35,6 +35,8 @@ pub struct Role {
     pub tls: bool,
     /// Whether requests are sent over HTTP/2 where the site system takes it.
     pub http2: bool,
+    /// Whether our own client certificate is shown to site systems for every client, and not only for those that have shown one.
+    pub lend_certificate: bool,
     /// The PROXY protocol header that every connection to a site system begins with.
     pub proxy_protocol: ProxyProtocol,
     /// Own addresses that connections to the site systems come from, in turn; empty leaves it to the system. Each one has

@@ -136,6 +136,7 @@ pub fn the_same_for_all(roles: &[Role]) -> String {
         let rows = [
             ("hosts", hosts),
             ("http2", role.http2.to_string()),
+            ("lend_certificate", role.lend_certificate.to_string()),
             ("proxy_protocol", word(&role.proxy_protocol)),
             ("source_addresses", if role.source_addresses.is_empty() { "none".to_owned() } else { "some".to_owned() }),
             ("clock", word(&role.clock)),

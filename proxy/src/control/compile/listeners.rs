@@ -40,6 +40,8 @@ pub(super) struct Listeners {
     pub(super) routes: Vec<ListenerRoutes>,
     /// Positions of roles that some listener serves.
     pub(super) served: HashSet<usize>,
+    /// Positions in `routes`, by the position of the role.
+    pub(super) of_role: HashMap<usize, Vec<usize>>,
 }
 
 pub(super) fn compile<'a>(
@@ -57,7 +59,8 @@ pub(super) fn compile<'a>(
         );
         return None;
     }
-    let mut result = Listeners { bound: Vec::new(), routes: Vec::new(), served: HashSet::new() };
+    let mut result =
+        Listeners { bound: Vec::new(), routes: Vec::new(), served: HashSet::new(), of_role: HashMap::new() };
     let mut names = Once::new("listener");
     let mut addresses: Vec<(SocketAddr, String)> = vec![(*config.admin.address.get_ref(), "[admin]".to_owned())];
     let mut complete = true;
@@ -83,8 +86,15 @@ pub(super) fn compile<'a>(
         }
         addresses.push((own, format!("listener {name:?}")));
         let found = find_roles(listener, &name, roles, systems, &mut result.served, problems);
-        match found.and_then(|found| serve(&given, listener, &name, &found, roles, systems, problems)) {
+        let Some(found) = found else {
+            complete = false;
+            continue;
+        };
+        match serve(&given, listener, &name, &found, roles, systems, problems) {
             Some((protocol, routes)) => {
+                for (position, _) in &found {
+                    result.of_role.entry(*position).or_default().push(result.routes.len());
+                }
                 result.bound.push(Bound { name, address: own, protocol });
                 result.routes.push(routes);
             }

@@ -83,6 +83,11 @@ impl<'a> Roles<'a> {
         &self.list[position]
     }
 
+    /// What `[roles]` says about the role at a position.
+    pub(super) fn overrides(&self, position: usize) -> Option<&'a RoleOverrides> {
+        self.overrides.get(&self.list[position].name).map(|(_, own)| *own)
+    }
+
     /// How many roles there are.
     pub(super) fn len(&self) -> usize {
         self.list.len()

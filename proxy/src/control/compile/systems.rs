@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rolegate_health::TlsProbe;
-
 use super::listeners::Listeners;
 use super::roles::Roles;
 use super::tls::Trust;
@@ -14,6 +12,7 @@ use crate::control::config::{
     Config, Problems, RoleEntry, RoleOnSiteSystem, SiteSystem, nearest, on_site_system, weight,
 };
 use crate::model::role::Role;
+use crate::model::tls::Tls;
 
 /// Weight when none is written.
 const WEIGHT: u32 = 100;
@@ -42,8 +41,8 @@ pub struct MemberPlan {
     pub weight: u32,
     /// The role as it holds it.
     pub role: Arc<Role>,
-    /// How TLS connections to it are verified, if it wants TLS.
-    pub tls: Option<TlsProbe>,
+    /// How TLS connections to it are made, if it wants TLS.
+    pub tls: Option<Tls>,
     /// Serves content to every client, last.
     pub fallback_source: bool,
     /// Names in `Host` that mean it.

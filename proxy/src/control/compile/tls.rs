@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rolegate_health::TlsProbe;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -16,6 +15,7 @@ use super::pem;
 use crate::control::config::fields::word;
 use crate::control::config::{Config, Problems, SiteSystem};
 use crate::model::role::{Protocol, Role};
+use crate::model::tls::{Offer, Tls};
 
 /// Versions up to the one of that name, newest first.
 pub(super) const UP_TO: [(&str, &[&SupportedProtocolVersion]); 2] =
@@ -28,7 +28,7 @@ pub(super) struct Trust<'a> {
     versions: &'static [&'static SupportedProtocolVersion],
     provider: Arc<CryptoProvider>,
     /// `None` for those that cannot be made: their mistake was reported once.
-    made: RefCell<HashMap<Key, Option<Arc<ClientConfig>>>>,
+    made: RefCell<HashMap<Key, Option<Offer>>>,
 }
 
 /// Files, as written for all site systems or for one.
@@ -71,7 +71,7 @@ impl<'a> Trust<'a> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let trust = Self { files, shared, versions, provider, made: RefCell::default() };
         // Mistakes in it are shown even when no site system uses TLS.
-        let _ = trust.config(shared, false, Alpn::Http1, problems);
+        let _ = trust.offer(shared, false, Alpn::Http1, problems);
         trust
     }
 
@@ -82,7 +82,7 @@ impl<'a> Trust<'a> {
         system: &'a SiteSystem,
         role: &Role,
         problems: &mut Problems,
-    ) -> Option<TlsProbe> {
+    ) -> Option<Tls> {
         let named = system.server_name.as_ref().unwrap_or(address);
         let text = named.get_ref().trim().trim_matches(['[', ']']);
         let Ok(server_name) = ServerName::try_from(text.to_owned()) else {
@@ -111,24 +111,20 @@ impl<'a> Trust<'a> {
             (Protocol::Http, false) => Alpn::Http1,
             (Protocol::Http, true) => Alpn::Http2,
         };
-        let config = self.config(own, system.insecure, alpn, problems)?;
-        Some(TlsProbe { config, server_name })
+        let ours = self.offer(own, system.insecure, alpn, problems)?;
+        let nothing = Settings { certificate: None, key: None, ..own };
+        let bare = self.offer(nothing, system.insecure, alpn, problems)?;
+        Some(Tls { server_name, ours, bare })
     }
 
-    fn config(
-        &self,
-        settings: Settings<'_>,
-        insecure: bool,
-        alpn: Alpn,
-        problems: &mut Problems,
-    ) -> Option<Arc<ClientConfig>> {
+    fn offer(&self, settings: Settings<'_>, insecure: bool, alpn: Alpn, problems: &mut Problems) -> Option<Offer> {
         let text = |path: Option<&SpannedName>| path.map(|path| path.get_ref().clone());
         let (certificate, own_key) = (text(settings.certificate), text(settings.key));
         let key = Key { ca_file: text(settings.ca_file), certificate, key: own_key, insecure, alpn };
         if let Some(known) = self.made.borrow().get(&key) {
             return known.clone();
         }
-        let made = self.make(settings, insecure, alpn, problems).map(Arc::new);
+        let made = self.make(settings, insecure, alpn, problems).map(Offer::new);
         self.made.borrow_mut().insert(key, made.clone());
         made
     }
@@ -254,14 +250,17 @@ mod tests {
         let (compiled, problems) = look("", &systems);
         assert!(!problems.is_fatal(), "{problems:?}");
         let compiled = compiled.unwrap();
-        let tls: Vec<&TlsProbe> = compiled.roles[0].members.iter().map(|member| member.tls.as_ref().unwrap()).collect();
-        let same = |a: usize, b: usize| Arc::ptr_eq(&tls[a].config, &tls[b].config);
+        let tls: Vec<&Tls> = compiled.roles[0].members.iter().map(|member| member.tls.as_ref().unwrap()).collect();
+        let same = |a: usize, b: usize| tls[a].ours.is(&tls[b].ours.any);
         assert!(same(0, 1) && same(2, 3) && !same(0, 2) && !same(0, 4) && !same(2, 4));
+        assert!([false, false, true, true].into_iter().eq(tls.iter().take(4).map(|tls| tls.has_certificate())));
+        assert!(tls.iter().take(4).all(|each| each.bare.is(&tls[0].ours.any)));
         assert_eq!(tls[1].server_name, ServerName::try_from("mp.lab.test").unwrap());
         assert!(
-            tls[2].config.client_auth_cert_resolver.has_certs() && !tls[0].config.client_auth_cert_resolver.has_certs()
+            tls[2].ours.any.client_auth_cert_resolver.has_certs()
+                && !tls[2].bare.any.client_auth_cert_resolver.has_certs()
         );
-        assert_eq!(tls[0].config.alpn_protocols, [b"http/1.1".to_vec()]);
+        assert_eq!(tls[0].ours.any.alpn_protocols, [b"http/1.1".to_vec()]);
         let named: Vec<_> = compiled.files.paths().map(|path| path.display().to_string()).collect();
         assert_eq!(named, [certificate, key]);
     }

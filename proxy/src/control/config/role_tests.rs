@@ -319,11 +319,13 @@ fn fields_are_checked_together() {
 #[test]
 fn what_differs_on_a_site_system() {
     let source = "[[site_systems]]\nroles = [{ role = \"DP\", port = 81, tls = true, max_requests = 5, slow_start = \"1s\",\n\
-                  timeouts = { connect = \"9s\" }, probe = { fall = 9 }, passive = { min_requests = 9 }, weight = 9 }]\n";
+                  lend_certificate = true, timeouts = { connect = \"9s\" },\n\
+                  probe = { fall = 9 }, passive = { min_requests = 9 }, weight = 9 }]\n";
     let (changed, problems) = dp_on_site_system(source);
     assert!(problems.is_empty(), "{}", problems.render("", source, false));
     let dp = presets::find("DP").unwrap();
     assert_eq!((changed.port, changed.tls_port, changed.tls, changed.max_requests), (dp.port, 81, true, 5));
+    assert!(changed.lend_certificate && !dp.lend_certificate);
     assert_eq!((changed.slow_start.as_secs(), changed.timeouts.connect.as_secs()), (1, 9));
     assert_eq!((changed.probe.schedule.fall, changed.passive.min_requests), (9, 9));
     assert_eq!(dp_on_site_system("[[site_systems]]\nroles = [{ role = \"DP\", port = 81 }]\n").0.port, 81);

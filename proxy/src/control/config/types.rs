@@ -272,6 +272,8 @@ pub struct RoleOnSiteSystem {
     pub port: Option<Spanned<u16>>,
     /// TLS when it differs from the role's.
     pub tls: Option<bool>,
+    /// See [`RoleOverrides::lend_certificate`].
+    pub lend_certificate: Option<Spanned<bool>>,
     /// Weight when it differs from the site system's.
     pub weight: Option<Spanned<u32>>,
     /// See [`RoleOverrides::max_requests`].
@@ -307,6 +309,8 @@ pub struct RoleOverrides {
     pub tls: Option<bool>,
     /// See [`crate::model::role::Role::http2`].
     pub http2: Option<Spanned<bool>>,
+    /// See [`crate::model::role::Role::lend_certificate`].
+    pub lend_certificate: Option<Spanned<bool>>,
     /// `off`, `v1` or `v2`.
     pub proxy_protocol: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::source_addresses`].

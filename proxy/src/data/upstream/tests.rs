@@ -42,7 +42,7 @@ impl Pair {
         let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let server = listener.accept().await.unwrap().0;
         server.set_nodelay(true).unwrap();
-        Self { up: Upstream::new(Transport::Plain(ours)), server, reading: Reading::default() }
+        Self { up: Upstream::new(Transport::Plain(ours), Made::plain()), server, reading: Reading::default() }
     }
 
     async fn asked() -> Self {

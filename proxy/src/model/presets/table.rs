@@ -29,6 +29,7 @@ pub(super) fn plain() -> Role {
         tls_port: 443,
         tls: false,
         http2: false,
+        lend_certificate: false,
         proxy_protocol: ProxyProtocol::Off,
         source_addresses: Vec::new(),
         locality: Locality::Site,

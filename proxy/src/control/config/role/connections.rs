@@ -30,6 +30,7 @@ pub(super) fn override_connections(role: &mut Role, o: &RoleOverrides, problems:
             );
         }
     }
+    role.lend_certificate = o.lend_certificate.as_ref().map_or(role.lend_certificate, |lend| *lend.get_ref());
     if let Some(list) = &o.source_addresses {
         role.source_addresses = sources(list, problems);
     }

@@ -52,6 +52,14 @@ fn http2_is_for_roles_of_requests() {
 }
 
 #[test]
+fn our_certificate_is_lent_only_when_that_is_written() {
+    assert!(!good("[roles.MP]\n").lend_certificate && !good("[roles.MP]\nlend_certificate = false\n").lend_certificate);
+    for name in ["MP", "client-notification"] {
+        assert!(good(&format!("[roles.{name}]\nlend_certificate = true\n")).lend_certificate, "{name}");
+    }
+}
+
+#[test]
 fn every_version_of_the_proxy_protocol() {
     for (word, version) in VERSIONS {
         for name in ["MP", "client-notification"] {

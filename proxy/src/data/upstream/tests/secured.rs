@@ -41,7 +41,7 @@ impl Tls {
         socket2::SockRef::from(&server).set_recv_buffer_size(4096).unwrap();
         let connect = self.connector.connect(ServerName::try_from("h").unwrap(), ours);
         let (ours, server) = within(async { tokio::join!(connect, self.acceptor.accept(server)) }).await;
-        (Upstream::new(Transport::Tls(Box::new(ours.unwrap().into()))), server.unwrap())
+        (Upstream::new(Transport::Tls(Box::new(ours.unwrap().into())), Made::plain()), server.unwrap())
     }
 }
 
