@@ -288,7 +288,7 @@ impl Admin {
                 let in_flight = endpoint.state.in_flight() + before.get(&key).copied().unwrap_or(0);
                 endpoint.metrics.inflight.set(f64::from(in_flight));
                 if let Some(report) = view.checker.report(endpoint.state.id) {
-                    endpoint.metrics.checked(report.passes, report.failures);
+                    endpoint.metrics.checked(report.passes, report.failures, report.unknown);
                 }
             }
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use metrics::Counter;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -245,8 +246,8 @@ impl App {
     }
 
     /// A counter of `rolegate_telemetry_dropped_total`, for what the program that runs the proxy writes itself.
-    pub fn telemetry_dropped(&self, sink: &str) -> metrics::Counter {
-        self.metrics.counter("rolegate_telemetry_dropped_total", &[("sink", sink)])
+    pub fn telemetry_dropped(&self, sink: &'static str) -> Counter {
+        self.metrics.scope(&[]).counter_by("rolegate_telemetry_dropped_total", "sink", sink)
     }
 
     /// How long a shutdown may take.

@@ -165,6 +165,7 @@ pub struct EndpointHandles {
     pub to_down: Counter,
     passed: Checks,
     failed: Checks,
+    unknown: Checks,
     pub ejections: Counter,
 }
 
@@ -215,6 +216,7 @@ impl EndpointMetrics {
             to_down: changes("down"),
             passed: Checks { counted: AtomicU64::new(0), total: checks("pass") },
             failed: Checks { counted: AtomicU64::new(0), total: checks("fail") },
+            unknown: Checks { counted: AtomicU64::new(0), total: checks("unknown") },
             ejections: of.counter("rolegate_endpoint_ejections_total"),
         }))
     }
@@ -228,10 +230,11 @@ impl EndpointMetrics {
         [("role", role), ("site_system", system), ("endpoint", endpoint)]
     }
 
-    /// Takes over how many probes have passed and failed since the endpoint is there.
-    pub fn checked(&self, passes: u64, failures: u64) {
+    /// Takes over how many probes have passed, failed and said nothing since the endpoint is there.
+    pub fn checked(&self, passes: u64, failures: u64, unknown: u64) {
         self.0.passed.reach(passes);
         self.0.failed.reach(failures);
+        self.0.unknown.reach(unknown);
     }
 
     /// The counter of a failed attempt.

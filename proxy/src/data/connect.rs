@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
@@ -19,6 +21,7 @@ use super::local::LocalExecutor;
 use super::made::Made;
 use super::pool::{Driven, Lifetime, Requests, STREAMS, Sender};
 use super::proxy_protocol;
+use super::ticker::Timer;
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::error::Error;
@@ -32,6 +35,9 @@ const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 const READ_BUFFER: usize = 128 * 1024;
 /// Bytes that one stream of an HTTP/2 connection may have under way.
 const WINDOW: u32 = 64 * 1024;
+
+/// How long a connection that has no use any more may take to end, at least; twice as long at most.
+const GOODBYE: Duration = Duration::from_secs(30);
 
 /// For whom a connection is opened.
 #[derive(Clone, Copy, Debug)]
@@ -117,21 +123,29 @@ pub async fn http(
         builder.max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD).unwrap_or(u32::MAX));
         let handshake = builder.handshake::<_, RequestBody>(TokioIo::new(transport)).await;
         let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
-        tokio::task::spawn_local(async move {
-            let _ = connection.await;
-            driven.end();
-        });
+        tokio::task::spawn_local(drive(connection, driven, from.worker.ticker.timer()));
         return Ok(Sender::Driven(Driven { requests: Requests::Http2 { requests, secure }, lifetime }));
     }
     let mut builder = http1::Builder::new();
     builder.max_header_size(MAX_RESPONSE_HEAD).max_buf_size(READ_BUFFER).preserve_header_case(preserve_header_case);
     let handshake = builder.handshake::<_, RequestBody>(TokioIo::new(transport)).await;
     let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
-    tokio::task::spawn_local(async move {
-        let _ = connection.with_upgrades().await;
-        driven.end();
-    });
+    tokio::task::spawn_local(drive(connection.with_upgrades(), driven, from.worker.ticker.timer()));
     Ok(Sender::Driven(Driven { requests: Requests::Http1(requests), lifetime }))
+}
+
+/// Drives a connection until it ends. One that the pool and all requests have let go of says goodbye to its server, which need
+/// not listen: then it ends here.
+async fn drive(connection: impl Future, lifetime: Rc<Lifetime>, timer: Timer) {
+    let mut connection = pin!(connection);
+    let mut left = false;
+    while timer.within(GOODBYE, connection.as_mut()).await.is_err() {
+        let was_left = std::mem::replace(&mut left, Rc::strong_count(&lifetime) == 1);
+        if left && was_left {
+            break;
+        }
+    }
+    lifetime.end();
 }
 
 /// Opens a TCP connection, from one of the role's own source addresses if it has some.

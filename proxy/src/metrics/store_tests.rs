@@ -126,7 +126,7 @@ fn what_is_counted_after_its_series_is_gone_is_not_shown() {
         late.failure(crate::error::Error::ConnectRefused).increment(1);
         late.duration.record(1.0);
         late.inflight.set(1.0);
-        late.checked(3, 4);
+        late.checked(3, 4, 0);
     }
     assert_eq!(series(&metrics), left);
     // Twice is no mistake.
@@ -160,10 +160,10 @@ fn probes_of_an_endpoint_that_came_back_are_added() {
     let endpoint = || EndpointMetrics::new(&metrics, "a", "s", "10.0.0.1:80");
     let first = endpoint();
     for passes in [1, 3, 3, 2] {
-        first.checked(passes, 1);
+        first.checked(passes, 1, 0);
     }
     let second = endpoint();
-    second.checked(2, 0);
+    second.checked(2, 0, 0);
     let value = |result: &str| {
         let lines = series(&metrics);
         let line = lines.iter().find(|line| line.contains("_checks_total") && line.contains(result)).unwrap();
