@@ -15,6 +15,7 @@ pub mod hello;
 pub mod http1;
 pub mod http2;
 pub mod idle;
+pub mod inbound;
 pub mod io;
 pub mod lawful;
 pub mod listener;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use super::inbound::Inbound;
 use super::session::Session;
 use super::splice;
 
@@ -161,8 +162,20 @@ pub struct Downstream {
     pub stream: Transport,
     /// What was read from it before.
     pub early: Vec<u8>,
+    /// What has been read of it.
+    pub inbound: Inbound,
     /// Whose connection it is.
     pub session: Rc<Session>,
+}
+
+impl Downstream {
+    fn bytes_came(&mut self, bytes: &[u8]) {
+        self.inbound.follow(bytes);
+        if let Some(number) = self.inbound.fragment() {
+            self.session.saw_fragment(number);
+        }
+        self.session.bytes_came();
+    }
 }
 
 impl AsyncRead for Downstream {
@@ -171,12 +184,12 @@ impl AsyncRead for Downstream {
         let before = buf.filled().len();
         if !this.early.is_empty() {
             give(&mut this.early, buf);
-            this.session.bytes_came();
+            this.bytes_came(&buf.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            this.session.bytes_came();
+            this.bytes_came(&buf.filled()[before..]);
         }
         Poll::Ready(Ok(()))
     }

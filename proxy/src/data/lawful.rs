@@ -17,6 +17,9 @@ use crate::error::Error;
 /// Why it is refused. The connection closes after the answer, because the next request may not begin where it seems to.
 pub fn check(session: &Session, request: &mut Request<Incoming>) -> Result<(), Error> {
     let checked = settle_host(session, request).and_then(|()| {
+        if session.has_fragment() {
+            return Err(Error::InvalidTarget);
+        }
         if request.method() == Method::CONNECT {
             return Err(Error::BadRequest);
         }

@@ -82,6 +82,10 @@ pub struct Session {
     last: Cell<bool>,
     body_idle: Cell<Duration>,
     limits: Limits,
+    /// Requests that have begun.
+    begun: Cell<u64>,
+    /// The number of the first whose target has a fragment.
+    fragment: Cell<Option<u64>>,
     forwarding: RefCell<(u64, ForwardingValues)>,
 }
 
@@ -159,6 +163,8 @@ impl Session {
             last: Cell::new(false),
             body_idle: Cell::new(Duration::ZERO),
             limits,
+            begun: Cell::new(0),
+            fragment: Cell::new(None),
             forwarding: RefCell::new(forwarding),
         })
     }
@@ -182,6 +188,7 @@ impl Session {
     /// A request begins.
     pub fn begin_request(&self, bodiless: bool) {
         self.phase.set(Phase::Request);
+        self.begun.set(self.begun.get() + 1);
         self.timer.clear();
         self.upload.bytes.set(0);
         self.upload.started.set(false);
@@ -237,6 +244,16 @@ impl Session {
             self.phase.set(Phase::Head);
             self.timer.set(self.limits.request_header_timeout);
         }
+    }
+
+    /// The target of the request with this number has a fragment, which the parser has dropped.
+    pub fn saw_fragment(&self, number: u64) {
+        self.fragment.set(Some(number));
+    }
+
+    /// Whether that is the request under way.
+    pub fn has_fragment(&self) -> bool {
+        self.fragment.get() == Some(self.begun.get())
     }
 
     /// The client took something.

@@ -1,0 +1,428 @@
+//! What HTTP forbids to forward is not forwarded, and what was routed by is what is forwarded.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use support::{Peer, Pki, Proxy, Setup, get, ok, status, until, within};
+use tokio::io::AsyncWriteExt;
+
+async fn echo() -> Peer {
+    Peer::answering(|request, _| ok(request.target())).await
+}
+
+/// Asserts that a request is refused with this status and these words, that its connection ends, and that no server heard of it.
+async fn refuses(proxy: &Proxy, server: &Peer, request: &str, expected: u16, details: &str) {
+    let before = server.count();
+    let mut client = proxy.open().await;
+    let answer = client.ask(request).await;
+    answer.is_own(expected, "http_request_error");
+    let said = answer.field("proxy-status").unwrap();
+    assert!(said.contains(details), "{request:?}: {said}");
+    assert_eq!(answer.field("connection"), Some("close"), "{request:?}");
+    client.ends().await;
+    assert_eq!(server.count(), before, "{request:?}");
+}
+
+#[tokio::test]
+async fn a_request_has_one_host_and_a_valid_one() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    for fields in [
+        "",
+        "Host: a\r\nHost: a\r\n",
+        "Host: a\r\nhost: b\r\n",
+        "Host:\r\n",
+        "Host: a b\r\n",
+        "Host: a/b\r\n",
+        "Host: u@a\r\n",
+        "Host: a,b\r\n",
+        "Host: [::1\r\n",
+        "Host: a:80:80\r\n",
+        "Host: a:99999999\r\n",
+        "Host: http://a\r\n",
+    ] {
+        refuses(&proxy, &server, &format!("GET / HTTP/1.1\r\n{fields}\r\n"), 400, "Host is missing").await;
+        // The target does not make up for it.
+        refuses(&proxy, &server, &format!("GET http://a/ HTTP/1.1\r\n{fields}\r\n"), 400, "Host is missing").await;
+    }
+    refuses(&proxy, &server, "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "Host is missing").await;
+    refuses(&proxy, &server, "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400, "Host is missing").await;
+    for host in ["a", "a:8080", "[::1]:80", "dp_1.contoso.com", "10.0.0.1"] {
+        proxy.ask(&format!("GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.is_from_server(200);
+        assert_eq!(server.heard().pop().unwrap().field("host"), Some(host));
+    }
+}
+
+#[tokio::test]
+async fn http_1_0_without_a_host_gets_ours() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let ours = proxy.at("http").to_string();
+    proxy.ask("GET /old HTTP/1.0\r\n\r\n").await.is_from_server(200);
+    let heard = server.heard().pop().unwrap();
+    assert_eq!((heard.start.as_str(), heard.field("host")), ("GET /old HTTP/1.1", Some(&*ours)));
+    assert_eq!(heard.field("x-forwarded-host"), Some(&*ours));
+    proxy.ask("GET http://dp1.test/old HTTP/1.0\r\n\r\n").await.is_from_server(200);
+    assert_eq!(server.heard().pop().unwrap().field("host"), Some("dp1.test"));
+}
+
+/// One request over HTTP/2, with these pseudo-headers and fields.
+async fn over_http2(proxy: &Proxy, authority: Option<&str>, hosts: &[&str]) -> http::StatusCode {
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(proxy.open().await.stream)).await.unwrap();
+    tokio::spawn(connection);
+    let target = authority.map_or("/h2".to_owned(), |authority| format!("http://{authority}/h2"));
+    let mut request = http::Request::get(target).version(http::Version::HTTP_2);
+    for host in hosts {
+        request = request.header("host", *host);
+    }
+    let answered = within("an answer", sender.send_request(request.body(Empty::<Bytes>::new()).unwrap())).await;
+    let answer = answered.unwrap();
+    let status = answer.status();
+    within("its body", answer.into_body().collect()).await.unwrap();
+    status
+}
+
+#[tokio::test]
+async fn over_http2_the_host_is_named_once_or_twice_the_same() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).listener("http2 = true").start();
+    for (authority, hosts, expected) in [
+        (Some("a.test"), &[][..], 200),
+        (Some("a.test"), &["A.test"], 200),
+        (None, &["a.test"], 200),
+        (None, &[], 400),
+        (None, &["a.test", "a.test"], 400),
+        (None, &["a b"], 400),
+        (Some("a.test"), &["b.test"], 400),
+        (Some("a.test"), &["a.test:81"], 400),
+        (Some("u@a.test"), &[], 400),
+    ] {
+        let before = server.count();
+        assert_eq!(over_http2(&proxy, authority, hosts).await, expected, "{authority:?} {hosts:?}");
+        assert_eq!(server.count() - before, usize::from(expected == 200), "{authority:?} {hosts:?}");
+    }
+    assert_eq!(server.heard().pop().unwrap().field("host"), Some("a.test"));
+}
+
+#[tokio::test]
+async fn what_routes_is_what_is_forwarded() {
+    let (one, other) = (echo().await, echo().await);
+    let text = Setup::new([one.address])
+        .role("hosts = [\"one.test\"]")
+        .listener("")
+        .more(&format!(
+            "[roles.other]\npreset = \"plain\"\nprobe = {{ kind = \"none\" }}\nhosts = [\"other.test\"]\n\
+             [[site_systems]]\nname = \"other\"\naddress = \"127.0.0.1\"\nroles = [{{ role = \"other\", port = {} }}]\n",
+            other.address.port()
+        ))
+        .text()
+        .replace("roles = [\"web\"]\n", "roles = [\"web\", \"other\"]\n");
+    let proxy = Proxy::start(&text);
+    for (request, server, host) in [
+        ("GET / HTTP/1.1\r\nHost: one.test\r\n\r\n", &one, "one.test"),
+        ("GET http://one.test/ HTTP/1.1\r\nHost: other.test\r\n\r\n", &one, "one.test"),
+        ("GET http://other.test:81/ HTTP/1.1\r\nHost: one.test\r\n\r\n", &other, "other.test:81"),
+    ] {
+        let before = server.count();
+        proxy.ask(request).await.is_from_server(200);
+        assert_eq!(server.count(), before + 1, "{request:?}");
+        assert_eq!(server.heard().pop().unwrap().field("host"), Some(host), "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_coding_of_a_body_is_lost() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let request = |fields: &str| format!("POST /x HTTP/1.1\r\nHost: h\r\n{fields}\r\n2\r\nab\r\n0\r\n\r\n");
+    for fields in [
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: identity, chunked\r\n",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        refuses(&proxy, &server, &request(fields), 501, "transfer coding besides chunked").await;
+    }
+    for fields in ["Transfer-Encoding: chunked, chunked\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"] {
+        refuses(&proxy, &server, &request(fields), 400, "framing of the request body").await;
+    }
+    proxy.ask(&request("Transfer-Encoding: Chunked\r\n")).await.is_from_server(200);
+    assert_eq!(server.heard().pop().unwrap().text(), "ab");
+}
+
+#[tokio::test]
+async fn a_malformed_chunk_is_what_it_is() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    for chunks in ["zz\r\nab\r\n0\r\n\r\n", "2\r\nabX\r\n0\r\n\r\n", "f0000000000000003\r\nab", "-2\r\nab\r\n0\r\n\r\n"] {
+        let mut client = proxy.open().await;
+        let request = format!("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+        let answer = client.ask(&request).await;
+        answer.is_own(400, "http_request_error");
+        assert!(answer.field("proxy-status").unwrap().contains("framing of the request body"), "{answer:?}");
+        client.wait_for_the_end().await;
+    }
+    // The server is not to blame, and the client has not gone away.
+    assert_eq!(proxy.metric("rolegate_endpoint_failures_total", &[]), 0.0);
+    let mut client = proxy.open().await;
+    client.say("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na").await;
+    client.end().await;
+    client.response("POST").await.is_own(408, "http_request_error");
+}
+
+#[tokio::test]
+async fn a_fragment_is_no_part_of_a_target() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    for target in ["/frag/#x", "/#", "#", "/a?b#c", "http://h/#x"] {
+        refuses(&proxy, &server, &format!("DELETE {target} HTTP/1.1\r\nHost: h\r\n\r\n"), 400, "fragment").await;
+    }
+    // Later ones on a connection, sent at once, behind bodies of either kind.
+    for before in [
+        get("/1"),
+        "POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n#\r\n".to_owned(),
+        "POST /1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n#\r\n\r\n0\r\n\r\n".to_owned(),
+    ] {
+        let mut client = proxy.open().await;
+        client.say(format!("{before}{}DELETE /frag/#x HTTP/1.1\r\nHost: h\r\n\r\n", get("/2#").replace('#', "%23"))).await;
+        for expected in ["/1", "/2%23"] {
+            assert_eq!(client.response("GET").await.text(), expected);
+        }
+        client.response("DELETE").await.is_own(400, "http_request_error");
+        client.ends().await;
+    }
+    assert!(server.heard().iter().all(|heard| !heard.start.starts_with("DELETE")));
+}
+
+#[tokio::test]
+async fn no_path_leaves_the_role_that_it_was_routed_to() {
+    let server = echo().await;
+    let (pki, role) = (Pki::new(), "paths = [\"/web\"]");
+    let proxy = Setup::new([server.address]).role(role).start();
+    let paths = [
+        "/web/../AdminService/x",
+        "/web/..",
+        "/web/%2e%2E/x",
+        "/web/.%2e/x",
+        "/web/..%2fx",
+        "/web/..\\x",
+        "/web\\..\\x",
+        "/web/..%5cx",
+        "/web/%u002e%u002e/x",
+        "/web/./x",
+        "/../web/x",
+    ];
+    for path in paths {
+        refuses(&proxy, &server, &get(path), 400, "segment of dots").await;
+    }
+    for path in ["/web/a..b", "/web/..a", "/web/.sms_aut?../x", "/web/%252e%252e/x"] {
+        proxy.get(path).await.is_from_server(200);
+    }
+    // On every role, and over HTTP/2 and TLS too.
+    let listener = format!("http2 = true\n{}", pki.terminates(""));
+    let proxy = Setup::new([server.address]).listener(&listener).start();
+    let client = proxy.secure(&pki.client().alpn(&["h2"])).await;
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(client.stream)).await.unwrap();
+    tokio::spawn(connection);
+    for path in paths.into_iter().filter(|path| !path.contains('\\')) {
+        let request = http::Request::get(format!("https://h{path}")).body(Empty::<Bytes>::new()).unwrap();
+        let answer = within("an answer", sender.send_request(request)).await.unwrap();
+        assert_eq!(answer.status(), 400, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn claims_with_another_spelling_are_claims() {
+    let server = echo().await;
+    for (trusted, kept) in [("", None), ("trusted_proxies = [\"127.0.0.0/8\"]", Some("9.9.9.9"))] {
+        let proxy = Setup::new([server.address]).proxy(trusted).start();
+        let request = "GET / HTTP/1.1\r\nHost: h\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded_Proto: https\r\n\
+                       X_FORWARDED_HOST: evil\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n";
+        proxy.ask(request).await.is_from_server(200);
+        let heard = server.heard().pop().unwrap();
+        let odd: Vec<_> = heard.fields.iter().filter(|(name, _)| name.contains('_')).collect();
+        assert!(odd.is_empty(), "{odd:?}");
+        let claims = heard.all("x-forwarded-for");
+        assert_eq!(claims.contains(&"9.9.9.9"), kept.is_some(), "{claims:?}");
+    }
+    // Also behind the body.
+    let proxy = Setup::new([server.address]).start();
+    let request = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, X_Forwarded_For, X-Forwarded-For\r\n\
+                   \r\n1\r\na\r\n0\r\nX-Sum: 1\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
+    proxy.ask(request).await.is_from_server(200);
+    assert_eq!(server.heard().pop().unwrap().trailers, [("x-sum".to_owned(), "1".to_owned())]);
+}
+
+#[tokio::test]
+async fn http2_is_never_spoken_past_us() {
+    let server = Peer::answering(|request, _| match request.field("upgrade") {
+        Some(protocol) => format!("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\r\n"),
+        None => ok(&format!("{:?}", request.fields)),
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    let ask = |protocols: &str| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocols}\r\n\
+             HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n"
+        )
+    };
+    for protocols in ["h2c", "H2C", "h2", "HTTP/2.0", "h2c, h2"] {
+        let answer = proxy.ask(&ask(protocols)).await;
+        answer.is_from_server(200);
+        let heard = answer.text().to_ascii_lowercase();
+        assert!(!heard.contains("upgrade") && !heard.contains("http2-settings"), "{protocols}: {heard}");
+    }
+    // What else was asked for goes on.
+    let answer = proxy.ask(&ask("h2c, websocket")).await;
+    assert_eq!((answer.status(), answer.field("upgrade")), (101, Some("websocket")));
+    assert_eq!(server.heard().pop().unwrap().field("upgrade"), Some("websocket"));
+}
+
+#[tokio::test]
+async fn a_server_switches_to_what_was_asked_for() {
+    for (switched, expected) in [("websocket", 101), ("WebSocket", 101), ("h2c", 502), ("websocket, h2c", 502), ("", 502)] {
+        let field = if switched.is_empty() { String::new() } else { format!("Upgrade: {switched}\r\n") };
+        let server = Peer::saying(format!("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\n{field}\r\n")).await;
+        let proxy = Setup::new([server.address]).start();
+        let request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        assert_eq!(proxy.ask(request).await.status(), expected, "{switched}");
+    }
+}
+
+/// A client with TLS that reads nothing, and a response that just fills what may wait for it: its connection ends all the same.
+#[tokio::test]
+async fn a_client_that_never_reads_is_not_waited_for() {
+    let server = Peer::answering(|request, _| {
+        let length: usize = request.target().trim_start_matches('/').parse().unwrap();
+        ok(&"x".repeat(length))
+    })
+    .await;
+    let pki = Pki::new();
+    let limits = "client_keepalive_timeout = \"1s\"";
+    let proxy = Setup::new([server.address]).proxy(limits).listener(&pki.terminates("")).start();
+    let mut held = Vec::new();
+    // Somewhere in between the response is written whole and the end of TLS is not.
+    for length in (20_000..120_000).step_by(4_000) {
+        let wire = support::Wire::connect_narrow(proxy.at("http")).await;
+        socket2::SockRef::from(&wire.stream).set_recv_buffer_size(2048).unwrap();
+        let mut client = support::pki::secure(wire, &pki.client().connector().unwrap()).await.unwrap();
+        let request = format!("GET /{length} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        client.stream.write_all(request.as_bytes()).await.unwrap();
+        client.stream.flush().await.unwrap();
+        held.push(client);
+    }
+    until("all connections have ended", || proxy.metric("rolegate_connections", &[]) == 0.0).await;
+    assert_eq!(held.len(), server.count());
+}
+
+/// A server that signs in connections, as IIS does with what its providers are called.
+async fn signs_in(offers: &'static str) -> Peer {
+    Peer::answering(move |request, number| match (request.target(), request.field("authorization")) {
+        ("/open", _) => ok(&format!("connection {number}")),
+        (_, Some(_)) => ok(&format!("signed in on {number}")),
+        (_, None) => format!("HTTP/1.1 401 Sign In\r\nWWW-Authenticate: {offers}\r\nContent-Length: 0\r\n\r\n"),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_scheme_that_signs_in_a_connection_keeps_it() {
+    for (offers, scheme, kept) in
+        [("Nego2", "Nego2 abc==", true), ("Basic realm=\"x, NTLM\", Nego2", "nego2 abc", true), ("Basic realm=\"NTLM\"", "Basic abc", false)]
+    {
+        let server = signs_in(offers).await;
+        let proxy = Setup::new([server.address]).role("connection_auth = true").start();
+        let mut user = proxy.open().await;
+        assert_eq!(user.ask(&get("/closed")).await.status(), 401);
+        let request = format!("GET /closed HTTP/1.1\r\nHost: h\r\nAuthorization: {scheme}\r\n\r\n");
+        let signed_in = user.ask(&request).await.text();
+        let stranger = proxy.get("/open").await.text();
+        let same = signed_in.rsplit(' ').next() == stranger.rsplit(' ').next();
+        assert_eq!(same, !kept, "{offers}: {signed_in}, {stranger}");
+    }
+}
+
+/// A client that was asked to sign in and says nothing more is no request.
+#[tokio::test]
+async fn clients_that_wait_signed_in_take_no_place_at_a_server() {
+    let server = signs_in("NTLM").await;
+    let proxy = Setup::new([server.address]).role("connection_auth = true\nmax_requests = 2").start();
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let mut client = proxy.open().await;
+        assert_eq!(client.ask(&get("/closed")).await.status(), 401);
+        held.push(client);
+    }
+    proxy.until_idle().await;
+    for _ in 0..3 {
+        proxy.get("/open").await.is_from_server(200);
+    }
+    // They still have their connections, each its own.
+    for (number, client) in held.iter_mut().enumerate() {
+        let request = "GET /closed HTTP/1.1\r\nHost: h\r\nAuthorization: NTLM abc\r\n\r\n";
+        assert_eq!(client.ask(request).await.text(), format!("signed in on {number}"));
+    }
+    proxy.until_idle().await;
+}
+
+/// What one client sends may be the reason for an error: it takes the server away from nobody.
+#[tokio::test]
+async fn errors_that_a_client_may_have_caused_speak_against_no_server() {
+    let sick = Peer::answering(|_, _| status(500, "a fault")).await;
+    let well = echo().await;
+    let passive = "passive = { consecutive_failures = 3, eject_time = \"60s\" }\nretry = { on_status = [500] }";
+    let proxy = Setup::new([sick.address, well.address]).role(passive).start();
+    for _ in 0..20 {
+        proxy.ask("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na").await;
+    }
+    assert!(sick.count() > 3, "{}", sick.count());
+    assert_eq!(proxy.metric("rolegate_endpoint_ejections_total", &[]), 0.0);
+    for _ in 0..20 {
+        proxy.get("/x").await;
+    }
+    until("answers to GET count", || proxy.metric("rolegate_endpoint_ejections_total", &[]) == 1.0).await;
+}
+
+/// The only server of a boundary group is the last one for its clients, however many others there are.
+#[tokio::test]
+async fn the_only_server_of_a_boundary_group_stays() {
+    let branch = Peer::answering(|request, _| if request.target() == "/bad" { status(500, "") } else { ok("branch") }).await;
+    let hq = [echo().await, echo().await, echo().await];
+    let servers = [branch.address, hq[0].address, hq[1].address, hq[2].address];
+    let groups = "[[boundary_groups]]\nname = \"Branch\"\nboundaries = [\"127.0.2.0/24\"]\nsite_systems = [\"srv0.lab.test\"]\n\
+                  [[boundary_groups]]\nname = \"HQ\"\nboundaries = [\"127.0.1.0/24\"]\n\
+                  site_systems = [\"srv1.lab.test\", \"srv2.lab.test\", \"srv3.lab.test\"]\n";
+    let role = "locality = \"boundary-groups\"\npassive = { consecutive_failures = 3 }\nretry = { attempts = 0, on_status = [500] }";
+    let proxy = Setup::new(servers).role(role).more(groups).start();
+    let mut client = proxy.open_from("127.0.2.7").await;
+    for _ in 0..10 {
+        assert_eq!(client.ask(&get("/bad")).await.status(), 500);
+    }
+    for _ in 0..10 {
+        assert_eq!(client.ask(&get("/good")).await.text(), "branch");
+    }
+    assert_eq!(proxy.metric("rolegate_endpoint_ejections_total", &[]), 0.0);
+    assert!(proxy.endpoints().iter().all(|endpoint| endpoint.available));
+}
+
+#[tokio::test]
+async fn a_process_without_a_port_for_a_connection_blames_no_server() {
+    // An address of another family than any of its sources has no port at all.
+    let server = echo().await;
+    let role = format!("source_addresses = [\"{}\"]\npassive = {{ consecutive_failures = 1 }}", Ipv4Addr::new(203, 0, 113, 7));
+    let proxy = Setup::new([server.address, server.address]).role(&role).start();
+    for _ in 0..5 {
+        let answer = proxy.get("/").await;
+        answer.is_own(503, "proxy_internal_error");
+        assert!(answer.field("retry-after").is_some());
+    }
+    assert_eq!(proxy.metric("rolegate_endpoint_failures_total", &[]), 0.0);
+    assert_eq!(proxy.metric("rolegate_endpoint_ejections_total", &[]), 0.0);
+}
