@@ -14,6 +14,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use rolegate::control::config::{Problems, parse};
 use rolegate::model::boundary::{BoundaryTable, GroupId};
 use rolegate::model::boundary_range::AddressRange;
+use rolegate_bench::say;
 use support::SEED;
 
 const LAYERS: u16 = 50;
@@ -70,7 +71,11 @@ fn lookup(criterion: &mut Criterion) {
 
 fn build(criterion: &mut Criterion) {
     let boundaries = boundaries();
-    println!("{} boundaries, {} distinct sets", boundaries.len(), BoundaryTable::build(&boundaries).distinct_sets());
+    say::out(format_args!(
+        "{} boundaries, {} distinct sets",
+        boundaries.len(),
+        BoundaryTable::build(&boundaries).distinct_sets()
+    ));
     criterion.bench_function("boundary/build/overlap-50/100000", |bencher| {
         bencher.iter(|| black_box(BoundaryTable::build(&boundaries)));
     });
@@ -78,7 +83,7 @@ fn build(criterion: &mut Criterion) {
 
 fn configuration(criterion: &mut Criterion) {
     let text = toml(&boundaries());
-    println!("{:.1} MB of text", text.len() as f64 / 1e6);
+    say::out(format_args!("{:.1} MB of text", text.len() as f64 / 1e6));
     criterion.bench_function("boundary/parse/overlap-50/100000", |bencher| {
         bencher.iter_batched(Problems::new, |mut problems| parse(&text, &mut problems), BatchSize::PerIteration);
     });

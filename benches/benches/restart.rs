@@ -10,6 +10,7 @@ use rolegate::app::App;
 use rolegate::control::config::Source;
 use rolegate_bench::client::{Client, Step};
 use rolegate_bench::content::{Content, Package};
+use rolegate_bench::say;
 use rolegate_bench::site::{SiteSystem, Spec};
 use tokio::task::JoinSet;
 
@@ -25,26 +26,26 @@ const DEATH: Duration = Duration::from_millis(1200);
 fn main() {
     // `cargo bench` passes flags of its own.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    println!(
+    say::out(format_args!(
         "{CLIENTS} clients, {FILES} files of {} MiB each, a death after {DEATH:?}, clients wait {PAUSE:?}",
         BYTES >> 20
-    );
-    println!(
+    ));
+    say::out(format_args!(
         "{:<34} {:>7} {:>9} {:>9} {:>12} {:>8}",
         "the next range", "outage", "last done", "restarts", "thrown away", "retries"
-    );
+    ));
     for outage in [0, 1, 2, 8] {
         for (name, moves) in [("goes on to another server", true), ("waits for its own", false)] {
             let outage = Duration::from_secs(outage);
             let (took, step) = runtime.block_on(run(moves, outage));
-            println!(
+            say::out(format_args!(
                 "{name:<34} {:>6}s {:>8.1}s {:>9} {:>8.1} MiB {:>8}",
                 outage.as_secs(),
                 took.as_secs_f64(),
                 step.restarted,
                 step.discarded as f64 / f64::from(1 << 20),
                 step.retried
-            );
+            ));
         }
     }
 }

@@ -4,10 +4,13 @@
 //! which answer in the documented shapes and can be made ill in a dozen ways while they run. [`client`] has simulated
 //! clients, which ask what a real client asks and repeat only what a real client would repeat. [`content`] is what both
 //! sides know about packages, and [`message`] the frame of a client message. [`pki`] makes certificates for all of them,
-//! and [`hold`] very many connections that are idle. [`fleet`] makes load of very many clients on their schedules, and
+//! and [`hold`] very many connections that are idle, and [`say`] prints for all programs. [`fleet`] makes load of very many clients on their schedules, and
 //! [`load`] of the same few requests, as fast as they are answered or at a rate.
 //!
 //! Nothing here knows rolegate: the same pieces can be pointed at any proxy, or at each other.
+
+// What a closed pipe makes of these is a panic; `say` knows better.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod client;
 pub mod compare;
@@ -21,6 +24,7 @@ mod ntlm;
 pub mod pki;
 pub mod record;
 pub mod report;
+pub mod say;
 pub mod site;
 mod tls;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rolegate::app::App;
+use rolegate_bench::say;
 use tokio::runtime::Runtime;
 
 mod advice;
@@ -60,7 +61,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     let performed = runtime.block_on(perform(&lab, options));
     lab.screen.finish();
     let (summary, to_its_end) = performed?;
-    screen::print(&format!("\n{}", summary.render()));
+    say::out(format_args!("\n{}", summary.render()));
     if options.keep && to_its_end {
         keep(&runtime, &lab)?;
     }
@@ -79,7 +80,7 @@ async fn start(options: &Options) -> anyhow::Result<Lab> {
         let written = std::fs::write(path, bound.render(Table::after(0)).text);
         written.with_context(|| format!("cannot write the configuration to {}", path.display()))?;
     }
-    screen::print(&advice::introduction(options, proxy, app.admin()));
+    say::out(advice::introduction(options, proxy, app.admin()));
     Ok(Lab { site, app, frame, tally: Arc::default(), screen: Screen::new(options.duration) })
 }
 
@@ -108,7 +109,7 @@ async fn perform(lab: &Lab, options: &Options) -> anyhow::Result<(Summary, bool)
 }
 
 fn keep(runtime: &Runtime, lab: &Lab) -> anyhow::Result<()> {
-    screen::print(&advice::commands(listener(&lab.app)?, lab.app.admin(), &lab.site.content));
+    say::out(advice::commands(listener(&lab.app)?, lab.app.admin(), &lab.site.content));
     runtime.block_on(tokio::signal::ctrl_c()).context("Ctrl-C cannot be listened for")
 }
 

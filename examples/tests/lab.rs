@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn lab(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lab")).args(arguments).output().unwrap()
@@ -57,4 +57,22 @@ fn an_address_in_use_is_said_in_a_sentence() {
 fn the_embedded_proxy_checks_itself() {
     let output = Command::new(env!("CARGO_BIN_EXE_embed")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The writing end of a pipe that nobody reads.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn whoever_stops_reading_stops_nothing() {
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
+    let lab = lab.args(["--for", "4s", "--clients", "4"]).stdout(closed()).stderr(Stdio::piped()).output().unwrap();
+    assert!(lab.status.success() && lab.stderr.is_empty(), "{lab:?}");
+    let embed = Command::new(env!("CARGO_BIN_EXE_embed")).stdout(closed()).output().unwrap();
+    assert!(embed.status.success() && embed.stderr.is_empty(), "{embed:?}");
+    let wrong = Command::new(env!("CARGO_BIN_EXE_lab")).args(["--listen", "192.0.2.1:1"]).stderr(closed()).status();
+    assert_eq!(wrong.unwrap().code(), Some(1), "a panic ends with 101");
 }

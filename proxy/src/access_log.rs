@@ -2,6 +2,9 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -61,6 +64,64 @@ pub fn start(path: &str, buffer: usize) -> io::Result<(Sink, JoinHandle<()>)> {
     let (sink, records) = bounded(buffer.max(1));
     let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&records, out))?;
     Ok((sink, writer))
+}
+
+/// Whether [`start`] could open the log. Makes no file, and changes none.
+///
+/// # Errors
+/// Why it could not.
+pub fn can_open(path: &str) -> io::Result<()> {
+    if path == "-" { Ok(()) } else { can_append(Path::new(path)) }
+}
+
+fn can_append(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => OpenOptions::new().append(true).open(path).map(drop),
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.file_type().is_socket() => Err(io::Error::other("it is a socket")),
+        // Opening a pipe would wait for its reader, and end what that reads when it is closed again.
+        Ok(_) => allowed(path, Access::Write),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => can_create(path),
+        Err(error) => Err(error),
+    }
+}
+
+fn can_create(path: &Path) -> io::Result<()> {
+    if path.as_os_str().as_bytes().ends_with(b"/") {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let Some(folder) = path.parent() else { return Err(io::ErrorKind::NotFound.into()) };
+    // A link that leads nowhere: the file is made where it leads to. Links in a circle are another error than `NotFound`.
+    if let Ok(target) = std::fs::read_link(path) {
+        return can_append(&folder.join(target));
+    }
+    allowed(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }, Access::Create)
+}
+
+/// What a process would do with a file or a folder.
+#[derive(Clone, Copy, Debug)]
+enum Access {
+    /// Write to a file.
+    Write,
+    /// Make a file in a folder.
+    Create,
+}
+
+#[cfg(target_os = "linux")]
+fn allowed(path: &Path, access: Access) -> io::Result<()> {
+    use nix::fcntl::{AT_FDCWD, AtFlags};
+    use nix::unistd::{AccessFlags, faccessat};
+    let flags = match access {
+        Access::Write => AccessFlags::W_OK,
+        Access::Create => AccessFlags::W_OK | AccessFlags::X_OK,
+    };
+    Ok(faccessat(AT_FDCWD, path, flags, AtFlags::AT_EACCESS)?)
+}
+
+/// Only whether it is there.
+#[cfg(not(target_os = "linux"))]
+fn allowed(path: &Path, _: Access) -> io::Result<()> {
+    std::fs::metadata(path).map(drop)
 }
 
 fn write(records: &Receiver<Record>, out: Box<dyn Write + Send>) {

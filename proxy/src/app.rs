@@ -16,10 +16,11 @@ use tokio::time::Instant;
 
 use crate::access_log;
 use crate::admin::{self, Admin};
-use crate::control::compile::Compiled;
+use crate::control::compile::{Compiled, Fixed};
 use crate::control::config::Source;
 use crate::control::director::{self, Director, Handles, Order};
 use crate::control::origin::Origin;
+use crate::data::access_log::Sink;
 use crate::data::listener::{self, Listener};
 use crate::data::thread::{self, Command};
 use crate::data::worker::Shared;
@@ -118,14 +119,7 @@ impl App {
         let mut sockets = bind(&compiled, threads)?;
         let admin_socket = bind_admin(fixed.admin)?;
         let admin = admin_socket.local_addr().unwrap_or(fixed.admin);
-        let (log, log_thread) = match &fixed.access_log {
-            Some((path, buffer)) => {
-                let opened = access_log::start(path, *buffer as usize);
-                let opened = opened.map_err(|cause| StartError::AccessLog { path: path.clone(), cause })?;
-                (Some(opened.0), Some(opened.1))
-            }
-            None => (None, None),
-        };
+        let (log, log_thread) = open_access_log(&fixed)?.unzip();
         let listeners = addresses(&compiled, &sockets);
         let possible_connections = possible_connections(&compiled, threads);
         let epoch = Instant::now();
@@ -337,6 +331,12 @@ impl Control {
             }
         });
     }
+}
+
+fn open_access_log(fixed: &Fixed) -> Result<Option<(Sink, JoinHandle<()>)>, StartError> {
+    let Some((path, buffer)) = &fixed.access_log else { return Ok(None) };
+    let opened = access_log::start(path, *buffer as usize);
+    opened.map(Some).map_err(|cause| StartError::AccessLog { path: path.clone(), cause })
 }
 
 fn start_data(

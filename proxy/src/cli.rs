@@ -1,27 +1,25 @@
 //! The command line.
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 
 use self::ask::Where;
 use self::signals::Signals;
-use crate::control::certificates;
-use crate::control::compile::compile;
-use crate::control::config::{Problems, Source, parse};
 use crate::status::Status;
 
 mod ask;
+mod check;
 mod explain;
 mod explanation;
 mod learned;
 mod roles;
+mod say;
 mod serve;
 mod show;
 mod signals;
+mod trial;
 
 /// A load-balancing reverse proxy for the client-facing roles of Configuration Manager.
 #[derive(Debug, Parser)]
@@ -39,15 +37,8 @@ enum Command {
         #[arg(default_value = "rolegate.toml")]
         file: PathBuf,
     },
-    /// Check a configuration and print every mistake in it.
-    Check {
-        /// The configuration.
-        #[arg(default_value = "rolegate.toml")]
-        file: PathBuf,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Check a configuration and print every mistake in it, and what `run` could not open here.
+    Check(check::Check),
     /// Print what rolegate knows about each role.
     Roles {
         /// Only this role, with every field.
@@ -74,68 +65,30 @@ enum Command {
     Affinity(learned::AffinityArgs),
 }
 
-/// Runs the command line.
-///
-/// # Errors
-/// What the user must know; the process exits with 1.
-pub fn run() -> anyhow::Result<ExitCode> {
-    let signals = Signals::catch_for_run()?;
-    match Cli::parse().command {
-        Command::Run { file } => serve::run(&file, signals),
-        Command::Check { file, json } => check(&file, json),
+/// Runs the command line. A mistake of the user's is told in a sentence, with what caused it, and never with a backtrace.
+#[must_use]
+pub fn run() -> ExitCode {
+    // Before the command line is read, which takes a moment.
+    let signals = Signals::catch_for_run();
+    let done = match Cli::parse().command {
+        Command::Run { file } => signals.map_err(Into::into).and_then(|signals| serve::run(&file, signals)),
+        Command::Check(args) => check::print(&args),
         Command::Roles { role, json } => roles::print(role.as_deref(), json),
         Command::Status { at, json } => status(at, json),
         Command::Explain(args) => explain::print(&args),
         Command::Clocks(args) => learned::clocks(&args),
         Command::Content(args) => learned::content(&args),
         Command::Affinity(args) => learned::affinity(&args),
-    }
-}
-
-fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let source = match Source::read(file) {
-        Ok(source) => source,
-        Err(error) if json => {
-            println!("{}", serde_json::json!([{ "file": file, "message": error.to_string() }]));
-            return Ok(ExitCode::FAILURE);
-        }
-        Err(error) => return Err(error.into()),
     };
-    let mut problems = Problems::new();
-    let config = parse(&source.text, &mut problems);
-    let compiled = compile(&config, &mut problems);
-    if json {
-        println!("{}", serde_json::to_string_pretty(&problems.json(&source.name, &source.text))?);
-    } else if !problems.is_empty() {
-        let color = std::io::stderr().is_terminal();
-        eprintln!("{}", problems.render(&source.name, &source.text, color));
-    }
-    let Some(compiled) = compiled else { return Ok(ExitCode::FAILURE) };
-    for line in certificates::doubtful(&compiled.site, SystemTime::now()) {
-        eprintln!("warning: {line}");
-    }
-    if !json {
-        let systems: std::collections::BTreeSet<_> =
-            compiled.roles.iter().flat_map(|plan| &plan.members).map(|member| &member.system).collect();
-        println!(
-            "{}: site {}, {} listeners, {} site systems, {} boundary groups: can be served",
-            source.name,
-            compiled.site.code,
-            compiled.listeners.len(),
-            systems.len(),
-            compiled.site.group_names.len() - 1
-        );
-    }
-    Ok(ExitCode::SUCCESS)
+    done.unwrap_or_else(|error| {
+        say::err(format_args!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 fn status(at: Where, json: bool) -> anyhow::Result<ExitCode> {
     let body = ask::get(at, "/status", &[])?;
     let status: Status = ask::read(at, &body)?;
-    if json {
-        println!("{body}")
-    } else {
-        print!("{}", show::render(&status))
-    }
+    say::out(if json { body } else { show::render(&status) })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,9 @@
 //! makes snapshots. A request takes a [`model::endpoint::Lease`] on an endpoint and gives it back with an outcome.
 //! `ARCHITECTURE.md` has the picture; [`data::proxy`] is the request path; [`app::App`] runs all of it inside a program.
 
+// What a closed pipe makes of these is a panic; `cli::say` knows better.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod access_log;
 pub mod admin;
 pub mod app;

@@ -88,7 +88,7 @@ async fn metrics_are_the_documented_families_with_the_documented_labels() {
         ("kind", words(&["full", "resumed"])),
         ("by", words(&["client", "server", "failure"])),
         ("version", words(&[env!("CARGO_PKG_VERSION")])),
-        ("result", words(&["pass", "fail", "none", "one", "many", "ok", "failed", "accepted", "rejected"])),
+        ("result", words(&["pass", "fail", "unknown", "none", "one", "many", "ok", "failed", "accepted", "rejected"])),
     ]
     .into();
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {

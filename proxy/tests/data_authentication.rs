@@ -85,7 +85,8 @@ async fn a_user_has_a_connection_of_its_own() {
         assert!(!on_ann.ends_with(&mine) && !on_bob.ends_with(&mine), "{open}");
         assert_eq!(proxy.get("/").await.status(), 401, "nobody inherits a logon");
     }
-    until("only they have a place, between requests too", || proxy.in_flight() == 2).await;
+    until("only they have a connection, between requests too", || proxy.metric("rolegate_pins", &[]) == 2.0).await;
+    assert_eq!(proxy.in_flight(), 0, "and it takes no place from others");
 }
 
 #[tokio::test]

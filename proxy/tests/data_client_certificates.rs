@@ -162,13 +162,14 @@ async fn nobody_climbs_out_of_an_exempt_path() {
         "/SMS_MP_AltAuth/x/../../SMS_MP/",
         "/SMS_MP_AltAuth/%u002e%u002e/SMS_MP/",
         "/SMS_MP_AltAuth/..",
+        "/SMS_MP_AltAuth/%2e/x",
     ] {
         let before = server.count();
         let answer = client.ask(&get(path)).await;
-        assert!([400, 403].contains(&answer.status()), "{path}: {answer:?}");
+        answer.is_own(400, "http_request_error");
         assert_eq!(server.count(), before, "{path}");
     }
-    for path in ["/SMS_MP_AltAuth/a..b/..c/d..", "/NOCERT_SMS_DP_SMSPKG$/P/sccm?/../x", "/SMS_MP_AltAuth/%2e/x"] {
+    for path in ["/SMS_MP_AltAuth/a..b/..c/d..", "/NOCERT_SMS_DP_SMSPKG$/P/sccm?/../x"] {
         client.ask(&get(path)).await.is_from_server(200);
     }
 }

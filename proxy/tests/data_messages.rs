@@ -19,7 +19,6 @@ async fn targets_are_forwarded_byte_for_byte() {
         "/SMS_MP/.sms_pol?{D0A1-5E}.1_00&x={GUID}",
         "//a//b/",
         "/a%2fb%2F..%5c",
-        "/a/../b/./c",
         "/a;b=c,d!'()*~@:&=+?x=/?&&=",
         "/%",
         "/%zz?%",
@@ -50,6 +49,8 @@ async fn host_is_preserved_and_an_absolute_target_replaces_it() {
     ];
     let user = "GET http://mp1.lab.test@evil.test/ HTTP/1.1\r\nHost: other\r\n\r\n";
     client.ask(user).await.is_own(400, "http_request_error");
+    client.ends().await;
+    let mut client = proxy.open().await;
     for (request, target, host) in cases {
         client.ask(request).await.is_from_server(200);
         let heard = server.heard().pop().unwrap();

@@ -280,7 +280,7 @@ async fn an_address_that_is_not_ours_gives_its_turn_away() {
         assert_eq!((answer.status(), answer.text().trim()), (200, "127.0.6.2"));
     }
     let proxy = Setup::new([server.address]).role("source_addresses = [\"192.0.2.1\"]").start();
-    proxy.get("/").await.is_own(502, "destination_ip_unroutable");
+    proxy.get("/").await.is_own(503, "proxy_internal_error");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Measures rolegate and other proxies at the same works, in one sitting.
 
+// What a closed pipe makes of these is a panic; `rolegate_bench::say` knows better.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use nix::sys::signal::Signal;
 use rolegate_bench::compare::{self, Options, Peer, Set, WorkName, forwarder, list, origin};
 use rolegate_bench::report::comparison::Comparison;
 use rolegate_bench::report::{comparison_markdown, comparison_text, write_comparison_html, write_comparison_json};
+use rolegate_bench::say;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures rolegate and other proxies at the same works, in one sitting.
@@ -171,11 +174,6 @@ fn become_child(command: &[OsString]) -> anyhow::Error {
     anyhow::Error::new(error).context(program.display().to_string())
 }
 
-/// A line for people. If nobody reads any more, the reports are written nevertheless.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
 async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     if !matches!(flags.helper, None | Some(Helper::Keeper)) {
         // Even if whoever started this cannot kill it any more.
@@ -201,10 +199,11 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     let reports = || format!("writing reports to {}", out.display());
     // Before anything is measured that could not be written then.
     prepare(&out).with_context(reports)?;
-    let comparison = compare::run(options, stopped(), &mut say).await?;
+    // If nobody reads any more, the reports are written nevertheless.
+    let comparison = compare::run(options, stopped(), &mut |line| say::out(line)).await?;
     write(&comparison, &out).with_context(reports)?;
-    say(&format!("\n{}", comparison_text(&comparison)));
-    say(&format!("reports: {}", out.display()));
+    say::out(format_args!("\n{}", comparison_text(&comparison)));
+    say::out(format_args!("reports: {}", out.display()));
     Ok(if comparison.interrupted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -220,7 +219,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            say::err(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

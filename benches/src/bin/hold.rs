@@ -1,5 +1,8 @@
 //! Holds very many idle connections, or serves them.
 
+// What a closed pipe makes of these is a panic; `rolegate_bench::say` knows better.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use rolegate_bench::client::Tls;
 use rolegate_bench::hold::{self, Alive, Opening, Plan, Report};
+use rolegate_bench::say;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -183,11 +187,13 @@ fn tell(report: &Report) -> io::Result<()> {
     out.write_all(b"\n")?;
     out.flush()?;
     match report {
-        Report::Step { alive, failed, seconds, .. } => eprintln!("{seconds:.1} s: {alive} open, {failed} failed"),
-        Report::Second { alive, closed, reopened, .. } => {
-            eprintln!("{closed} closed and {reopened} opened again in a second: {alive} open");
+        Report::Step { alive, failed, seconds, .. } => {
+            say::err(format_args!("{seconds:.1} s: {alive} open, {failed} failed"));
         }
-        Report::End { first_error: Some(error), .. } => eprintln!("the first that failed: {error}"),
+        Report::Second { alive, closed, reopened, .. } => {
+            say::err(format_args!("{closed} closed and {reopened} opened again in a second: {alive} open"));
+        }
+        Report::End { first_error: Some(error), .. } => say::err(format_args!("the first that failed: {error}")),
         Report::End { .. } => {}
     }
     Ok(())
@@ -196,8 +202,10 @@ fn tell(report: &Report) -> io::Result<()> {
 fn raise(connections: usize) {
     match hold::raise_open_files(connections as u64) {
         Ok(possible) if possible >= connections as u64 => {}
-        Ok(possible) => eprintln!("warning: the system lets this process open {possible} connections only"),
-        Err(error) => eprintln!("warning: the limit of open files cannot be raised: {error}"),
+        Ok(possible) => {
+            say::err(format_args!("warning: the system lets this process open {possible} connections only"));
+        }
+        Err(error) => say::err(format_args!("warning: the limit of open files cannot be raised: {error}")),
     }
 }
 
@@ -207,7 +215,7 @@ async fn serve(address: SocketAddr) -> anyhow::Result<()> {
     socket.set_reuseaddr(true)?;
     socket.bind(address).with_context(|| format!("{address} cannot be listened on"))?;
     let listener = socket.listen(8192)?;
-    println!("{}", listener.local_addr()?);
+    say::out(listener.local_addr()?);
     let alive = Alive::default();
     let watch = async {
         let mut told = 0;
@@ -215,7 +223,7 @@ async fn serve(address: SocketAddr) -> anyhow::Result<()> {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let now = alive.count();
             if now != told {
-                eprintln!("{now} open");
+                say::err(format_args!("{now} open"));
                 told = now;
             }
         }
@@ -247,7 +255,11 @@ async fn run(mode: Mode) -> anyhow::Result<()> {
         }
     };
     raise(common.connections);
-    hold::run(plan, || until(common.hold), tell).await.context("holding the connections")
+    let mut unread = false;
+    let told = |report: &Report| tell(report).inspect_err(|error| unread = error.kind() == io::ErrorKind::BrokenPipe);
+    let held = hold::run(plan, || until(common.hold), told).await;
+    // Who reads the reports has read enough, as `head` does.
+    if unread { Ok(()) } else { held.context("holding the connections") }
 }
 
 fn main() -> ExitCode {
@@ -256,7 +268,7 @@ fn main() -> ExitCode {
     match runtime.and_then(|runtime| runtime.block_on(run(flags.mode))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say::err(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,12 +1,17 @@
 //! A rolegate inside another program: start it, ask it, give it another configuration, stop it. Checks itself.
 
+// What a closed pipe makes of these is a panic; `rolegate_bench::say` knows better.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rolegate::app::App;
 use rolegate::control::config::Source;
 use rolegate_bench::client::Client;
+use rolegate_bench::say;
 use rolegate_bench::site::{SiteSystem, Spec};
 
 fn configuration(management_points: &[&SiteSystem]) -> Source {
@@ -48,7 +53,8 @@ async fn check() -> anyhow::Result<()> {
 
     let status = app.status();
     let endpoint = status.roles.first().and_then(|role| role.endpoints.first()).context("no endpoint in the status")?;
-    println!("site {}: {} at {} is {}", status.site, endpoint.site_system, endpoint.address, endpoint.health);
+    let (system, address, health) = (&endpoint.site_system, &endpoint.address, &endpoint.health);
+    say::out(format_args!("site {}: {system} at {address} is {health}", status.site));
 
     client.disconnect();
     let stopped = tokio::task::spawn_blocking(move || app.shutdown_within(Duration::from_secs(5))).await?;
@@ -56,6 +62,13 @@ async fn check() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn main() -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(check())
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime");
+    match runtime.and_then(|runtime| runtime.block_on(check())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::err(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
 }

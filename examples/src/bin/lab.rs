@@ -1,8 +1,12 @@
 //! `cargo run --release --bin lab`: a whole site in one process, with everything going wrong that can.
 
+// What a closed pipe makes of these is a panic; `rolegate_bench::say` knows better.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 use std::process::ExitCode;
 
 use clap::Parser;
+use rolegate_bench::say;
 use rolegate_examples::lab::{self, Options};
 
 fn main() -> ExitCode {
@@ -10,7 +14,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("lab: {}", format!("{error:#}").trim_end());
+            say::err(format_args!("lab: {}", format!("{error:#}").trim_end()));
             ExitCode::FAILURE
         }
     }

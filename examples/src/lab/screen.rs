@@ -1,10 +1,11 @@
 //! What is shown while the lab runs: live lines in a terminal, plain lines elsewhere.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rolegate_bench::say;
 
 use super::site::Place;
 
@@ -66,7 +67,7 @@ impl Screen {
         match &self.kind {
             // A terminal that has gone away is nobody to tell.
             Kind::Terminal { all, .. } => drop(all.println(line)),
-            Kind::Plain { .. } => print(line),
+            Kind::Plain { .. } => say::out(line),
         }
     }
 
@@ -83,7 +84,7 @@ impl Screen {
                 let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
                 if elapsed >= *next {
                     *next = elapsed + (self.total / PLAIN_LINES).max(Duration::from_secs(1));
-                    print(&format!("{:6.1} s    {head}", elapsed.as_secs_f64()));
+                    say::out(format_args!("{:6.1} s    {head}", elapsed.as_secs_f64()));
                 }
             }
         }
@@ -97,9 +98,4 @@ impl Screen {
             drop(all.clear());
         }
     }
-}
-
-/// A line on standard output; that nobody reads it any more is no reason to end.
-pub fn print(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

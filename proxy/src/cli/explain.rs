@@ -9,7 +9,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::ask::{self, Where};
-use super::explanation;
+use super::{explanation, say};
 use crate::control::config::Source;
 use crate::control::director;
 use crate::explain::{Explanation, Question, assume};
@@ -52,20 +52,27 @@ pub(super) fn print(args: &Explain) -> anyhow::Result<ExitCode> {
     let json = args.json;
     let only_why_not = args.why_not.is_some();
     let explanation = match &args.file {
-        Some(file) => of_file(file, args)?,
+        Some(file) => match of_file(file, args)? {
+            Ok(explanation) => explanation,
+            // They have their own layout.
+            Err(Mistakes(rendered)) => {
+                say::err(rendered);
+                return Ok(ExitCode::FAILURE);
+            }
+        },
         None => {
             let at = Where { admin: args.admin };
             ask::read(at, &ask::get(at, "/explain", &pairs(args))?)?
         }
     };
-    match &explanation.why_not {
-        _ if json => println!("{}", serde_json::to_string_pretty(&explanation)?),
-        Some(why_not) if only_why_not => {
-            println!("{}", why_not.sentence);
-            explanation.assumed.as_ref().map(explanation::assumed).into_iter().for_each(|note| print!("\n{note}"));
-        }
-        Some(_) | None => print!("{}", explanation::render(&explanation)),
-    }
+    say::out(match &explanation.why_not {
+        _ if json => serde_json::to_string_pretty(&explanation)?,
+        Some(why_not) if only_why_not => match &explanation.assumed {
+            Some(assumed) => format!("{}\n\n{}", why_not.sentence, explanation::assumed(assumed)),
+            None => why_not.sentence.clone(),
+        },
+        Some(_) | None => explanation::render(&explanation),
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -82,17 +89,20 @@ fn pairs(args: &Explain) -> Vec<(&'static str, String)> {
     [("client", args.client.clone())].into_iter().chain(given).chain(fields).collect()
 }
 
-fn of_file(file: &Path, args: &Explain) -> anyhow::Result<Explanation> {
+/// What is wrong with a configuration, rendered.
+struct Mistakes(String);
+
+fn of_file(file: &Path, args: &Explain) -> anyhow::Result<Result<Explanation, Mistakes>> {
     let pairs: Vec<(String, String)> = pairs(args).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let question = Question::parse(&pairs).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let source = Source::read(file)?;
     let (compiled, _) = match director::read(&source, std::io::stderr().is_terminal()) {
         Ok(read) => read,
-        Err(errors) => bail!("{errors}"),
+        Err(rendered) => return Ok(Err(Mistakes(rendered))),
     };
     let (snapshot, assumed) = assume(&compiled, &source.name);
     match question.explain(&snapshot, None, 0, fastrand::u64(..)) {
-        Ok(explanation) => Ok(Explanation { assumed: Some(assumed), ..explanation }),
+        Ok(explanation) => Ok(Ok(Explanation { assumed: Some(assumed), ..explanation })),
         Err(mistakes) => bail!("{}", mistakes.join("\n")),
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ask::{self, Authority, Where};
-use super::show;
+use super::{say, show};
 use crate::admin::Changed;
 use crate::learned::clocks::{ClockStatus, Clocks};
 use crate::learned::content::{Audit, Listed, Loss, RoleContent};
@@ -145,17 +145,13 @@ fn show<T: DeserializeOwned + Serialize>(
 ) -> anyhow::Result<ExitCode> {
     let body = ask::get(at, path, query)?;
     let answer: T = ask::read(at, &body)?;
-    if json {
-        println!("{body}")
-    } else {
-        print!("{}", render(&answer))
-    }
+    say::out(if json { body } else { render(&answer) })?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn change(at: Where, authority: &Authority, path: &str, query: &[(&str, String)]) -> anyhow::Result<ExitCode> {
     let changed: Changed = ask::read(at, &ask::post(at, authority, path, query)?)?;
-    println!("{}", changed.sentence);
+    say::out(changed.sentence)?;
     Ok(ExitCode::SUCCESS)
 }
 

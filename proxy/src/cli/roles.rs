@@ -8,8 +8,14 @@ use anyhow::bail;
 use comfy_table::{ContentArrangement, Table, presets as looks};
 use serde_json::json;
 
+use super::say;
 use crate::model::presets;
 use crate::model::role::{Fallback, ProbeKind, Protocol, Role};
+
+/// Below the table.
+const NOTES: &str = "\
+* not confirmed by public documentation: a default to check, override it in [roles.NAME]
+`rolegate roles NAME` shows every field of a role; `[roles.NAME] preset = \"plain\"` makes one of your own.";
 
 /// Prints all roles, or one with every field.
 pub(super) fn print(name: Option<&str>, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -29,15 +35,11 @@ pub(super) fn print(name: Option<&str>, as_json: bool) -> anyhow::Result<ExitCod
     if as_json {
         let list: Vec<_> =
             roles.iter().map(|role| json!({ "role": role, "assumptions": presets::assumptions(&role.name) })).collect();
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        say::out(serde_json::to_string_pretty(&list)?)?;
     } else if name.is_some() {
-        roles.iter().for_each(|role| print!("{}", details(role)));
+        say::out(roles.iter().map(details).collect::<String>())?;
     } else {
-        println!("{}", overview(&roles));
-        println!("\n* not confirmed by public documentation: a default to check, override it in [roles.NAME]");
-        println!(
-            "`rolegate roles NAME` shows every field of a role; `[roles.NAME] preset = \"plain\"` makes one of your own."
-        );
+        say::out(format_args!("{}\n\n{NOTES}", overview(&roles)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

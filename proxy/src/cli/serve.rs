@@ -1,11 +1,11 @@
 //! `rolegate run`.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::say;
 use super::signals::{Asked, Signals, wait_for_end};
 use crate::app::{App, CONTROL};
 use crate::control::config::Source;
@@ -41,7 +41,7 @@ pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitC
         Ok(app) => app,
         Err(error) => {
             // The errors of a configuration are many lines with their own layout.
-            let _ = writeln!(std::io::stderr(), "{error}");
+            say::err(error);
             return Ok(ExitCode::FAILURE);
         }
     };

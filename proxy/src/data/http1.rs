@@ -52,7 +52,12 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
     }
     let session = Session::new(&client, &socket, false);
     let working = Working::new(&client.worker);
-    let io = TokioIo::new(Downstream { stream: transport, early, inbound: Inbound::default(), session: Rc::clone(&session) });
+    let io = TokioIo::new(Downstream {
+        stream: transport,
+        early,
+        inbound: Inbound::default(),
+        session: Rc::clone(&session),
+    });
     // In a box, because hyper lends its connection out only when nothing in it is pinned.
     let service = service_fn(|request: Request<Incoming>| Box::pin(proxy::handle(Rc::clone(&session), request)));
     let mut connection = builder(session.limits()).serve_connection(io, service);

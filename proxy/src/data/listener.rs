@@ -59,6 +59,14 @@ pub fn bind(
     Ok(sockets)
 }
 
+/// Whether an address could be bound, without listening on it. Nobody who binds it meanwhile is disturbed.
+///
+/// # Errors
+/// The address is in use, not ours, or not allowed.
+pub fn can_bind(address: SocketAddr) -> io::Result<()> {
+    bound(address, false).map(drop)
+}
+
 fn bound(address: SocketAddr, share: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

@@ -32,6 +32,12 @@ pub struct Pinned {
     pub sender: Sender,
 }
 
+impl Pinned {
+    fn metrics(&self) -> &RoleMetrics {
+        &self.snapshot.cluster(self.role).topology.metrics
+    }
+}
+
 /// Who ended a pinned pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinEnd {
@@ -66,7 +72,9 @@ impl Pins {
     pub fn take(&mut self, role: &str) -> Option<Pinned> {
         let same = |pin: &Pinned| pin.snapshot.cluster(pin.role).topology.role.name == role;
         let place = self.pins.iter().position(same)?;
-        Some(self.pins.swap_remove(place))
+        let pin = self.pins.swap_remove(place);
+        pin.metrics().pins.decrement(1.0);
+        Some(pin)
     }
 
     /// Whether there is none.
@@ -76,13 +84,15 @@ impl Pins {
 
     /// Keeps a connection for the next request.
     pub fn keep(&mut self, pin: Pinned) {
+        pin.metrics().pins.increment(1.0);
         self.pins.push(pin);
     }
 
     /// All of them end.
     pub fn end(&mut self, ended: PinEnd) {
         for pin in self.pins.drain(..) {
-            ended.count(&pin.snapshot.cluster(pin.role).topology.metrics);
+            pin.metrics().pins.decrement(1.0);
+            ended.count(pin.metrics());
         }
     }
 

@@ -178,6 +178,12 @@ pub const FAMILIES: &[Family] = &[
         "Tunnels closed on purpose, so that their clients come back elsewhere: their server left, or the process drains.",
     ),
     Family(
+        "rolegate_pins",
+        Kind::Gauge,
+        "role",
+        "Upstream connections that belong to one client (NTLM, Negotiate) and wait for its next request.",
+    ),
+    Family(
         "rolegate_pins_ended_total",
         Kind::Counter,
         "role, by",

@@ -152,7 +152,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match (arguments.next().as_deref(), arguments.next()) {
         (Some("--version"), None) => {
-            println!("pingora 0.9.1");
+            let _ = writeln!(std::io::stdout(), "pingora 0.9.1");
             return ExitCode::SUCCESS;
         }
         (Some(file), None) => {
@@ -164,7 +164,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,8 @@
 //! Sends a fleet of simulated Configuration Manager clients, or plain load, to an address, and reports what it measured.
 
+// What a closed pipe makes of these is a panic; `rolegate_bench::say` knows better.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod flags;
 mod outcome;
 mod plain;
@@ -14,7 +17,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 use rolegate_bench::fleet::{self, Scenario};
 use rolegate_bench::pki::Authority;
-use rolegate_bench::report;
+use rolegate_bench::{report, say};
 
 use flags::{Command, Flags};
 
@@ -24,8 +27,8 @@ fn main() -> ExitCode {
         Command::Run(flags) => run::scenario(&flags),
         Command::Plain(flags) => run::plain(&flags),
         Command::List => {
-            screen::print(fleet::listed().trim_end());
-            screen::print("\nfleet show NAME prints one; change a copy of it and run that.");
+            say::out(fleet::listed().trim_end());
+            say::out("\nfleet show NAME prints one; change a copy of it and run that.");
             Ok(ExitCode::SUCCESS)
         }
         Command::Show { name } => show(&name),
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             for line in format!("{error:#}").lines() {
-                eprintln!("error: {line}");
+                say::err(format_args!("error: {line}"));
             }
             ExitCode::from(2)
         }
@@ -46,13 +49,13 @@ fn main() -> ExitCode {
 }
 
 fn show(name: &str) -> anyhow::Result<ExitCode> {
-    screen::print(fleet::find(name)?.trim_end());
+    say::out(fleet::find(name)?.trim_end());
     Ok(ExitCode::SUCCESS)
 }
 
 fn check(file: &str, set: &[String]) -> anyhow::Result<ExitCode> {
     let scenario = read(file, set)?;
-    screen::print(&format!("{file} is fine: {}. {}", scenario.name, scenario.about));
+    say::out(format_args!("{file} is fine: {}. {}", scenario.name, scenario.about));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -67,7 +70,7 @@ fn pki(folder: &Path, names: &[String]) -> anyhow::Result<ExitCode> {
     };
     write().with_context(|| format!("certificates cannot be written to {}", folder.display()))?;
     let at = folder.display();
-    screen::print(&format!(
+    say::out(format_args!(
         "written to {at}. For example:\n  site --tls --tls-certificate {at}/server.crt --tls-key {at}/server.key \
          --client-certificate required --client-ca {at}/root.crt --system all=MP+DP+SUP@127.0.0.1:8443 --content \
          PKG00001:4x256KiB\n  fleet run steady --target https://127.0.0.1:8443 --ca {at}/root.crt --certificate \

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use rolegate_bench::record::Run;
-use rolegate_bench::report;
+use rolegate_bench::{report, say};
 
 use crate::flags::Out;
-use crate::{read_run, screen};
+use crate::read_run;
 
 /// What is to be written after a run.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Files {
             };
             match cannot(file, written) {
                 Some(failure) => wrong.push(failure),
-                None => screen::print(&format!("written: {}", file.display())),
+                None => say::out(format_args!("written: {}", file.display())),
             }
         }
         if wrong.is_empty() { Ok(()) } else { Err(anyhow!("{}", wrong.join("\n"))) }
@@ -75,9 +75,9 @@ fn try_out(file: &Path) -> io::Result<()> {
 
 /// Prints a run and writes the files that were asked for. Nothing answered as it should be is a failure.
 pub(crate) fn tell(run: &Run, files: &Files) -> anyhow::Result<ExitCode> {
-    screen::print(&report::text(run));
+    say::out(report::text(run));
     if run.series.is_empty() && run.timeline.iter().all(|interval| interval.under_way == 0) {
-        eprintln!("note: nothing was due in this time: more clients, a longer duration or a larger speedup would do");
+        say::err("note: nothing was due in this time: more clients, a longer duration or a larger speedup would do");
     }
     files.write(run)?;
     let done: u64 = run.series.iter().map(|series| series.done).sum();
@@ -96,10 +96,10 @@ fn page(runs: &[Run], to: &Path) -> anyhow::Result<()> {
 
 pub(crate) fn compare(files: &[PathBuf], html: Option<&Path>) -> anyhow::Result<ExitCode> {
     let runs = files.iter().map(|file| read_run(file)).collect::<anyhow::Result<Vec<_>>>()?;
-    screen::print(&report::compare_text(&runs));
+    say::out(report::compare_text(&runs));
     if let Some(to) = html {
         page(&runs, to)?;
-        screen::print(&format!("written: {}", to.display()));
+        say::out(format_args!("written: {}", to.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -109,9 +109,9 @@ pub(crate) fn report(file: &Path, html: Option<&Path>) -> anyhow::Result<ExitCod
     match html {
         Some(to) => {
             page(std::slice::from_ref(&run), to)?;
-            screen::print(&format!("written: {}", to.display()));
+            say::out(format_args!("written: {}", to.display()));
         }
-        None => screen::print(&report::text(&run)),
+        None => say::out(report::text(&run)),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use rolegate_bench::content::Package;
 use rolegate_bench::fleet::{self, Address, Fleet, Kind, Running, Scenario, Target, TlsFiles};
 use rolegate_bench::load::Watch;
 use rolegate_bench::pki::Identity;
-use rolegate_bench::record;
+use rolegate_bench::{record, say};
 use tokio::runtime::Runtime;
 
 use crate::flags::{Out, Plain, Run, To};
@@ -88,19 +88,19 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
             bail!("{}", found.wrong.join("\n"));
         }
         for note in &found.notes {
-            eprintln!("note: {note}");
+            say::err(format_args!("note: {note}"));
         }
         fleet.content = found.content;
     }
     let running = running(&flags.to, &flags.out);
-    eprintln!(
+    say::err(format_args!(
         "{}: {} clients for {} at {} times the speed against {}; Ctrl-C ends it with a report",
         scenario.name,
         fleet.clients,
         humantime::format_duration(fleet.total()),
         fleet.speedup,
         running.address
-    );
+    ));
     let (watch, seconds) = Watch::new();
     let total = fleet.duration;
     let run = watched(&runtime, watch, |watch| {
@@ -137,13 +137,13 @@ fn plainly(
     if has_to_be_there {
         reach(&address)?;
     }
-    eprintln!(
+    say::err(format_args!(
         "{}: {} connections for {} against {}; Ctrl-C ends it with a report",
         scenario.name,
         plain.connections,
         humantime::format_duration(plain.warm_up + plain.duration),
         running.address
-    );
+    ));
     let runtime = runtime()?;
     let (watch, seconds) = Watch::new();
     let total = plain.duration;

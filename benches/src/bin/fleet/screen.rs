@@ -1,12 +1,13 @@
 //! How it goes: live lines in a terminal, plain lines every few seconds elsewhere.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rolegate_bench::record::{Interval, RoleInterval};
+use rolegate_bench::say;
 
 /// From one plain line to the next.
 const PLAIN: f64 = 5.0;
@@ -66,7 +67,7 @@ impl Screen {
                 if at >= *next {
                     *next = at + PLAIN;
                     let so_far = format!("{} so far, {} errors", HumanCount(*done), HumanCount(*errors));
-                    eprintln!("{at:5.0} s  {}   {so_far}", line(interval));
+                    say::err(format_args!("{at:5.0} s  {}   {so_far}", line(interval)));
                 }
             }
         }
@@ -115,9 +116,4 @@ const fn precise(count: u64) -> f64 {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn u64_of(rate: f64) -> u64 {
     rate.round() as u64
-}
-
-/// A line on standard output; that nobody reads it any more is no reason to end.
-pub(crate) fn print(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

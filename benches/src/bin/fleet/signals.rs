@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
+use rolegate_bench::say;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -28,7 +29,7 @@ pub(crate) fn heed(runtime: &Runtime, stop: Arc<AtomicBool>) -> anyhow::Result<(
             if stop.swap(true, Ordering::Relaxed) {
                 std::process::exit(INTERRUPTED);
             }
-            eprintln!("ending it, with a report; once more ends it at once");
+            say::err("ending it, with a report; once more ends it at once");
         }
     });
     Ok(())

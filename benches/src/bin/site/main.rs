@@ -1,5 +1,8 @@
 //! Starts simulated site systems and runs until Ctrl-C.
 
+// What a closed pipe makes of these is a panic; `rolegate_bench::say` knows better.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod secure;
 
 use std::net::SocketAddr;
@@ -9,7 +12,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use rolegate_bench::content::{Content, Package};
+use rolegate_bench::say;
 use rolegate_bench::site::{Faults, Names, Role, SiteSystem, Spec, names};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Simulated Configuration Manager site systems.
 #[derive(Debug, Parser)]
@@ -148,13 +153,16 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
     for (index, name, value) in plan.faults {
         running[index].faults().set(&name, &value).map_err(anyhow::Error::msg)?;
     }
+    // Who has read the addresses may send the signal.
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for Ctrl-C")?;
     for system in &running {
-        println!("{} {}", system.name(), system.address());
+        say::out(format_args!("{} {}", system.name(), system.address()));
     }
-    tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+    interrupt.recv().await;
     for system in &running {
         let counters = system.counters();
-        println!("{}: {} requests, {} connections", system.name(), counters.requests(), counters.connections());
+        let (requests, connections) = (counters.requests(), counters.connections());
+        say::out(format_args!("{}: {requests} requests, {connections} connections", system.name()));
     }
     Ok(())
 }
@@ -172,7 +180,7 @@ fn main() -> ExitCode {
         Ok(plan) => plan,
         Err(wrong) => {
             for error in wrong {
-                eprintln!("error: {error}");
+                say::err(format_args!("error: {error}"));
             }
             return ExitCode::from(2);
         }
@@ -182,7 +190,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in format!("{error:#}").lines() {
-                eprintln!("error: {line}");
+                say::err(format_args!("error: {line}"));
             }
             ExitCode::FAILURE
         }

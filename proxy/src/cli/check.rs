@@ -1,0 +1,77 @@
+//! `rolegate check`: every mistake in a configuration, and what `run` could not open.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{say, trial};
+use crate::control::certificates;
+use crate::control::compile::{Compiled, compile};
+use crate::control::config::{Problems, Source, parse};
+
+/// The configuration that is checked.
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    /// The configuration.
+    #[arg(default_value = "rolegate.toml")]
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Check it for another machine or user: do not try its addresses and its access log.
+    #[arg(long)]
+    elsewhere: bool,
+}
+
+/// Checks it, and says all that is wrong.
+pub(super) fn print(args: &Check) -> anyhow::Result<ExitCode> {
+    let source = match Source::read(&args.file) {
+        Ok(source) => source,
+        Err(error) if args.json => {
+            say::out(json!([{ "file": args.file, "message": error.to_string() }]))?;
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut problems = Problems::new();
+    let config = parse(&source.text, &mut problems);
+    let compiled = compile(&config, &mut problems);
+    if !args.elsewhere {
+        trial::attempt(&config, &mut problems);
+    }
+    if args.json {
+        say::out(serde_json::to_string_pretty(&problems.json(&source.name, &source.text))?)?;
+    } else if !problems.is_empty() {
+        say::err(problems.render(&source.name, &source.text, std::io::stderr().is_terminal()));
+    }
+    let Some(compiled) = compiled else { return Ok(ExitCode::FAILURE) };
+    for line in certificates::doubtful(&compiled.site, SystemTime::now()) {
+        say::err(format_args!("warning: {line}"));
+    }
+    // The trial may have found what the compiler does not look for.
+    if problems.is_fatal() {
+        return Ok(ExitCode::FAILURE);
+    }
+    if !args.json {
+        say::out(summary(&source, &compiled))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(source: &Source, compiled: &Compiled) -> String {
+    let systems: BTreeSet<_> =
+        compiled.roles.iter().flat_map(|plan| &plan.members).map(|member| &member.system).collect();
+    format!(
+        "{}: site {}, {} listeners, {} site systems, {} boundary groups: can be served",
+        source.name,
+        compiled.site.code,
+        compiled.listeners.len(),
+        systems.len(),
+        compiled.site.group_names.len() - 1
+    )
+}

@@ -1,0 +1,64 @@
+//! What `run` opens at its start besides the files that are compiled, tried without leaving a trace.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+
+use toml::Spanned;
+
+use crate::access_log;
+use crate::control::config::{Config, Problems};
+use crate::data::listener;
+
+/// What helps when the configuration is right, but not here.
+const ELSEWHERE: &str = "if it is meant for another machine or user, check it with --elsewhere";
+
+/// Tries all addresses and the access log. What this machine or this user cannot open is a problem.
+pub(super) fn attempt(config: &Config, problems: &mut Problems) {
+    let listeners = config.listeners.iter().filter_map(|listener| listener.address.as_ref());
+    for address in listeners.chain([&config.admin.address]) {
+        listening(address, problems);
+    }
+    for source in config.roles.values().filter_map(|role| role.source_addresses.as_ref()).flatten() {
+        sending(source, problems);
+    }
+    if let Some(log) = &config.access_log {
+        appending(&log.path, problems);
+    }
+}
+
+fn listening(address: &Spanned<SocketAddr>, problems: &mut Problems) {
+    let own = address.get_ref();
+    let Err(error) = listener::can_bind(*own) else { return };
+    let (what, help) = match error.kind() {
+        // The rolegate that runs may have it.
+        ErrorKind::AddrInUse => return,
+        ErrorKind::AddrNotAvailable => (
+            format!("this machine does not have the address {}", own.ip()),
+            "write one that it has, or 0.0.0.0 or [::] for all that it has",
+        ),
+        ErrorKind::PermissionDenied => (
+            format!("this user may not listen on {own}"),
+            "use a port from 1024, or let it have lower ones (CAP_NET_BIND_SERVICE)",
+        ),
+        _ => (format!("nothing can listen on {own} here: {error}"), "write an address and a port that can be used"),
+    };
+    problems.error(address.span(), what, format!("{help}; {ELSEWHERE}"));
+}
+
+/// `run` starts without them, and then no connection can come from them.
+fn sending(source: &Spanned<String>, problems: &mut Problems) {
+    // The compiler says what is no address.
+    let Ok(ip) = source.get_ref().parse::<IpAddr>() else { return };
+    if listener::can_bind(SocketAddr::new(ip, 0)).is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable) {
+        let what = format!("this machine does not have the address {ip}: connections from it will fail");
+        problems.warning(source.span(), what, format!("write addresses that it has; {ELSEWHERE}"));
+    }
+}
+
+fn appending(path: &Spanned<String>, problems: &mut Problems) {
+    if let Err(error) = access_log::can_open(path.get_ref()) {
+        let what = format!("the access log {:?} cannot be opened: {error}", path.get_ref());
+        let help = format!("name a file in a folder that is there and that this user may write to; {ELSEWHERE}");
+        problems.error(path.span(), what, help);
+    }
+}

@@ -1,0 +1,347 @@
+//! The program `rolegate` as a shell runs it: closed pipes, mistakes of its user, and what `check` tries.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
+
+/// An address that is nobody's: the first network for documents.
+const NOBODYS: &str = "192.0.2.1";
+/// A user without rights.
+const NOBODY: u32 = 65_534;
+
+fn rolegate(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
+    command.args(arguments).stdin(Stdio::null()).env("RUST_BACKTRACE", "full").env_remove("RUST_LIB_BACKTRACE");
+    command
+}
+
+/// The writing end of a pipe that nobody reads.
+fn closed() -> Stdio {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A configuration in a folder of its own.
+struct Written {
+    folder: TempDir,
+}
+
+impl Written {
+    /// A configuration with these lines at its end, and a listener with this address.
+    fn new(listener: &str, lines: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let text = format!(
+            r#"
+site.code = "P01"
+[[listeners]]
+address = "{listener}"
+roles = ["MP"]
+[[site_systems]]
+name = "mp1"
+address = "127.0.0.1"
+roles = ["MP"]
+[admin]
+{lines}
+"#
+        );
+        fs::write(folder.path().join("rolegate.toml"), text).unwrap();
+        Self { folder }
+    }
+
+    /// One with an access log.
+    fn logging(path: &str) -> Self {
+        Self::new("127.0.0.1:0", &format!("address = \"127.0.0.1:0\"\n[access_log]\npath = {path:?}\n"))
+    }
+
+    fn check(&self, flags: &[&str]) -> Command {
+        let mut command = rolegate(&["check"]);
+        command.arg("rolegate.toml").args(flags).current_dir(self.folder.path());
+        command
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// All names in the folder.
+    fn names(&self) -> Vec<String> {
+        let each = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> = each.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn is_refused(&self, why: &[&str]) {
+        let output = self.check(&[]).output().unwrap();
+        refused(&output, why);
+        let json = self.check(&["--json"]).output().unwrap();
+        assert_eq!(json.status.code(), Some(1), "{json:?}");
+        let records: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        let record = &records[0];
+        assert_eq!(record["severity"], "error", "{records}");
+        assert!(record["line"].as_u64().unwrap() > 2, "{records}");
+        self.is_accepted(&["--elsewhere"]);
+    }
+
+    fn is_accepted(&self, flags: &[&str]) {
+        let output = self.check(flags).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("can be served"), "{output:?}");
+        assert_eq!(text(&output.stderr), "");
+    }
+}
+
+fn refused(output: &Output, why: &[&str]) {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in why.iter().chain(&["--elsewhere"]) {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    assert!(!text(&output.stdout).contains("can be served"));
+}
+
+/// Whether tests run as a user for whom permissions do not count.
+fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+    users.split_whitespace().nth(1) == Some("0")
+}
+
+/// Runs it as a user without rights. `None` if that user may not even start it.
+fn without_rights(mut command: Command) -> Option<Output> {
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    match command.output() {
+        Ok(output) => Some(output),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            println!("skipped: a user without rights may not start the program");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let written = Written::new("127.0.0.1:0", "address = \"127.0.0.1:0\"");
+    let file = written.path("rolegate.toml");
+    let file = file.to_str().unwrap();
+    let explain = ["explain", "--client", "10.0.0.1", "--file", file, "GET", "/SMS_MP/.sms_aut?MPLIST"];
+    for arguments in [
+        &["roles"][..],
+        &["roles", "MP"],
+        &["roles", "--json"],
+        &["check", file],
+        &["check", file, "--json"],
+        &explain,
+        &[&explain[..], &["--json"]].concat(),
+        &["--help"],
+        &["--version"],
+    ] {
+        let output = rolegate(arguments).stdout(closed()).output().unwrap();
+        assert_eq!(text(&output.stderr), "", "{arguments:?}");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn an_output_that_takes_nothing_is_a_failure() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = rolegate(&["roles"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: cannot write to standard output: No space left"), "{output:?}");
+}
+
+#[test]
+fn mistakes_that_nobody_hears_are_mistakes_without_a_panic() {
+    let wrong = Written::new("127.0.0.1:0", "adress = 1");
+    for command in
+        [&mut wrong.check(&[]), &mut rolegate(&["check", "/nowhere/rolegate.toml"]), &mut rolegate(&["roles", "XX"])]
+    {
+        let output = command.stdout(closed()).stderr(closed()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "a panic ends with 101");
+    }
+}
+
+/// The log has a warning before the address cannot be bound.
+#[test]
+fn a_log_that_nobody_reads_ends_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let unserved = "[[site_systems]]\nname = \"dp1\"\naddress = \"127.0.0.1\"\nroles = [\"DP\"]\n";
+    let lines = format!("address = \"127.0.0.1:0\"\n{unserved}");
+    let written = Written::new(&taken.local_addr().unwrap().to_string(), &lines);
+    let mut run = rolegate(&["run", "rolegate.toml"]);
+    let heard = run.current_dir(written.folder.path()).output().unwrap();
+    let said = text(&heard.stderr);
+    assert!(said.contains(" WARN ") && said.contains("cannot listen on 127.0.0.1:"), "{said}");
+    assert_eq!(run.stderr(closed()).status().unwrap().code(), Some(1), "a panic ends with 101");
+}
+
+#[test]
+fn a_mistake_is_a_sentence_and_never_a_backtrace() {
+    // Bound, so that nobody else has it, and not listening.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let free = socket.local_addr().unwrap().as_socket().unwrap().to_string();
+    let nowhere = "/nowhere/rolegate.toml";
+    for (arguments, begins) in [
+        (&["check", nowhere][..], "error: cannot read the configuration /nowhere/rolegate.toml: No such file"),
+        (&["run", nowhere], "error: cannot read the configuration /nowhere/rolegate.toml: No such file"),
+        (&["roles", "XX"], "error: there is no role \"XX\""),
+        (
+            &["explain", "--client", "10.0.0.1", "--file", nowhere, "GET", "/"],
+            "error: cannot read the configuration /nowhere/rolegate.toml: No such file",
+        ),
+        (&["status", "--admin", &free], "error: no rolegate answers at 127.0.0.1:"),
+        (&["clocks", "--admin", &free], "error: no rolegate answers at 127.0.0.1:"),
+    ] {
+        let output = rolegate(arguments).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with(begins), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(!said.to_lowercase().contains("backtrace"), "{said}");
+    }
+    // A cause is behind the sentence.
+    let output = rolegate(&["status", "--admin", &free]).output().unwrap();
+    assert!(text(&output.stderr).contains("Connection refused"), "{output:?}");
+}
+
+#[test]
+fn mistakes_of_a_configuration_have_their_own_layout() {
+    let wrong = Written::new("127.0.0.1:0", "adress = 1");
+    let explain = ["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/"];
+    let explained = rolegate(&explain).current_dir(wrong.folder.path()).output().unwrap();
+    for output in [wrong.check(&[]).output().unwrap(), explained] {
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with("error: ") && !said.starts_with("error: error"), "{said}");
+        assert!(said.contains("--> rolegate.toml:11:1") && said.ends_with("1 error\n"), "{said}");
+    }
+}
+
+#[test]
+fn check_refuses_addresses_that_this_machine_does_not_have() {
+    let admin = "address = \"127.0.0.1:0\"";
+    Written::new(&format!("{NOBODYS}:8080"), admin).is_refused(&["does not have the address 192.0.2.1", "toml:4:11"]);
+    let admin = format!("address = \"{NOBODYS}:9180\"\nallow_remote = true");
+    Written::new("127.0.0.1:0", &admin).is_refused(&["does not have the address 192.0.2.1", "toml:11:11"]);
+}
+
+#[test]
+fn check_refuses_a_port_that_this_user_may_not_have() {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if first.trim().parse::<u16>().unwrap() <= 1 {
+        return println!("skipped: every user may have every port");
+    }
+    let written = Written::new("127.0.0.1:1", "address = \"127.0.0.1:0\"");
+    let Some(output) = without_rights(written.check(&[])) else { return };
+    refused(&output, &["may not listen on 127.0.0.1:1", "toml:4:11", "CAP_NET_BIND_SERVICE"]);
+    written.is_accepted(&["--elsewhere"]);
+}
+
+#[test]
+fn an_address_in_use_is_no_mistake() {
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [listener, admin] = [&taken[0], &taken[1]].map(|socket| socket.local_addr().unwrap());
+    Written::new(&listener.to_string(), &format!("address = \"{admin}\"")).is_accepted(&[]);
+}
+
+#[test]
+fn check_warns_of_source_addresses_that_this_machine_does_not_have() {
+    let lines = |address: &str| {
+        let role = format!("[roles.MP]\nsource_addresses = [\"127.0.0.1\", \"{address}\"]\n");
+        Written::new("127.0.0.1:0", &format!("address = \"127.0.0.1:0\"\n{role}"))
+    };
+    lines("127.0.0.2").is_accepted(&[]);
+    let written = lines(NOBODYS);
+    let output = written.check(&[]).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.starts_with("warning: this machine does not have"), "{said}");
+    assert!(said.contains("rolegate.toml:13:34"), "{said}");
+    written.is_accepted(&["--elsewhere"]);
+}
+
+#[test]
+fn check_refuses_an_access_log_that_cannot_be_opened() {
+    for (path, why) in [
+        ("/nowhere/access.log", "No such file"),
+        ("folder", "is a directory"),
+        ("new/", "is a directory"),
+        ("rolegate.toml/access.log", "Not a directory"),
+        ("", "not found"),
+        ("dangling", "No such file"),
+        ("circle", "symbolic links"),
+        ("socket", "is a socket"),
+    ] {
+        let written = Written::logging(path);
+        fs::create_dir(written.path("folder")).unwrap();
+        symlink("missing/access.log", written.path("dangling")).unwrap();
+        symlink("circle", written.path("circle")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(written.path("socket")).unwrap();
+        let before = written.names();
+        written.is_refused(&["the access log", why, "toml:13:8"]);
+        assert_eq!(written.names(), before, "{path:?}");
+    }
+}
+
+#[test]
+fn check_refuses_an_access_log_that_this_user_may_not_write() {
+    for (path, mode) in [("folder/access.log", 0o555), ("folder/there.log", 0o755)] {
+        let written = Written::logging(path);
+        fs::create_dir(written.path("folder")).unwrap();
+        fs::write(written.path("folder/there.log"), "").unwrap();
+        fs::set_permissions(written.path("folder/there.log"), Permissions::from_mode(0o444)).unwrap();
+        fs::set_permissions(written.path("folder"), Permissions::from_mode(mode)).unwrap();
+        let Some(output) = without_rights(written.check(&[])) else { return };
+        refused(&output, &["the access log", "Permission denied"]);
+        written.is_accepted(&["--elsewhere"]);
+    }
+}
+
+#[test]
+fn check_accepts_an_access_log_and_leaves_it_as_it_is() {
+    for path in ["-", "new.log", "there.log", "folder/new.log", "link.log", "pipe", "/dev/null"] {
+        let written = Written::logging(path);
+        fs::create_dir(written.path("folder")).unwrap();
+        fs::write(written.path("there.log"), "a line\n").unwrap();
+        symlink("folder/made.log", written.path("link.log")).unwrap();
+        make_pipe(&written.path("pipe"));
+        let before = (written.names(), fs::metadata(written.path("there.log")).unwrap().modified().unwrap());
+        written.is_accepted(&[]);
+        let after = (written.names(), fs::metadata(written.path("there.log")).unwrap().modified().unwrap());
+        assert_eq!(after, before, "{path}");
+        assert_eq!(fs::read_to_string(written.path("there.log")).unwrap(), "a line\n");
+        assert_eq!(fs::read_dir(written.path("folder")).unwrap().count(), 0, "{path}");
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_is_told_with_all_other_mistakes() {
+    let lines = "address = \"127.0.0.1:0\"\n[access_log]\npath = \"/nowhere/access.log\"\n[dns]\nserver = 1\n";
+    let output = Written::new(&format!("{NOBODYS}:8080"), lines).check(&[]).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(said.ends_with("3 errors\n"), "{said}");
+}
+
+/// As `mkfifo` does.
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    assert!(fs::metadata(path).unwrap().file_type().is_fifo());
+}
