@@ -122,8 +122,7 @@ impl App {
         let (log, log_thread) = open_access_log(&fixed)?.unzip();
         let listeners = addresses(&compiled, &sockets);
         let possible_connections = possible_connections(&compiled, threads);
-        let epoch = Instant::now();
-        let origin = Some(Origin::new(file, source));
+        let (epoch, origin) = (Instant::now(), Some(Origin::new(file, source)));
         let (director, handles) = Director::new(compiled, origin, Arc::clone(&metrics), epoch);
         handles.view.lock().unwrap_or_else(PoisonError::into_inner).addresses =
             listeners.iter().map(|(_, address)| *address).collect();

@@ -16,11 +16,12 @@ use control_support::proxy::{
 use control_support::until_true;
 use control_support::world::compiled;
 use rolegate::app::App;
-use rolegate::control::director::{Director, Order};
+use rolegate::control::director::{Director, Handles, Order};
 use rolegate::metrics::Metrics;
 use rolegate::model::cluster::Class;
 use rolegate_bench::content::{Content, Package};
 use rolegate_bench::site::{SiteSystem, Spec};
+use rolegate_health::Health;
 
 async fn two_management_points(role: &str) -> (SiteSystem, SiteSystem, App) {
     let (one, two) = (management_point("mp1").await, management_point("mp2").await);
@@ -247,4 +248,95 @@ async fn an_ejection_ends_with_its_role_and_leaves_nothing_to_do() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let woken = polls.load(Relaxed) - before;
     assert!(woken < 50, "the Director was woken {woken} times in 300 ms with nothing to do");
+}
+
+/// Three management points, two of them of one boundary group, and a Director that asks them. Ejections last long.
+async fn directed(groups: &str) -> ([SiteSystem; 3], Handles) {
+    let sites = [management_point("mp1").await, management_point("mp2").await, management_point("mp3").await];
+    let handles = {
+        let config = grouped(&sites, groups);
+        let (director, handles) =
+            Director::new(compiled(&config.0), None, Arc::new(Metrics::new()), tokio::time::Instant::now());
+        tokio::spawn(director.run());
+        handles
+    };
+    let well = || handles.snapshots.current().clusters[0].standings().iter().all(|s| s.class() == Class::Well);
+    until_true("all up", well).await;
+    (sites, handles)
+}
+
+fn grouped(sites: &[SiteSystem; 3], groups: &str) -> Toml {
+    let lasting = PROBE.to_owned()
+        + "locality = \"boundary-groups\"\nslow_start = \"60s\"\n\
+                   passive = { consecutive_failures = 5, failure_percent = 0, eject_time = \"300s\" }\n";
+    let config = sites.iter().fold(Toml::new(&["MP"]).role("MP", &lasting), |config, site| config.site(site, "MP"));
+    config.add(groups)
+}
+
+fn group(name: &str, members: &str) -> String {
+    format!("[[boundary_groups]]\nname = \"{name}\"\nboundaries = [\"127.0.0.0/8\"]\nsite_systems = [{members}]\n")
+}
+
+/// Live traffic speaks against an endpoint.
+fn alarm(handles: &Handles, place: usize) {
+    let snapshot = handles.snapshots.current();
+    let ill = &snapshot.clusters[0].topology.endpoints[place];
+    for _ in 0..5 {
+        ill.state.passive.record(&ill.role.passive, 0, true);
+    }
+    handles.bell.notify_one();
+}
+
+async fn until_ejected(handles: &Handles, place: usize, expected: bool) {
+    let what = format!("ejected {expected}");
+    until_true(&what, || handles.snapshots.current().clusters[0].standing(place as u32).ejected == expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ejection_ends_when_its_boundary_group_has_nobody_else() {
+    let pair = group("One", "\"mp1\", \"mp2\"") + &group("Other", "\"mp3\"");
+    let (sites, handles) = directed(&pair).await;
+    alarm(&handles, 0);
+    until_ejected(&handles, 0, true).await;
+    // The one that is left is not well any more, as probes say; that of another group is no help.
+    sites[1].kill();
+    until_ejected(&handles, 0, false).await;
+    assert_eq!(handles.snapshots.current().clusters[0].standing(1).health, Health::Down);
+    assert_eq!(handles.snapshots.current().clusters[0].standing(2).health, Health::Up);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_makes_it_the_last_one_ends_an_ejection() {
+    let (sites, handles) = directed(&group("One", "\"mp1\", \"mp2\"")).await;
+    alarm(&handles, 0);
+    until_ejected(&handles, 0, true).await;
+    let alone = group("One", "\"mp1\"") + &group("Other", "\"mp2\"");
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    let source = control_support::proxy::source(&grouped(&sites, &alone).0);
+    handles.orders.send(Order::Reload(source, reply)).await.unwrap();
+    answer.await.unwrap().unwrap();
+    until_ejected(&handles, 0, false).await;
+    // And it is the last one for as long as it is alone.
+    alarm(&handles, 0);
+    alarm(&handles, 1);
+    until_true("both were heard", || {
+        let snapshot = handles.snapshots.current();
+        snapshot.clusters[0].topology.endpoints.iter().all(|endpoint| !endpoint.state.passive.alarm())
+    })
+    .await;
+    assert!(handles.snapshots.current().clusters[0].standings().iter().all(|standing| !standing.ejected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_degraded_on_its_way_up_starts_slowly_too() {
+    let (sites, handles) = directed(&group("One", "\"mp1\", \"mp2\", \"mp3\"")).await;
+    let standing = || handles.snapshots.current().clusters[0].standing(0);
+    sites[0].faults().set_database_down(true);
+    until_true("degraded", || standing().health == Health::Degraded).await;
+    alarm(&handles, 0);
+    until_ejected(&handles, 0, true).await;
+    sites[0].faults().set_database_down(false);
+    until_true("up", || standing().health == Health::Up).await;
+    let standing = standing();
+    assert!(standing.ramp_from_ms > 0 && !standing.ejected, "{standing:?}");
 }

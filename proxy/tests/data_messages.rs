@@ -18,7 +18,7 @@ async fn targets_are_forwarded_byte_for_byte() {
         "/SMS_DP_SMSPKG$/PKG00001/sccm?/a%20b.msi",
         "/SMS_MP/.sms_pol?{D0A1-5E}.1_00&x={GUID}",
         "//a//b/",
-        "/a%2fb%2F..%5c",
+        "/a%2fb%2F%5c",
         "/a;b=c,d!'()*~@:&=+?x=/?&&=",
         "/%",
         "/%zz?%",

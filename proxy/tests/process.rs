@@ -1,0 +1,218 @@
+//! The process `rolegate run` in surroundings that do not behave: readers of its log that go or stand still, and signals.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// No wait is longer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Between two looks at something that changes by itself.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A running `rolegate run`.
+struct Process {
+    child: Child,
+    folder: TempDir,
+    /// What reads its log; none when that is gone.
+    log: Option<BufReader<PipeReader>>,
+    admin: SocketAddr,
+    listener: SocketAddr,
+}
+
+/// What is written into the configuration to make it another one.
+fn configuration(path: &str) -> String {
+    format!(
+        "[site]\ncode = \"P01\"\n[proxy]\nthreads = 1\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listeners]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\nroles = [\"web\"]\n\
+         [roles.web]\npreset = \"plain\"\npaths = [\"{path}\"]\nprobe = {{ kind = \"none\" }}\n\
+         [[site_systems]]\nname = \"srv\"\naddress = \"127.0.0.1\"\nroles = [{{ role = \"web\", port = 1 }}]\n"
+    )
+}
+
+impl Process {
+    fn spawn(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rolegate.toml");
+        fs::write(&file, text).unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
+        command.args(["run".as_ref(), file.as_os_str()]).env("RUST_LOG", "info");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer).spawn().unwrap();
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { child, folder, log: Some(BufReader::new(reader)), admin: nowhere, listener: nowhere }
+    }
+
+    /// One that serves.
+    fn start() -> Self {
+        let mut process = Self::spawn(&configuration("/first"));
+        process.find_addresses();
+        process
+    }
+
+    fn find_addresses(&mut self) {
+        let address = |line: String| line.split("address=").nth(1)?.split_whitespace().next()?.parse().ok();
+        self.listener = self.said("listening").and_then(address).unwrap();
+        self.admin = self.said("admin:").and_then(address).unwrap();
+    }
+
+    /// The next line of its log that has this in it.
+    fn said(&mut self, what: &str) -> Option<String> {
+        self.log.as_mut()?.lines().map_while(Result::ok).find(|line| line.contains(what))
+    }
+
+    /// Bytes of its log that wait to be read.
+    fn unread(&self) -> usize {
+        let mut waiting = [0; 64];
+        let reader = self.log.as_ref().unwrap().get_ref();
+        nix::fcntl::fcntl(reader, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+        let count = { reader }.read(&mut waiting).unwrap_or(0);
+        nix::fcntl::fcntl(reader, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
+        count
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Serves another path from now on, or something that is no configuration.
+    fn write(&self, text: &str) {
+        fs::write(self.folder.path().join("rolegate.toml"), text).unwrap();
+    }
+
+    /// One answer, or nothing.
+    fn ask(&self, at: SocketAddr, target: &str) -> String {
+        let mut stream = TcpStream::connect_timeout(&at, PATIENCE).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    }
+
+    /// The status of the proxy's answer for a path: 404 when it is not served, and 502 when it is, by nobody.
+    fn status(&self, path: &str) -> u16 {
+        self.ask(self.listener, path).split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    #[track_caller]
+    fn until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let begun = Instant::now();
+        while !condition(self) {
+            assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+            assert_eq!(self.child.try_wait().unwrap(), None, "{what}: it has ended");
+            std::thread::park_timeout(LOOK);
+        }
+    }
+
+    /// Ends it as a service manager does.
+    fn ends(mut self) {
+        self.signal(Signal::SIGTERM);
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return assert_eq!(status.code(), Some(0));
+            }
+            assert!(begun.elapsed() < PATIENCE, "SIGTERM does not end it");
+            std::thread::park_timeout(LOOK);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_log_whose_reader_has_gone_stops_nothing() {
+    let mut process = Process::start();
+    process.log = None;
+    process.write("broken =");
+    process.signal(Signal::SIGHUP);
+    process.until("the rejection", |process| process.ask(process.admin, "/status").contains("\"accepted\":false"));
+    process.write(&configuration("/second"));
+    process.signal(Signal::SIGHUP);
+    process.until("the reload", |process| process.status("/second") == 502 && process.status("/first") == 404);
+    let lost = |process: &Process| {
+        let metrics = process.ask(process.admin, "/metrics");
+        let line = metrics.lines().find(|line| line.starts_with("rolegate_telemetry_dropped_total{sink=\"log\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    process.until("lines that are lost are counted", |process| lost(process) >= 2.0);
+    process.ends();
+}
+
+#[test]
+fn a_log_whose_reader_stands_still_stops_nothing() {
+    let mut process = Process::start();
+    // More than a pipe holds: each rejection is told of with all its errors.
+    let wrong = format!("wrong = [{}]\n", "1, ".repeat(5000));
+    for number in 0..40 {
+        process.write(&format!("{wrong}# {number}\n"));
+        process.signal(Signal::SIGHUP);
+        let reloads = format!("rolegate_config_reloads_total{{result=\"rejected\"}} {}", number + 1);
+        process.until("a rejection", |process| process.ask(process.admin, "/metrics").contains(&reloads));
+        assert_eq!(process.status("/first"), 502);
+    }
+    process.write(&configuration("/second"));
+    process.signal(Signal::SIGHUP);
+    process.until("the reload", |process| process.status("/second") == 502);
+    assert!(process.ask(process.admin, "/health").contains("alive"));
+    // When it is read again, it has all that was said meanwhile.
+    assert!(process.said("the new configuration is served").is_some());
+    process.ends();
+}
+
+#[test]
+fn signals_without_a_meaning_end_nothing() {
+    let mut process = Process::start();
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGPIPE] {
+        process.signal(signal);
+    }
+    process.write(&configuration("/second"));
+    process.signal(Signal::SIGHUP);
+    process.until("it goes on", |process| process.status("/second") == 502);
+    process.ends();
+}
+
+/// A signal that is caught, by the bits that the system shows.
+fn is_caught(child: &Child, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (signal as i32 - 1)) != 0
+}
+
+#[test]
+fn a_reload_that_is_asked_for_during_the_start_is_made_after_it() {
+    // So many site systems that the start takes a while.
+    let systems: String = (0..5000)
+        .map(|number| {
+            format!(
+                "[[site_systems]]\nname = \"srv{number}\"\naddress = \"127.0.0.1\"\nroles = [{{ role = \"web\", port = {} }}]\n",
+                number + 1000
+            )
+        })
+        .collect();
+    let mut process = Process::spawn(&(configuration("/first") + &systems));
+    process.until("it listens to signals", |process| is_caught(&process.child, Signal::SIGHUP));
+    for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGHUP] {
+        process.signal(signal);
+    }
+    assert_eq!(process.unread(), 0, "the start was over");
+    process.find_addresses();
+    let reloaded = "rolegate_config_reloads_total{result=\"accepted\"} 1";
+    process.until("the reload", |process| process.ask(process.admin, "/metrics").contains(reloaded));
+    process.ends();
+}
