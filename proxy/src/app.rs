@@ -394,3 +394,29 @@ fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> 
     };
     bind().map_err(|cause| StartError::Bind { what: "[admin] address".to_owned(), address, cause })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// What is told when a thread of this name ends so, and the process is or is not shutting down.
+    fn told(draining: bool, end: impl FnOnce() + Send + 'static) -> Option<String> {
+        let (sender, ended) = watch::channel(None);
+        let alive = Alive { thread: "data-7".to_owned(), draining: Arc::new(AtomicBool::new(draining)), ended: sender };
+        let thread = std::thread::spawn(move || {
+            let _alive = alive;
+            end();
+        });
+        // How it ended is what is looked at.
+        let _ = thread.join();
+        ended.borrow().clone()
+    }
+
+    #[test]
+    fn a_thread_that_ends_unasked_is_told_of() {
+        assert_eq!(told(false, || {}).as_deref(), Some("data-7"));
+        assert_eq!(told(false, || panic!("as a test wants it")).as_deref(), Some("data-7"));
+        assert_eq!(told(true, || {}), None);
+    }
+}

@@ -141,7 +141,8 @@ fn a_log_whose_reader_has_gone_stops_nothing() {
     process.log = None;
     process.write("broken =");
     process.signal(Signal::SIGHUP);
-    process.until("the rejection", |process| process.ask(process.admin, "/status").contains("\"accepted\":false"));
+    let rejected = "rolegate_config_reloads_total{result=\"rejected\"} 1";
+    process.until("the rejection", |process| process.ask(process.admin, "/metrics").contains(rejected));
     process.write(&configuration("/second"));
     process.signal(Signal::SIGHUP);
     process.until("the reload", |process| process.status("/second") == 502 && process.status("/first") == 404);

@@ -1,0 +1,55 @@
+//! Threads that end although they were not asked to: half a proxy must not look like a whole one.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod control_support;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use control_support::proxy::Toml;
+use control_support::world::compiled;
+use rolegate::control::director::Director;
+use rolegate::data::listener::Listener;
+use rolegate::data::thread::{self, Command};
+use rolegate::data::worker::Shared;
+use rolegate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What a data thread of a small site is given, with this socket.
+fn run(socket: TcpListener, command: watch::Receiver<Command>) -> std::io::Result<usize> {
+    let (metrics, epoch) = (Arc::new(Metrics::new()), Instant::now());
+    let site = Toml::new(&["MP"]).system("mp1", "MP", "127.0.0.1:1".parse().unwrap(), "");
+    let (_director, handles) = Director::new(compiled(&site.0), None, Arc::clone(&metrics), epoch);
+    let shared = Shared {
+        snapshots: Arc::clone(&handles.snapshots),
+        bell: Arc::clone(&handles.bell),
+        log: None,
+        metrics: ThreadMetrics::new(&metrics),
+        no_role: RoleMetrics::new(&metrics, NO_ROLE),
+        epoch,
+        notes: handles.notes.clone(),
+        threads: 1,
+        possible_connections: 10,
+    };
+    let listener = Listener { index: 0, socket, metrics: ListenerMetrics::new(&metrics, "http") };
+    thread::run(vec![listener], shared, 1, command)
+}
+
+#[test]
+fn a_data_thread_that_accepts_nothing_more_ends_and_says_why() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    // The runtime takes no socket that blocks.
+    socket.set_nonblocking(false).unwrap();
+    let (_commands, command) = watch::channel(Command::Run);
+    let ended = run(socket, command).unwrap_err();
+    assert!(ended.to_string().contains("accepts no more"), "{ended}");
+}
+
+#[test]
+fn one_that_is_told_to_drain_has_ended_well() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let (_commands, command) = watch::channel(Command::Drain(std::time::Duration::ZERO));
+    assert_eq!(run(socket, command).unwrap(), 0);
+}
