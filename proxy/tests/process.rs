@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use tempfile::TempDir;
 /// No wait is longer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+const ACCEPTED: &str = "rolegate_config_reloads_total{result=\"accepted\"}";
+const REJECTED: &str = "rolegate_config_reloads_total{result=\"rejected\"}";
 /// Between two looks at something that changes by itself.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -41,12 +44,17 @@ fn configuration(path: &str) -> String {
 
 impl Process {
     fn spawn(text: &str) -> Self {
+        Self::spawn_with(text, |_| {})
+    }
+
+    fn spawn_with(text: &str, change: impl FnOnce(&mut Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rolegate.toml");
         fs::write(&file, text).unwrap();
         let (reader, writer) = std::io::pipe().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_rolegate"));
-        command.args(["run".as_ref(), file.as_os_str()]).env("RUST_LOG", "info");
+        command.args(["run".as_ref(), file.as_os_str()]).env("RUST_LOG", "info").env_remove("NOTIFY_SOCKET");
+        change(&mut command);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer).spawn().unwrap();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         Self { child, folder, log: Some(BufReader::new(reader)), admin: nowhere, listener: nowhere }
@@ -99,6 +107,13 @@ impl Process {
         answer
     }
 
+    /// A counter of its metrics.
+    fn count(&self, series: &str) -> u64 {
+        let metrics = self.ask(self.admin, "/metrics");
+        let line = metrics.lines().find(|line| line.starts_with(series));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+    }
+
     /// The status of the proxy's answer for a path: 404 when it is not served, and 502 when it is, by nobody.
     fn status(&self, path: &str) -> u16 {
         self.ask(self.listener, path).split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
@@ -141,17 +156,13 @@ fn a_log_whose_reader_has_gone_stops_nothing() {
     process.log = None;
     process.write("broken =");
     process.signal(Signal::SIGHUP);
-    let rejected = "rolegate_config_reloads_total{result=\"rejected\"} 1";
-    process.until("the rejection", |process| process.ask(process.admin, "/metrics").contains(rejected));
+    process.until("the rejection", |process| process.count(REJECTED) > 0);
     process.write(&configuration("/second"));
     process.signal(Signal::SIGHUP);
     process.until("the reload", |process| process.status("/second") == 502 && process.status("/first") == 404);
-    let lost = |process: &Process| {
-        let metrics = process.ask(process.admin, "/metrics");
-        let line = metrics.lines().find(|line| line.starts_with("rolegate_telemetry_dropped_total{sink=\"log\"}"));
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
-    };
-    process.until("lines that are lost are counted", |process| lost(process) >= 2.0);
+    process.until("lines that are lost are counted", |process| {
+        process.count("rolegate_telemetry_dropped_total{sink=\"log\"}") >= 2
+    });
     process.ends();
 }
 
@@ -163,8 +174,7 @@ fn a_log_whose_reader_stands_still_stops_nothing() {
     for number in 0..40 {
         process.write(&format!("{wrong}# {number}\n"));
         process.signal(Signal::SIGHUP);
-        let reloads = format!("rolegate_config_reloads_total{{result=\"rejected\"}} {}", number + 1);
-        process.until("a rejection", |process| process.ask(process.admin, "/metrics").contains(&reloads));
+        process.until("a rejection", |process| process.count(REJECTED) > number);
         assert_eq!(process.status("/first"), 502);
     }
     process.write(&configuration("/second"));
@@ -186,6 +196,26 @@ fn signals_without_a_meaning_end_nothing() {
     process.signal(Signal::SIGHUP);
     process.until("it goes on", |process| process.status("/second") == 502);
     process.ends();
+}
+
+#[test]
+fn the_service_manager_hears_when_it_serves_and_when_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut process = Process::spawn_with(&configuration("/first"), |command| _ = command.env("NOTIFY_SOCKET", &path));
+    let heard = || {
+        let mut message = [0; 64];
+        let length = socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).trim().to_owned()
+    };
+    assert_eq!(heard(), "READY=1");
+    assert!(is_caught(&process.child, Signal::SIGHUP) && is_caught(&process.child, Signal::SIGUSR1));
+    process.find_addresses();
+    assert_eq!(process.status("/first"), 502);
+    process.ends();
+    assert_eq!(heard(), "STOPPING=1");
 }
 
 /// A signal that is caught, by the bits that the system shows.
@@ -213,7 +243,6 @@ fn a_reload_that_is_asked_for_during_the_start_is_made_after_it() {
     }
     assert_eq!(process.unread(), 0, "the start was over");
     process.find_addresses();
-    let reloaded = "rolegate_config_reloads_total{result=\"accepted\"} 1";
-    process.until("the reload", |process| process.ask(process.admin, "/metrics").contains(reloaded));
+    process.until("the reload", |process| process.count(ACCEPTED) == 1);
     process.ends();
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use sd_notify::NotifyState;
+
 use super::say;
 use super::signals::{Asked, Signals, wait_for_end};
 use crate::app::{App, CONTROL};
@@ -49,7 +51,9 @@ pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitC
         tracing::info!(listener = %name, %address, "listening");
     }
     tracing::info!(address = %app.admin(), "admin: /status /metrics /ready /health");
+    tell_service_manager(NotifyState::Ready);
     let why = watch(&app, &mut signals, &log)?;
+    tell_service_manager(NotifyState::Stopping);
     let (deadline, status) = match why {
         Why::Asked => {
             tracing::info!(
@@ -74,6 +78,13 @@ pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitC
         tracing::warn!(connections = drained.cut, "the deadline passed: connections were cut");
     }
     Ok(status)
+}
+
+/// A service manager that waits for it (`Type=notify` of systemd) asks for no reload before the process listens to signals.
+fn tell_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
 }
 
 /// Returns when the process is to end; SIGHUP reloads.
