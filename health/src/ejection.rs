@@ -98,6 +98,11 @@ impl Ejections {
         self.entries.get(&id).is_some_and(|entry| entry.is_ejected(now_ms))
     }
 
+    /// Whether there is no ejection, and none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// When the next ejection ends, in milliseconds: call `consider` then.
     pub fn next_expiry(&self) -> Option<u64> {
         self.entries.values().filter_map(|entry| entry.until_ms).min()

@@ -51,18 +51,21 @@ struct Line<'a> {
     total_us: u64,
 }
 
-/// Opens the log and starts its writer, which ends when the last sink is gone.
+/// Opens the log and starts its writer, which ends when the last sink is gone; `alive` is dropped with it.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn start(path: &str, buffer: usize) -> io::Result<(Sink, JoinHandle<()>)> {
+pub fn start(path: &str, buffer: usize, alive: impl Send + 'static) -> io::Result<(Sink, JoinHandle<()>)> {
     let out: Box<dyn Write + Send> = if path == "-" {
         Box::new(io::stdout())
     } else {
         Box::new(OpenOptions::new().create(true).append(true).open(path)?)
     };
     let (sink, records) = bounded(buffer.max(1));
-    let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&records, out))?;
+    let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+        let _alive = alive;
+        write(&records, out);
+    })?;
     Ok((sink, writer))
 }
 

@@ -63,6 +63,24 @@ pub enum ReloadError {
     Gone,
 }
 
+/// Hears of threads that end.
+struct Watched {
+    draining: Arc<AtomicBool>,
+    ended: watch::Sender<Option<String>>,
+}
+
+impl Watched {
+    fn new() -> (Self, watch::Receiver<Option<String>>) {
+        let (sender, ended) = watch::channel(None);
+        (Self { draining: Arc::new(AtomicBool::new(false)), ended: sender }, ended)
+    }
+
+    /// What a thread holds for as long as it lives.
+    fn alive(&self, thread: &str) -> Alive {
+        Alive { thread: thread.to_owned(), draining: Arc::clone(&self.draining), ended: self.ended.clone() }
+    }
+}
+
 /// Says that a thread has ended, unless the process is shutting down.
 struct Alive {
     thread: String,
@@ -119,7 +137,8 @@ impl App {
         let mut sockets = bind(&compiled, threads)?;
         let admin_socket = bind_admin(fixed.admin)?;
         let admin = admin_socket.local_addr().unwrap_or(fixed.admin);
-        let (log, log_thread) = open_access_log(&fixed)?.unzip();
+        let (watched, ended) = Watched::new();
+        let (log, log_thread) = open_access_log(&fixed, &watched)?.unzip();
         let listeners = addresses(&compiled, &sockets);
         let possible_connections = possible_connections(&compiled, threads);
         let (epoch, origin) = (Instant::now(), Some(Origin::new(file, source)));
@@ -137,13 +156,6 @@ impl App {
             threads,
             possible_connections,
         };
-        let draining = Arc::new(AtomicBool::new(false));
-        let (ended_sender, ended) = watch::channel(None);
-        let alive = |thread: &str| Alive {
-            thread: thread.to_owned(),
-            draining: Arc::clone(&draining),
-            ended: ended_sender.clone(),
-        };
         let (commands, command) = watch::channel(Command::Run);
         let mut data = Vec::with_capacity(threads);
         for index in 0..threads {
@@ -151,14 +163,15 @@ impl App {
                 let index = u16::try_from(place).ok()?;
                 Some(Listener { index, socket: sockets.pop()?, metrics: ListenerMetrics::new(&metrics, name) })
             });
-            let alive = alive(&format!("data-{index}"));
+            let alive = watched.alive(&format!("data-{index}"));
             data.push(start_data(own.collect(), shared.clone(), command.clone(), alive)?);
         }
         drop(shared);
         let (stop_control, stopped) = oneshot::channel();
-        let shown = Admin { handles: handles.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&draining) };
+        let shown =
+            Admin { handles: handles.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&watched.draining) };
         let control = Control { director, admin: shown, admin_socket };
-        let alive = alive(CONTROL);
+        let alive = watched.alive(CONTROL);
         let control = std::thread::Builder::new().name(CONTROL.to_owned()).spawn(move || {
             let _alive = alive;
             control.run(stopped);
@@ -174,7 +187,7 @@ impl App {
             log: log_thread,
             metrics,
             drain_timeout: fixed.drain_timeout,
-            draining,
+            draining: watched.draining,
             ended,
         })
     }
@@ -332,9 +345,9 @@ impl Control {
     }
 }
 
-fn open_access_log(fixed: &Fixed) -> Result<Option<(Sink, JoinHandle<()>)>, StartError> {
+fn open_access_log(fixed: &Fixed, watched: &Watched) -> Result<Option<(Sink, JoinHandle<()>)>, StartError> {
     let Some((path, buffer)) = &fixed.access_log else { return Ok(None) };
-    let opened = access_log::start(path, *buffer as usize);
+    let opened = access_log::start(path, *buffer as usize, watched.alive("access-log"));
     opened.map(Some).map_err(|cause| StartError::AccessLog { path: path.clone(), cause })
 }
 
@@ -402,8 +415,9 @@ mod tests {
 
     /// What is told when a thread of this name ends so, and the process is or is not shutting down.
     fn told(draining: bool, end: impl FnOnce() + Send + 'static) -> Option<String> {
-        let (sender, ended) = watch::channel(None);
-        let alive = Alive { thread: "data-7".to_owned(), draining: Arc::new(AtomicBool::new(draining)), ended: sender };
+        let (watched, ended) = Watched::new();
+        watched.draining.store(draining, Ordering::Relaxed);
+        let alive = watched.alive("data-7");
         let thread = std::thread::spawn(move || {
             let _alive = alive;
             end();

@@ -222,6 +222,39 @@ async fn a_fragment_is_no_part_of_a_target() {
     assert!(server.heard().iter().all(|heard| !heard.start.starts_with("DELETE")));
 }
 
+/// What one reader takes for a request and another one for a trailer: nothing behind it is believed.
+#[tokio::test]
+async fn nothing_is_hidden_behind_a_body_that_ends_in_two_ways() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    for end in ["0\r\n\nGET /x HTTP/1.1\r\nHost: h\r\n\r\n", "0\r\nX: a\n\nGET /x HTTP/1.1\r\nHost: h\r\n\r\n"] {
+        let mut client = proxy.open().await;
+        client.say(format!("POST /1 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{end}")).await;
+        client.say("DELETE /frag/#x HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        client.wait_for_the_end().await;
+    }
+    assert!(server.heard().iter().all(|heard| !heard.start.starts_with("DELETE")), "{:?}", server.heard());
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_behind_an_early_answer_blames_no_server() {
+    let server = Peer::serve(|mut talk| async move {
+        talk.head().await;
+        talk.say("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nearly").await;
+        talk.wait().await;
+    })
+    .await;
+    let role = "timeouts = { response_body_idle = \"300ms\" }\npassive = { consecutive_failures = 1 }";
+    let proxy = Setup::new([server.address, server.address]).role(role).start();
+    let mut client = proxy.open().await;
+    client.say("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n").await;
+    assert_eq!(client.response_head().await.status(), 200);
+    client.say("zz\r\n").await;
+    client.wait_for_the_end().await;
+    until("it is counted", || proxy.metric("rolegate_request_errors_total", &["http_request_error"]) == 1.0).await;
+    assert_eq!(proxy.metric("rolegate_endpoint_failures_total", &[]), 0.0);
+}
+
 #[tokio::test]
 async fn no_path_leaves_the_role_that_it_was_routed_to() {
     let server = echo().await;

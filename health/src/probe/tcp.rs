@@ -61,7 +61,10 @@ pub(super) async fn connect(address: SocketAddr, greeting: &[u8], deadline: Dead
     };
     match timeout_at(deadline.end, opened).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(Failure::new(kind_of(&error), format!("{what}: {error}"))),
+        Ok(Err(error)) => {
+            let kind = if is_own_shortage(&error, address) { FailureKind::Local } else { kind_of(&error) };
+            Err(Failure::new(kind, format!("{what}: {error}")))
+        }
         Err(_elapsed) => Err(deadline.missed(&what)),
     }
 }
@@ -94,9 +97,6 @@ pub(super) fn kind_of(error: &io::Error) -> FailureKind {
     use io::ErrorKind as Io;
     if error.get_ref().is_some_and(is_tls) {
         return FailureKind::Tls;
-    }
-    if is_own_shortage(error) {
-        return FailureKind::Local;
     }
     match error.kind() {
         Io::ConnectionRefused => FailureKind::Refused,

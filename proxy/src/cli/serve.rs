@@ -8,7 +8,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use super::say;
-use super::signals::{Asked, Signals, wait_for_end};
+use super::signals::{Asked, Signals};
 use crate::app::{App, CONTROL};
 use crate::control::config::Source;
 use crate::limits;
@@ -66,9 +66,11 @@ pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitC
             (app.drain_timeout().min(BROKEN_DRAIN), ExitCode::from(BROKEN))
         }
     };
-    std::thread::spawn(|| {
-        if wait_for_end().is_ok() {
-            std::process::exit(1);
+    std::thread::spawn(move || {
+        while let Ok(Ok(asked)) = signals.next(std::future::pending::<()>()) {
+            if asked == Asked::End {
+                std::process::exit(1);
+            }
         }
     });
     let drained = app.shutdown_within(deadline);

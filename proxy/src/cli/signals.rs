@@ -54,7 +54,7 @@ impl Signals {
     }
 
     /// From now on no signal that may come early ends the process: a reload that is asked for during the start is made after it.
-    /// What ends it does so at once until [`Signals::run`].
+    /// What ends it does so at once until [`Signals::next`].
     pub(super) fn catch() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let inside = runtime.enter();
@@ -79,13 +79,4 @@ impl Signals {
             }
         })
     }
-}
-
-/// Waits on this thread for a signal that asks for the end.
-pub(super) fn wait_for_end() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        Ends::catch()?.next().await;
-        Ok(())
-    })
 }

@@ -361,6 +361,9 @@ impl Director {
                 .collect();
             let ejections = self.ejections.entry(topology.role.name.clone()).or_default();
             let found = ejections.consider(&topology.role.passive, now_ms, &members, &audiences(topology));
+            if ejections.is_empty() {
+                self.ejections.remove(&topology.role.name);
+            }
             changes.extend(found.into_iter().map(|change| (place, change)));
             topology.endpoints.iter().filter(|endpoint| endpoint.state.passive.alarm()).for_each(|endpoint| {
                 endpoint.state.passive.reset();

@@ -112,10 +112,10 @@ impl Registry {
         });
     }
 
-    /// Endpoints that left and still have requests. The others are forgotten, and so are roles without any that left.
+    /// Endpoints that left and still have requests, or clients that are signed in. The others are forgotten, and so are roles without any that left.
     pub fn leaving(&mut self) -> &[Leaving] {
         let leaving = std::mem::take(&mut self.leaving);
-        let (busy, over): (Vec<_>, Vec<_>) = leaving.into_iter().partition(|leaving| leaving.state.in_flight() > 0);
+        let (busy, over): (Vec<_>, Vec<_>) = leaving.into_iter().partition(|leaving| leaving.state.is_in_use());
         self.leaving = busy;
         // One that has left twice is one series.
         let mut draining: HashMap<EndpointKey, (u32, &EndpointMetrics)> = HashMap::new();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::metrics::NO_ROLE;
-use crate::model::endpoint::Lease;
+use crate::model::endpoint::{Hold, Lease};
 
 /// A registry and what is shown of it.
 struct Lab {
@@ -73,6 +73,18 @@ fn series_go_with_the_last_request_of_an_endpoint_that_left() {
     assert_eq!(lab.series("endpoint=\"10.0.0.1:2\""), shown, "the other one stays");
     // A thread that still has an old snapshot.
     metrics.connects.increment(1);
+    assert_eq!((lab.leaving(), lab.series(FIRST)), (0, 0));
+}
+
+#[test]
+fn series_stay_while_a_client_is_signed_in() {
+    let mut lab = Lab::new();
+    let (state, _) = lab.assemble(&[("a", &[1])]).remove(0);
+    let hold = Hold::take(&state);
+    lab.assemble(&[("a", &[])]);
+    assert_eq!((lab.leaving(), state.in_flight()), (1, 0), "it takes no place and is not forgotten");
+    assert!(lab.series(FIRST) > 0);
+    drop(hold);
     assert_eq!((lab.leaving(), lab.series(FIRST)), (0, 0));
 }
 

@@ -133,6 +133,8 @@ impl Uploading {
 /// Whether the client broke the framing of its body, or went away in the middle of it.
 fn why_cut(error: &hyper::Error) -> Error {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    // TLS that was broken off has the same kind as a chunk that is none.
+    let cause = cause.filter(|cause| !cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()));
     match cause.map(io::Error::kind) {
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Error::InvalidBody,
         Some(_) | None => Error::ClientGone,

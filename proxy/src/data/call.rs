@@ -224,13 +224,13 @@ impl Call {
     }
 }
 
-/// The protocols of an upgrade, without HTTP/2: what follows would be requests that pass none of our rules.
+/// The protocols of an upgrade, without HTTP itself and TLS (RFC 2817): what follows would be requests that pass none of our rules.
 fn forwardable(asked: &HeaderValue) -> Option<HeaderValue> {
-    let is_http2 = |protocol: &[u8]| {
+    let is_http = |protocol: &[u8]| {
         let name = protocol.split(|&byte| byte == b'/').next().unwrap_or_default();
-        [&b"h2c"[..], b"h2", b"http"].iter().any(|http| name.eq_ignore_ascii_case(http))
+        [&b"h2c"[..], b"h2", b"http", b"tls"].iter().any(|http| name.eq_ignore_ascii_case(http))
     };
-    let kept: Vec<&[u8]> = list_elements(asked.as_bytes()).filter(|protocol| !is_http2(protocol)).collect();
+    let kept: Vec<&[u8]> = list_elements(asked.as_bytes()).filter(|protocol| !is_http(protocol)).collect();
     // Parts of a value that was allowed are allowed.
     (!kept.is_empty()).then(|| HeaderValue::from_bytes(&kept.join(&b", "[..])).ok())?
 }

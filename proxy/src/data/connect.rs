@@ -72,12 +72,16 @@ enum Speaks {
 }
 
 async fn secured(endpoint: &Endpoint, from: &From<'_>, speaks: Speaks) -> Result<Transport, Error> {
-    let mut stream = tcp(endpoint, from.worker, from.raw).await?;
+    let mut stream = match tcp(endpoint, from.worker, from.raw).await {
+        // Idle connections have what this one needs.
+        Err(Error::OutOfResources) if from.worker.pool.shed() => tcp(endpoint, from.worker, from.raw).await?,
+        opened => opened?,
+    };
     if endpoint.role.proxy_protocol != ProxyProtocol::Off {
         let to = from.to.unwrap_or(endpoint.address);
         let header = proxy_protocol::header(endpoint.role.proxy_protocol, from.peer, to);
         let header = header.map_err(|_| Error::ConnectFailed)?;
-        stream.write_all(&header).await.map_err(|error| connect_error(&error))?;
+        stream.write_all(&header).await.map_err(|error| connect_error(&error, endpoint.address))?;
     }
     let tls = endpoint.tls.as_ref().zip(endpoint.offer(from.proof)).filter(|_| !from.raw);
     let Some((tls, offer)) = tls else { return Ok(Transport::Plain(stream)) };
@@ -156,7 +160,7 @@ async fn tcp(endpoint: &Endpoint, worker: &Worker, raw: bool) -> Result<TcpStrea
     } else {
         from_sources(endpoint.address, sources, worker.turn()).await
     };
-    let stream = stream.map_err(|error| connect_error(&error))?;
+    let stream = stream.map_err(|error| connect_error(&error, endpoint.address))?;
     // Nagle would hold back the last piece of every request; a socket without the option still works.
     let _ = stream.set_nodelay(true);
     if endpoint.role.protocol == Protocol::Tcp || raw {
@@ -189,8 +193,8 @@ async fn from_source(to: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-fn connect_error(error: &io::Error) -> Error {
-    if is_own_shortage(error) {
+fn connect_error(error: &io::Error, to: SocketAddr) -> Error {
+    if is_own_shortage(error, to) {
         return Error::OutOfResources;
     }
     match error.kind() {

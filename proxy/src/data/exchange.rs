@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::metrics::{RoleMetrics, code_class};
 use crate::model::cluster::{EndpointIndex, TierKind};
 use crate::model::decision::Decision;
-use crate::model::endpoint::{Endpoint, Lease};
+use crate::model::endpoint::{Endpoint, Hold, Lease};
 use crate::model::route::ClusterId;
 
 /// One request and its response.
@@ -209,7 +209,8 @@ impl Exchange {
     pub fn end(mut self: Box<Self>, end: End) {
         match end {
             End::Complete => {}
-            End::Cut(error) => self.error = Some(error),
+            // A server that has not got all of the request may answer in any way.
+            End::Cut(error) => self.error = Some(self.session.upload.error.get().unwrap_or(error)),
             End::ClientGone => self.error = Some(Error::ClientGone),
         }
         self.finish(end == End::Complete);
@@ -254,7 +255,8 @@ impl Exchange {
             }
             Afterwards::Pool if complete => worker.give_back(&self.snapshot, endpoint, sender),
             Afterwards::Pin if complete => {
-                let pin = Pinned { snapshot: self.snapshot.clone(), role, endpoint: index, sender };
+                let hold = Hold::take(&endpoint.state);
+                let pin = Pinned { snapshot: self.snapshot.clone(), role, endpoint: index, sender, hold };
                 self.session.pins.borrow_mut().keep(pin);
             }
             Afterwards::Pool | Afterwards::Pin | Afterwards::Close => {}

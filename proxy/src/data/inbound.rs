@@ -2,14 +2,15 @@
 //!
 //! The parser drops what follows a `#` in a target, so that `DELETE /a/#b` would delete `/a/`. It tells of it to nobody. So the
 //! bytes of a connection are followed from request to request on their way to it, and the first request line with a `#` is
-//! remembered by its number. Framing that the parser refuses, or that we refuse, needs no care here: such a connection ends.
+//! remembered by its number. Framing that the parser refuses, or that we refuse, needs no care here: such a connection ends. Where
+//! the parser takes what may be read in two ways (a bare line feed in a chunked body), no later request is believed.
 
 use std::mem;
 
 use memchr::memchr;
 
-/// Bytes of a line that came in several pieces. The parser takes no head that is larger.
-const MAX_LINE: usize = 128 * 1024;
+/// Bytes of a line that came in several pieces. No head may be configured to be larger.
+const MAX_LINE: usize = 1 << 20;
 
 /// Where the bytes of a connection are.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub struct Inbound {
     line: Vec<u8>,
     head: Head,
     heads: u64,
-    fragment: Option<u64>,
+    refused: Option<u64>,
 }
 
 /// What the next bytes are.
@@ -47,34 +48,60 @@ struct Head {
 }
 
 impl Inbound {
-    /// The number of the first request, counted from 1, whose line has a `#` in its target.
-    pub fn fragment(&self) -> Option<u64> {
-        self.fragment
+    /// The number of the first request, counted from 1, that must not be served: its line has a `#` in its target, or nobody knows
+    /// where it begins.
+    pub fn refused(&self) -> Option<u64> {
+        self.refused
     }
 
     /// These bytes come next.
     pub fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.at != At::Lost {
-            let (At::Body(left) | At::Chunk(left)) = self.at else {
-                bytes = self.follow_line(bytes);
-                continue;
-            };
-            let here = left.min(bytes.len() as u64);
-            bytes = &bytes[here as usize..];
-            self.at = match self.at {
-                At::Chunk(_) if here == left => At::ChunkEnd,
-                At::Chunk(_) => At::Chunk(left - here),
-                _ if here == left => At::RequestLine,
-                _ => At::Body(left - here),
+            bytes = match self.at {
+                At::Body(left) | At::Chunk(left) => self.follow_data(bytes, left),
+                At::Field if self.line.is_empty() => self.follow_fields(bytes),
+                _ => self.follow_line(bytes),
             };
         }
+        if self.at == At::Lost {
+            self.line = Vec::new();
+            self.refused.get_or_insert(self.heads + 1);
+        }
+    }
+
+    fn follow_data<'a>(&mut self, bytes: &'a [u8], left: u64) -> &'a [u8] {
+        let here = left.min(bytes.len() as u64);
+        self.at = match self.at {
+            At::Chunk(_) if here == left => At::ChunkEnd,
+            At::Chunk(_) => At::Chunk(left - here),
+            _ if here == left => At::RequestLine,
+            _ => At::Body(left - here),
+        };
+        &bytes[here as usize..]
+    }
+
+    /// Whole lines of a head. Every request has some, and nearly none of them matters.
+    fn follow_fields<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {
+        while let Some(end) = memchr(b'\n', bytes) {
+            let (line, rest) = bytes.split_at(end + 1);
+            bytes = rest;
+            // No line of two bytes is a field, and the others are told by their first letter.
+            if line.len() > 2 && !matches!(line[0], b'C' | b'c' | b'T' | b't') {
+                continue;
+            }
+            self.at = self.after(line);
+            if self.at != At::Field {
+                return bytes;
+            }
+        }
+        if bytes.is_empty() { bytes } else { self.follow_line(bytes) }
     }
 
     fn follow_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(end) = memchr(b'\n', bytes) else {
             self.line.extend_from_slice(bytes);
             if self.line.len() > MAX_LINE {
-                (self.at, self.line) = (At::Lost, Vec::new());
+                self.at = At::Lost;
             }
             return &[];
         };
@@ -91,6 +118,11 @@ impl Inbound {
 
     /// What follows a line.
     fn after(&mut self, line: &[u8]) -> At {
+        // Between chunks and behind them, one reader's line is another one's part of a line.
+        let strict = matches!(self.at, At::ChunkSize | At::ChunkEnd | At::Trailer);
+        if strict && !line.ends_with(b"\r\n") {
+            return At::Lost;
+        }
         let line = line.trim_ascii_end();
         match self.at {
             // Blank lines before a request are none of it.
@@ -99,8 +131,8 @@ impl Inbound {
                 self.heads += 1;
                 self.head = Head::default();
                 let target = memchr(b' ', line).map_or(&[][..], |space| &line[space..]);
-                if self.fragment.is_none() && memchr(b'#', target).is_some() {
-                    self.fragment = Some(self.heads);
+                if memchr(b'#', target).is_some() {
+                    self.refused.get_or_insert(self.heads);
                 }
                 At::Field
             }
@@ -152,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    fn fragment(bytes: &[u8], pieces: &[usize]) -> Option<u64> {
+    fn refused(bytes: &[u8], pieces: &[usize]) -> Option<u64> {
         let mut inbound = Inbound::default();
         let mut rest = bytes;
         for piece in pieces {
@@ -161,7 +193,7 @@ mod tests {
             rest = later;
         }
         inbound.follow(rest);
-        inbound.fragment()
+        inbound.refused()
     }
 
     #[test]
@@ -177,20 +209,24 @@ mod tests {
             (b"POST / HTTP/1.1\r\ncontent-length:0\r\n\r\nGET /# HTTP/1.1\r\n", Some(2)),
             (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x=#\r\n# #\r\n0\r\nX: #\r\n\r\nGET / HTTP/1.1\r\n\r\n", None),
             (b"POST / HTTP/1.1\r\nTRANSFER-ENCODING: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\nGET /# HTTP/1.1\r\n", Some(2)),
-            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nGET /# HTTP/1.1\r\n", None),
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nGET /# HTTP/1.1\r\n", Some(2)),
+            // Where one reader sees another request, and another one a trailer.
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\nGET / HTTP/1.1\r\n\r\n", Some(2)),
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: a\n\nGET / HTTP/1.1\r\n\r\n", Some(2)),
             (b"GET /a#b HTTP/1.1\r\n\r\nGET /c#d HTTP/1.1\r\n\r\n", Some(1)),
         ] {
-            assert_eq!(fragment(bytes, &[]), expected, "{}", String::from_utf8_lossy(bytes));
+            assert_eq!(refused(bytes, &[]), expected, "{}", String::from_utf8_lossy(bytes));
         }
     }
 
     #[test]
     fn a_line_without_end_is_no_memory() {
         let mut inbound = Inbound::default();
-        for _ in 0..100 {
+        for _ in 0..1000 {
             inbound.follow(&[b'x'; 4096]);
+            assert!(inbound.line.capacity() <= 2 * MAX_LINE);
         }
-        assert!(inbound.line.capacity() <= 2 * MAX_LINE && inbound.at == At::Lost);
+        assert_eq!((inbound.at, inbound.line.capacity(), inbound.refused()), (At::Lost, 0, Some(1)));
     }
 
     proptest! {
@@ -206,7 +242,7 @@ mod tests {
                 bytes.push_str(&format!("{:x}\r\n{chunk}\r\n", chunk.len()));
             }
             bytes.push_str("0\r\n\r\nGET /3#x HTTP/1.1\r\n\r\n");
-            prop_assert_eq!(fragment(bytes.as_bytes(), &pieces), Some(3));
+            prop_assert_eq!(refused(bytes.as_bytes(), &pieces), Some(3));
         }
     }
 }

@@ -171,8 +171,8 @@ pub struct Downstream {
 impl Downstream {
     fn bytes_came(&mut self, bytes: &[u8]) {
         self.inbound.follow(bytes);
-        if let Some(number) = self.inbound.fragment() {
-            self.session.saw_fragment(number);
+        if let Some(number) = self.inbound.refused() {
+            self.session.refuse_from(number);
         }
         self.session.bytes_came();
     }

@@ -1,6 +1,6 @@
 //! Requests that HTTP forbids to forward: looked for before anything is decided by them.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Version};
@@ -17,7 +17,7 @@ use crate::error::Error;
 /// Why it is refused. The connection closes after the answer, because the next request may not begin where it seems to.
 pub fn check(session: &Session, request: &mut Request<Incoming>) -> Result<(), Error> {
     let checked = settle_host(session, request).and_then(|()| {
-        if session.has_fragment() {
+        if session.refuses_request() {
             return Err(Error::InvalidTarget);
         }
         if request.method() == Method::CONNECT {
@@ -56,7 +56,8 @@ fn settle_host(session: &Session, request: &mut Request<Incoming>) -> Result<(),
 fn our_host(session: &Session) -> Option<HeaderValue> {
     let to = session.to?;
     let usual = if session.secured.is_some() { 443 } else { 80 };
-    let text = to.to_string();
+    // Without the scope of a link-local address, which is no part of a host.
+    let text = SocketAddr::new(to.ip(), to.port()).to_string();
     let host = if to.port() == usual { text.rsplit_once(':')?.0 } else { &text };
     HeaderValue::from_str(host).ok()
 }
@@ -83,23 +84,30 @@ pub fn is_host(text: &[u8]) -> bool {
 }
 
 fn is_name(name: &[u8]) -> bool {
-    let plain = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
-            )
+    let encoded = |at: usize| {
+        let digits = name.get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
-    let mut at = 0;
-    while at < name.len() {
-        at += match &name[at..] {
-            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => 3,
-            [byte, ..] if plain(*byte) => 1,
-            _ => return false,
-        };
-    }
-    !name.is_empty()
+    let allowed = |(at, byte): (usize, &u8)| PLAIN[usize::from(*byte)] || (*byte == b'%' && encoded(at));
+    !name.is_empty() && name.iter().enumerate().all(allowed)
 }
+
+/// Bytes of a name that stand for themselves (`unreserved` and `sub-delims` of RFC 3986, without the comma).
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~!$&'()*+;=";
+    let mut at = 0;
+    while at < others.len() {
+        plain[others[at] as usize] = true;
+        at += 1;
+    }
+    plain
+};
 
 fn is_port(port: &[u8]) -> bool {
     let digits = port.iter().all(u8::is_ascii_digit);

@@ -15,6 +15,7 @@ use super::pool::Sender;
 use super::worker::Held;
 use crate::metrics::RoleMetrics;
 use crate::model::cluster::EndpointIndex;
+use crate::model::endpoint::Hold;
 use crate::model::route::ClusterId;
 
 /// An upstream connection that belongs to one client connection. Between two requests it takes no place at its endpoint: a
@@ -30,6 +31,8 @@ pub struct Pinned {
     pub endpoint: EndpointIndex,
     /// The connection.
     pub sender: Sender,
+    /// Keeps what is known of the endpoint.
+    pub hold: Hold,
 }
 
 impl Pinned {
@@ -130,7 +133,12 @@ const OF_A_REQUEST: [&str; 13] = [
 
 /// Whether a request authenticates its connection.
 pub fn authorizes_connection(headers: &HeaderMap) -> bool {
-    headers.get_all(header::AUTHORIZATION).iter().any(|value| scheme(value.as_bytes()).is_some_and(is_of_a_connection))
+    let scheme = |value: &HeaderValue| {
+        let value = value.as_bytes().trim_ascii();
+        let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
+        !value.is_empty() && is_of_a_connection(&value[..end])
+    };
+    headers.get_all(header::AUTHORIZATION).iter().any(scheme)
 }
 
 /// Whether a response asks the client to authenticate its connection.
@@ -143,7 +151,7 @@ fn is_of_a_connection(scheme: &[u8]) -> bool {
     !OF_A_REQUEST.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(scheme))
 }
 
-/// The scheme that an element of a challenge, or credentials, begin with. `None` for a parameter of the challenge before it.
+/// The scheme that an element of a challenge begins with. `None` for a parameter of the challenge before it.
 fn scheme(element: &[u8]) -> Option<&[u8]> {
     let element = element.trim_ascii();
     let end = element.iter().position(u8::is_ascii_whitespace).unwrap_or(element.len());

@@ -227,6 +227,12 @@ impl Pool {
         list.push_back(Idle { sender, expires_ms });
     }
 
+    /// Closes everything that is idle. Whether there was anything.
+    pub fn shed(&self) -> bool {
+        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+        !idle.is_empty()
+    }
+
     /// Closes what has been idle for too long and forgets endpoints without connections.
     pub fn reap(&self, now_ms: u64) {
         self.idle.borrow_mut().retain(|_, list| {

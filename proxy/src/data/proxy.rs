@@ -227,7 +227,7 @@ async fn on_pinned(
     pinned: Pinned,
     (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
-    let Pinned { snapshot, role, endpoint: index, mut sender } = pinned;
+    let Pinned { snapshot, role, endpoint: index, mut sender, hold: _ } = pinned;
     exchange.snapshot = snapshot.clone();
     exchange.role = Some(role);
     exchange.endpoint = Some(index);

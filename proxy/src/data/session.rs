@@ -84,8 +84,8 @@ pub struct Session {
     limits: Limits,
     /// Requests that have begun.
     begun: Cell<u64>,
-    /// The number of the first whose target has a fragment.
-    fragment: Cell<Option<u64>>,
+    /// The number of the first that must not be served.
+    refused_from: Cell<u64>,
     forwarding: RefCell<(u64, ForwardingValues)>,
 }
 
@@ -164,7 +164,7 @@ impl Session {
             body_idle: Cell::new(Duration::ZERO),
             limits,
             begun: Cell::new(0),
-            fragment: Cell::new(None),
+            refused_from: Cell::new(u64::MAX),
             forwarding: RefCell::new(forwarding),
         })
     }
@@ -246,14 +246,15 @@ impl Session {
         }
     }
 
-    /// The target of the request with this number has a fragment, which the parser has dropped.
-    pub fn saw_fragment(&self, number: u64) {
-        self.fragment.set(Some(number));
+    /// The request with this number and all after it must not be served: the parser has dropped the fragment of its target, or
+    /// it may begin elsewhere than the parser believes.
+    pub fn refuse_from(&self, number: u64) {
+        self.refused_from.set(number);
     }
 
-    /// Whether that is the request under way.
-    pub fn has_fragment(&self) -> bool {
-        self.fragment.get() == Some(self.begun.get())
+    /// Whether the request under way must not be served.
+    pub fn refuses_request(&self) -> bool {
+        self.begun.get() >= self.refused_from.get()
     }
 
     /// The client took something.

@@ -60,6 +60,8 @@ pub struct EndpointState {
     /// Never used again for another endpoint while the process lives.
     pub id: u32,
     in_flight: AtomicU32,
+    /// Connections that clients are signed in on.
+    held: AtomicU32,
     /// What live traffic says about it.
     pub passive: Passive,
 }
@@ -67,12 +69,37 @@ pub struct EndpointState {
 impl EndpointState {
     /// A fresh endpoint without requests.
     pub fn new(id: u32) -> Self {
-        Self { id, in_flight: AtomicU32::new(0), passive: Passive::default() }
+        Self { id, in_flight: AtomicU32::new(0), held: AtomicU32::new(0), passive: Passive::default() }
     }
 
     /// Requests and tunnels that are under way.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether anything is under way, or may be.
+    pub fn is_in_use(&self) -> bool {
+        self.in_flight() > 0 || self.held.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A connection that a client is signed in on: it takes no place at its endpoint, which is not forgotten before it ends.
+#[derive(Debug)]
+pub struct Hold {
+    state: Arc<EndpointState>,
+}
+
+impl Hold {
+    /// One more.
+    pub fn take(state: &Arc<EndpointState>) -> Self {
+        state.held.fetch_add(1, Ordering::Relaxed);
+        Self { state: Arc::clone(state) }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.state.held.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
