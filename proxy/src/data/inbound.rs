@@ -11,6 +11,9 @@ use memchr::memchr;
 
 /// Bytes of a line that came in several pieces. No head may be configured to be larger.
 const MAX_LINE: usize = 1 << 20;
+/// The fields that say how long a body is, in lower case.
+const LENGTH: &[u8] = b"content-length:";
+const CODING: &[u8] = b"transfer-encoding:";
 
 /// Where the bytes of a connection are.
 #[derive(Debug, Default)]
@@ -85,8 +88,9 @@ impl Inbound {
         while let Some(end) = memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end + 1);
             bytes = rest;
-            // No line of two bytes is a field, and the others are told by their first letter.
-            if line.len() > 2 && !matches!(line[0], b'C' | b'c' | b'T' | b't') {
+            // No line of two bytes is a field, and the two that matter have their colon here.
+            let colon = |name: &[u8]| line.get(name.len() - 1) == Some(&b':');
+            if line.len() > 2 && !colon(LENGTH) && !colon(CODING) {
                 continue;
             }
             self.at = self.after(line);
@@ -160,8 +164,6 @@ impl Inbound {
 
 impl Head {
     fn read(&mut self, field: &[u8]) {
-        const LENGTH: &[u8] = b"content-length:";
-        const CODING: &[u8] = b"transfer-encoding:";
         let is = |name: &[u8]| field.get(..name.len()).is_some_and(|own| own.eq_ignore_ascii_case(name));
         if is(LENGTH) {
             let digits = std::str::from_utf8(field[LENGTH.len()..].trim_ascii());
