@@ -189,7 +189,7 @@ fn a_log_whose_reader_stands_still_stops_nothing() {
 #[test]
 fn signals_without_a_meaning_end_nothing() {
     let mut process = Process::start();
-    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGPIPE] {
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGIO, Signal::SIGPIPE] {
         process.signal(signal);
     }
     process.write(&configuration("/second"));

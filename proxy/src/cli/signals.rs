@@ -7,8 +7,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Signals that end a process unless it has asked for them, and that rolegate has no use for: scripts send them to daemons that
 /// open their logs again or print something.
-const WITHOUT_MEANING: [SignalKind; 3] =
-    [SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()];
+const WITHOUT_MEANING: [SignalKind; 4] =
+    [SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm(), SignalKind::io()];
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
