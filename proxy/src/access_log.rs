@@ -1,6 +1,6 @@
 //! Writes the access log: one JSON object per line, on a thread of its own.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
@@ -56,17 +56,23 @@ struct Line<'a> {
 /// # Errors
 /// The file cannot be opened.
 pub fn start(path: &str, buffer: usize, alive: impl Send + 'static) -> io::Result<(Sink, JoinHandle<()>)> {
-    let out: Box<dyn Write + Send> = if path == "-" {
-        Box::new(io::stdout())
-    } else {
-        Box::new(OpenOptions::new().create(true).append(true).open(path)?)
-    };
+    let out: Box<dyn Write + Send> = if path == "-" { Box::new(io::stdout()) } else { Box::new(open(path)?) };
     let (sink, records) = bounded(buffer.max(1));
     let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
         let _alive = alive;
         write(&records, out);
     })?;
     Ok((sink, writer))
+}
+
+fn open(path: &str) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    match std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        // Opened for writing alone, a pipe makes the process wait until it has a reader, and fails when that goes.
+        true => options.read(true).write(true),
+        false => options.create(true).append(true),
+    };
+    options.open(path)
 }
 
 /// Whether [`start`] could open the log. Makes no file, and changes none.

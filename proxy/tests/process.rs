@@ -3,13 +3,15 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -82,9 +84,9 @@ impl Process {
     fn unread(&self) -> usize {
         let mut waiting = [0; 64];
         let reader = self.log.as_ref().unwrap().get_ref();
-        nix::fcntl::fcntl(reader, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+        fcntl(reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
         let count = { reader }.read(&mut waiting).unwrap_or(0);
-        nix::fcntl::fcntl(reader, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).unwrap();
+        fcntl(reader, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
         count
     }
 
@@ -195,6 +197,29 @@ fn signals_without_a_meaning_end_nothing() {
     process.write(&configuration("/second"));
     process.signal(Signal::SIGHUP);
     process.until("it goes on", |process| process.status("/second") == 502);
+    process.ends();
+}
+
+#[test]
+fn an_access_log_without_a_reader_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let log = format!("[access_log]\npath = {path:?}\n");
+    let mut process = Process::spawn(&(configuration("/first") + &log));
+    process.find_addresses();
+    assert_eq!(process.status("/first"), 502);
+    // The line waits for the reader, and another one for the next.
+    for target in ["/first/1", "/first/2"] {
+        process.status(target);
+        let mut reader = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).unwrap();
+        let mut heard = Vec::new();
+        process.until("its line", |_| {
+            // An error says that there is nothing more now.
+            let _ = reader.read_to_end(&mut heard);
+            String::from_utf8_lossy(&heard).contains(target)
+        });
+    }
     process.ends();
 }
 
