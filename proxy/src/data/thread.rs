@@ -43,7 +43,7 @@ pub fn run(
         .enable_all()
         .event_interval(EVENT_INTERVAL)
         .build_local(LocalOptions::default())?;
-    let cut = runtime.block_on(async {
+    runtime.block_on(async {
         let worker = Worker::new(shared, seed);
         let (mut accepting, mut ticking) = (JoinSet::new(), JoinSet::new());
         for listener in listeners {
@@ -75,8 +75,7 @@ pub fn run(
         };
         let _ = tokio::time::timeout(deadline, empty).await;
         Ok(worker.connections.get())
-    });
-    cut
+    })
 }
 
 async fn tick_loop(worker: Rc<Worker>) {
