@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use rolegate_bench::compare::{self, Options, Peer, Set, WorkName, forwarder, list, origin};
+use rolegate_bench::compare::{self, Builds, Options, Peer, Set, WorkName, forwarder, list, origin};
 use rolegate_bench::report::comparison::Comparison;
 use rolegate_bench::report::{comparison_markdown, comparison_text, write_comparison_html, write_comparison_json};
 use rolegate_bench::say;
@@ -84,6 +84,9 @@ struct Compare {
     /// Where peers are looked for first; may come several times
     #[arg(long, value_name = "FOLDER")]
     find: Vec<PathBuf>,
+    /// Measures builds of peers too that no user would run: too old, for debugging, or not optimized
+    #[arg(long)]
+    any_build: bool,
     /// Where the reports go; a dated folder in benches/results if not given
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -120,6 +123,7 @@ impl Compare {
             rolegate: self.rolegate.as_deref().map(absolute).transpose()?,
             before: self.before.as_deref().map(absolute).transpose()?,
             find: self.find.iter().map(|folder| absolute(folder)).collect::<Result<_, _>>()?,
+            builds: if self.any_build { Builds::Any } else { Builds::Fit },
             ..Options::new(helper)
         })
     }
@@ -243,6 +247,7 @@ mod tests {
         let some = options(&["--peers", "nginx", "--works", "all", "--set", "full", "--rounds", "1"]).unwrap();
         assert_eq!((some.peers, some.works.len(), some.set), (vec![Peer::Nginx], WorkName::ALL.len(), Set::Full));
         assert!(options(&["--peers", "none"]).unwrap().peers.is_empty());
+        assert_eq!((plain.builds, options(&["--any-build"]).unwrap().builds), (Builds::Fit, Builds::Any));
     }
 
     #[test]

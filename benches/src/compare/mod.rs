@@ -8,6 +8,7 @@
 //! Peers and their configurations are in `benches/peers`. A [`forwarder`] that knows no HTTP is measured beside them. The
 //! program that runs a comparison is also the origin and the forwarder, when it is started with other arguments.
 
+mod build;
 mod cores;
 mod find;
 pub mod forwarder;
@@ -31,7 +32,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 
 pub use keeper::keep;
-pub use options::{Options, Peer, Set, WorkName, list};
+pub use options::{Builds, Options, Peer, Set, WorkName, list};
 
 use crate::hold::raise_open_files;
 use crate::record::Machine;
@@ -68,7 +69,7 @@ pub async fn run(
     introduce(&found, &cores, tell);
     cores::pin(&cores.others).context("pinning this process")?;
     let stage = Stage::new(options, found.programs, cores)?;
-    let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), doubts: Vec::new(), tell };
+    let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), doubts: found.unfit, tell };
     let interrupted = all_works(&mut run, stopped).await;
     let doubts = run.doubts;
     let set = stage.options.set;
@@ -85,7 +86,12 @@ pub async fn run(
 fn introduce(found: &Found, cores: &Cores, tell: &mut dyn FnMut(&str)) {
     for program in &found.programs {
         tell(&format!("{:9} {:10} {}", program.name(), program.version, program.path.display()));
+        let (flags, tls) = (&program.build.flags, &program.build.tls);
+        for (what, fact) in [("built", flags), ("TLS", tls)].into_iter().filter(|(_, fact)| !fact.is_empty()) {
+            tell(&format!("          {what}: {fact}"));
+        }
     }
+    found.unfit.iter().for_each(|why| tell(why));
     found.missing.iter().for_each(|why| tell(why));
     tell(&format!("proxies on core {:?}, origins and load on {:?}", cores.proxies, cores.others));
     if let Ok(files) = raise_open_files(OPEN_FILES)

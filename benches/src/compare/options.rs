@@ -97,6 +97,30 @@ named! {
     Full = "full",
 }
 
+named! {
+    /// Which builds of peers may be measured.
+    Builds, "kind of builds":
+    /// Those that a user would run.
+    Fit = "fit",
+    /// Any: what is wrong with one stands among the doubts.
+    Any = "any",
+}
+
+impl Peer {
+    /// The oldest version that may be measured, as its parts: what distributions and vendors still have.
+    #[must_use]
+    pub const fn minimum(self) -> &'static [u32] {
+        match self {
+            Self::Haproxy => &[2, 6],
+            Self::Nginx => &[1, 22],
+            Self::Envoy => &[1, 35],
+            Self::Pingora => &[0, 9],
+            Self::Caddy => &[2, 8],
+            Self::Traefik => &[3, 3],
+        }
+    }
+}
+
 impl WorkName {
     /// The works of a comparison that asks for none by name.
     pub const DEFAULT: &[Self] =
@@ -122,6 +146,8 @@ pub struct Options {
     pub before: Option<PathBuf>,
     /// Whether rolegate takes part.
     pub with_rolegate: bool,
+    /// Which builds of peers may be measured.
+    pub builds: Builds,
     /// Folders in which peers are looked for first.
     pub find: Vec<PathBuf>,
     /// This program, which is also the origin and the forwarder when it is started with other arguments.
@@ -141,6 +167,7 @@ impl Options {
             rolegate: None,
             before: None,
             with_rolegate: true,
+            builds: Builds::Fit,
             find: Vec::new(),
             helper,
         }

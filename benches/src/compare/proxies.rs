@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::build::Build;
 use super::find;
-use super::options::{Options, Peer, Set};
+use super::options::{Builds, Options, Peer, Set};
 use super::template::{self, Template, Values};
 use crate::report::comparison;
 
@@ -45,11 +46,27 @@ impl Kind {
         }
     }
 
-    const fn version_arguments(self) -> &'static [&'static str] {
+    /// How the program is asked for its version and its build: one after the other.
+    const fn questions(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::Peer(Peer::Haproxy | Peer::Nginx) => &["-v"],
-            Self::Peer(Peer::Caddy | Peer::Traefik) => &["version"],
-            _ => &["--version"],
+            Self::Peer(Peer::Haproxy) => &[&["-vv"]],
+            Self::Peer(Peer::Nginx) => &[&["-V"]],
+            Self::Peer(Peer::Caddy) => &[&["version"], &["build-info"]],
+            Self::Peer(Peer::Traefik) => &[&["version"]],
+            Self::Peer(Peer::Envoy | Peer::Pingora) | Self::Rolegate | Self::Before | Self::Forwarder => {
+                &[&["--version"]]
+            }
+        }
+    }
+
+    /// What it says about its build.
+    fn build(self, said: &str) -> Build {
+        match self {
+            Self::Peer(peer) => Build::read(peer, said),
+            Self::Rolegate | Self::Before => {
+                Build { tls: "rustls with aws-lc".to_owned(), said: said.trim().to_owned(), ..Build::default() }
+            }
+            Self::Forwarder => Build::default(),
         }
     }
 
@@ -75,12 +92,15 @@ pub(super) struct Program {
     pub(super) kind: Kind,
     pub(super) path: PathBuf,
     pub(super) version: String,
+    pub(super) build: Build,
 }
 
 impl Program {
     fn new(kind: Kind, path: PathBuf) -> Result<Self, String> {
-        let version = find::version(&path, kind.version_arguments())?;
-        Ok(Self { kind, path, version })
+        let answers = kind.questions().iter().map(|arguments| find::said(&path, arguments));
+        let said = answers.collect::<Result<Vec<_>, _>>()?.concat();
+        let version = find::version(&path, &said)?;
+        Ok(Self { kind, path, version, build: kind.build(&said) })
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -92,6 +112,9 @@ impl Program {
             name: self.name().to_owned(),
             version: self.version.clone(),
             note: self.kind.note(set).to_owned(),
+            build: self.build.flags.clone(),
+            tls: self.build.tls.clone(),
+            said: self.build.said.clone(),
         }
     }
 
@@ -142,6 +165,8 @@ impl Program {
 pub(super) struct Found {
     pub(super) programs: Vec<Program>,
     pub(super) missing: Vec<String>,
+    /// Peers that no user would run like this, and take part nevertheless.
+    pub(super) unfit: Vec<String>,
 }
 
 /// Finds the programs of everything that takes part.
@@ -169,13 +194,31 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
             continue;
         };
         match Program::new(Kind::Peer(*peer), path) {
-            Ok(program) => found.programs.push(program),
+            Ok(program) => {
+                found.unfit.extend(unfit(*peer, &program));
+                found.programs.push(program);
+            }
             Err(why) => found.missing.push(missing(why)),
         }
     }
+    if options.builds == Builds::Fit && !found.unfit.is_empty() {
+        return Err(format!(
+            "{} Its figures would say nothing about what users run. Install it with benches/peers/install.sh, name a folder \
+             that has a good build with --find, leave it out with --peers, or measure it nevertheless with --any-build",
+            found.unfit.join(" ")
+        ));
+    }
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    found.programs.push(Program { kind: Kind::Forwarder, path: options.helper.clone(), version });
+    let build = Build::default();
+    found.programs.push(Program { kind: Kind::Forwarder, path: options.helper.clone(), version, build });
     Ok(found)
+}
+
+/// A sentence about a peer that no user would run like this.
+fn unfit(peer: Peer, program: &Program) -> Option<String> {
+    let faults = program.build.faults(peer, &program.version);
+    (!faults.is_empty())
+        .then(|| format!("{peer} ({}) is not what a user would run: {}.", program.path.display(), faults.join(", ")))
 }
 
 /// What a test fills templates with; the origins listen on 7001 and 7002, the proxy on 7003 to 7005.
@@ -196,16 +239,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_with_how_to_install_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let script = folder.path().join("haproxy");
-        std::fs::write(&script, "#!/bin/sh\necho 'libcrypt.so.9: cannot open shared object file' >&2\nexit 127\n")
-            .unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&script, mode).unwrap();
-        let mut options = Options::new("/nowhere/compare".into());
-        options.find = vec![folder.path().to_owned()];
-        options.peers = vec![Peer::Haproxy];
-        options.with_rolegate = false;
+        let (_folder, mut options) =
+            with_script(Peer::Haproxy, "echo 'libcrypt.so.9: cannot open shared object file' >&2\nexit 127");
         let found = find(&options).unwrap();
         assert_eq!(found.programs.iter().map(Program::name).collect::<Vec<_>>(), ["forwarder"]);
         let [why] = found.missing.as_slice() else { panic!("{:?}", found.missing) };
@@ -215,12 +250,42 @@ mod tests {
         assert!(find(&options).is_err());
     }
 
+    /// Options with one peer, which is a shell script.
+    fn with_script(peer: Peer, script: &str) -> (tempfile::TempDir, Options) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(peer.name());
+        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&file, mode).unwrap();
+        let mut options = Options::new("/nowhere/compare".into());
+        options.find = vec![folder.path().to_owned()];
+        options.peers = vec![peer];
+        options.with_rolegate = false;
+        (folder, options)
+    }
+
+    #[test]
+    fn a_build_that_no_user_would_run_is_refused_unless_any_will_do() {
+        let says = "echo 'nginx version: nginx/1.31.3'\necho \"configure arguments: --with-cc-opt='-Os' --with-debug\"";
+        let (folder, mut options) = with_script(Peer::Nginx, says);
+        let why = find(&options).unwrap_err();
+        let place = folder.path().join("nginx").display().to_string();
+        for word in [place.as_str(), "made for size (-Os)", "--with-debug", "install.sh", "--any-build"] {
+            assert!(why.contains(word), "{word:?} is not in {why}");
+        }
+        options.builds = Builds::Any;
+        let found = find(&options).unwrap();
+        assert_eq!((found.programs.len(), found.unfit.len()), (2, 1));
+        let told = found.programs[0].describe(Set::Plain);
+        assert!(told.build.contains("-Os") && told.said.contains("1.31.3"), "{told:?}");
+    }
+
     #[test]
     fn every_peer_is_told_its_configuration() {
         let folder = tempfile::tempdir().unwrap();
         let kinds = Peer::ALL.iter().map(|peer| Kind::Peer(*peer)).chain([Kind::Rolegate, Kind::Before]);
         for kind in kinds {
-            let program = Program { kind, path: "/bin/proxy".into(), version: "1".to_owned() };
+            let program = Program { kind, path: "/bin/proxy".into(), version: "1".to_owned(), build: Build::default() };
             program.configure(Set::Full, folder.path(), &values_for_tests()).unwrap();
             let command =
                 format!("{:?}", program.command(Path::new("/bin/helper"), folder.path(), &values_for_tests(), 1));

@@ -110,6 +110,9 @@ pub(crate) fn comparison() -> Comparison {
         name: name.to_owned(),
         version: version.to_owned(),
         note: note.to_owned(),
+        build: if name == "nginx" { "-O2, as <its> distribution builds it".to_owned() } else { String::new() },
+        tls: if name == "nginx" { "OpenSSL 3.0.19".to_owned() } else { String::new() },
+        ..Proxy::default()
     };
     Comparison {
         format: FORMAT,

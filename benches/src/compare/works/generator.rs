@@ -32,6 +32,7 @@ pub(super) async fn generator(run: &mut Run<'_>) -> anyhow::Result<()> {
         name: OURS.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         note: "the load generator of this comparison, no proxy".to_owned(),
+        ..Proxy::default()
     });
     let wrk = find::program(WRK, &find::path());
     match &wrk {

@@ -19,7 +19,10 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
     table(&mut out, comparison);
     let _ = writeln!(out, "\n{HOW_TO_READ}\n");
     let noted = |text: String, note: &str| if note.is_empty() { text } else { format!("{text}: {note}") };
-    let proxies = comparison.proxies.iter().map(|proxy| noted(words::proxy(proxy), &proxy.note));
+    let proxies = comparison.proxies.iter().map(|proxy| {
+        let notes: Vec<_> = Some(proxy.note.clone()).into_iter().chain(words::build(proxy)).collect();
+        noted(words::proxy(proxy), notes.join(". ").trim_start_matches(". "))
+    });
     list(&mut out, "The proxies:", proxies);
     let notes = comparison.works.iter().filter(|work| work.goal.is_some() || !work.note.is_empty());
     let notes = notes.map(|work| {

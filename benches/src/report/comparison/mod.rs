@@ -65,6 +65,15 @@ pub struct Proxy {
     pub version: String,
     /// What a reader should know: how it was configured. May be empty.
     pub note: String,
+    /// How it was built, as far as that makes a difference: `-O2`. Empty if it does not say.
+    #[serde(default)]
+    pub build: String,
+    /// Its TLS library. May be empty.
+    #[serde(default)]
+    pub tls: String,
+    /// All that it says about its version and its build.
+    #[serde(default)]
+    pub said: String,
 }
 
 /// Something that every proxy was made to do, and measured at.

@@ -43,7 +43,7 @@ fn head(comparison: &Comparison) -> Markup {
             ]))
             ul.proxies {
                 @for proxy in &comparison.proxies {
-                    li class=(class(&proxy.name)) { b { (words::proxy(proxy)) } @if !proxy.note.is_empty() { " – " (proxy.note) } }
+                    li class=(class(&proxy.name)) { b { (words::proxy(proxy)) } @if !proxy.note.is_empty() { " – " (proxy.note) } @if let Some(build) = words::build(proxy) { " – " (build) } }
                 }
             }
         }

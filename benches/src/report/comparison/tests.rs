@@ -109,10 +109,39 @@ fn files_of_before_are_read() {
     let mut value = serde_json::to_value(comparison()).unwrap();
     let fields = value.as_object_mut().unwrap();
     assert!(fields.remove("doubts").is_some() && fields.remove("interrupted").is_some());
+    for proxy in fields["proxies"].as_array_mut().unwrap() {
+        let proxy = proxy.as_object_mut().unwrap();
+        assert!(["build", "tls", "said"].iter().all(|field| proxy.remove(*field).is_some()));
+    }
     for work in fields["works"].as_array_mut().unwrap() {
         assert!(work.as_object_mut().unwrap().remove("doubts").is_some());
     }
-    assert_eq!(serde_json::from_value::<Comparison>(value).unwrap(), comparison());
+    let mut expected = comparison();
+    for proxy in &mut expected.proxies {
+        *proxy = Proxy { build: String::new(), tls: String::new(), said: String::new(), ..proxy.clone() };
+    }
+    assert_eq!(serde_json::from_value::<Comparison>(value).unwrap(), expected);
+}
+
+#[test]
+fn measured_records_of_before_are_read_and_told() {
+    let results = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results/2026-11-24");
+    for name in ["comparison", "comparison-quiet", "spliced-all", "spliced-full", "spliced-tls"] {
+        let comparison = read_comparison(&results.join(name).with_extension("json")).unwrap();
+        assert!(comparison_text(&comparison).contains("rolegate") && !comparison_markdown(&comparison).is_empty());
+        check_tags(&page(&comparison));
+    }
+}
+
+#[test]
+fn how_a_proxy_was_built_is_told_everywhere() {
+    let comparison = comparison();
+    let built = "-O2, as <its> distribution builds it; TLS: OpenSSL 3.0.19";
+    assert!(comparison_text(&comparison).contains(&format!("nginx: {built}")));
+    let (markup, html) = (built.replace('<', "&lt;"), built.replace('<', "&lt;").replace('>', "&gt;"));
+    assert!(comparison_markdown(&comparison).contains(&format!("nginx 1.22.1: worker\\_processes 1. {markup}")));
+    assert!(page(&comparison).contains(&html));
+    assert!(!comparison_text(&comparison).contains("haproxy: "), "it says nothing");
 }
 
 #[test]

@@ -24,6 +24,11 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         machine(&comparison.machine),
         moment(comparison.started_unix_ms)
     );
+    for proxy in &comparison.proxies {
+        if let Some(build) = words::build(proxy) {
+            let _ = writeln!(out, "{}: {build}", proxy.name);
+        }
+    }
     let _ = writeln!(out, "{}", words::tally(comparison));
     for loss in words::losses(comparison) {
         let _ = writeln!(out, "  {loss}");

@@ -84,6 +84,13 @@ pub(super) fn proxy(proxy: &Proxy) -> String {
     format!("{}{version}{place}", proxy.name)
 }
 
+/// How a proxy was built, and what it has TLS from; nothing if it says neither.
+pub(super) fn build(proxy: &Proxy) -> Option<String> {
+    let tls = if proxy.tls.is_empty() { String::new() } else { format!("TLS: {}", proxy.tls) };
+    let facts: Vec<_> = [&proxy.build, &tls].into_iter().filter(|fact| !fact.is_empty()).cloned().collect();
+    (!facts.is_empty()).then(|| facts.join("; "))
+}
+
 /// In sentences, what makes the figures weak.
 pub(super) fn doubts(comparison: &Comparison) -> Vec<String> {
     let mut doubts = Vec::new();
