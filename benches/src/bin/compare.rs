@@ -84,6 +84,9 @@ struct Compare {
     /// Where peers are looked for first; may come several times
     #[arg(long, value_name = "FOLDER")]
     find: Vec<PathBuf>,
+    /// Decides in which order the proxies are measured in each round; any, and printed, if not given
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
     /// Measures builds of peers too that no user would run: too old, for debugging, or not optimized
     #[arg(long)]
     any_build: bool,
@@ -109,6 +112,7 @@ impl Compare {
     fn options(&self) -> anyhow::Result<Options> {
         let wrong = |flag: &'static str| move |error: String| anyhow::anyhow!("{flag}: {error}");
         let helper = std::env::current_exe().context("finding this program")?;
+        let usual = Options::new(helper);
         Ok(Options {
             peers: if self.peers == "none" {
                 Vec::new()
@@ -124,7 +128,8 @@ impl Compare {
             before: self.before.as_deref().map(absolute).transpose()?,
             find: self.find.iter().map(|folder| absolute(folder)).collect::<Result<_, _>>()?,
             builds: if self.any_build { Builds::Any } else { Builds::Fit },
-            ..Options::new(helper)
+            seed: self.seed.unwrap_or(usual.seed),
+            ..usual
         })
     }
 
@@ -247,6 +252,7 @@ mod tests {
         let some = options(&["--peers", "nginx", "--works", "all", "--set", "full", "--rounds", "1"]).unwrap();
         assert_eq!((some.peers, some.works.len(), some.set), (vec![Peer::Nginx], WorkName::ALL.len(), Set::Full));
         assert!(options(&["--peers", "none"]).unwrap().peers.is_empty());
+        assert_eq!(options(&["--seed", "7"]).unwrap().seed, 7);
         assert_eq!((plain.builds, options(&["--any-build"]).unwrap().builds), (Builds::Fit, Builds::Any));
     }
 

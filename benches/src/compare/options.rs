@@ -148,6 +148,8 @@ pub struct Options {
     pub with_rolegate: bool,
     /// Which builds of peers may be measured.
     pub builds: Builds,
+    /// It decides in which order the proxies are measured.
+    pub seed: u64,
     /// Folders in which peers are looked for first.
     pub find: Vec<PathBuf>,
     /// This program, which is also the origin and the forwarder when it is started with other arguments.
@@ -168,6 +170,7 @@ impl Options {
             before: None,
             with_rolegate: true,
             builds: Builds::Fit,
+            seed: fastrand::u32(..).into(),
             find: Vec::new(),
             helper,
         }

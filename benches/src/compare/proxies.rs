@@ -6,6 +6,8 @@ use std::process::Command;
 use super::build::Build;
 use super::find;
 use super::options::{Builds, Options, Peer, Set};
+#[cfg(test)]
+use super::stage::Bodies;
 use super::template::{self, Template, Values};
 use crate::report::comparison;
 
@@ -76,10 +78,20 @@ impl Kind {
             (Self::Rolegate, _) => "everything on: boundary groups, probes, passive detection, affinity, metrics",
             (Self::Before, _) => "another build, configured like rolegate",
             (Self::Forwarder, _) => "no HTTP at all: bytes are moved, each client connection is one to an origin",
-            (Self::Peer(Peer::Haproxy), _) => "least connections; looks the client's network up; splices bodies",
-            (Self::Peer(Peer::Nginx), _) => "least connections; no buffering of bodies; no active health checks",
+            (Self::Peer(Peer::Haproxy), Set::Plain) => {
+                "least connections; looks the client's network up; splices bodies"
+            }
+            (Self::Peer(Peer::Haproxy), Set::Full) => {
+                "least connections; looks the client's network up; splices bodies; writes each record of its access log at once"
+            }
+            (Self::Peer(Peer::Nginx), _) => {
+                "least connections; its default buffers for small answers, 64 KiB without buffering for downloads; no active \
+                 health checks"
+            }
             (Self::Peer(Peer::Envoy), _) => "least requests",
-            (Self::Peer(Peer::Pingora), _) => "the small proxy of benches/peers/pingora with rustls; in turns",
+            (Self::Peer(Peer::Pingora), _) => {
+                "the small proxy of benches/peers/pingora with rustls and mimalloc; in turns"
+            }
             (Self::Peer(Peer::Caddy), _) => "least connections",
             (Self::Peer(Peer::Traefik), _) => "power of two choices; its Forwarded does not name the client",
         }
@@ -226,7 +238,8 @@ fn unfit(peer: Peer, program: &Program) -> Option<String> {
 pub(super) fn values_for_tests() -> Values {
     let names = ["one", "two", "http", "https", "admin"];
     let mut values: Values = names.into_iter().zip(7001..).map(|(name, port)| (name, port.to_string())).collect();
-    values.extend([("threads", "1"), ("probe", "/probe")].map(|(name, value)| (name, value.to_owned())));
+    let words = [("threads", "1"), ("probe", "/probe"), ("bodies", template::bodies(Bodies::Small))];
+    values.extend(words.map(|(name, value)| (name, value.to_owned())));
     let files = ["folder", "certificate", "key", "pem"];
     values.extend(files.map(|name| (name, format!("/somewhere/{name}"))));
     values

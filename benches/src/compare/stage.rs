@@ -18,7 +18,7 @@ use super::origin::{HOST, Origin, PROBE, SMALL};
 use super::probe;
 use super::process::Group;
 use super::proxies::{Kind, Program};
-use super::template::Values;
+use super::template::{self, Values};
 use crate::pki::{Identity, Wanted};
 
 /// What holds for the whole comparison.
@@ -78,18 +78,28 @@ impl Origins {
     }
 }
 
+/// For which bodies a proxy is configured, where its user would do that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bodies {
+    /// Answers of some KiB: with its defaults.
+    Small,
+    /// Downloads.
+    Large,
+}
+
 /// How a proxy is to run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setup<'a> {
     pub(super) set: Set,
     pub(super) threads: usize,
+    pub(super) bodies: Bodies,
     /// A configuration instead of the template's, with holes.
     pub(super) text: Option<&'a str>,
 }
 
 impl Setup<'_> {
     pub(super) const fn of(set: Set) -> Self {
-        Self { set, threads: 1, text: None }
+        Self { set, threads: 1, bodies: Bodies::Small, text: None }
     }
 }
 
@@ -123,10 +133,11 @@ impl Running {
         // A folder for each start: nothing is left from the one before.
         let folder = tempfile::Builder::new().prefix(program.name()).tempdir_in(stage.folder.path());
         let folder = folder.map_err(|error| error.to_string())?.keep();
-        let values = values(stage, origins.addresses(), [http, https, admin], &folder, setup.threads, program.kind);
+        let mut values = values(stage, origins.addresses(), [http, https, admin], &folder, setup.threads, program.kind);
+        values.push(("bodies", template::bodies(setup.bodies).to_owned()));
         program.configure(setup.set, &folder, &values)?;
         if let Some(text) = setup.text {
-            let text = super::template::fill(text, &values).map_err(|hole| format!("nothing for @{hole}@"))?;
+            let text = template::fill(text, &values).map_err(|hole| format!("nothing for @{hole}@"))?;
             std::fs::write(folder.join("rolegate.toml"), text).map_err(|error| error.to_string())?;
         }
         let output = |name: &str| File::create(folder.join(name)).map(Stdio::from).map_err(|error| error.to_string());

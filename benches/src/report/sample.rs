@@ -118,6 +118,7 @@ pub(crate) fn comparison() -> Comparison {
         format: FORMAT,
         started_unix_ms: 1_795_528_088_000,
         machine: machine(),
+        sitting: vec!["The order is any, by the seed <7>.".to_owned()],
         proxies: vec![
             proxy("rolegate", "0.1.0", ""),
             proxy("before", "0.0.9", "the commit before this one"),

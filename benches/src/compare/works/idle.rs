@@ -35,7 +35,7 @@ pub(super) async fn idle(run: &mut Run<'_>) -> anyhow::Result<()> {
     let origins = Origins::start(run.stage).await?;
     // Memory varies little.
     for round in 0..run.stage.options.rounds.div_ceil(3) {
-        for at in rates::order(run.stage.programs.len(), round) {
+        for at in run.order(run.stage.programs.len()) {
             let program = &run.stage.programs[at];
             if let Err(why) = of_one(run, program, &origins, round).await {
                 run.left_out(&format!("idle          round {:2}  {:9} left out: {why:#}", round + 1, program.name()));

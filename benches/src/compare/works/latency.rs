@@ -5,7 +5,7 @@ use super::super::origin::SMALL;
 use super::super::proxies::Kind;
 use super::super::rates;
 use super::super::sheet::Line;
-use super::super::stage::{Bed, Running};
+use super::super::stage::{Bed, Bodies, Running};
 use super::Run;
 use super::plain::SOME;
 
@@ -17,7 +17,7 @@ const PARTS: [(u32, [&str; 3], &str); 2] = [
 const PERCENTILES: [(f64, &str); 3] = [(50.0, "p50"), (99.0, "p99"), (99.9, "p99.9")];
 
 pub(super) async fn latency(run: &mut Run<'_>) -> anyhow::Result<()> {
-    let mut bed = run.bed(|_| true).await?;
+    let mut bed = run.bed(Bodies::Small, |_| true).await?;
     let limits = limits(run, &bed).await?;
     for (percent, rows, work) in PARTS {
         let Some(rate) = rates::part_of_slowest(limits.iter().copied(), percent) else {

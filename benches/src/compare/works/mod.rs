@@ -11,13 +11,15 @@ mod swap;
 
 use std::time::Duration;
 
+use fastrand::Rng;
+
 use super::measure::{self, Load, Outcome};
 use super::options::{Set, WorkName};
 use super::probe;
 use super::proxies::Kind;
 use super::rates;
 use super::sheet::Sheet;
-use super::stage::{Bed, Running, Setup, Stage};
+use super::stage::{Bed, Bodies, Running, Setup, Stage};
 use crate::report::comparison::Proxy;
 
 /// A comparison on its way.
@@ -28,6 +30,8 @@ pub(super) struct Run<'a> {
     pub(super) more: Vec<Proxy>,
     /// In sentences, what went wrong.
     pub(super) doubts: Vec<String>,
+    /// They say in which order the proxies are measured.
+    pub(super) dice: Rng,
     /// Takes lines for people.
     pub(super) tell: &'a mut dyn FnMut(&str),
 }
@@ -61,6 +65,11 @@ impl Run<'_> {
         self.doubts.push(why.to_owned());
     }
 
+    /// The order of so many proxies in one round.
+    fn order(&mut self, count: usize) -> Vec<usize> {
+        rates::order(count, &mut self.dice)
+    }
+
     fn duration(&self) -> Duration {
         Duration::from_secs(self.stage.options.seconds)
     }
@@ -70,9 +79,10 @@ impl Run<'_> {
         self.stage.cores.others.len().div_ceil(2)
     }
 
-    /// Starts proxies and says who did not.
-    async fn bed(&mut self, wanted: impl Fn(Kind) -> bool) -> anyhow::Result<Bed> {
-        let bed = Bed::start(self.stage, Setup::of(self.stage.options.set), wanted).await?;
+    /// Starts proxies for such bodies, and says who did not.
+    async fn bed(&mut self, bodies: Bodies, wanted: impl Fn(Kind) -> bool) -> anyhow::Result<Bed> {
+        let setup = Setup { bodies, ..Setup::of(self.stage.options.set) };
+        let bed = Bed::start(self.stage, setup, wanted).await?;
         for why in &bed.failed {
             self.left_out(&format!("left out: {why}"));
         }
@@ -94,7 +104,7 @@ impl Run<'_> {
             measure::of_group(&load(proxy), duration.min(Duration::from_millis(500)), proxy.id()).await?;
         }
         for round in 0..self.stage.options.rounds {
-            for at in rates::order(bed.proxies.len(), round) {
+            for at in self.order(bed.proxies.len()) {
                 let proxy = &mut bed.proxies[at];
                 let name = proxy.name();
                 if !proxy.lives() {

@@ -18,6 +18,7 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
     list(&mut out, "Doubts:", words::doubts(comparison).into_iter());
     table(&mut out, comparison);
     let _ = writeln!(out, "\n{HOW_TO_READ}\n");
+    list(&mut out, "The sitting:", comparison.sitting.iter().cloned());
     let noted = |text: String, note: &str| if note.is_empty() { text } else { format!("{text}: {note}") };
     let proxies = comparison.proxies.iter().map(|proxy| {
         let notes: Vec<_> = Some(proxy.note.clone()).into_iter().chain(words::build(proxy)).collect();

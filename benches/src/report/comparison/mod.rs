@@ -44,6 +44,9 @@ pub struct Comparison {
     pub started_unix_ms: u64,
     /// Where all of them ran.
     pub machine: Machine,
+    /// In sentences, what holds for all of it: who ran where, in which order.
+    #[serde(default)]
+    pub sitting: Vec<String>,
     /// The proxies, in the order of the tables' columns.
     pub proxies: Vec<Proxy>,
     /// The works, in the order of the tables' rows.

@@ -41,6 +41,7 @@ fn head(comparison: &Comparison) -> Markup {
                 ("Began", moment(comparison.started_unix_ms)),
                 ("Rounds", rounds.unwrap_or(0).to_string()),
             ]))
+            @for fact in &comparison.sitting { p.note { (fact) } }
             ul.proxies {
                 @for proxy in &comparison.proxies {
                     li class=(class(&proxy.name)) { b { (words::proxy(proxy)) } @if !proxy.note.is_empty() { " – " (proxy.note) } @if let Some(build) = words::build(proxy) { " – " (build) } }

@@ -109,6 +109,7 @@ fn files_of_before_are_read() {
     let mut value = serde_json::to_value(comparison()).unwrap();
     let fields = value.as_object_mut().unwrap();
     assert!(fields.remove("doubts").is_some() && fields.remove("interrupted").is_some());
+    assert!(fields.remove("sitting").is_some());
     for proxy in fields["proxies"].as_array_mut().unwrap() {
         let proxy = proxy.as_object_mut().unwrap();
         assert!(["build", "tls", "said"].iter().all(|field| proxy.remove(*field).is_some()));
@@ -116,7 +117,7 @@ fn files_of_before_are_read() {
     for work in fields["works"].as_array_mut().unwrap() {
         assert!(work.as_object_mut().unwrap().remove("doubts").is_some());
     }
-    let mut expected = comparison();
+    let mut expected = Comparison { sitting: Vec::new(), ..comparison() };
     for proxy in &mut expected.proxies {
         *proxy = Proxy { build: String::new(), tls: String::new(), said: String::new(), ..proxy.clone() };
     }
@@ -134,8 +135,11 @@ fn measured_records_of_before_are_read_and_told() {
 }
 
 #[test]
-fn how_a_proxy_was_built_is_told_everywhere() {
+fn how_a_proxy_was_built_and_the_sitting_are_told_everywhere() {
     let comparison = comparison();
+    assert!(comparison_text(&comparison).contains("by the seed <7>."));
+    assert!(comparison_markdown(&comparison).contains("The sitting:\n\n- The order is any, by the seed &lt;7>."));
+    assert!(page(&comparison).contains("by the seed &lt;7&gt;."));
     let built = "-O2, as <its> distribution builds it; TLS: OpenSSL 3.0.19";
     assert!(comparison_text(&comparison).contains(&format!("nginx: {built}")));
     let (markup, html) = (built.replace('<', "&lt;"), built.replace('<', "&lt;").replace('>', "&gt;"));

@@ -24,6 +24,9 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         machine(&comparison.machine),
         moment(comparison.started_unix_ms)
     );
+    for fact in &comparison.sitting {
+        let _ = writeln!(out, "{fact}");
+    }
     for proxy in &comparison.proxies {
         if let Some(build) = words::build(proxy) {
             let _ = writeln!(out, "{}: {build}", proxy.name);
