@@ -66,8 +66,8 @@ struct Compare {
     /// Which works, with commas between; 'all' for every one
     #[arg(long, default_value_t = default_works())]
     works: String,
-    /// How often each proxy is measured at each work
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// How often each proxy is measured at each work; with fewer than 6 nothing is decided
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
     /// How long one measurement takes, in seconds
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=600))]
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn flags_become_options() {
         let plain = options(&[]).unwrap();
-        assert_eq!((plain.rounds, plain.seconds, plain.set), (5, 4, Set::Plain));
+        assert_eq!((plain.rounds, plain.seconds, plain.set), (6, 4, Set::Plain));
         assert_eq!((plain.peers.as_slice(), plain.works.as_slice()), (Peer::ALL, WorkName::DEFAULT));
         let some = options(&["--peers", "nginx", "--works", "all", "--set", "full", "--rounds", "1"]).unwrap();
         assert_eq!((some.peers, some.works.len(), some.set), (vec![Peer::Nginx], WorkName::ALL.len(), Set::Full));

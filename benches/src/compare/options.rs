@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::report::comparison::ROUNDS;
+
 /// Declares an enumeration whose values have names that people type.
 macro_rules! named {
     ($(#[$about:meta])* $kind:ident, $what:literal: $($(#[$doc:meta])* $value:ident = $name:literal,)+) => {
@@ -163,7 +165,7 @@ impl Options {
         Self {
             peers: Peer::ALL.to_vec(),
             works: WorkName::DEFAULT.to_vec(),
-            rounds: 5,
+            rounds: ROUNDS,
             seconds: 4,
             set: Set::Plain,
             rolegate: None,

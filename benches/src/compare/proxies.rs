@@ -15,6 +15,8 @@ use crate::report::comparison;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Rolegate,
+    /// The same program once more.
+    Control,
     Before,
     Forwarder,
     Peer(Peer),
@@ -24,6 +26,7 @@ impl Kind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Rolegate => comparison::ROLEGATE,
+            Self::Control => comparison::CONTROL,
             Self::Before => comparison::BEFORE,
             Self::Forwarder => comparison::FORWARDER,
             Self::Peer(peer) => peer.name(),
@@ -31,13 +34,13 @@ impl Kind {
     }
 
     pub(super) fn is_rolegate(self) -> bool {
-        matches!(self, Self::Rolegate | Self::Before)
+        matches!(self, Self::Rolegate | Self::Control | Self::Before)
     }
 
     /// The files of its configuration, the first of which the program is told.
     const fn templates(self) -> &'static [Template] {
         match self {
-            Self::Rolegate | Self::Before => &[template::ROLEGATE],
+            Self::Rolegate | Self::Control | Self::Before => &[template::ROLEGATE],
             Self::Forwarder => &[],
             Self::Peer(Peer::Haproxy) => &[template::HAPROXY],
             Self::Peer(Peer::Nginx) => &[template::NGINX],
@@ -55,9 +58,11 @@ impl Kind {
             Self::Peer(Peer::Nginx) => &[&["-V"]],
             Self::Peer(Peer::Caddy) => &[&["version"], &["build-info"]],
             Self::Peer(Peer::Traefik) => &[&["version"]],
-            Self::Peer(Peer::Envoy | Peer::Pingora) | Self::Rolegate | Self::Before | Self::Forwarder => {
-                &[&["--version"]]
-            }
+            Self::Peer(Peer::Envoy | Peer::Pingora)
+            | Self::Rolegate
+            | Self::Control
+            | Self::Before
+            | Self::Forwarder => &[&["--version"]],
         }
     }
 
@@ -65,7 +70,7 @@ impl Kind {
     fn build(self, said: &str) -> Build {
         match self {
             Self::Peer(peer) => Build::read(peer, said),
-            Self::Rolegate | Self::Before => {
+            Self::Rolegate | Self::Control | Self::Before => {
                 Build { tls: "rustls with aws-lc".to_owned(), said: said.trim().to_owned(), ..Build::default() }
             }
             Self::Forwarder => Build::default(),
@@ -76,6 +81,7 @@ impl Kind {
     const fn note(self, set: Set) -> &'static str {
         match (self, set) {
             (Self::Rolegate, _) => "everything on: boundary groups, probes, passive detection, affinity, metrics",
+            (Self::Control, _) => "configured alike: what differs is chance",
             (Self::Before, _) => "another build, configured like rolegate",
             (Self::Forwarder, _) => "no HTTP at all: bytes are moved, each client connection is one to an origin",
             (Self::Peer(Peer::Haproxy), Set::Plain) => {
@@ -150,7 +156,7 @@ impl Program {
         }
         let file = self.kind.templates().first().map(|template| folder.join(template.name)).unwrap_or_default();
         match self.kind {
-            Kind::Rolegate | Kind::Before => command.arg("run").arg(file).env("RUST_LOG", "warn"),
+            Kind::Rolegate | Kind::Control | Kind::Before => command.arg("run").arg(file).env("RUST_LOG", "warn"),
             Kind::Forwarder => {
                 let value = |name| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
                 command.args(["forwarder", value("http"), value("one"), value("two")])
@@ -190,7 +196,8 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
         let path = options.rolegate.clone().or_else(|| find::program("rolegate", &folders)).ok_or(
             "rolegate's program was not found: cargo build --release -p rolegate, or say where it is with --rolegate",
         )?;
-        found.programs.push(Program::new(Kind::Rolegate, path)?);
+        let rolegate = Program::new(Kind::Rolegate, path)?;
+        found.programs.extend([rolegate.clone(), Program { kind: Kind::Control, ..rolegate }]);
         if let Some(before) = &options.before {
             found.programs.push(Program::new(Kind::Before, before.clone())?);
         }
@@ -296,7 +303,7 @@ mod tests {
     #[test]
     fn every_peer_is_told_its_configuration() {
         let folder = tempfile::tempdir().unwrap();
-        let kinds = Peer::ALL.iter().map(|peer| Kind::Peer(*peer)).chain([Kind::Rolegate, Kind::Before]);
+        let kinds = Peer::ALL.iter().map(|peer| Kind::Peer(*peer)).chain([Kind::Rolegate, Kind::Control, Kind::Before]);
         for kind in kinds {
             let program = Program { kind, path: "/bin/proxy".into(), version: "1".to_owned(), build: Build::default() };
             program.configure(Set::Full, folder.path(), &values_for_tests()).unwrap();

@@ -55,6 +55,7 @@ fn mark(work: &Work) -> String {
         Outcome::Win => format!("✅ {text}"),
         Outcome::Even => format!("➖ {text}"),
         Outcome::Loss => format!("❌ **{text}**"),
+        Outcome::Undecided(_) => format!("❔ {text}"),
     }
 }
 
