@@ -70,6 +70,8 @@ named! {
     Small1000 = "small-1000",
     /// How long a request takes at half and at four fifths of what the slowest can do.
     Latency = "latency",
+    /// What a request costs at a quarter, a half and three quarters of what the slowest can do.
+    Rates = "rates",
     /// 10 MiB bodies on 8 connections.
     Large = "large",
     /// A connection for each request.
@@ -125,8 +127,17 @@ impl Peer {
 
 impl WorkName {
     /// The works of a comparison that asks for none by name.
-    pub const DEFAULT: &[Self] =
-        &[Self::Small, Self::Small1000, Self::Latency, Self::Large, Self::New, Self::Idle, Self::Tls, Self::Death];
+    pub const DEFAULT: &[Self] = &[
+        Self::Small,
+        Self::Small1000,
+        Self::Latency,
+        Self::Rates,
+        Self::Large,
+        Self::New,
+        Self::Idle,
+        Self::Tls,
+        Self::Death,
+    ];
 }
 
 /// What to compare, and how.

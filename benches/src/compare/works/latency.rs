@@ -47,7 +47,7 @@ fn told(outcome: &Outcome) -> String {
 }
 
 /// What each proxy manages in a closed loop, in requests a second: as it was measured before, or measured now.
-async fn limits(run: &mut Run<'_>, bed: &Bed) -> anyhow::Result<Vec<f64>> {
+pub(super) async fn limits(run: &mut Run<'_>, bed: &Bed) -> anyhow::Result<Vec<f64>> {
     let mut limits = Vec::new();
     for proxy in bed.proxies.iter().filter(|proxy| proxy.kind != Kind::Forwarder) {
         let limit = match run.sheet.limit(proxy.name()) {
@@ -58,7 +58,7 @@ async fn limits(run: &mut Run<'_>, bed: &Bed) -> anyhow::Result<Vec<f64>> {
                 outcome.limit()
             }
         };
-        run.say(format!("latency       limit     {:9} {limit:8.0} requests/s", proxy.name()));
+        run.say(format!("              limit     {:9} {limit:8.0} requests/s", proxy.name()));
         limits.push(limit);
     }
     Ok(limits)

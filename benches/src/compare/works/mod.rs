@@ -7,6 +7,7 @@ mod latency;
 mod own;
 mod plain;
 mod scale;
+mod steady;
 mod swap;
 
 use std::time::Duration;
@@ -46,6 +47,7 @@ impl Run<'_> {
             WorkName::New => plain::new(self).await,
             WorkName::Tls => plain::tls(self).await,
             WorkName::Latency => latency::latency(self).await,
+            WorkName::Rates => steady::rates(self).await,
             WorkName::Idle => idle::idle(self).await,
             WorkName::Death => death::death(self).await,
             WorkName::Swap => swap::swap(self).await,
@@ -115,6 +117,9 @@ impl Run<'_> {
                 let told = take(&mut self.sheet, proxy, round, &outcome);
                 let failed = outcome.failed_words();
                 self.say(format!("{work:13} round {:2}  {name:9} {told}{failed}", round + 1));
+                for row in rows {
+                    self.sheet.busy(row, name, outcome.busy());
+                }
                 self.note(rows, name, &outcome);
                 self.dropped(rows, proxy).await;
             }

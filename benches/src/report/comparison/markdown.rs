@@ -25,11 +25,12 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
         noted(words::proxy(proxy), notes.join(". ").trim_start_matches(". "))
     });
     list(&mut out, "The proxies:", proxies);
-    let notes = comparison.works.iter().filter(|work| work.goal.is_some() || !work.note.is_empty());
-    let notes = notes.map(|work| {
-        let goal = work.goal.iter().map(|goal| format!("Goal: {goal}"));
-        let texts: Vec<_> = goal.chain(Some(work.note.clone()).filter(|note| !note.is_empty())).collect();
-        format!("{}: {}", work.title, texts.join(". "))
+    let notes = comparison.works.iter().filter_map(|work| {
+        let goal = work.goal.iter().map(|goal| format!("Goal: {goal}."));
+        let note = Some(work.note.clone()).filter(|note| !note.is_empty());
+        let busy = words::busy(work).map(|busy| format!("P{}.", &busy[1..]));
+        let texts: Vec<_> = goal.chain(note).chain(busy).collect();
+        (!texts.is_empty()).then(|| format!("{}: {}", work.title, texts.join(" ")))
     });
     list(&mut out, "The works:", notes);
     format!("{}\n", out.trim_end())

@@ -131,6 +131,9 @@ pub struct Figures {
     /// One figure a round, in [`Work::unit`]; `NaN`, in JSON `null`, for a round that gave none.
     #[serde(deserialize_with = "rounds")]
     pub rounds: Vec<f64>,
+    /// How much of its core it used meanwhile, the median of the rounds: 1 is all of it. Nothing if that says nothing here.
+    #[serde(default)]
+    pub busy: Option<f64>,
 }
 
 /// What place a proxy has in a comparison.

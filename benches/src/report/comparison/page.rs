@@ -168,6 +168,7 @@ fn card(comparison: &Comparison, work: &Work) -> Markup {
                     }
                 }
             }
+            @if let Some(busy) = words::busy(work) { p.note { (busy) } }
             @for text in work.doubts.iter().chain(Some(&work.note).filter(|note| !note.is_empty())) {
                 p.note { (text) }
             }

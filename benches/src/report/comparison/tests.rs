@@ -4,7 +4,7 @@ use crate::report::tests::{check_alone, check_tags};
 use crate::report::{read_comparison, write_comparison_json};
 
 fn figures(proxy: &str, rounds: &[f64]) -> Figures {
-    Figures { proxy: proxy.to_owned(), rounds: rounds.to_vec() }
+    Figures { proxy: proxy.to_owned(), rounds: rounds.to_vec(), busy: None }
 }
 
 fn work(better: Better, all: &[(&str, &[f64])]) -> Work {
@@ -127,11 +127,15 @@ fn files_of_before_are_read() {
     }
     for work in fields["works"].as_array_mut().unwrap() {
         assert!(work.as_object_mut().unwrap().remove("doubts").is_some());
+        for figures in work["figures"].as_array_mut().unwrap() {
+            assert!(figures.as_object_mut().unwrap().remove("busy").is_some());
+        }
     }
     let mut expected = Comparison { sitting: Vec::new(), ..comparison() };
     for proxy in &mut expected.proxies {
         *proxy = Proxy { build: String::new(), tls: String::new(), said: String::new(), ..proxy.clone() };
     }
+    expected.works.iter_mut().flat_map(|work| &mut work.figures).for_each(|figures| figures.busy = None);
     assert_eq!(serde_json::from_value::<Comparison>(value).unwrap(), expected);
 }
 
@@ -143,6 +147,22 @@ fn measured_records_of_before_are_read_and_told() {
         assert!(comparison_text(&comparison).contains("rolegate") && !comparison_markdown(&comparison).is_empty());
         check_tags(&page(&comparison));
     }
+}
+
+#[test]
+fn how_full_the_core_was_is_told_everywhere() {
+    let mut comparison = comparison();
+    for (figures, part) in comparison.works[1].figures.iter_mut().zip([0.253, 0.26, f64::NAN]) {
+        figures.busy = Some(part);
+    }
+    let title = comparison.works[1].title.clone();
+    let told = "in use: rolegate 25 %, before 26 %";
+    let text = comparison_text(&comparison);
+    assert!(text.contains(&format!("{title}: part of the core {told}.")), "{text}");
+    for report in [comparison_markdown(&comparison), page(&comparison)] {
+        assert!(report.contains(&format!("art of the core {told}")), "{report}");
+    }
+    assert_eq!(text.matches("in use").count(), 1, "the others say nothing");
 }
 
 #[test]

@@ -48,6 +48,11 @@ pub fn comparison_text(comparison: &Comparison) -> String {
             let _ = writeln!(out, "Goal of {}: {goal}", work.title);
         }
     }
+    for work in &comparison.works {
+        if let Some(busy) = words::busy(work) {
+            let _ = writeln!(out, "{}: {busy}.", work.title);
+        }
+    }
     let _ = writeln!(out, "{HOW_TO_READ}");
     out
 }

@@ -3,7 +3,8 @@ use fastrand::Rng;
 use super::*;
 
 fn work(better: Better, all: &[(&str, Vec<f64>)]) -> Work {
-    let figures = all.iter().map(|(proxy, rounds)| Figures { proxy: (*proxy).to_owned(), rounds: rounds.clone() });
+    let figures =
+        all.iter().map(|(proxy, rounds)| Figures { proxy: (*proxy).to_owned(), rounds: rounds.clone(), busy: None });
     Work {
         name: "w".to_owned(),
         title: "A work".to_owned(),

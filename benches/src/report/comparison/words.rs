@@ -63,6 +63,15 @@ pub(super) fn figure_with_ratio(work: &Work, proxy: &str) -> String {
     }
 }
 
+/// How much of the core each proxy used at a work; nothing if that was not measured.
+pub(super) fn busy(work: &Work) -> Option<String> {
+    let parts = work.figures.iter().filter_map(|figures| Some((&figures.proxy, figures.busy?)));
+    let parts =
+        parts.filter(|(_, part)| part.is_finite()).map(|(proxy, part)| format!("{proxy} {:.0} %", part * 100.0));
+    let parts: Vec<_> = parts.collect();
+    (!parts.is_empty()).then(|| format!("part of the core in use: {}", parts.join(", ")))
+}
+
 /// Whether less or more is better.
 pub(super) const fn better(work: &Work) -> &'static str {
     match work.better {
