@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use rolegate_bench::compare::{self, Builds, Options, Peer, Set, WorkName, forwarder, list, origin};
+use rolegate_bench::compare::{self, Builds, GeneratorName, Options, Peer, Set, WorkName, forwarder, list, origin};
 use rolegate_bench::report::comparison::Comparison;
 use rolegate_bench::report::{comparison_markdown, comparison_text, write_comparison_html, write_comparison_json};
 use rolegate_bench::say;
@@ -84,6 +84,9 @@ struct Compare {
     /// Where peers are looked for first; may come several times
     #[arg(long, value_name = "FOLDER")]
     find: Vec<PathBuf>,
+    /// What makes the load: own, or wrk for closed loops without TLS on kept connections
+    #[arg(long, default_value_t = GeneratorName::Own, value_name = "NAME")]
+    generator: GeneratorName,
     /// Decides in which order the proxies are measured in each round; any, and printed, if not given
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
@@ -128,6 +131,7 @@ impl Compare {
             before: self.before.as_deref().map(absolute).transpose()?,
             find: self.find.iter().map(|folder| absolute(folder)).collect::<Result<_, _>>()?,
             builds: if self.any_build { Builds::Any } else { Builds::Fit },
+            generator: self.generator,
             seed: self.seed.unwrap_or(usual.seed),
             ..usual
         })
@@ -253,6 +257,8 @@ mod tests {
         assert_eq!((some.peers, some.works.len(), some.set), (vec![Peer::Nginx], WorkName::ALL.len(), Set::Full));
         assert!(options(&["--peers", "none"]).unwrap().peers.is_empty());
         assert_eq!(options(&["--seed", "7"]).unwrap().seed, 7);
+        let wrk = options(&["--generator", "wrk"]).unwrap().generator;
+        assert_eq!((plain.generator, wrk), (GeneratorName::Own, GeneratorName::Wrk));
         assert_eq!((plain.builds, options(&["--any-build"]).unwrap().builds), (Builds::Fit, Builds::Any));
     }
 

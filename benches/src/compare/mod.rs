@@ -26,6 +26,7 @@ mod stage;
 mod template;
 mod usage;
 mod works;
+mod wrk;
 
 use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,7 +35,7 @@ use anyhow::Context as _;
 use fastrand::Rng;
 
 pub use keeper::keep;
-pub use options::{Builds, Options, Peer, Set, WorkName, list};
+pub use options::{Builds, GeneratorName, Options, Peer, Set, WorkName, list};
 
 use crate::hold::raise_open_files;
 use crate::record::Machine;
@@ -68,18 +69,23 @@ pub async fn run(
     let started_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let machine = Machine::here();
     let found = proxies::find(&options).map_err(anyhow::Error::msg)?;
+    let wrk = wrk::wanted(&options).map_err(anyhow::Error::msg)?;
     introduce(&found, tell);
     cores::pin(&cores.others).context("pinning this process")?;
     let sitting = sitting::facts(&options, &found.programs, &cores);
     sitting.iter().for_each(|fact| tell(fact));
-    let stage = Stage::new(options, found.programs, cores)?;
+    let stage = Stage::new(options, found.programs, cores, wrk)?;
     let dice = Rng::with_seed(stage.options.seed);
     let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), doubts: found.unfit, dice, tell };
     let interrupted = all_works(&mut run, stopped).await;
     let doubts = run.doubts;
     let set = stage.options.set;
     let mut proxies: Vec<_> = stage.programs.iter().map(|program| program.describe(set)).chain(run.more).collect();
-    let works = run.sheet.finish();
+    let mut works = run.sheet.finish();
+    for figures in works.iter_mut().map(|work| &mut work.figures) {
+        // Not as they were measured, which is any order.
+        figures.sort_by_key(|figures| proxies.iter().position(|proxy| proxy.name == figures.proxy));
+    }
     anyhow::ensure!(!works.is_empty(), "nothing was measured. {}", doubts.join(" "));
     // What never started has no column.
     proxies.retain(|proxy| works.iter().any(|work| !work.rounds(&proxy.name).is_empty()));

@@ -110,6 +110,15 @@ named! {
     Any = "any",
 }
 
+named! {
+    /// What makes the load.
+    GeneratorName, "generator":
+    /// That of `fleet plain`.
+    Own = "own",
+    /// `wrk`, where it can: closed loops without TLS on connections that are kept.
+    Wrk = "wrk",
+}
+
 impl Peer {
     /// The oldest version that may be measured, as its parts: what distributions and vendors still have.
     #[must_use]
@@ -161,6 +170,8 @@ pub struct Options {
     pub with_rolegate: bool,
     /// Which builds of peers may be measured.
     pub builds: Builds,
+    /// What makes the load.
+    pub generator: GeneratorName,
     /// It decides in which order the proxies are measured.
     pub seed: u64,
     /// Folders in which peers are looked for first.
@@ -183,6 +194,7 @@ impl Options {
             before: None,
             with_rolegate: true,
             builds: Builds::Fit,
+            generator: GeneratorName::Own,
             seed: fastrand::u32(..).into(),
             find: Vec::new(),
             helper,

@@ -1,7 +1,7 @@
 //! What holds for a whole comparison, in sentences: a reader could not judge the figures without it.
 
 use super::cores::Cores;
-use super::options::{Options, Set};
+use super::options::{GeneratorName, Options, Set};
 use super::proxies::Program;
 
 /// The sentences.
@@ -17,6 +17,13 @@ pub(super) fn facts(options: &Options, programs: &[Program], cores: &Cores) -> V
     let tls: Vec<_> = tls.map(|program| format!("{} {}", program.name(), program.build.tls)).collect();
     if !tls.is_empty() {
         facts.push(format!("TLS is not the same library in all: {}.", tls.join(", ")));
+    }
+    if options.generator == GeneratorName::Wrk {
+        facts.push(
+            "wrk makes the load of closed loops on kept connections without TLS; the generator of fleet plain makes that of all \
+             other works."
+                .to_owned(),
+        );
     }
     if options.set == Set::Full {
         facts.push(
@@ -70,11 +77,12 @@ mod tests {
         for fact in ["by the seed 7.", "on core 0; both origins and the load generator share core 1.", tls] {
             assert!(told.contains(fact), "{fact}: {told}");
         }
-        assert!(!told.contains("Access logs"), "nothing is logged");
-        let full = Options { set: Set::Full, ..options };
+        assert!(!told.contains("Access logs") && !told.contains("wrk"), "nothing is logged");
+        let full = Options { set: Set::Full, generator: GeneratorName::Wrk, ..options };
         let many = Cores { others: vec![1, 2, 3], ..two };
         let told = facts(&full, &programs[2..], &many).join("\n");
         assert!(told.contains("share cores 1, 2, 3.") && told.contains("HAProxy, Caddy and Traefik write each record"));
-        assert!(!told.contains("TLS"), "the forwarder has none");
+        assert!(told.contains("wrk makes the load of closed loops"), "{told}");
+        assert!(!told.contains("TLS is not the same"), "the forwarder has none");
     }
 }

@@ -28,11 +28,18 @@ pub(super) struct Stage {
     pub(super) programs: Vec<Program>,
     pub(super) cores: Cores,
     pub(super) folder: TempDir,
+    /// The program of `wrk`, if that makes the load.
+    pub(super) wrk: Option<PathBuf>,
     keeper: Arc<Keeper>,
 }
 
 impl Stage {
-    pub(super) fn new(options: Options, programs: Vec<Program>, cores: Cores) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        options: Options,
+        programs: Vec<Program>,
+        cores: Cores,
+        wrk: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("rolegate-compare-").tempdir().context("a folder for files")?;
         let identity = Identity::self_signed(&Wanted::server(&[HOST]));
         let files = identity.write(folder.path(), "site").context("writing a certificate")?;
@@ -43,7 +50,7 @@ impl Stage {
             std::fs::set_permissions(secret, Permissions::from_mode(0o600))?;
         }
         let keeper = Keeper::start(&options.helper).with_context(|| options.helper.display().to_string())?;
-        Ok(Self { options, programs, cores, folder, keeper })
+        Ok(Self { options, programs, cores, folder, wrk, keeper })
     }
 
     pub(super) fn program(&self, kind: Kind) -> Option<&Program> {

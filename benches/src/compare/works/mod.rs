@@ -21,6 +21,7 @@ use super::proxies::Kind;
 use super::rates;
 use super::sheet::Sheet;
 use super::stage::{Bed, Bodies, Running, Setup, Stage};
+use super::wrk;
 use crate::report::comparison::Proxy;
 
 /// A comparison on its way.
@@ -113,7 +114,7 @@ impl Run<'_> {
                     self.say(format!("{work:13} round {:2}  {name:9} has ended", round + 1));
                     continue;
                 }
-                let outcome = measure::of_group(&load(proxy), duration, proxy.id()).await?;
+                let outcome = of_one(self.stage, &load(proxy), duration, proxy.id()).await?;
                 let told = take(&mut self.sheet, proxy, round, &outcome);
                 let failed = outcome.failed_words();
                 self.say(format!("{work:13} round {:2}  {name:9} {told}{failed}", round + 1));
@@ -160,6 +161,14 @@ impl Run<'_> {
         for doubt in &outcome.doubts {
             self.doubt(rows, doubt);
         }
+    }
+}
+
+/// Makes load on one proxy: by `wrk`, if that is wanted and possible.
+async fn of_one(stage: &Stage, load: &Load, duration: Duration, group: u32) -> anyhow::Result<Outcome> {
+    match (&stage.wrk, wrk::connections(load)) {
+        (Some(wrk), Some(connections)) => wrk::of_group(wrk, (load, connections), duration, group).await,
+        (Some(_), None) | (None, _) => measure::of_group(load, duration, group).await,
     }
 }
 

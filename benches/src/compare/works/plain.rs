@@ -19,7 +19,9 @@ pub(super) const SOME: usize = 64;
 
 fn told(outcome: &Outcome) -> String {
     let p99 = outcome.latency.percentile(99.0);
-    format!("{:8.2} us CPU/request {:8.0} requests/s  p99 {p99} us", outcome.cpu_us(), outcome.per_second())
+    // wrk tells no latencies.
+    let p99 = if p99 > 0 { format!("  p99 {p99} us") } else { String::new() };
+    format!("{:8.2} us CPU/request {:8.0} requests/s{p99}", outcome.cpu_us(), outcome.per_second())
 }
 
 pub(super) async fn small(run: &mut Run<'_>) -> anyhow::Result<()> {
