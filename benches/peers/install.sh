@@ -4,7 +4,7 @@
 #     benches/peers/install.sh                 all of them
 #     benches/peers/install.sh haproxy nginx   these only
 #
-# nginx is the distribution's: its package is downloaded and unpacked, so no service is started and nobody has to be root.
+# nginx is the distribution's: its package is downloaded and unpacked, so no service is started and root is not needed.
 # That needs apt-get and dpkg-deb; elsewhere `compare` takes the nginx on the path. The others come as Python wheels; Pingora
 # is a library, so its proxy is built from benches/peers/pingora. Needs python3 and, for Pingora, cargo and a C compiler.
 # What is there already is left as it is: remove .local to begin again. `compare` refuses what no user would run.

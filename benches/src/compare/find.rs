@@ -20,7 +20,7 @@ pub(super) fn program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     folders.iter().map(|folder| folder.join(name)).find(|file| is_program(file))
 }
 
-/// The folders of the environment's `PATH`, and those in which distributions have servers, which are not on everybody's path.
+/// The folders of the environment's `PATH`, and those in which distributions have servers, which are not on every user's path.
 pub(super) fn path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
     let servers = ["/usr/local/sbin", "/usr/sbin"].map(PathBuf::from);

@@ -16,7 +16,7 @@ pub(super) async fn rates(run: &mut Run<'_>) -> anyhow::Result<()> {
     let limits = latency::limits(run, &bed).await?;
     for (percent, row) in PARTS {
         let Some(rate) = rates::part_of_slowest(limits.iter().copied(), percent) else {
-            run.say("rates: nobody answers anything");
+            run.say("rates: no proxy answers anything");
             return Ok(());
         };
         let title = format!("CPU per request at {percent} % of what the slowest can do: 1 KiB, 64 connections");
