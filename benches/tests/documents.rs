@@ -162,5 +162,9 @@ fn all_works_and_peers_are_listed() {
     let listed = |heading| tables(&text, heading)[0].iter().map(|row| code(&row[0]).to_owned()).collect::<Vec<_>>();
     assert_eq!(listed("### Works"), WorkName::ALL.iter().map(|work| work.name()).collect::<Vec<_>>());
     assert_eq!(listed("### Install the peers"), Peer::ALL.iter().map(|peer| peer.name()).collect::<Vec<_>>());
-    assert_eq!(WorkName::DEFAULT, &WorkName::ALL[..8], "the document says so");
+    assert_eq!(WorkName::DEFAULT, &WorkName::ALL[..9], "the document says so");
+    for (row, peer) in tables(&text, "### Install the peers")[0].iter().zip(Peer::ALL) {
+        let minimum: Vec<_> = peer.minimum().iter().map(u32::to_string).collect();
+        assert_eq!(row[1], minimum.join("."), "{peer}");
+    }
 }

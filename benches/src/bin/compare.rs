@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use rolegate_bench::compare::{self, Options, Peer, Set, WorkName, forwarder, list, origin};
+use rolegate_bench::compare::{self, Builds, GeneratorName, Options, Peer, Set, WorkName, forwarder, list, origin};
 use rolegate_bench::report::comparison::Comparison;
 use rolegate_bench::report::{comparison_markdown, comparison_text, write_comparison_html, write_comparison_json};
 use rolegate_bench::say;
@@ -66,8 +66,8 @@ struct Compare {
     /// Which works, with commas between; 'all' for every one
     #[arg(long, default_value_t = default_works())]
     works: String,
-    /// How often each proxy is measured at each work
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// How often each proxy is measured at each work; with fewer than 6 nothing is decided
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
     /// How long one measurement takes, in seconds
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=600))]
@@ -84,6 +84,15 @@ struct Compare {
     /// Where peers are looked for first; may come several times
     #[arg(long, value_name = "FOLDER")]
     find: Vec<PathBuf>,
+    /// What makes the load: own, or wrk for closed loops without TLS on kept connections
+    #[arg(long, default_value_t = GeneratorName::Own, value_name = "NAME")]
+    generator: GeneratorName,
+    /// Decides in which order the proxies are measured in each round; any, and printed, if not given
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// Measures builds of peers too that no user would run: too old, for debugging, or not optimized
+    #[arg(long)]
+    any_build: bool,
     /// Where the reports go; a dated folder in benches/results if not given
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -106,6 +115,7 @@ impl Compare {
     fn options(&self) -> anyhow::Result<Options> {
         let wrong = |flag: &'static str| move |error: String| anyhow::anyhow!("{flag}: {error}");
         let helper = std::env::current_exe().context("finding this program")?;
+        let usual = Options::new(helper);
         Ok(Options {
             peers: if self.peers == "none" {
                 Vec::new()
@@ -120,7 +130,10 @@ impl Compare {
             rolegate: self.rolegate.as_deref().map(absolute).transpose()?,
             before: self.before.as_deref().map(absolute).transpose()?,
             find: self.find.iter().map(|folder| absolute(folder)).collect::<Result<_, _>>()?,
-            ..Options::new(helper)
+            builds: if self.any_build { Builds::Any } else { Builds::Fit },
+            generator: self.generator,
+            seed: self.seed.unwrap_or(usual.seed),
+            ..usual
         })
     }
 
@@ -238,11 +251,15 @@ mod tests {
     #[test]
     fn flags_become_options() {
         let plain = options(&[]).unwrap();
-        assert_eq!((plain.rounds, plain.seconds, plain.set), (5, 4, Set::Plain));
+        assert_eq!((plain.rounds, plain.seconds, plain.set), (6, 4, Set::Plain));
         assert_eq!((plain.peers.as_slice(), plain.works.as_slice()), (Peer::ALL, WorkName::DEFAULT));
         let some = options(&["--peers", "nginx", "--works", "all", "--set", "full", "--rounds", "1"]).unwrap();
         assert_eq!((some.peers, some.works.len(), some.set), (vec![Peer::Nginx], WorkName::ALL.len(), Set::Full));
         assert!(options(&["--peers", "none"]).unwrap().peers.is_empty());
+        assert_eq!(options(&["--seed", "7"]).unwrap().seed, 7);
+        let wrk = options(&["--generator", "wrk"]).unwrap().generator;
+        assert_eq!((plain.generator, wrk), (GeneratorName::Own, GeneratorName::Wrk));
+        assert_eq!((plain.builds, options(&["--any-build"]).unwrap().builds), (Builds::Fit, Builds::Any));
     }
 
     #[test]

@@ -20,9 +20,11 @@ pub(super) fn program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     folders.iter().map(|folder| folder.join(name)).find(|file| is_program(file))
 }
 
-/// The folders of the environment's `PATH`.
+/// The folders of the environment's `PATH`, and those in which distributions have servers, which are not on every user's path.
 pub(super) fn path() -> Vec<PathBuf> {
-    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+    let path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+    let servers = ["/usr/local/sbin", "/usr/sbin"].map(PathBuf::from);
+    path.unwrap_or_default().into_iter().chain(servers).collect()
 }
 
 fn is_program(file: &Path) -> bool {
@@ -30,20 +32,24 @@ fn is_program(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }
 
-/// What a program says its version is: the first of its words that has a digit and a dot.
-pub(super) fn version(program: &Path, arguments: &[&str]) -> Result<String, String> {
+/// What a program says when it is started with these arguments, and ends.
+pub(super) fn said(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut group = Group::start(&mut command).map_err(|error| error.to_string())?;
     let until = Instant::now() + PATIENCE;
     while group.ended().is_none() {
         if Instant::now() > until {
-            return Err(format!("{} did not tell its version within {PATIENCE:?}", program.display()));
+            return Err(format!("{} did not tell about itself within {PATIENCE:?}", program.display()));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let said = group.said();
-    number(&said).ok_or_else(|| format!("{} tells no version: {}", program.display(), last_lines(&said, 3)))
+    Ok(group.said())
+}
+
+/// What a program says its version is: the first of its words that has a digit and a dot.
+pub(super) fn version(program: &Path, said: &str) -> Result<String, String> {
+    number(said).ok_or_else(|| format!("{} tells no version: {}", program.display(), last_lines(said, 3)))
 }
 
 /// The version in what a program says.
@@ -98,9 +104,10 @@ mod tests {
     #[test]
     fn a_program_is_asked() {
         let sh = Path::new("/bin/sh");
-        assert_eq!(version(sh, &["-c", "echo tool version 1.2.3 >&2"]).unwrap(), "1.2.3");
-        let error = version(sh, &["-c", "echo 'libnone.so: not found' >&2; exit 127"]).unwrap_err();
+        let asked = |arguments: &[&str]| version(sh, &said(sh, arguments).unwrap());
+        assert_eq!(asked(&["-c", "echo tool version 1.2.3 >&2"]).unwrap(), "1.2.3");
+        let error = asked(&["-c", "echo 'libnone.so: not found' >&2; exit 127"]).unwrap_err();
         assert!(error.contains("libnone.so"), "{error}");
-        assert!(version(Path::new("/nowhere/at/all"), &[]).is_err());
+        assert!(said(Path::new("/nowhere/at/all"), &[]).is_err());
     }
 }

@@ -85,6 +85,11 @@ impl Outcome {
         rates::per_second(self.done, self.measured_s)
     }
 
+    /// How much of one core the measured processes used: 1 is all of it.
+    pub(super) fn busy(&self) -> f64 {
+        if self.measured_s > 0.0 { self.cpu_s / self.measured_s } else { f64::NAN }
+    }
+
     /// What the proxy manages in a closed loop; what fails is no limit.
     pub(super) fn limit(&self) -> f64 {
         if self.failed > self.done { f64::NAN } else { self.per_second() }

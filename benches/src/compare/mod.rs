@@ -2,12 +2,13 @@
 //!
 //! The proxies run on one core, the origins (two site systems, each a process) and the load generator on the others. One
 //! proxy is measured at a time. The others of the same work run on that core too and have no requests then, but they probe,
-//! and may collect garbage: that takes a little of the core, and is not in the CPU time of the one that is measured. A round measures every proxy once, and the next begins with another one. What counts most is the CPU time
+//! and may collect garbage: that takes a little of the core, and is not in the CPU time of the one that is measured. A round measures every proxy once, in any order. What counts most is the CPU time
 //! of a proxy's processes divided by what they did: it holds on a busy machine, where requests a second do not.
 //!
 //! Peers and their configurations are in `benches/peers`. A [`forwarder`] that knows no HTTP is measured beside them. The
 //! program that runs a comparison is also the origin and the forwarder, when it is started with other arguments.
 
+mod build;
 mod cores;
 mod find;
 pub mod forwarder;
@@ -20,18 +21,21 @@ mod process;
 mod proxies;
 mod rates;
 mod sheet;
+mod sitting;
 mod stage;
 mod template;
 mod usage;
 mod works;
+mod wrk;
 
 use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use fastrand::Rng;
 
 pub use keeper::keep;
-pub use options::{Options, Peer, Set, WorkName, list};
+pub use options::{Builds, GeneratorName, Options, Peer, Set, WorkName, list};
 
 use crate::hold::raise_open_files;
 use crate::record::Machine;
@@ -65,29 +69,42 @@ pub async fn run(
     let started_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let machine = Machine::here();
     let found = proxies::find(&options).map_err(anyhow::Error::msg)?;
-    introduce(&found, &cores, tell);
+    let wrk = wrk::wanted(&options).map_err(anyhow::Error::msg)?;
+    introduce(&found, tell);
     cores::pin(&cores.others).context("pinning this process")?;
-    let stage = Stage::new(options, found.programs, cores)?;
-    let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), doubts: Vec::new(), tell };
+    let sitting = sitting::facts(&options, &found.programs, &cores);
+    sitting.iter().for_each(|fact| tell(fact));
+    let stage = Stage::new(options, found.programs, cores, wrk)?;
+    let dice = Rng::with_seed(stage.options.seed);
+    let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), doubts: found.unfit, dice, tell };
     let interrupted = all_works(&mut run, stopped).await;
     let doubts = run.doubts;
     let set = stage.options.set;
     let mut proxies: Vec<_> = stage.programs.iter().map(|program| program.describe(set)).chain(run.more).collect();
-    let works = run.sheet.finish();
+    let mut works = run.sheet.finish();
+    for figures in works.iter_mut().map(|work| &mut work.figures) {
+        // Not as they were measured, which is any order.
+        figures.sort_by_key(|figures| proxies.iter().position(|proxy| proxy.name == figures.proxy));
+    }
     anyhow::ensure!(!works.is_empty(), "nothing was measured. {}", doubts.join(" "));
     // What never started has no column.
     proxies.retain(|proxy| works.iter().any(|work| !work.rounds(&proxy.name).is_empty()));
     let started_unix_ms = u64::try_from(started_unix_ms).unwrap_or_default();
-    Ok(Comparison { format: comparison::FORMAT, started_unix_ms, machine, proxies, works, interrupted, doubts })
+    let format = comparison::FORMAT;
+    Ok(Comparison { format, started_unix_ms, machine, sitting, proxies, works, interrupted, doubts })
 }
 
-/// Says what takes part, and where.
-fn introduce(found: &Found, cores: &Cores, tell: &mut dyn FnMut(&str)) {
+/// Says what takes part.
+fn introduce(found: &Found, tell: &mut dyn FnMut(&str)) {
     for program in &found.programs {
         tell(&format!("{:9} {:10} {}", program.name(), program.version, program.path.display()));
+        let (flags, tls) = (&program.build.flags, &program.build.tls);
+        for (what, fact) in [("built", flags), ("TLS", tls)].into_iter().filter(|(_, fact)| !fact.is_empty()) {
+            tell(&format!("          {what}: {fact}"));
+        }
     }
+    found.unfit.iter().for_each(|why| tell(why));
     found.missing.iter().for_each(|why| tell(why));
-    tell(&format!("proxies on core {:?}, origins and load on {:?}", cores.proxies, cores.others));
     if let Ok(files) = raise_open_files(OPEN_FILES)
         && files < OPEN_FILES
     {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::report::comparison::ROUNDS;
+
 /// Declares an enumeration whose values have names that people type.
 macro_rules! named {
     ($(#[$about:meta])* $kind:ident, $what:literal: $($(#[$doc:meta])* $value:ident = $name:literal,)+) => {
@@ -68,6 +70,8 @@ named! {
     Small1000 = "small-1000",
     /// How long a request takes at half and at four fifths of what the slowest can do.
     Latency = "latency",
+    /// What a request costs at a quarter, a half and three quarters of what the slowest can do.
+    Rates = "rates",
     /// 10 MiB bodies on 8 connections.
     Large = "large",
     /// A connection for each request.
@@ -97,10 +101,52 @@ named! {
     Full = "full",
 }
 
+named! {
+    /// Which builds of peers may be measured.
+    Builds, "kind of builds":
+    /// Those that a user would run.
+    Fit = "fit",
+    /// Any: what is wrong with one stands among the doubts.
+    Any = "any",
+}
+
+named! {
+    /// What makes the load.
+    GeneratorName, "generator":
+    /// That of `fleet plain`.
+    Own = "own",
+    /// `wrk`, where it can: closed loops without TLS on connections that are kept.
+    Wrk = "wrk",
+}
+
+impl Peer {
+    /// The oldest version that may be measured, as its parts: what distributions and vendors still have.
+    #[must_use]
+    pub const fn minimum(self) -> &'static [u32] {
+        match self {
+            Self::Haproxy => &[2, 6],
+            Self::Nginx => &[1, 22],
+            Self::Envoy => &[1, 35],
+            Self::Pingora => &[0, 9],
+            Self::Caddy => &[2, 8],
+            Self::Traefik => &[3, 3],
+        }
+    }
+}
+
 impl WorkName {
     /// The works of a comparison that asks for none by name.
-    pub const DEFAULT: &[Self] =
-        &[Self::Small, Self::Small1000, Self::Latency, Self::Large, Self::New, Self::Idle, Self::Tls, Self::Death];
+    pub const DEFAULT: &[Self] = &[
+        Self::Small,
+        Self::Small1000,
+        Self::Latency,
+        Self::Rates,
+        Self::Large,
+        Self::New,
+        Self::Idle,
+        Self::Tls,
+        Self::Death,
+    ];
 }
 
 /// What to compare, and how.
@@ -122,6 +168,12 @@ pub struct Options {
     pub before: Option<PathBuf>,
     /// Whether rolegate takes part.
     pub with_rolegate: bool,
+    /// Which builds of peers may be measured.
+    pub builds: Builds,
+    /// What makes the load.
+    pub generator: GeneratorName,
+    /// It decides in which order the proxies are measured.
+    pub seed: u64,
     /// Folders in which peers are looked for first.
     pub find: Vec<PathBuf>,
     /// This program, which is also the origin and the forwarder when it is started with other arguments.
@@ -135,12 +187,15 @@ impl Options {
         Self {
             peers: Peer::ALL.to_vec(),
             works: WorkName::DEFAULT.to_vec(),
-            rounds: 5,
+            rounds: ROUNDS,
             seconds: 4,
             set: Set::Plain,
             rolegate: None,
             before: None,
             with_rolegate: true,
+            builds: Builds::Fit,
+            generator: GeneratorName::Own,
+            seed: fastrand::u32(..).into(),
             find: Vec::new(),
             helper,
         }

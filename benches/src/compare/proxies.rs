@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::build::Build;
 use super::find;
-use super::options::{Options, Peer, Set};
+use super::options::{Builds, Options, Peer, Set};
+#[cfg(test)]
+use super::stage::Bodies;
 use super::template::{self, Template, Values};
 use crate::report::comparison;
 
@@ -12,6 +15,8 @@ use crate::report::comparison;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Rolegate,
+    /// The same program once more.
+    Control,
     Before,
     Forwarder,
     Peer(Peer),
@@ -21,6 +26,7 @@ impl Kind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Rolegate => comparison::ROLEGATE,
+            Self::Control => comparison::CONTROL,
             Self::Before => comparison::BEFORE,
             Self::Forwarder => comparison::FORWARDER,
             Self::Peer(peer) => peer.name(),
@@ -28,13 +34,13 @@ impl Kind {
     }
 
     pub(super) fn is_rolegate(self) -> bool {
-        matches!(self, Self::Rolegate | Self::Before)
+        matches!(self, Self::Rolegate | Self::Control | Self::Before)
     }
 
     /// The files of its configuration, the first of which the program is told.
     const fn templates(self) -> &'static [Template] {
         match self {
-            Self::Rolegate | Self::Before => &[template::ROLEGATE],
+            Self::Rolegate | Self::Control | Self::Before => &[template::ROLEGATE],
             Self::Forwarder => &[],
             Self::Peer(Peer::Haproxy) => &[template::HAPROXY],
             Self::Peer(Peer::Nginx) => &[template::NGINX],
@@ -45,11 +51,29 @@ impl Kind {
         }
     }
 
-    const fn version_arguments(self) -> &'static [&'static str] {
+    /// How the program is asked for its version and its build: one after the other.
+    const fn questions(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::Peer(Peer::Haproxy | Peer::Nginx) => &["-v"],
-            Self::Peer(Peer::Caddy | Peer::Traefik) => &["version"],
-            _ => &["--version"],
+            Self::Peer(Peer::Haproxy) => &[&["-vv"]],
+            Self::Peer(Peer::Nginx) => &[&["-V"]],
+            Self::Peer(Peer::Caddy) => &[&["version"], &["build-info"]],
+            Self::Peer(Peer::Traefik) => &[&["version"]],
+            Self::Peer(Peer::Envoy | Peer::Pingora)
+            | Self::Rolegate
+            | Self::Control
+            | Self::Before
+            | Self::Forwarder => &[&["--version"]],
+        }
+    }
+
+    /// What it says about its build.
+    fn build(self, said: &str) -> Build {
+        match self {
+            Self::Peer(peer) => Build::read(peer, said),
+            Self::Rolegate | Self::Control | Self::Before => {
+                Build { tls: "rustls with aws-lc".to_owned(), said: said.trim().to_owned(), ..Build::default() }
+            }
+            Self::Forwarder => Build::default(),
         }
     }
 
@@ -57,12 +81,23 @@ impl Kind {
     const fn note(self, set: Set) -> &'static str {
         match (self, set) {
             (Self::Rolegate, _) => "everything on: boundary groups, probes, passive detection, affinity, metrics",
+            (Self::Control, _) => "configured alike: what differs is chance",
             (Self::Before, _) => "another build, configured like rolegate",
             (Self::Forwarder, _) => "no HTTP at all: bytes are moved, each client connection is one to an origin",
-            (Self::Peer(Peer::Haproxy), _) => "least connections; looks the client's network up; splices bodies",
-            (Self::Peer(Peer::Nginx), _) => "least connections; no buffering of bodies; no active health checks",
+            (Self::Peer(Peer::Haproxy), Set::Plain) => {
+                "least connections; looks the client's network up; splices bodies"
+            }
+            (Self::Peer(Peer::Haproxy), Set::Full) => {
+                "least connections; looks the client's network up; splices bodies; writes each record of its access log at once"
+            }
+            (Self::Peer(Peer::Nginx), _) => {
+                "least connections; its default buffers for small answers, 64 KiB without buffering for downloads; no active \
+                 health checks"
+            }
             (Self::Peer(Peer::Envoy), _) => "least requests",
-            (Self::Peer(Peer::Pingora), _) => "the small proxy of benches/peers/pingora with rustls; in turns",
+            (Self::Peer(Peer::Pingora), _) => {
+                "the small proxy of benches/peers/pingora with rustls and mimalloc; in turns"
+            }
             (Self::Peer(Peer::Caddy), _) => "least connections",
             (Self::Peer(Peer::Traefik), _) => "power of two choices; its Forwarded does not name the client",
         }
@@ -75,12 +110,15 @@ pub(super) struct Program {
     pub(super) kind: Kind,
     pub(super) path: PathBuf,
     pub(super) version: String,
+    pub(super) build: Build,
 }
 
 impl Program {
     fn new(kind: Kind, path: PathBuf) -> Result<Self, String> {
-        let version = find::version(&path, kind.version_arguments())?;
-        Ok(Self { kind, path, version })
+        let answers = kind.questions().iter().map(|arguments| find::said(&path, arguments));
+        let said = answers.collect::<Result<Vec<_>, _>>()?.concat();
+        let version = find::version(&path, &said)?;
+        Ok(Self { kind, path, version, build: kind.build(&said) })
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -92,6 +130,9 @@ impl Program {
             name: self.name().to_owned(),
             version: self.version.clone(),
             note: self.kind.note(set).to_owned(),
+            build: self.build.flags.clone(),
+            tls: self.build.tls.clone(),
+            said: self.build.said.clone(),
         }
     }
 
@@ -115,7 +156,7 @@ impl Program {
         }
         let file = self.kind.templates().first().map(|template| folder.join(template.name)).unwrap_or_default();
         match self.kind {
-            Kind::Rolegate | Kind::Before => command.arg("run").arg(file).env("RUST_LOG", "warn"),
+            Kind::Rolegate | Kind::Control | Kind::Before => command.arg("run").arg(file).env("RUST_LOG", "warn"),
             Kind::Forwarder => {
                 let value = |name| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
                 command.args(["forwarder", value("http"), value("one"), value("two")])
@@ -142,6 +183,8 @@ impl Program {
 pub(super) struct Found {
     pub(super) programs: Vec<Program>,
     pub(super) missing: Vec<String>,
+    /// Peers that no user would run like this, and take part nevertheless.
+    pub(super) unfit: Vec<String>,
 }
 
 /// Finds the programs of everything that takes part.
@@ -153,7 +196,8 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
         let path = options.rolegate.clone().or_else(|| find::program("rolegate", &folders)).ok_or(
             "rolegate's program was not found: cargo build --release -p rolegate, or say where it is with --rolegate",
         )?;
-        found.programs.push(Program::new(Kind::Rolegate, path)?);
+        let rolegate = Program::new(Kind::Rolegate, path)?;
+        found.programs.extend([rolegate.clone(), Program { kind: Kind::Control, ..rolegate }]);
         if let Some(before) = &options.before {
             found.programs.push(Program::new(Kind::Before, before.clone())?);
         }
@@ -169,13 +213,31 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
             continue;
         };
         match Program::new(Kind::Peer(*peer), path) {
-            Ok(program) => found.programs.push(program),
+            Ok(program) => {
+                found.unfit.extend(unfit(*peer, &program));
+                found.programs.push(program);
+            }
             Err(why) => found.missing.push(missing(why)),
         }
     }
+    if options.builds == Builds::Fit && !found.unfit.is_empty() {
+        return Err(format!(
+            "{} Its figures would say nothing about what users run. Install it with benches/peers/install.sh, name a folder \
+             that has a good build with --find, leave it out with --peers, or measure it nevertheless with --any-build",
+            found.unfit.join(" ")
+        ));
+    }
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    found.programs.push(Program { kind: Kind::Forwarder, path: options.helper.clone(), version });
+    let build = Build::default();
+    found.programs.push(Program { kind: Kind::Forwarder, path: options.helper.clone(), version, build });
     Ok(found)
+}
+
+/// A sentence about a peer that no user would run like this.
+fn unfit(peer: Peer, program: &Program) -> Option<String> {
+    let faults = program.build.faults(peer, &program.version);
+    (!faults.is_empty())
+        .then(|| format!("{peer} ({}) is not what a user would run: {}.", program.path.display(), faults.join(", ")))
 }
 
 /// What a test fills templates with; the origins listen on 7001 and 7002, the proxy on 7003 to 7005.
@@ -183,7 +245,8 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
 pub(super) fn values_for_tests() -> Values {
     let names = ["one", "two", "http", "https", "admin"];
     let mut values: Values = names.into_iter().zip(7001..).map(|(name, port)| (name, port.to_string())).collect();
-    values.extend([("threads", "1"), ("probe", "/probe")].map(|(name, value)| (name, value.to_owned())));
+    let words = [("threads", "1"), ("probe", "/probe"), ("bodies", template::bodies(Bodies::Small))];
+    values.extend(words.map(|(name, value)| (name, value.to_owned())));
     let files = ["folder", "certificate", "key", "pem"];
     values.extend(files.map(|name| (name, format!("/somewhere/{name}"))));
     values
@@ -196,16 +259,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_with_how_to_install_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let script = folder.path().join("haproxy");
-        std::fs::write(&script, "#!/bin/sh\necho 'libcrypt.so.9: cannot open shared object file' >&2\nexit 127\n")
-            .unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&script, mode).unwrap();
-        let mut options = Options::new("/nowhere/compare".into());
-        options.find = vec![folder.path().to_owned()];
-        options.peers = vec![Peer::Haproxy];
-        options.with_rolegate = false;
+        let (_folder, mut options) =
+            with_script(Peer::Haproxy, "echo 'libcrypt.so.9: cannot open shared object file' >&2\nexit 127");
         let found = find(&options).unwrap();
         assert_eq!(found.programs.iter().map(Program::name).collect::<Vec<_>>(), ["forwarder"]);
         let [why] = found.missing.as_slice() else { panic!("{:?}", found.missing) };
@@ -215,12 +270,42 @@ mod tests {
         assert!(find(&options).is_err());
     }
 
+    /// Options with one peer, which is a shell script.
+    fn with_script(peer: Peer, script: &str) -> (tempfile::TempDir, Options) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(peer.name());
+        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&file, mode).unwrap();
+        let mut options = Options::new("/nowhere/compare".into());
+        options.find = vec![folder.path().to_owned()];
+        options.peers = vec![peer];
+        options.with_rolegate = false;
+        (folder, options)
+    }
+
+    #[test]
+    fn a_build_that_no_user_would_run_is_refused_unless_any_will_do() {
+        let says = "echo 'nginx version: nginx/1.31.3'\necho \"configure arguments: --with-cc-opt='-Os' --with-debug\"";
+        let (folder, mut options) = with_script(Peer::Nginx, says);
+        let why = find(&options).unwrap_err();
+        let place = folder.path().join("nginx").display().to_string();
+        for word in [place.as_str(), "made for size (-Os)", "--with-debug", "install.sh", "--any-build"] {
+            assert!(why.contains(word), "{word:?} is not in {why}");
+        }
+        options.builds = Builds::Any;
+        let found = find(&options).unwrap();
+        assert_eq!((found.programs.len(), found.unfit.len()), (2, 1));
+        let told = found.programs[0].describe(Set::Plain);
+        assert!(told.build.contains("-Os") && told.said.contains("1.31.3"), "{told:?}");
+    }
+
     #[test]
     fn every_peer_is_told_its_configuration() {
         let folder = tempfile::tempdir().unwrap();
-        let kinds = Peer::ALL.iter().map(|peer| Kind::Peer(*peer)).chain([Kind::Rolegate, Kind::Before]);
+        let kinds = Peer::ALL.iter().map(|peer| Kind::Peer(*peer)).chain([Kind::Rolegate, Kind::Control, Kind::Before]);
         for kind in kinds {
-            let program = Program { kind, path: "/bin/proxy".into(), version: "1".to_owned() };
+            let program = Program { kind, path: "/bin/proxy".into(), version: "1".to_owned(), build: Build::default() };
             program.configure(Set::Full, folder.path(), &values_for_tests()).unwrap();
             let command =
                 format!("{:?}", program.command(Path::new("/bin/helper"), folder.path(), &values_for_tests(), 1));

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-/// In which order `count` proxies are measured in a round: each is first once before one is first again.
-pub(super) fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |turn| (turn + round) % count.max(1))
+use fastrand::Rng;
+
+/// In which order `count` proxies are measured in a round: any, so that none always follows the same one.
+pub(super) fn order(count: usize, dice: &mut Rng) -> Vec<usize> {
+    let mut order: Vec<_> = (0..count).collect();
+    dice.shuffle(&mut order);
+    order
 }
 
 /// What each of `count` things took, in microseconds; `NaN` if there were none.
@@ -39,10 +43,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_proxy_is_first_in_turn() {
-        let orders: Vec<Vec<_>> = (0..4).map(|round| order(3, round).collect()).collect();
-        assert_eq!(orders, [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]);
-        assert_eq!(order(0, 5).count(), 0);
+    fn the_order_is_any_and_the_same_for_the_same_seed() {
+        let orders = |seed| {
+            let mut dice = Rng::with_seed(seed);
+            (0..600).map(|_| order(3, &mut dice)).collect::<Vec<_>>()
+        };
+        assert_eq!(orders(7), orders(7));
+        assert_ne!(orders(7), orders(8));
+        for wanted in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let count = orders(7).iter().filter(|order| **order == wanted).count();
+            assert!((60..=140).contains(&count), "{wanted:?} {count} times of 600");
+        }
+        assert!(order(0, &mut Rng::with_seed(1)).is_empty());
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub(super) struct Sheet {
     failures: BTreeMap<&'static str, BTreeMap<&'static str, Failures>>,
     doubts: BTreeMap<&'static str, Vec<Doubt>>,
     limits: BTreeMap<&'static str, Vec<f64>>,
+    busy: BTreeMap<(&'static str, &'static str), Vec<f64>>,
 }
 
 /// Why figures may be the generator's: the first of its kind, and how many there were.
@@ -78,7 +79,7 @@ impl Sheet {
     pub(super) fn put(&mut self, row: &str, proxy: &str, round: usize, figure: f64) {
         let Some(work) = self.works.iter_mut().find(|work| work.name == row) else { return };
         let at = work.figures.iter().position(|figures| figures.proxy == proxy).unwrap_or_else(|| {
-            work.figures.push(Figures { proxy: proxy.to_owned(), rounds: Vec::new() });
+            work.figures.push(Figures { proxy: proxy.to_owned(), ..Figures::default() });
             work.figures.len() - 1
         });
         let rounds = &mut work.figures[at].rounds;
@@ -108,6 +109,11 @@ impl Sheet {
         true
     }
 
+    /// A proxy used so much of its core while a row was measured.
+    pub(super) fn busy(&mut self, row: &'static str, proxy: &'static str, part: f64) {
+        self.busy.entry((row, proxy)).or_default().push(part);
+    }
+
     /// A proxy managed so many requests a second in a closed loop. That is no figure of a row: what else runs on the machine
     /// has a part in it.
     pub(super) fn managed(&mut self, proxy: &'static str, per_second: f64) {
@@ -128,6 +134,11 @@ impl Sheet {
                 failures.map(|(proxy, Failures { failed, all })| format!("{proxy} {failed} of {all}")).collect();
             if !told.is_empty() {
                 work.doubts.push(format!("Requests that failed: {}.", told.join(", ")));
+            }
+            for figures in &mut work.figures {
+                let of = self.busy.iter().find(|((row, proxy), _)| *row == work.name && *proxy == figures.proxy);
+                let spread = of.and_then(|(_, parts)| Spread::of(parts.iter().copied()));
+                figures.busy = spread.map(|spread| spread.median);
             }
             for Doubt { text, count } in self.doubts.get(work.name.as_str()).into_iter().flatten() {
                 work.doubts.push(format!("Doubtful in {count} measurements, of which the first: {text}"));
@@ -157,6 +168,7 @@ mod tests {
         sheet.failed("time", "nginx", 0, 10);
         sheet.failed("time", "envoy", 2, 10);
         sheet.failed("time", "envoy", 1, 10);
+        [0.5, 0.9, 0.7].into_iter().for_each(|part| sheet.busy("time", "rolegate", part));
         assert!(sheet.doubt("rate", "It waited for 12.5 %."));
         assert!(!sheet.doubt("rate", "It waited for 7 %."));
         assert!(sheet.doubt("rate", "Another."));
@@ -172,6 +184,7 @@ mod tests {
             doubts.map(|(count, text)| format!("Doubtful in {count} measurements, of which the first: {text}"));
         assert_eq!(works[1].doubts, doubts);
         assert!(works[0].figures[0].rounds[1].is_nan());
+        assert_eq!((works[0].figures[0].busy, works[1].figures[0].busy), (Some(0.7), None));
         assert_eq!((works[1].better, works[1].goal.as_deref()), (Better::Higher, Some("the most")));
     }
 }

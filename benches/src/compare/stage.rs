@@ -18,7 +18,7 @@ use super::origin::{HOST, Origin, PROBE, SMALL};
 use super::probe;
 use super::process::Group;
 use super::proxies::{Kind, Program};
-use super::template::Values;
+use super::template::{self, Values};
 use crate::pki::{Identity, Wanted};
 
 /// What holds for the whole comparison.
@@ -28,11 +28,18 @@ pub(super) struct Stage {
     pub(super) programs: Vec<Program>,
     pub(super) cores: Cores,
     pub(super) folder: TempDir,
+    /// The program of `wrk`, if that makes the load.
+    pub(super) wrk: Option<PathBuf>,
     keeper: Arc<Keeper>,
 }
 
 impl Stage {
-    pub(super) fn new(options: Options, programs: Vec<Program>, cores: Cores) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        options: Options,
+        programs: Vec<Program>,
+        cores: Cores,
+        wrk: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("rolegate-compare-").tempdir().context("a folder for files")?;
         let identity = Identity::self_signed(&Wanted::server(&[HOST]));
         let files = identity.write(folder.path(), "site").context("writing a certificate")?;
@@ -43,7 +50,7 @@ impl Stage {
             std::fs::set_permissions(secret, Permissions::from_mode(0o600))?;
         }
         let keeper = Keeper::start(&options.helper).with_context(|| options.helper.display().to_string())?;
-        Ok(Self { options, programs, cores, folder, keeper })
+        Ok(Self { options, programs, cores, folder, wrk, keeper })
     }
 
     pub(super) fn program(&self, kind: Kind) -> Option<&Program> {
@@ -78,18 +85,28 @@ impl Origins {
     }
 }
 
+/// For which bodies a proxy is configured, where its user would do that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bodies {
+    /// Answers of some KiB: with its defaults.
+    Small,
+    /// Downloads.
+    Large,
+}
+
 /// How a proxy is to run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setup<'a> {
     pub(super) set: Set,
     pub(super) threads: usize,
+    pub(super) bodies: Bodies,
     /// A configuration instead of the template's, with holes.
     pub(super) text: Option<&'a str>,
 }
 
 impl Setup<'_> {
     pub(super) const fn of(set: Set) -> Self {
-        Self { set, threads: 1, text: None }
+        Self { set, threads: 1, bodies: Bodies::Small, text: None }
     }
 }
 
@@ -123,10 +140,11 @@ impl Running {
         // A folder for each start: nothing is left from the one before.
         let folder = tempfile::Builder::new().prefix(program.name()).tempdir_in(stage.folder.path());
         let folder = folder.map_err(|error| error.to_string())?.keep();
-        let values = values(stage, origins.addresses(), [http, https, admin], &folder, setup.threads, program.kind);
+        let mut values = values(stage, origins.addresses(), [http, https, admin], &folder, setup.threads, program.kind);
+        values.push(("bodies", template::bodies(setup.bodies).to_owned()));
         program.configure(setup.set, &folder, &values)?;
         if let Some(text) = setup.text {
-            let text = super::template::fill(text, &values).map_err(|hole| format!("nothing for @{hole}@"))?;
+            let text = template::fill(text, &values).map_err(|hole| format!("nothing for @{hole}@"))?;
             std::fs::write(folder.join("rolegate.toml"), text).map_err(|error| error.to_string())?;
         }
         let output = |name: &str| File::create(folder.join(name)).map(Stdio::from).map_err(|error| error.to_string());

@@ -4,6 +4,7 @@
 //! this program.
 
 use super::options::Set;
+use super::stage::Bodies;
 
 /// A file of a configuration.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,21 @@ templates! {
     CADDY = "Caddyfile",
     TRAEFIK = "traefik.yaml",
     TRAEFIK_SITE = "traefik-site.yaml",
+}
+
+/// What nginx is told where bodies are large. Its defaults are made for small answers, and there they stay: it reads 4 KiB at
+/// a time, into buffers that go to a file if the client is slow.
+const NGINX_DOWNLOADS: &str = "proxy_buffering off;
+      proxy_buffer_size 64k;
+      proxy_buffers 8 64k;
+      proxy_busy_buffers_size 128k;";
+
+/// What fills the hole `bodies` of nginx's configuration.
+pub(super) const fn bodies(bodies: Bodies) -> &'static str {
+    match bodies {
+        Bodies::Small => "# Small answers: nginx's defaults.",
+        Bodies::Large => NGINX_DOWNLOADS,
+    }
 }
 
 /// Names of holes, and what goes into them.
@@ -104,6 +120,19 @@ mod tests {
                 assert!(text.contains("7001") || template.name == "traefik.yaml", "{}: no origin", template.name);
                 assert!(text.contains("7003") || template.name == "traefik-site.yaml", "{}: no port", template.name);
             }
+        }
+    }
+
+    #[test]
+    fn nginx_has_its_defaults_for_small_answers_and_large_buffers_for_downloads() {
+        for set in Set::ALL {
+            let told = |kind| {
+                let mut values = values_for_tests();
+                values.insert(0, ("bodies", bodies(kind).to_owned()));
+                NGINX.fill(*set, &values).unwrap()
+            };
+            let (small, large) = (told(Bodies::Small), told(Bodies::Large));
+            assert!(!small.contains("proxy_buffer") && large.contains("proxy_buffer_size 64k;"), "{small}{large}");
         }
     }
 

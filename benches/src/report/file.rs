@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::comparison::{self, Comparison};
+use super::comparison::{self, Comparison, Told};
 use crate::record::{self, Run};
 
 /// Why a file is not a run, or not a comparison.
@@ -74,13 +74,13 @@ pub fn read(file: &Path) -> Result<Run, ReadError> {
     read_as(file, record::FORMAT, "a run")
 }
 
-/// Writes a comparison's file.
+/// Writes a comparison's file, with its verdicts.
 ///
 /// # Errors
 ///
 /// When the file cannot be written.
 pub fn write_comparison_json(comparison: &Comparison, to: &Path) -> io::Result<()> {
-    write(comparison, to)
+    write(&Told::new(comparison), to)
 }
 
 /// Reads a comparison's file.

@@ -62,7 +62,7 @@ pub(super) async fn death(run: &mut Run<'_>) -> anyhow::Result<()> {
     let note = "0 when none fails. The same requests.";
     run.sheet.row(Line::lower("death-time", "From an origin's death to the last failure", "ms").note(note));
     for round in 0..run.stage.options.rounds {
-        for at in rates::order(run.stage.programs.len(), round) {
+        for at in run.order(run.stage.programs.len()) {
             let program = &run.stage.programs[at];
             if let Err(why) = of_one(run, program, round).await {
                 run.left_out(&format!("death         round {:2}  {:9} left out: {why:#}", round + 1, program.name()));

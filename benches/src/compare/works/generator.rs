@@ -17,6 +17,7 @@ use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::Origins;
 use super::super::usage::Used;
+use super::super::wrk;
 use super::Run;
 use super::plain::SOME;
 use crate::report::comparison::Proxy;
@@ -32,6 +33,7 @@ pub(super) async fn generator(run: &mut Run<'_>) -> anyhow::Result<()> {
         name: OURS.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         note: "the load generator of this comparison, no proxy".to_owned(),
+        ..Proxy::default()
     });
     let wrk = find::program(WRK, &find::path());
     match &wrk {
@@ -80,7 +82,9 @@ async fn of_wrk(run: &Run<'_>, wrk: &std::path::Path, to: SocketAddr) -> anyhow:
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let said = group.said();
-    let done = requests(&said).with_context(|| format!("wrk says: {}", find::last_lines(&said, 3)))?;
+    let done = wrk::read(&said)
+        .map(|told| told.requests)
+        .with_context(|| format!("wrk says: {}", find::last_lines(&said, 3)))?;
     Ok((rates::each_us(children_s() - before, done), rates::per_second(done, seconds.as_secs_f64())))
 }
 
@@ -91,19 +95,12 @@ fn children_s() -> f64 {
     seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
-fn requests(said: &str) -> Option<u64> {
-    let line = said.lines().find(|line| line.contains(" requests in "))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_wrk_says_is_read() {
-        assert_eq!(requests("Running 1s test\n  12345 requests in 1.00s, 15MB read\n"), Some(12_345));
-        assert_eq!(requests("unable to connect to 127.0.0.1:1 Connection refused"), None);
+    fn the_time_of_children_is_known() {
         assert!(children_s() >= 0.0);
     }
 }

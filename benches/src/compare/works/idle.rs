@@ -33,9 +33,8 @@ pub(super) async fn idle(run: &mut Run<'_>) -> anyhow::Result<()> {
     let note = "The same with 5,000 connections.";
     run.sheet.row(Line::lower("idle-tls", "Memory of an idle TLS connection", "bytes").note(note));
     let origins = Origins::start(run.stage).await?;
-    // Memory varies little.
-    for round in 0..run.stage.options.rounds.div_ceil(3) {
-        for at in rates::order(run.stage.programs.len(), round) {
+    for round in 0..run.stage.options.rounds {
+        for at in run.order(run.stage.programs.len()) {
             let program = &run.stage.programs[at];
             if let Err(why) = of_one(run, program, &origins, round).await {
                 run.left_out(&format!("idle          round {:2}  {:9} left out: {why:#}", round + 1, program.name()));

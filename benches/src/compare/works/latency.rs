@@ -5,7 +5,7 @@ use super::super::origin::SMALL;
 use super::super::proxies::Kind;
 use super::super::rates;
 use super::super::sheet::Line;
-use super::super::stage::{Bed, Running};
+use super::super::stage::{Bed, Bodies, Running};
 use super::Run;
 use super::plain::SOME;
 
@@ -17,7 +17,7 @@ const PARTS: [(u32, [&str; 3], &str); 2] = [
 const PERCENTILES: [(f64, &str); 3] = [(50.0, "p50"), (99.0, "p99"), (99.9, "p99.9")];
 
 pub(super) async fn latency(run: &mut Run<'_>) -> anyhow::Result<()> {
-    let mut bed = run.bed(|_| true).await?;
+    let mut bed = run.bed(Bodies::Small, |_| true).await?;
     let limits = limits(run, &bed).await?;
     for (percent, rows, work) in PARTS {
         let Some(rate) = rates::part_of_slowest(limits.iter().copied(), percent) else {
@@ -47,7 +47,7 @@ fn told(outcome: &Outcome) -> String {
 }
 
 /// What each proxy manages in a closed loop, in requests a second: as it was measured before, or measured now.
-async fn limits(run: &mut Run<'_>, bed: &Bed) -> anyhow::Result<Vec<f64>> {
+pub(super) async fn limits(run: &mut Run<'_>, bed: &Bed) -> anyhow::Result<Vec<f64>> {
     let mut limits = Vec::new();
     for proxy in bed.proxies.iter().filter(|proxy| proxy.kind != Kind::Forwarder) {
         let limit = match run.sheet.limit(proxy.name()) {
@@ -58,7 +58,7 @@ async fn limits(run: &mut Run<'_>, bed: &Bed) -> anyhow::Result<Vec<f64>> {
                 outcome.limit()
             }
         };
-        run.say(format!("latency       limit     {:9} {limit:8.0} requests/s", proxy.name()));
+        run.say(format!("              limit     {:9} {limit:8.0} requests/s", proxy.name()));
         limits.push(limit);
     }
     Ok(limits)

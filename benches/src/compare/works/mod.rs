@@ -7,9 +7,12 @@ mod latency;
 mod own;
 mod plain;
 mod scale;
+mod steady;
 mod swap;
 
 use std::time::Duration;
+
+use fastrand::Rng;
 
 use super::measure::{self, Load, Outcome};
 use super::options::{Set, WorkName};
@@ -17,7 +20,8 @@ use super::probe;
 use super::proxies::Kind;
 use super::rates;
 use super::sheet::Sheet;
-use super::stage::{Bed, Running, Setup, Stage};
+use super::stage::{Bed, Bodies, Running, Setup, Stage};
+use super::wrk;
 use crate::report::comparison::Proxy;
 
 /// A comparison on its way.
@@ -28,6 +32,8 @@ pub(super) struct Run<'a> {
     pub(super) more: Vec<Proxy>,
     /// In sentences, what went wrong.
     pub(super) doubts: Vec<String>,
+    /// They say in which order the proxies are measured.
+    pub(super) dice: Rng,
     /// Takes lines for people.
     pub(super) tell: &'a mut dyn FnMut(&str),
 }
@@ -42,6 +48,7 @@ impl Run<'_> {
             WorkName::New => plain::new(self).await,
             WorkName::Tls => plain::tls(self).await,
             WorkName::Latency => latency::latency(self).await,
+            WorkName::Rates => steady::rates(self).await,
             WorkName::Idle => idle::idle(self).await,
             WorkName::Death => death::death(self).await,
             WorkName::Swap => swap::swap(self).await,
@@ -61,6 +68,11 @@ impl Run<'_> {
         self.doubts.push(why.to_owned());
     }
 
+    /// The order of so many proxies in one round.
+    fn order(&mut self, count: usize) -> Vec<usize> {
+        rates::order(count, &mut self.dice)
+    }
+
     fn duration(&self) -> Duration {
         Duration::from_secs(self.stage.options.seconds)
     }
@@ -70,9 +82,10 @@ impl Run<'_> {
         self.stage.cores.others.len().div_ceil(2)
     }
 
-    /// Starts proxies and says who did not.
-    async fn bed(&mut self, wanted: impl Fn(Kind) -> bool) -> anyhow::Result<Bed> {
-        let bed = Bed::start(self.stage, Setup::of(self.stage.options.set), wanted).await?;
+    /// Starts proxies for such bodies, and says who did not.
+    async fn bed(&mut self, bodies: Bodies, wanted: impl Fn(Kind) -> bool) -> anyhow::Result<Bed> {
+        let setup = Setup { bodies, ..Setup::of(self.stage.options.set) };
+        let bed = Bed::start(self.stage, setup, wanted).await?;
         for why in &bed.failed {
             self.left_out(&format!("left out: {why}"));
         }
@@ -94,17 +107,20 @@ impl Run<'_> {
             measure::of_group(&load(proxy), duration.min(Duration::from_millis(500)), proxy.id()).await?;
         }
         for round in 0..self.stage.options.rounds {
-            for at in rates::order(bed.proxies.len(), round) {
+            for at in self.order(bed.proxies.len()) {
                 let proxy = &mut bed.proxies[at];
                 let name = proxy.name();
                 if !proxy.lives() {
                     self.say(format!("{work:13} round {:2}  {name:9} has ended", round + 1));
                     continue;
                 }
-                let outcome = measure::of_group(&load(proxy), duration, proxy.id()).await?;
+                let outcome = of_one(self.stage, &load(proxy), duration, proxy.id()).await?;
                 let told = take(&mut self.sheet, proxy, round, &outcome);
                 let failed = outcome.failed_words();
                 self.say(format!("{work:13} round {:2}  {name:9} {told}{failed}", round + 1));
+                for row in rows {
+                    self.sheet.busy(row, name, outcome.busy());
+                }
                 self.note(rows, name, &outcome);
                 self.dropped(rows, proxy).await;
             }
@@ -145,6 +161,14 @@ impl Run<'_> {
         for doubt in &outcome.doubts {
             self.doubt(rows, doubt);
         }
+    }
+}
+
+/// Makes load on one proxy: by `wrk`, if that is wanted and possible.
+async fn of_one(stage: &Stage, load: &Load, duration: Duration, group: u32) -> anyhow::Result<Outcome> {
+    match (&stage.wrk, wrk::connections(load)) {
+        (Some(wrk), Some(connections)) => wrk::of_group(wrk, (load, connections), duration, group).await,
+        (Some(_), None) | (None, _) => measure::of_group(load, duration, group).await,
     }
 }
 

@@ -3,7 +3,6 @@
 use super::super::measure::{self, Load};
 use super::super::origin::SMALL;
 use super::super::proxies::Kind;
-use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::{Origins, Running, Setup};
 use super::Run;
@@ -33,7 +32,7 @@ pub(super) async fn threads(run: &mut Run<'_>) -> anyhow::Result<()> {
     }
     for round in 0..run.stage.options.rounds {
         let mut rate = [f64::NAN; 2];
-        for at in rates::order(2, round) {
+        for at in run.order(2) {
             let (row, proxy) = (ROWS[at], &proxies[at]);
             let load = Load { threads: run.threads(), ..Load::closed(proxy.http, SMALL, CONNECTIONS) };
             let outcome = measure::of_group(&load, run.duration(), proxy.id()).await?;

@@ -6,7 +6,7 @@ use super::super::origin::{LARGE, LARGE_BYTES, SMALL};
 use super::super::proxies::Kind;
 use super::super::rates;
 use super::super::sheet::Line;
-use super::super::stage::Running;
+use super::super::stage::{Bodies, Running};
 use super::super::usage;
 use super::Run;
 
@@ -19,14 +19,16 @@ pub(super) const SOME: usize = 64;
 
 fn told(outcome: &Outcome) -> String {
     let p99 = outcome.latency.percentile(99.0);
-    format!("{:8.2} us CPU/request {:8.0} requests/s  p99 {p99} us", outcome.cpu_us(), outcome.per_second())
+    // wrk tells no latencies.
+    let p99 = if p99 > 0 { format!("  p99 {p99} us") } else { String::new() };
+    format!("{:8.2} us CPU/request {:8.0} requests/s{p99}", outcome.cpu_us(), outcome.per_second())
 }
 
 pub(super) async fn small(run: &mut Run<'_>) -> anyhow::Result<()> {
     let note = "CPU of the proxy's processes, user and system. Its inverse is requests for each second of CPU.";
     run.sheet
         .row(Line::lower("small-cpu", "CPU per request: 1 KiB, 64 connections", "us").note(note).goal("the least"));
-    let mut bed = run.bed(|_| true).await?;
+    let mut bed = run.bed(Bodies::Small, |_| true).await?;
     let load = |proxy: &Running| Load::closed(proxy.http, SMALL, SOME);
     run.rounds(&mut bed, (WorkName::Small.name(), &["small-cpu"]), load, |sheet, proxy, round, outcome| {
         sheet.put("small-cpu", proxy.name(), round, outcome.cpu_us());
@@ -39,7 +41,7 @@ pub(super) async fn small(run: &mut Run<'_>) -> anyhow::Result<()> {
 pub(super) async fn small_1000(run: &mut Run<'_>) -> anyhow::Result<()> {
     let note = "CPU of the proxy's processes, user and system.";
     run.sheet.row(Line::lower("small-1000-cpu", "CPU per request: 1 KiB, 1,000 connections", "us").note(note));
-    let mut bed = run.bed(|_| true).await?;
+    let mut bed = run.bed(Bodies::Small, |_| true).await?;
     let load = |proxy: &Running| Load::closed(proxy.http, SMALL, 1000);
     run.rounds(&mut bed, (WorkName::Small1000.name(), &["small-1000-cpu"]), load, |sheet, proxy, round, outcome| {
         sheet.put("small-1000-cpu", proxy.name(), round, outcome.cpu_us());
@@ -55,7 +57,7 @@ pub(super) async fn large(run: &mut Run<'_>) -> anyhow::Result<()> {
     let note = "The most that was resident during the work, less what was resident when the proxy had just started, for each \
                 of 8 client connections. What a proxy needs only once is in it.";
     run.sheet.row(Line::lower("large-memory", "Memory growth for each download of 10 MiB", "KiB").note(note));
-    let mut bed = run.bed(|_| true).await?;
+    let mut bed = run.bed(Bodies::Large, |_| true).await?;
     let rest: Vec<_> = bed.proxies.iter().map(|proxy| (proxy.kind, usage::resident(proxy.id()))).collect();
     for proxy in &bed.proxies {
         // Without the right to do so, the peak since the start counts, which is the same in the first round.
@@ -83,7 +85,7 @@ pub(super) async fn large(run: &mut Run<'_>) -> anyhow::Result<()> {
 pub(super) async fn new(run: &mut Run<'_>) -> anyhow::Result<()> {
     let title = "CPU per request with a connection of its own: 1 KiB, 64 at a time";
     run.sheet.row(Line::lower("new-cpu", title, "us").note("Each request says Connection: close."));
-    let mut bed = run.bed(|_| true).await?;
+    let mut bed = run.bed(Bodies::Small, |_| true).await?;
     let load = |proxy: &Running| Load { keep_alive: false, ..Load::closed(proxy.http, SMALL, SOME) };
     run.rounds(&mut bed, (WorkName::New.name(), &["new-cpu"]), load, |sheet, proxy, round, outcome| {
         sheet.put("new-cpu", proxy.name(), round, outcome.cpu_us());
@@ -98,13 +100,16 @@ pub(super) async fn tls(run: &mut Run<'_>) -> anyhow::Result<()> {
     run.sheet.row(Line::higher("tls-handshake", title, "1/s").note(note).goal("the most"));
     let note = "TLS 1.3 with AES-256-GCM, 8 connections.";
     run.sheet.row(Line::higher("tls-bulk", "Bodies of 10 MiB over TLS, for each second of CPU", "MiB/s").note(note));
-    let mut bed = run.bed(|kind| kind != Kind::Forwarder).await?;
+    let mut bed = run.bed(Bodies::Small, |kind| kind != Kind::Forwarder).await?;
     let load = |proxy: &Running| Load { keep_alive: false, tls: true, ..Load::closed(proxy.https, SMALL, 32) };
     run.rounds(&mut bed, ("tls-handshake", &["tls-handshake"]), load, |sheet, proxy, round, outcome| {
         sheet.put("tls-handshake", proxy.name(), round, outcome.per_cpu_second());
         format!("{:8.0} handshakes per CPU second", outcome.per_cpu_second())
     })
     .await?;
+    // These are gone before the next are there.
+    drop(bed);
+    let mut bed = run.bed(Bodies::Large, |kind| kind != Kind::Forwarder).await?;
     let load = |proxy: &Running| Load { tls: true, ..Load::closed(proxy.https, LARGE, FEW) };
     run.rounds(&mut bed, ("tls-bulk", &["tls-bulk"]), load, |sheet, proxy, round, outcome| {
         let figure = outcome.per_cpu_second() * LARGE_BYTES as f64 / MIB;

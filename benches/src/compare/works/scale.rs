@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::super::measure::{self, Load};
 use super::super::origin::SMALL;
 use super::super::proxies::Kind;
-use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::{Origins, Running, Setup};
 use super::super::template;
@@ -47,7 +46,7 @@ pub(super) async fn scale(run: &mut Run<'_>) -> anyhow::Result<()> {
     tokio::time::sleep(SETTLE).await;
     for round in 0..run.stage.options.rounds {
         let mut cpu = [f64::NAN; 2];
-        for at in rates::order(2, round) {
+        for at in run.order(2) {
             let (row, proxy) = (["scale-small", "scale-large"][at], &proxies[at]);
             let load = Load { threads: run.threads(), ..Load::closed(proxy.http, SMALL, SOME) };
             let outcome = measure::of_group(&load, run.duration(), proxy.id()).await?;

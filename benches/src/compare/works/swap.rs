@@ -29,7 +29,9 @@ pub(super) async fn swap(run: &mut Run<'_>) -> anyhow::Result<()> {
     let heavy = text.replace(ANCHOR, "name = \"one\"\nweight = 100\n");
     let light = text.replace(ANCHOR, "name = \"one\"\nweight = 99\n");
     let setup = Setup { text: Some(&heavy), ..Setup::of(run.stage.options.set) };
-    let bed = Bed::start(run.stage, setup, Kind::is_rolegate).await?;
+    // It is not compared with others, so it needs no control.
+    let wanted = |kind: Kind| kind.is_rolegate() && kind != Kind::Control;
+    let bed = Bed::start(run.stage, setup, wanted).await?;
     for proxy in &bed.proxies {
         of_one(run, proxy, [&light, &heavy]).await?;
     }

@@ -18,14 +18,19 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
     list(&mut out, "Doubts:", words::doubts(comparison).into_iter());
     table(&mut out, comparison);
     let _ = writeln!(out, "\n{HOW_TO_READ}\n");
+    list(&mut out, "The sitting:", comparison.sitting.iter().cloned());
     let noted = |text: String, note: &str| if note.is_empty() { text } else { format!("{text}: {note}") };
-    let proxies = comparison.proxies.iter().map(|proxy| noted(words::proxy(proxy), &proxy.note));
+    let proxies = comparison.proxies.iter().map(|proxy| {
+        let notes: Vec<_> = Some(proxy.note.clone()).into_iter().chain(words::build(proxy)).collect();
+        noted(words::proxy(proxy), notes.join(". ").trim_start_matches(". "))
+    });
     list(&mut out, "The proxies:", proxies);
-    let notes = comparison.works.iter().filter(|work| work.goal.is_some() || !work.note.is_empty());
-    let notes = notes.map(|work| {
-        let goal = work.goal.iter().map(|goal| format!("Goal: {goal}"));
-        let texts: Vec<_> = goal.chain(Some(work.note.clone()).filter(|note| !note.is_empty())).collect();
-        format!("{}: {}", work.title, texts.join(". "))
+    let notes = comparison.works.iter().filter_map(|work| {
+        let goal = work.goal.iter().map(|goal| format!("Goal: {goal}."));
+        let note = Some(work.note.clone()).filter(|note| !note.is_empty());
+        let busy = words::busy(work).map(|busy| format!("P{}.", &busy[1..]));
+        let texts: Vec<_> = goal.chain(note).chain(busy).collect();
+        (!texts.is_empty()).then(|| format!("{}: {}", work.title, texts.join(" ")))
     });
     list(&mut out, "The works:", notes);
     format!("{}\n", out.trim_end())
@@ -51,6 +56,7 @@ fn mark(work: &Work) -> String {
         Outcome::Win => format!("✅ {text}"),
         Outcome::Even => format!("➖ {text}"),
         Outcome::Loss => format!("❌ **{text}**"),
+        Outcome::Undecided(_) => format!("❔ {text}"),
     }
 }
 

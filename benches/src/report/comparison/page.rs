@@ -41,9 +41,10 @@ fn head(comparison: &Comparison) -> Markup {
                 ("Began", moment(comparison.started_unix_ms)),
                 ("Rounds", rounds.unwrap_or(0).to_string()),
             ]))
+            @for fact in &comparison.sitting { p.note { (fact) } }
             ul.proxies {
                 @for proxy in &comparison.proxies {
-                    li class=(class(&proxy.name)) { b { (words::proxy(proxy)) } @if !proxy.note.is_empty() { " – " (proxy.note) } }
+                    li class=(class(&proxy.name)) { b { (words::proxy(proxy)) } @if !proxy.note.is_empty() { " – " (proxy.note) } @if let Some(build) = words::build(proxy) { " – " (build) } }
                 }
             }
         }
@@ -54,12 +55,14 @@ fn tiles(comparison: &Comparison) -> Markup {
     let tally = comparison.tally();
     let losses = words::losses(comparison);
     let of_all = format!("of {} works", comparison.works.len());
-    let open = if tally.open > 0 { format!("{} without a peer", tally.open) } else { "within 1 %".to_owned() };
+    let of_decided = format!("of {} decided", tally.decided());
+    let open = if tally.open > 0 { format!("{} without a peer", tally.open) } else { of_all.clone() };
     html! {
-        section.tiles.three aria-label="Summary" {
-            (tile("rolegate wins", &tally.wins.to_string(), &of_all, "good"))
-            (tile("even", &tally.even.to_string(), &open, ""))
-            (tile("rolegate loses", &tally.losses.to_string(), &of_all, if tally.losses > 0 { "bad" } else { "" }))
+        section.tiles aria-label="Summary" {
+            (tile("rolegate wins", &tally.wins.to_string(), &of_decided, "good"))
+            (tile("even", &tally.even.to_string(), "within 1 %", ""))
+            (tile("undecided", &tally.undecided.to_string(), &open, ""))
+            (tile("rolegate loses", &tally.losses.to_string(), &of_decided, if tally.losses > 0 { "bad" } else { "" }))
         }
         @if !losses.is_empty() {
             section.losses {
@@ -98,49 +101,50 @@ fn summary_row(comparison: &Comparison, work: &Work) -> Markup {
             th scope="row" { (work.title) small.ratio.even { (work.unit) ", " (words::better(work)) } }
             td { (badge(work)) }
             @for Proxy { name, .. } in &comparison.proxies {
-                td.best[best == Some(name.as_str())] {
+                td.best[best.as_deref() == Some(name.as_str())] {
                     (words::figure(work, name))
-                    @if name != ROLEGATE { @if let Some(ratio) = work.ratio(name) { (against(work, name, &ratio)) } }
+                    @if name != ROLEGATE { (against(work, name)) }
                 }
             }
         }
     }
 }
 
-/// The best of rolegate and its peers.
-fn best(work: &Work) -> Option<&str> {
-    let (peer, ratio) = work.peers().into_iter().next()?;
-    match work.better.outcome(ratio.median) {
-        Outcome::Win => Some(ROLEGATE),
-        Outcome::Loss => Some(peer),
-        Outcome::Even => None,
+/// The best of rolegate and its peers, if there is one.
+fn best(work: &Work) -> Option<String> {
+    let verdict = work.verdict()?;
+    match verdict.outcome {
+        Outcome::Win => Some(ROLEGATE.to_owned()),
+        Outcome::Loss => Some(verdict.peer),
+        Outcome::Even | Outcome::Undecided(_) => None,
     }
 }
 
-/// A ratio to rolegate, coloured by what it means for rolegate; the floor's means nothing.
-fn against(work: &Work, proxy: &str, ratio: &Spread) -> Markup {
-    let class = match work.better.outcome(ratio.median) {
-        _ if Place::of(proxy) == Place::Floor => "even",
-        Outcome::Win => "good",
-        Outcome::Even => "even",
-        Outcome::Loss => "bad",
+/// A ratio to rolegate, coloured by what it means for rolegate; the floor's and the control's mean nothing.
+fn against(work: &Work, proxy: &str) -> Markup {
+    let Some(ratio) = work.ratio(proxy) else { return html! {} };
+    let class = match (Place::of(proxy), work.against(proxy)) {
+        (Place::Floor | Place::Control | Place::Subject, _) => "even",
+        (Place::Peer | Place::Before, Some(Outcome::Win)) => "good",
+        (Place::Peer | Place::Before, Some(Outcome::Loss)) => "bad",
+        (Place::Peer | Place::Before, Some(Outcome::Even | Outcome::Undecided(_)) | None) => "even",
     };
-    html! { small class={ "ratio " (class) } { (words::ratio_range(ratio)) } }
+    html! { small class={ "ratio " (class) } { (words::ratio_range(ratio.median, work.interval(proxy))) } }
 }
 
 fn badge(work: &Work) -> Markup {
     let Some(verdict) = work.verdict() else { return html! { span.badge.even { (OPEN) } } };
-    let (class, mark) = match verdict.outcome {
-        Outcome::Win => ("badge good", "▲"),
-        Outcome::Even => ("badge even", "="),
-        Outcome::Loss => ("badge bad", "▼"),
+    let (class, mark, with) = match verdict.outcome {
+        Outcome::Win => ("badge good", "▲", "over "),
+        Outcome::Even => ("badge even", "=", "with "),
+        Outcome::Loss => ("badge bad", "▼", "to "),
+        Outcome::Undecided(_) => ("badge even", "?", "against "),
     };
     html! {
         span class=(class) { (mark) " " (verdict.outcome.word()) }
         small.ratio.even {
-            @if verdict.outcome == Outcome::Even { "with " } @else if verdict.outcome == Outcome::Win { "over " } @else { "to " }
-            (verdict.peer)
-            @if !verdict.agreed { ", rounds disagree" }
+            (with) (verdict.peer)
+            @if let Outcome::Undecided(why) = verdict.outcome { ": " (words::why(why)) }
         }
     }
 }
@@ -159,11 +163,12 @@ fn card(comparison: &Comparison, work: &Work) -> Markup {
                     div.value {
                         (number(spread.median))
                         @if proxy.name != ROLEGATE {
-                            @if let Some(ratio) = work.ratio(&proxy.name) { (against(work, &proxy.name, &ratio)) }
+                            (against(work, &proxy.name))
                         }
                     }
                 }
             }
+            @if let Some(busy) = words::busy(work) { p.note { (busy) } }
             @for text in work.doubts.iter().chain(Some(&work.note).filter(|note| !note.is_empty())) {
                 p.note { (text) }
             }
@@ -188,6 +193,6 @@ fn class(name: &str) -> &'static str {
     match Place::of(name) {
         Place::Subject => "subject",
         Place::Peer => "peer",
-        Place::Floor | Place::Before => "aside",
+        Place::Floor | Place::Before | Place::Control => "aside",
     }
 }

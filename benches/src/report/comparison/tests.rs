@@ -4,7 +4,7 @@ use crate::report::tests::{check_alone, check_tags};
 use crate::report::{read_comparison, write_comparison_json};
 
 fn figures(proxy: &str, rounds: &[f64]) -> Figures {
-    Figures { proxy: proxy.to_owned(), rounds: rounds.to_vec() }
+    Figures { proxy: proxy.to_owned(), rounds: rounds.to_vec(), busy: None }
 }
 
 fn work(better: Better, all: &[(&str, &[f64])]) -> Work {
@@ -18,6 +18,13 @@ fn work(better: Better, all: &[(&str, &[f64])]) -> Work {
         doubts: Vec::new(),
         figures: all.iter().map(|(proxy, rounds)| figures(proxy, rounds)).collect(),
     }
+}
+
+/// The same, with a rolegate beside itself that does not differ at all.
+fn controlled(better: Better, all: &[(&str, &[f64])]) -> Work {
+    let mut work = work(better, all);
+    work.figures.push(figures(CONTROL, all[0].1));
+    work
 }
 
 fn page(comparison: &Comparison) -> String {
@@ -46,19 +53,19 @@ fn a_pair_without_both_figures_is_left_out() {
 
 #[test]
 fn nothing_is_a_figure() {
-    let verdict = |better, rolegate: &[f64], peer: &[f64]| {
-        let found = work(better, &[("rolegate", rolegate), ("peer", peer)]).verdict().unwrap();
-        (found.outcome, found.agreed)
+    let outcome = |better, rolegate: &[f64], peer: &[f64]| {
+        controlled(better, &[("rolegate", rolegate), ("peer", peer)]).verdict().unwrap().outcome
     };
     let (lower, higher) = (Better::Lower, Better::Higher);
-    // The only round with a quotient is even.
-    assert_eq!(verdict(lower, &[0.0, 0.0, 3.0], &[4.0, 4.0, 3.0]), (Outcome::Win, true));
-    assert_eq!(verdict(higher, &[0.0, 0.0, 3.0], &[4.0, 4.0, 3.0]), (Outcome::Loss, true));
-    assert_eq!(verdict(lower, &[4.0, 4.0, 3.0], &[0.0, 0.0, 3.0]), (Outcome::Loss, true));
-    assert_eq!(verdict(lower, &[0.0, 0.0, 3.0], &[0.0, 0.0, 9.0]), (Outcome::Even, true));
-    assert_eq!(verdict(lower, &[0.0, 0.0, 3.0], &[4.0, 4.0, 1.0]), (Outcome::Win, false));
-    let all: [(&str, &[f64]); 3] = [("rolegate", &[0.0]), ("bad", &[9.0]), ("better", &[2.0])];
-    assert_eq!(work(lower, &all).verdict().unwrap().peer, "better", "both ratios are infinite");
+    let (none, some) = (&[0.0; 6], &[4.0; 6]);
+    assert_eq!(outcome(lower, none, some), Outcome::Win);
+    assert_eq!(outcome(higher, none, some), Outcome::Loss);
+    assert_eq!(outcome(lower, some, none), Outcome::Loss);
+    assert_eq!(outcome(lower, none, none), Outcome::Even);
+    let mixed = &[0.0, 0.0, 0.0, 0.0, 0.0, 3.0];
+    assert_eq!(outcome(lower, mixed, &[4.0, 4.0, 4.0, 4.0, 4.0, 1.0]), Outcome::Undecided(Why::RoundsDisagree));
+    let all: [(&str, &[f64]); 3] = [("rolegate", none), ("bad", &[9.0; 6]), ("better", &[2.0; 6])];
+    assert_eq!(controlled(lower, &all).verdict().unwrap().peer, "better", "both ratios are infinite");
 }
 
 #[test]
@@ -67,7 +74,8 @@ fn a_ratio_to_nothing_is_told_and_written() {
     let file = folder.path().join("comparison.json");
     let mut comparison = comparison();
     comparison.works = vec![
-        work(Better::Lower, &[("rolegate", &[0.0, 0.0, 3.0]), ("haproxy", &[4.0, 4.0, 3.0])]),
+        controlled(Better::Lower, &[("rolegate", &[0.0; 6]), ("haproxy", &[4.0; 6])]),
+        controlled(Better::Lower, &[("rolegate", &[0.0, 0.0, 3.0]), ("haproxy", &[4.0, 4.0, 3.0])]),
         work(Better::Lower, &[("rolegate", &[0.0]), ("haproxy", &[f64::INFINITY])]),
     ];
     comparison.doubts = vec!["Something was odd.".to_owned()];
@@ -82,7 +90,7 @@ fn a_ratio_to_nothing_is_told_and_written() {
     check_tags(&page);
     write_comparison_json(&comparison, &file).unwrap();
     let read = read_comparison(&file).unwrap();
-    assert_eq!((read.works[0].verdict(), read.works[1].verdict()), (comparison.works[0].verdict(), None));
+    assert_eq!((read.works[0].verdict(), read.works[2].verdict()), (comparison.works[0].verdict(), None));
 }
 
 #[test]
@@ -90,13 +98,16 @@ fn what_makes_a_row_weak_is_told_everywhere() {
     let mut comparison = comparison();
     comparison.works[1].doubts = vec!["The generator was busy.".to_owned()];
     comparison.works[0] = Work {
-        figures: vec![figures("rolegate", &[1.0, 2.0, 1.0]), figures("haproxy", &[2.0, 1.0, 2.0])],
+        figures: vec![
+            figures("rolegate", &[1.0, 2.0, 1.0, 1.0, 1.0, 1.0]),
+            figures("haproxy", &[2.0, 1.0, 2.0, 2.0, 2.0, 2.0]),
+            figures(CONTROL, &[1.0; 6]),
+        ],
         ..comparison.works[0].clone()
     };
     let doubt = format!("{}: The generator was busy.", comparison.works[1].title);
     let text = comparison_text(&comparison);
     assert!(text.starts_with(&format!("DOUBT: {doubt}\n")), "{text}");
-    assert!(text.contains("but the rounds disagree"), "{text}");
     for told in [comparison_markdown(&comparison), page(&comparison)] {
         assert!(told.contains(&doubt) && told.contains("rounds disagree"), "{told}");
     }
@@ -109,10 +120,63 @@ fn files_of_before_are_read() {
     let mut value = serde_json::to_value(comparison()).unwrap();
     let fields = value.as_object_mut().unwrap();
     assert!(fields.remove("doubts").is_some() && fields.remove("interrupted").is_some());
+    assert!(fields.remove("sitting").is_some());
+    for proxy in fields["proxies"].as_array_mut().unwrap() {
+        let proxy = proxy.as_object_mut().unwrap();
+        assert!(["build", "tls", "said"].iter().all(|field| proxy.remove(*field).is_some()));
+    }
     for work in fields["works"].as_array_mut().unwrap() {
         assert!(work.as_object_mut().unwrap().remove("doubts").is_some());
+        for figures in work["figures"].as_array_mut().unwrap() {
+            assert!(figures.as_object_mut().unwrap().remove("busy").is_some());
+        }
     }
-    assert_eq!(serde_json::from_value::<Comparison>(value).unwrap(), comparison());
+    let mut expected = Comparison { sitting: Vec::new(), ..comparison() };
+    for proxy in &mut expected.proxies {
+        *proxy = Proxy { build: String::new(), tls: String::new(), said: String::new(), ..proxy.clone() };
+    }
+    expected.works.iter_mut().flat_map(|work| &mut work.figures).for_each(|figures| figures.busy = None);
+    assert_eq!(serde_json::from_value::<Comparison>(value).unwrap(), expected);
+}
+
+#[test]
+fn measured_records_of_before_are_read_and_told() {
+    let results = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results/2026-11-24");
+    for name in ["comparison", "comparison-quiet", "spliced-all", "spliced-full", "spliced-tls"] {
+        let comparison = read_comparison(&results.join(name).with_extension("json")).unwrap();
+        assert!(comparison_text(&comparison).contains("rolegate") && !comparison_markdown(&comparison).is_empty());
+        check_tags(&page(&comparison));
+    }
+}
+
+#[test]
+fn how_full_the_core_was_is_told_everywhere() {
+    let mut comparison = comparison();
+    for (figures, part) in comparison.works[1].figures.iter_mut().zip([0.253, 0.26, f64::NAN]) {
+        figures.busy = Some(part);
+    }
+    let title = comparison.works[1].title.clone();
+    let told = "in use: rolegate 25 %, before 26 %";
+    let text = comparison_text(&comparison);
+    assert!(text.contains(&format!("{title}: part of the core {told}.")), "{text}");
+    for report in [comparison_markdown(&comparison), page(&comparison)] {
+        assert!(report.contains(&format!("art of the core {told}")), "{report}");
+    }
+    assert_eq!(text.matches("in use").count(), 1, "the others say nothing");
+}
+
+#[test]
+fn how_a_proxy_was_built_and_the_sitting_are_told_everywhere() {
+    let comparison = comparison();
+    assert!(comparison_text(&comparison).contains("by the seed <7>."));
+    assert!(comparison_markdown(&comparison).contains("The sitting:\n\n- The order is any, by the seed &lt;7>."));
+    assert!(page(&comparison).contains("by the seed &lt;7&gt;."));
+    let built = "-O2, as <its> distribution builds it; TLS: OpenSSL 3.0.19";
+    assert!(comparison_text(&comparison).contains(&format!("nginx: {built}")));
+    let (markup, html) = (built.replace('<', "&lt;"), built.replace('<', "&lt;").replace('>', "&gt;"));
+    assert!(comparison_markdown(&comparison).contains(&format!("nginx 1.22.1: worker\\_processes 1. {markup}")));
+    assert!(page(&comparison).contains(&html));
+    assert!(!comparison_text(&comparison).contains("haproxy: "), "it says nothing");
 }
 
 #[test]
@@ -122,39 +186,21 @@ fn medians_of_even_counts_lie_between() {
 }
 
 #[test]
-fn verdicts_are_against_the_best_peer() {
-    let outcome = |work: &Work| work.verdict().map(|verdict| (verdict.outcome, verdict.peer, verdict.agreed));
-    let all: [(&str, &[f64]); 5] = [
-        ("rolegate", &[10.0, 10.0, 10.0]),
-        ("slow", &[20.0, 20.0, 20.0]),
-        ("fast", &[8.0, 8.0, 11.0]),
-        (FORWARDER, &[1.0, 1.0, 1.0]),
-        (BEFORE, &[1.0, 1.0, 1.0]),
-    ];
-    assert_eq!(outcome(&work(Better::Lower, &all)), Some((Outcome::Loss, "fast".to_owned(), false)));
-    assert_eq!(outcome(&work(Better::Higher, &all)), Some((Outcome::Loss, "slow".to_owned(), true)));
-    assert_eq!(outcome(&work(Better::Lower, &all[..2])), Some((Outcome::Win, "slow".to_owned(), true)));
-    assert_eq!(outcome(&work(Better::Lower, &[all[0], all[3], all[4]])), None);
-    assert_eq!(outcome(&work(Better::Lower, &all[1..])), None);
-    let close = work(Better::Lower, &[("rolegate", &[100.0]), ("peer", &[100.5])]);
-    assert_eq!(outcome(&close), Some((Outcome::Even, "peer".to_owned(), true)));
-}
-
-#[test]
 fn losses_are_as_plain_as_wins() {
     let comparison = comparison();
-    assert_eq!(comparison.tally(), Tally { wins: 3, even: 1, losses: 1, open: 0 });
-    let loss = "loses to haproxy, 0.84× (0.82–0.85)";
+    assert_eq!(comparison.tally(), Tally { wins: 2, even: 1, losses: 1, undecided: 1, open: 0 });
+    let loss = "loses to haproxy, 0.84× (0.82–0.84)";
     let win = "wins over nginx, 2.53×";
+    let undecided = "undecided against haproxy, 0.95× (0.94–1.00): the rounds disagree";
     for text in [comparison_text(&comparison), comparison_markdown(&comparison)] {
-        for fact in [loss, win, "wins 3, is even at 1 and loses 1", "EPYC", "less than half of haproxy's", "2026-11-24"]
-        {
+        let tally = "wins 2, is even at 1 and loses 1 of the 4 works that are decided; 1 are undecided";
+        for fact in [loss, win, undecided, tally, "EPYC", "less than half of haproxy's", "2026-11-24"] {
             assert!(text.contains(fact), "{fact}:\n{text}");
         }
     }
     assert!(comparison_markdown(&comparison).contains(&format!("❌ **{loss}**")));
     let page = page(&comparison);
-    for fact in ["Where rolegate loses", "▼ loses", "▲ wins", "= even", loss] {
+    for fact in ["Where rolegate loses", "▼ loses", "▲ wins", "= even", "? undecided", loss] {
         assert!(page.contains(fact), "{fact}");
     }
     check_tags(&page);
@@ -179,6 +225,17 @@ fn what_was_written_is_read() {
         comparison_text(&read)
             .starts_with("DOUBT: Short requests on kept connections: rolegate gave no figure in 1 round")
     );
+    let text = std::fs::read_to_string(&file).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["tally"]["losses"], 1);
+    let verdict = &value["verdicts"][1];
+    assert_eq!(
+        (&verdict["work"], &verdict["outcome"], &verdict["peer"]),
+        (&"short-p99".into(), &"loss".into(), &"haproxy".into())
+    );
+    let ratio = verdict["ratios"].as_array().unwrap().iter().find(|ratio| ratio["proxy"] == "haproxy").unwrap();
+    assert!(ratio["low"].as_f64() < ratio["median"].as_f64() && verdict["least"].as_f64() > Some(1.0), "{verdict}");
+    assert_eq!(value["verdicts"][4]["outcome"]["undecided"], "rounds-disagree");
 }
 
 #[test]

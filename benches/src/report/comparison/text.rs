@@ -24,6 +24,14 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         machine(&comparison.machine),
         moment(comparison.started_unix_ms)
     );
+    for fact in &comparison.sitting {
+        let _ = writeln!(out, "{fact}");
+    }
+    for proxy in &comparison.proxies {
+        if let Some(build) = words::build(proxy) {
+            let _ = writeln!(out, "{}: {build}", proxy.name);
+        }
+    }
     let _ = writeln!(out, "{}", words::tally(comparison));
     for loss in words::losses(comparison) {
         let _ = writeln!(out, "  {loss}");
@@ -38,6 +46,11 @@ pub fn comparison_text(comparison: &Comparison) -> String {
     for work in &comparison.works {
         if let Some(goal) = &work.goal {
             let _ = writeln!(out, "Goal of {}: {goal}", work.title);
+        }
+    }
+    for work in &comparison.works {
+        if let Some(busy) = words::busy(work) {
+            let _ = writeln!(out, "{}: {busy}.", work.title);
         }
     }
     let _ = writeln!(out, "{HOW_TO_READ}");

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{LINES, ROWS, Width, doubts, drawing, footer, left_out, notice, scenario, swatch, timeline};
 use crate::record::{Interval, Run};
 use crate::report::chart::{Across, Chart, Line};
-use crate::report::comparison::Outcome;
+use crate::report::comparison::Side;
 use crate::report::figures::{By, Total, Unit, curve, machine};
 use crate::report::format::{count, length, moment, percent, ratio};
 use crate::report::rows::{Row, differences, names, rows, rows_by};
@@ -112,11 +112,10 @@ fn compared(row: &Row, names: &[String]) -> Markup {
 /// A ratio to the base and what it means.
 fn against_base(row: &Row, run: usize) -> Markup {
     let Some(against) = row.ratio(run) else { return html! {} };
-    // The outcome is the base's.
-    let (class, word) = match row.better.outcome(against) {
-        Outcome::Win => ("bad", "worse"),
-        Outcome::Even => ("even", "even"),
-        Outcome::Loss => ("good", "better"),
+    let (class, word) = match row.better.side(against) {
+        Side::Own => ("bad", "worse"),
+        Side::Neither => ("even", "even"),
+        Side::Other => ("good", "better"),
     };
     html! { small class={ "ratio " (class) } { (ratio(against)) " " (word) } }
 }
