@@ -156,6 +156,14 @@ pub enum ClientError {
         /// The hash that it has.
         found: String,
     },
+    /// An answer with other bytes of a file than were distributed.
+    #[error("{file}: other bytes than were distributed, from {offset} on")]
+    Content {
+        /// The target of the file.
+        file: String,
+        /// The first byte that may be wrong.
+        offset: u64,
+    },
     /// Bytes that make no sense.
     #[error("{0}")]
     Protocol(String),
@@ -178,7 +186,7 @@ impl ClientError {
         match self {
             Self::Connect { .. } | Self::Cut { .. } | Self::Timeout { .. } => true,
             Self::Status { status, .. } => is_transient(*status),
-            Self::Changed { .. } | Self::Hash { .. } | Self::Protocol(_) => false,
+            Self::Changed { .. } | Self::Hash { .. } | Self::Content { .. } | Self::Protocol(_) => false,
         }
     }
 }

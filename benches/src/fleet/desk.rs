@@ -41,7 +41,7 @@ impl Target {
 }
 
 /// The message types, each with the role that answers it.
-const MESSAGES: [(&str, &str); 21] = [
+const MESSAGES: [(&str, &str); 20] = [
     ("service location", "MP"),
     ("MP certificate", "MP"),
     ("registration", "MP"),
@@ -60,7 +60,6 @@ const MESSAGES: [(&str, &str); 21] = [
     ("content listing", "DP"),
     ("content size", "DP"),
     ("content range", "DP"),
-    ("content check", "DP"),
     (LOGON, "BGB"),
     (PING, "BGB"),
 ];
@@ -216,7 +215,7 @@ impl Desk {
             ClientError::Connect { source, .. } => self.not_connected(source),
             ClientError::Status { status, .. } => Failure::Status(status.as_u16()),
             ClientError::Cut { .. } => Failure::Cut,
-            ClientError::Hash { .. } => Failure::Hash,
+            ClientError::Hash { .. } | ClientError::Content { .. } => Failure::Hash,
             ClientError::Changed { .. } | ClientError::Protocol(_) => Failure::Protocol,
             ClientError::Timeout { .. } => Failure::Timeout,
         }
@@ -283,9 +282,10 @@ impl Observed {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The activity is over, and whatever is under way is of no interest.
+    /// The activity is over, and nobody waits for what is under way: that is told as such.
     pub(super) fn is_over(&self) {
-        self.progress().under_way.clear();
+        let left = std::mem::take(&mut self.progress().under_way);
+        self.desk.record(|recorder| left.iter().for_each(|_| recorder.dropped()));
     }
 
     /// The activity was given up: what is under way is counted.
@@ -294,16 +294,6 @@ impl Observed {
         for (message, began) in under_way {
             self.desk.unfinished(message, self.group, began);
         }
-    }
-
-    /// What went wrong although every request was answered: content that is not what it should be.
-    pub(super) fn wrong(&self, error: &ClientError) {
-        if !matches!(error, ClientError::Hash { .. } | ClientError::Changed { .. } | ClientError::Protocol(_)) {
-            return;
-        }
-        let now = Instant::now();
-        let timing = Timing { intended: self.due, began: self.due, ended: now, sent: 0, received: 0 };
-        self.desk.sample(outcome_of(self.activity), self.group, &timing, Err(self.desk.failure(error)));
     }
 }
 
@@ -315,6 +305,7 @@ impl Observe for Observed {
 
     fn forgotten(&self, began: Instant) {
         self.progress().over(began);
+        self.desk.record(Recorder::dropped);
     }
 
     fn ended(&self, exchange: &Exchange<'_>) {
@@ -360,13 +351,12 @@ const fn first_of(activity: Activity) -> &'static str {
     match activity {
         Activity::HardwareInventory | Activity::SoftwareInventory => "inventory upload",
         Activity::Scan => "scan version",
-        Activity::Content => "content location",
-        _ => outcome_of(activity),
+        _ => name_of(activity),
     }
 }
 
-/// What an activity is for, where that is more than a request.
-const fn outcome_of(activity: Activity) -> &'static str {
+/// The message type after which an activity is called.
+const fn name_of(activity: Activity) -> &'static str {
     match activity {
         Activity::ServiceLocation => "service location",
         Activity::Policy => "policy request",
@@ -375,7 +365,7 @@ const fn outcome_of(activity: Activity) -> &'static str {
         Activity::HardwareInventory => "hardware inventory",
         Activity::SoftwareInventory => "software inventory",
         Activity::Scan => "scan SyncUpdates",
-        Activity::Content => "content check",
+        Activity::Content => "content location",
         Activity::Registration => "registration",
     }
 }
@@ -401,6 +391,6 @@ fn message_of(activity: Activity, begun: &Begun<'_>) -> &'static str {
         (Activity::Content, &Method::HEAD) => "content size",
         (Activity::Content, method) if method == "PROPFIND" => "content listing",
         (Activity::Content, _) => "content location",
-        (activity, _) => outcome_of(activity),
+        (activity, _) => name_of(activity),
     }
 }
