@@ -78,6 +78,33 @@ fn a_wrong_answer_is_a_failure_and_nothing_else() {
     assert_eq!((timeline, run.dropped), (180, 0));
 }
 
+#[test]
+fn what_counts_is_what_was_due_in_the_measured_time() {
+    // Every answer comes long after the request was due: those of the warm-up in the first second, those of the first second
+    // in the third, and what the last of them lead to after the end.
+    let good = Act::status("200 OK", b"<MPList/>");
+    let Act::Say(good) = good else { unreachable!() };
+    let server = Scripted::start(move |asked| match asked.target.as_str() {
+        "/SMS_MP/.sms_aut?MPLIST" => Act::SayAfter(Duration::from_millis(2100), good.clone()),
+        _ => Act::ok(),
+    });
+    let text = "clients = 10\nwarm_up = \"1s\"\nduration = \"2s\"\nspeedup = 1\nschedules = false\n\
+                [[storms]]\nwithin = \"1ms\"\nactivities = [\"service-location\"]\n\
+                [[storms]]\nat = \"1200ms\"\nwithin = \"1ms\"\nactivities = [\"service-location\"]\n";
+    let (scenario, fleet) = (Scenario::parse(text).unwrap(), fleet(text));
+    let running = Running { label: "site".to_owned(), address: "here".to_owned(), threads: 2 };
+    let target = Target { address: server.address, host: server.address.to_string(), tls: None, notification: None };
+    let run = run(&scenario, &fleet, &target, &running, &Watch::default()).unwrap();
+    let lists: Vec<_> = run.series.iter().filter(|series| series.message == "service location").collect();
+    assert_eq!(lists.iter().map(|series| series.done).sum::<u64>(), 10, "{run:?}");
+    // Of the certificates, those count that were asked for before the end.
+    let seconds: Vec<_> = run.timeline.iter().map(|second| second.done).collect();
+    assert_eq!(seconds, [10, 0], "{run:?}");
+    assert_eq!(server.asked().len(), 40, "all were asked for");
+    let certificates = run.series.iter().filter(|series| series.message == "MP certificate");
+    assert!(certificates.map(|series| series.errors["protocol"]).sum::<u64>() <= 10, "{run:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn content_with_other_bytes_fails_in_the_requests_that_brought_it() {
     let content = Arc::new(Content::new([Package::parse("PKG00001:2x10KiB").unwrap()]));
