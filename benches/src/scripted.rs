@@ -4,8 +4,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::pki::Authority;
+use crate::tls;
 
 /// Any machine does what a test waits for in this time.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -30,7 +37,7 @@ impl Asked {
 }
 
 /// What is done with a request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
     /// It is answered with this.
     Say(Vec<u8>),
@@ -40,8 +47,6 @@ pub(crate) enum Act {
     Close(Vec<u8>),
     /// This is said, and then the connection is reset.
     Reset(Vec<u8>),
-    /// Nothing is said.
-    Never,
 }
 
 impl Act {
@@ -68,6 +73,35 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Starts one, on a thread of its own.
     pub(crate) fn start(act: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Self {
+        let act = Arc::new(act);
+        Self::accepting(move |stream, log| converse(stream, log, Arc::clone(&act), TcpStream::set_zero_linger))
+    }
+
+    /// The same over TLS.
+    pub(crate) fn secured(config: Arc<ServerConfig>, act: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Self {
+        let (act, acceptor) = (Arc::new(act), TlsAcceptor::from(config));
+        Self::accepting(move |stream, log| {
+            let (act, acceptor) = (Arc::clone(&act), acceptor.clone());
+            async move {
+                let linger = |stream: &TlsStream<TcpStream>| stream.get_ref().0.set_zero_linger();
+                converse(acceptor.accept(stream).await?, log, act, linger).await
+            }
+        })
+    }
+
+    /// Hears whatever is said first, says this, and closes or resets the connection.
+    pub(crate) fn rude(say: &'static [u8], is_reset: bool) -> Self {
+        Self::accepting(move |mut stream, log| async move {
+            let len = stream.read(&mut [0; 4096]).await?;
+            note(&log, String::new(), String::new(), format!("{len} bytes"));
+            stream.write_all(say).await?;
+            if is_reset { stream.set_zero_linger() } else { Ok(()) }
+        })
+    }
+
+    fn accepting<F: Future<Output = std::io::Result<()>> + Send + 'static>(
+        serve: impl Fn(TcpStream, Log) -> F + Send + 'static,
+    ) -> Self {
         let (to, from) = mpsc::channel();
         let (until, ends) = tokio::sync::oneshot::channel::<()>();
         let log: Log = Arc::default();
@@ -77,10 +111,9 @@ impl Scripted {
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 to.send(listener.local_addr().unwrap()).unwrap();
-                let act = Arc::new(act);
                 tokio::spawn(async move {
                     while let Ok((stream, _)) = listener.accept().await {
-                        tokio::spawn(converse(stream, Arc::clone(&its), Arc::clone(&act)));
+                        tokio::spawn(serve(stream, Arc::clone(&its)));
                     }
                 });
                 let _ = tokio::time::timeout(2 * LONGEST, ends).await;
@@ -93,17 +126,23 @@ impl Scripted {
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.log.0.lock().unwrap().clone()
     }
-
-    /// Waits until this was asked, however long that takes on this machine.
-    pub(crate) fn wait(&self, enough: impl Fn(&[Asked]) -> bool) {
-        let log = self.log.0.lock().unwrap();
-        let (log, late) = self.log.1.wait_timeout_while(log, LONGEST, |log| !enough(log)).unwrap();
-        assert!(!late.timed_out(), "{log:?}");
-    }
 }
 
-async fn converse(stream: TcpStream, log: Log, act: Arc<impl Fn(&Asked) -> Act>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
+fn note(log: &Log, method: String, target: String, head: String) -> Asked {
+    let mut all = log.0.lock().unwrap();
+    let asked = Asked { method, target, head, number: all.len() };
+    all.push(asked.clone());
+    drop(all);
+    log.1.notify_all();
+    asked
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    log: Log,
+    act: Arc<impl Fn(&Asked) -> Act>,
+    linger: impl Fn(&S) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut head = String::new();
@@ -117,25 +156,33 @@ async fn converse(stream: TcpStream, log: Log, act: Arc<impl Fn(&Asked) -> Act>)
         tokio::io::copy(&mut (&mut stream).take(length.unwrap_or_default()), &mut tokio::io::sink()).await?;
         let mut words = head.split(' ').map(str::to_owned);
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let asked = {
-            let mut log = log.0.lock().unwrap();
-            let asked = Asked { method, target, head, number: log.len() };
-            log.push(asked.clone());
-            asked
-        };
-        log.1.notify_all();
+        let asked = note(&log, method, target, head);
         match act(&asked) {
             Act::Say(text) => stream.write_all(&text).await?,
             Act::SayAfter(time, text) => {
                 tokio::time::sleep(time).await;
                 stream.write_all(&text).await?;
             }
-            Act::Close(text) => return stream.write_all(&text).await,
+            Act::Close(text) => {
+                stream.write_all(&text).await?;
+                return stream.shutdown().await;
+            }
             Act::Reset(text) => {
                 stream.write_all(&text).await?;
-                return stream.get_ref().set_zero_linger();
+                return linger(stream.get_ref());
             }
-            Act::Never => std::future::pending().await,
         }
+        // What is written over TLS may wait there.
+        stream.flush().await?;
     }
+}
+
+/// TLS for `localhost`, with a certificate of this authority, that wants one of the same from its clients.
+pub(crate) fn strict(authority: &Authority) -> Arc<ServerConfig> {
+    let provider = tls::provider();
+    let roots = Arc::new(tls::roots(authority.certificate_pem()).unwrap());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build().unwrap();
+    let (chain, key) = tls::chain_and_key(&authority.server(&["localhost"])).unwrap();
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap())
 }

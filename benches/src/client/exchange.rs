@@ -1,5 +1,6 @@
 //! One request on one connection.
 
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -18,15 +19,37 @@ use tokio::task::JoinHandle;
 use super::observe::{Begun, Counted, Exchange, Observer};
 use super::{Answer, Client, ClientError, Connector, Step, is_transient};
 use crate::dial::dial;
+use crate::record::Failure;
 
 /// No answer is kept beyond this.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
+/// How long it is waited for what a connection says that has ended.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// A connection.
 pub(super) struct Open {
     sender: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    /// Ends with what went wrong with the connection.
+    driver: JoinHandle<Option<hyper::Error>>,
     counted: Option<Counted>,
+}
+
+impl Open {
+    /// What became of a request that has no head of an answer.
+    async fn unanswered(&mut self, ask: &Ask, error: &hyper::Error) -> ClientError {
+        if error.is_parse() {
+            return ClientError::Protocol(format!("{} {}: no answer of HTTP: {error}", ask.method, ask.target));
+        }
+        if let Some(how) = Failure::within(error) {
+            return ask.cut(0, how, error);
+        }
+        // It may have ended before the request was its.
+        match tokio::time::timeout(AT_ONCE, &mut self.driver).await {
+            Ok(Ok(Some(why))) => ask.cut(0, Failure::within(&why).unwrap_or(Failure::Closed), &why),
+            _ => ask.cut(0, Failure::Closed, error),
+        }
+    }
 }
 
 impl Drop for Open {
@@ -144,9 +167,10 @@ impl Ask {
         ClientError::Status { method: self.method.to_string(), target: self.target.clone(), status, served_by }
     }
 
-    pub(super) fn cut(&self, received: u64, why: &impl ToString) -> ClientError {
+    pub(super) fn cut(&self, received: u64, how: Failure, why: &(dyn Error + 'static)) -> ClientError {
         let (method, target) = (self.method.to_string(), self.target.clone());
-        ClientError::Cut { method, target, received, why: why.to_string() }
+        let all: Vec<_> = std::iter::successors(Some(why), |why| (*why).source()).map(ToString::to_string).collect();
+        ClientError::Cut { method, target, received, how, why: all.join(": ") }
     }
 
     fn timeout(&self, after: Duration) -> ClientError {
@@ -156,8 +180,8 @@ impl Ask {
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> io::Result<Open> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // How the connection ends is seen by the request that it ends under.
-    let driver = tokio::spawn(async move { drop(connection.await) });
+    // How the connection ends is seen by the request that it ends under, if there is one already.
+    let driver = tokio::spawn(async move { connection.await.err() });
     Ok(Open { sender, driver, counted: None })
 }
 
@@ -252,7 +276,7 @@ impl Line {
                 Ok(Err(error)) if kept && ask.only_reads() && !error.error().is_parse() => {
                     step.reopened += 1;
                 }
-                Ok(Err(error)) => return Err(ask.cut(0, error.error())),
+                Ok(Err(error)) => return Err(open.unanswered(ask, error.error()).await),
                 Err(_) => return Err(ask.timeout(self.way.timeout)),
             }
         }
@@ -278,7 +302,13 @@ impl Line {
                     Ok(data) => return Ok(Some(data)),
                     Err(_trailers) => continue,
                 },
-                Ok(Some(Err(error))) => ask.cut(received, &error),
+                Ok(Some(Err(error))) => {
+                    let how = match Failure::within(&error) {
+                        Some(Failure::Closed) | None => Failure::Short,
+                        Some(how) => how,
+                    };
+                    ask.cut(received, how, &error)
+                }
                 Err(_) => ask.timeout(self.way.timeout),
             };
             self.open = None;

@@ -27,6 +27,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::message::guid;
+use crate::record::Failure;
 use crate::site::DEFAULT_USER;
 use exchange::{Ask, Line, Open, Patience, Way};
 pub use logon::Credentials;
@@ -123,7 +124,7 @@ pub enum ClientError {
         served_by: Option<String>,
     },
     /// The connection ended before the answer did.
-    #[error("{method} {target}: cut after {received} bytes: {why}")]
+    #[error("{method} {target}: {how} after {received} bytes: {why}")]
     Cut {
         /// The method.
         method: String,
@@ -131,6 +132,8 @@ pub enum ClientError {
         target: String,
         /// How much of the response body had arrived.
         received: u64,
+        /// What that counts as.
+        how: Failure,
         /// What the connection said.
         why: String,
     },

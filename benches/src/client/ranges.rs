@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::exchange::{Ask, Line, Patience};
 use super::{ClientError, Step};
 use crate::content::{Hash, Pieces};
+use crate::record::Failure;
 
 /// No more of a file than this waits in memory for what comes before it.
 const MAX_AHEAD: u64 = 256 * 1024 * 1024;
@@ -305,7 +306,8 @@ async fn fetch_part(
             }
             Ok(None) => {
                 line.open = None;
-                let error = ask.cut(range.start - first, &"the body ended early");
+                let error =
+                    ask.cut(range.start - first, Failure::Short, &std::io::Error::other("the body ended early"));
                 line.settle(&ask, Err(&error));
                 return Ok(Part::Cut(error));
             }

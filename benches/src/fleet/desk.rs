@@ -14,7 +14,7 @@ use super::scenario::Fleet;
 use super::schedule::Schedule;
 use crate::client::{Begun, Client, ClientError, Connector, Exchange, Observe};
 use crate::content::ContentFile;
-use crate::record::{Failure, Recorder, Sample, SeriesKey};
+use crate::record::{ConnectFault, Failure, Recorder, Sample, SeriesKey};
 
 /// How long what is under way may take when the run is over.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -222,7 +222,7 @@ impl Desk {
         match error {
             ClientError::Connect { source, .. } => self.not_connected(source),
             ClientError::Status { status, .. } => Failure::Status(status.as_u16()),
-            ClientError::Cut { .. } => Failure::Cut,
+            ClientError::Cut { how, .. } => *how,
             ClientError::Hash { .. } | ClientError::Content { .. } => Failure::Hash,
             ClientError::Changed { .. } | ClientError::Protocol(_) => Failure::Protocol,
             ClientError::Timeout { .. } => Failure::Timeout,
@@ -231,15 +231,13 @@ impl Desk {
 
     /// What it counts as that there is no connection.
     pub(super) fn not_connected(&self, error: &io::Error) -> Failure {
-        match error.kind() {
-            io::ErrorKind::InvalidData => return Failure::Tls,
-            io::ErrorKind::TimedOut => return Failure::Timeout,
-            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => add(&self.troubles.no_port),
+        let failure = Failure::of_opening(error);
+        if failure == Failure::Connect(ConnectFault::Lacking) {
             // EMFILE and ENFILE.
-            _ if matches!(error.raw_os_error(), Some(23 | 24)) => add(&self.troubles.no_file),
-            _ => {}
+            let is_file = matches!(error.raw_os_error(), Some(23 | 24));
+            add(if is_file { &self.troubles.no_file } else { &self.troubles.no_port });
         }
-        Failure::Connect
+        failure
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::arrivals::{Arrivals, Due, Place};
-use super::connection::{Connection, Refused};
+use super::connection::Connection;
 use super::plan::Prepared;
 use super::response::Answer;
 use super::worker::Shared;
-use crate::record::{Failure, Sample};
+use crate::record::{ConnectFault, Failure, Sample};
 
 /// How long a closed loop pauses after a connection has failed, at first and at most. It would do nothing but fail.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -105,7 +105,11 @@ impl Client {
         let received = answer.map_or(0, |answer| answer.body);
         let result = match answer {
             Ok(Answer { status: status @ 400.., .. }) => Err(Failure::Status(status)),
-            Ok(_) => Ok(()),
+            Ok(Answer { status, .. }) => {
+                let is_elsewhere = matches!(status, 300..=303 | 305..=399);
+                shared.redirected.set(shared.redirected.get() + u64::from(is_elsewhere));
+                Ok(())
+            }
             Err(failure) => Err(failure),
         };
         let sample = Sample {
@@ -145,12 +149,10 @@ impl Client {
 
 /// Opens a connection from the next address.
 async fn open(shared: &Shared) -> Result<Connection, Failure> {
-    let connection = shared.job.dialer.open(shared.next_connection()).await.map_err(|refused| match refused {
-        Refused::Tcp => Failure::Connect,
-        Refused::Tls => Failure::Tls,
-        Refused::Lacking => {
+    let opened = shared.job.dialer.open(shared.next_connection()).await;
+    let connection = opened.inspect_err(|failure| {
+        if *failure == Failure::Connect(ConnectFault::Lacking) {
             shared.lacking.set(shared.lacking.get() + 1);
-            Failure::Connect
         }
     })?;
     shared.recorder.borrow_mut().opened();

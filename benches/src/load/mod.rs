@@ -182,6 +182,13 @@ fn measured(collected: Collected, ended: &[Ended]) -> Measured {
              More client addresses, or a higher limit of open files, would help."
         ));
     }
+    let redirected = sum(|one| one.redirected);
+    if redirected > 0 {
+        generator.doubts.push(format!(
+            "{redirected} answers said to ask elsewhere (status 3xx), which nothing here does: what was measured is how fast \
+             the target sends its clients away."
+        ));
+    }
     let unsent = sum(|one| one.unsent);
     if unsent > 0 {
         generator.doubts.push(format!(

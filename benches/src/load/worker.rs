@@ -96,6 +96,8 @@ pub(super) struct Ended {
     pub(super) waited_for_cpu: Duration,
     /// Connections that this machine could not open.
     pub(super) lacking: u64,
+    /// Answers that said to ask elsewhere.
+    pub(super) redirected: u64,
     /// Requests that were due and not sent.
     pub(super) unsent: u64,
     /// When it was ended before its time.
@@ -109,6 +111,8 @@ pub(super) struct Shared {
     pub(super) scratch: Scratch,
     /// Connections that this machine could not open.
     pub(super) lacking: Cell<u64>,
+    /// Answers that said to ask elsewhere.
+    pub(super) redirected: Cell<u64>,
     /// For those that open their first connection.
     pub(super) opening: Semaphore,
     next_request: Cell<usize>,
@@ -124,6 +128,7 @@ impl Shared {
             recorder: RefCell::new(recorder),
             scratch: Scratch::new(SCRATCH),
             lacking: Cell::new(0),
+            redirected: Cell::new(0),
             opening: Semaphore::new(OPENING),
             // Threads begin at different places of the list.
             next_request: Cell::new(job.number * job.requests.len() / job.threads),
@@ -200,7 +205,7 @@ pub(super) fn work(job: Job, recorder: Recorder) -> io::Result<Ended> {
     let mut ended = runtime.block_on(drive(&shared, schedule))?;
     // The clients go with it.
     drop(runtime);
-    ended.lacking = shared.lacking.get();
+    (ended.lacking, ended.redirected) = (shared.lacking.get(), shared.redirected.get());
     if let Some(shared) = Rc::into_inner(shared) {
         let stopped = ended.stopped_at.map(|at| at.saturating_duration_since(shared.begin()));
         let mut recorder = shared.recorder.into_inner();

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use collector::{Collected, Collector};
 pub use own::{CpuTime, doubts};
 
-use super::{Latencies, Series};
+use super::{Failure, Latencies, Series};
 
 /// Messages that the collector has not heard yet, for each recorder, before one waits for it.
 const UNHEARD: usize = 16;
@@ -33,45 +33,6 @@ pub struct SeriesKey {
     pub role: String,
     /// See [`Series::group`].
     pub group: String,
-}
-
-/// Why a request was not answered as it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Failure {
-    /// No connection could be opened.
-    Connect,
-    /// The TLS handshake failed.
-    Tls,
-    /// It took too long.
-    Timeout,
-    /// The connection ended before the answer did.
-    Cut,
-    /// What came is no answer of HTTP.
-    Protocol,
-    /// The content is not what it should be.
-    Hash,
-    /// The answer has this status.
-    Status(u16),
-    /// It was under way when the run was over.
-    Unfinished,
-    /// It was due, and not sent when the run was over.
-    Unsent,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect => f.write_str("connect"),
-            Self::Tls => f.write_str("tls"),
-            Self::Timeout => f.write_str("timeout"),
-            Self::Cut => f.write_str("cut"),
-            Self::Protocol => f.write_str("protocol"),
-            Self::Hash => f.write_str("hash"),
-            Self::Status(status) => write!(f, "status {status}"),
-            Self::Unfinished => f.write_str("unfinished"),
-            Self::Unsent => f.write_str("unsent"),
-        }
-    }
 }
 
 /// One request that is over.

@@ -1,6 +1,7 @@
 //! What is reported against what a server itself has counted.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use std::time::Duration;
 use super::*;
 use crate::content::{Content, Package};
 use crate::load::Watch;
+use crate::pki::Authority;
 use crate::record::Run;
-use crate::scripted::{Act, Scripted};
+use crate::scripted::{Act, Asked, Scripted, strict};
 use crate::site::{SiteSystem, Spec};
 
 const LONGEST: Duration = Duration::from_secs(60);
@@ -22,21 +24,32 @@ fn once(clients: u32, activities: &str) -> String {
     )
 }
 
-/// Runs it until so many requests have had their outcome.
-fn until(text: &str, address: std::net::SocketAddr, over: u64) -> Run {
+/// Runs it until this is all and nothing is under way any more.
+fn until_all(text: &str, target: Target, is_all: impl Fn() -> bool) -> Run {
     let (scenario, fleet) = (Scenario::parse(text).unwrap(), fleet(text));
     let running = Running { label: "site".to_owned(), address: "here".to_owned(), threads: 2 };
-    let target = Target { address, host: address.to_string(), tls: None, notification: None };
     let (watch, seconds) = Watch::new();
     let stop = Watch { intervals: None, ..watch.clone() };
     let running = thread::spawn(move || run(&scenario, &fleet, &target, &running, &watch).unwrap());
-    let mut told = 0;
-    while told < over {
+    // A second may be told after another has begun, so that one is not enough.
+    let mut calm = 0;
+    while calm < 3 {
         let second = seconds.recv_timeout(LONGEST).unwrap();
-        told += second.done + second.errors;
+        calm = if is_all() && second.under_way == 0 { calm + 1 } else { 0 };
     }
     stop.stop();
     running.join().unwrap()
+}
+
+/// Runs it to its end.
+fn to_the_end(text: &str, target: &Target) -> Run {
+    let (scenario, fleet) = (Scenario::parse(text).unwrap(), fleet(text));
+    let running = Running { label: "site".to_owned(), address: "here".to_owned(), threads: 2 };
+    run(&scenario, &fleet, target, &running, &Watch::default()).unwrap()
+}
+
+fn plainly(address: SocketAddr) -> Target {
+    Target { address, host: address.to_string(), tls: None, notification: None }
 }
 
 /// What became of the requests of each message type: how many were good, and how many failed in which way.
@@ -57,7 +70,7 @@ fn requests(run: &Run) -> u64 {
 fn a_wrong_answer_is_a_failure_and_nothing_else() {
     let server = Scripted::start(|_| Act::ok());
     let all: Vec<_> = Activity::ALL.iter().map(|activity| format!("\"{activity}\"")).collect();
-    let run = until(&once(20, &all.join(", ")), server.address, 20 * 9);
+    let run = until_all(&once(20, &all.join(", ")), plainly(server.address), || server.asked().len() == 20 * 9);
     // Each activity ends with its first request.
     assert_eq!(requests(&run), server.asked().len() as u64);
     let mut expected: BTreeMap<_, _> = [
@@ -113,9 +126,12 @@ async fn content_with_other_bytes_fails_in_the_requests_that_brought_it() {
     let site = site.await.unwrap();
     // The bytes follow from the size, so that every one of them may be another.
     let text = once(5, "\"content\"") + "[[content]]\npackage = \"PKG00001:2x10241B\"\n";
-    let address = site.address();
+    let (target, site) = (plainly(site.address()), Arc::new(site));
+    let seen = Arc::clone(&site);
     // The first file is fetched, and is not what it should be.
-    let run = tokio::task::spawn_blocking(move || until(&text, address, 5 * 7)).await.unwrap();
+    let run = tokio::task::spawn_blocking(move || until_all(&text, target, || seen.counters().requests() == 5 * 7))
+        .await
+        .unwrap();
     let expected = [
         ("content listing", vec![("good", 5)]),
         ("content location", vec![("good", 5)]),
@@ -123,5 +139,107 @@ async fn content_with_other_bytes_fails_in_the_requests_that_brought_it() {
         ("content size", vec![("good", 5)]),
     ];
     assert_eq!(outcomes(&run), BTreeMap::from(expected));
-    assert_eq!(requests(&run), site.counters().requests() as u64);
+    assert_eq!(requests(&run), site.counters().requests());
+}
+
+const LISTS: &str = "/SMS_MP/.sms_aut?MPLIST";
+
+/// What is done with a request for the list of management points or for a certificate, and what that comes to. A connection
+/// that had no answer yet is ended only where it is new: one that was kept is tried again.
+fn act(asked: &Asked) -> (&'static str, Act) {
+    let short = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n<MPList";
+    match (asked.target == LISTS, asked.number % 8) {
+        (true, 0) => ("closed", Act::Close(Vec::new())),
+        (true, 1) => ("reset", Act::Reset(Vec::new())),
+        (_, 2) => ("short", Act::Close(short.to_vec())),
+        (true, 3) => ("protocol", Act::Close(b"SSH-2.0-OpenSSH\r\n".to_vec())),
+        (_, 4) => ("protocol", Act::ok()),
+        (_, 5) => ("status 302", Act::status("302 Found", b"elsewhere")),
+        (true, _) => ("good", Act::status("200 OK", b"<MPList></MPList>")),
+        (false, _) => ("good", Act::status("200 OK", b"<MPCertificate>3082</MPCertificate>")),
+    }
+}
+
+#[test]
+fn requests_and_outcomes_are_those_that_the_server_counted() {
+    let server = Scripted::start(|asked| act(asked).1);
+    let run = until_all(&once(100, "\"service-location\""), plainly(server.address), || {
+        // A list each, and a certificate for each that was good.
+        let asked = server.asked();
+        let lists: Vec<_> = asked.iter().filter(|asked| asked.target == LISTS).collect();
+        let good = lists.iter().filter(|asked| act(asked).0 == "good").count();
+        lists.len() == 100 && asked.len() == 100 + good
+    });
+    let mut expected: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    let asked = server.asked();
+    for asked in &asked {
+        let message = if asked.target == LISTS { "service location" } else { "MP certificate" };
+        *expected.entry(message).or_default().entry(act(asked).0).or_default() += 1;
+    }
+    let outcomes = outcomes(&run).into_iter().map(|(message, its)| (message, its.into_iter().collect()));
+    assert_eq!(outcomes.collect::<BTreeMap<&str, BTreeMap<&str, u64>>>(), expected);
+    assert!(run.series.iter().all(|series| series.latency.count() == series.done), "{run:?}");
+    assert_eq!(run.dropped, 0);
+}
+
+#[test]
+fn percentiles_are_those_of_the_delays_that_the_server_made() {
+    // So far apart that no machine takes the one for the other.
+    const LONG: Duration = Duration::from_secs(4);
+    let slow = |asked: &Asked| asked.number % 5 == 3;
+    let list = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<MPList/>".to_vec();
+    let server = Scripted::start(move |asked| match (asked.target == LISTS, slow(asked)) {
+        (true, true) => Act::SayAfter(LONG, list.clone()),
+        (true, false) => Act::Say(list.clone()),
+        (false, _) => Act::ok(),
+    });
+    // What is answered late is not in the seconds that are told while it runs: it runs to its end.
+    let text = once(50, "\"service-location\"").replace("duration = \"1h\"", "duration = \"3s\"");
+    let run = to_the_end(&text, &plainly(server.address));
+    let asked = server.asked();
+    let slow = asked.iter().filter(|asked| asked.target == LISTS && slow(asked)).count() as u64;
+    let lists = run.series.iter().find(|series| series.message == "service location").unwrap();
+    let us = u64::try_from(LONG.as_micros()).unwrap();
+    // Three digits are right.
+    let counted = lists.latency.histogram().count_between(us - us / 1000, u64::MAX);
+    assert_eq!((lists.done, counted), (50, slow), "{run:?}");
+    let edge = 100.0 * (50 - slow) as f64 / 50.0;
+    let (below, above) = (lists.latency.percentile(edge - 0.1), lists.latency.percentile(edge + 0.1));
+    assert!(below < us / 2 && above >= us - us / 1000, "{below} and {above} at {edge} %");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_wrong_over_tls_says_its_reason() {
+    let authority = Authority::new("Lab Root CA");
+    let server = Scripted::secured(strict(&authority), |asked| act(asked).1);
+    let trusting = crate::client::Tls::new().trusting(authority.certificate_pem());
+    let other = Authority::new("Another CA");
+    for (tls, kind, advice) in [
+        (trusting.clone(), "tls certificate required", "--certificate and --key"),
+        (trusting.identity(&other.client("PC00001")), "tls certificate refused", "check --certificate"),
+        (crate::client::Tls::new().trusting(other.certificate_pem()), "tls unknown authority", "check --ca"),
+    ] {
+        let tls = Some(tls.connector().unwrap());
+        let target = Target { host: "localhost".to_owned(), tls, ..plainly(server.address) };
+        let found = check(&fleet("schedules = false\n"), &target).await;
+        assert!(found.wrong.len() == 1 && found.wrong[0].contains(advice), "{kind}: {found:?}");
+        let text = once(10, "\"policy\"").replace("duration = \"1h\"", "duration = \"2s\"");
+        let run = tokio::task::spawn_blocking(move || to_the_end(&text, &target)).await.unwrap();
+        assert_eq!(outcomes(&run), BTreeMap::from([("policy request", vec![(kind, 10)])]));
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_none_is_named_in_words() {
+    let away = b"HTTP/1.1 301 Moved\r\nLocation: https://mp/\r\nContent-Length: 0\r\n\r\n";
+    for (act, words) in [
+        (Act::Close(Vec::new()), "closes connections without a word"),
+        (Act::Close(b"SSH-2.0-OpenSSH\r\n".to_vec()), "says 'SSH-2.0-OpenSSH', which is no HTTP"),
+        (Act::Close(b"\x15\x03\x03\0\x02\x02\x32".to_vec()), "has to begin with https://"),
+        (Act::Say(away.to_vec()), "elsewhere (301 Moved Permanently to https://mp/)"),
+    ] {
+        let server = Scripted::start(move |_| act.clone());
+        let found = check(&fleet("schedules = false\n"), &plainly(server.address)).await;
+        assert!(found.wrong.len() == 1 && found.wrong[0].contains(words), "{words}: {found:?}");
+    }
 }
