@@ -1,4 +1,5 @@
 mod due;
+mod truth;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
