@@ -110,6 +110,22 @@ impl Pieces {
         self.end - self.offset
     }
 
+    /// Whether `data` is what these begin with, so many bytes further on.
+    #[must_use]
+    pub fn is_at(&self, further: u64, data: &[u8]) -> bool {
+        let mut rest = data;
+        let offset = self.offset.saturating_add(further).min(self.end);
+        let mut own = Self { offset, ..self.clone() };
+        while let Some(piece) = own.next_up_to(rest.len() as u64) {
+            let (now, later) = rest.split_at(piece.len());
+            if now != piece {
+                return false;
+            }
+            rest = later;
+        }
+        rest.is_empty()
+    }
+
     /// The next piece, cut to `most` bytes.
     pub fn next_up_to(&mut self, most: u64) -> Option<Bytes> {
         let within = self.offset % PIECE;

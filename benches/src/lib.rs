@@ -25,6 +25,9 @@ pub mod pki;
 pub mod record;
 pub mod report;
 pub mod say;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod scripted;
 pub mod site;
 mod tls;
 #[cfg(test)]

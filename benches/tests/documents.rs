@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rolegate_bench::compare::{Peer, WorkName};
 use rolegate_bench::fleet::{Activity, Kind, SHIPPED, Scenario};
+use rolegate_bench::record::Failure;
 
 fn document() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/load.md")).unwrap()
@@ -167,4 +168,12 @@ fn all_works_and_peers_are_listed() {
         let minimum: Vec<_> = peer.minimum().iter().map(u32::to_string).collect();
         assert_eq!(row[1], minimum.join("."), "{peer}");
     }
+}
+
+#[test]
+fn all_kinds_of_failures_are_listed() {
+    let text = document();
+    let rows = &tables(&text, "### How latency is counted")[0];
+    let kinds = rows.iter().flat_map(|row| row[0].split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>());
+    assert_eq!(sorted(kinds), sorted(Failure::ALL.iter().map(ToString::to_string)));
 }

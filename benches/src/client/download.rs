@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::exchange::{Ask, Line};
 use super::ranges::{Copied, End, FileCopy, Validators, content_length, fetch};
-use super::{Client, ClientError, Step};
+use super::{Answer, Client, ClientError, Step};
 use crate::content::{ContentFile, Package, hex};
 use crate::site::file_target;
 
@@ -26,6 +26,20 @@ fn hrefs(listing: &str) -> HashSet<&str> {
     addresses.filter_map(|(_, rest)| rest.find('/').map(|slash| &rest[slash..])).collect()
 }
 
+/// What the answer to a `HEAD` says of a file.
+fn size_of(ask: &Ask, target: &str, file: &ContentFile, answer: &Answer) -> Result<Validators, ClientError> {
+    if !answer.status.is_success() {
+        return Err(ask.status_error(answer));
+    }
+    let size = content_length(&answer.headers);
+    let size = size.ok_or_else(|| ClientError::Protocol(format!("{target} has no size")))?;
+    if size == 0 && file.size() > 0 {
+        // No range will be asked for that could be wrong.
+        return Err(ClientError::Content { file: target.to_owned(), offset: 0 });
+    }
+    Ok(Validators::new(&answer.headers, size))
+}
+
 impl Client {
     /// Downloads every file of a package and compares it with what was distributed.
     ///
@@ -34,18 +48,23 @@ impl Client {
     pub async fn download(&mut self, package: &Package) -> Result<Step, ClientError> {
         let mut step = Step::default();
         let ask = Ask::extension("PROPFIND", &format!("/SMS_DP_SMSPKG$/{}", package.id())).header("depth", "1");
-        let answer = self.line.patient(&ask, self.patience, &mut step).await?;
-        if answer.status != StatusCode::MULTI_STATUS {
-            return Err(ask.status_error(&answer));
-        }
-        let listing = String::from_utf8_lossy(&answer.body);
-        let listed = hrefs(&listing);
-        for file in package.files() {
-            let target = file_target(package.id(), file.name());
-            if !listed.contains(target.as_str()) {
-                return Err(ClientError::Protocol(format!("the listing of {} lacks {}", package.id(), file.name())));
+        let listing = |answer: Answer| {
+            if answer.status != StatusCode::MULTI_STATUS {
+                return Err(ask.status_error(&answer));
             }
-            self.file(&target, file, &mut step).await?;
+            let listing = String::from_utf8_lossy(&answer.body);
+            let listed = hrefs(&listing);
+            let mut lacking = package.files().iter();
+            match lacking.find(|file| !listed.contains(file_target(package.id(), file.name()).as_str())) {
+                None => Ok(()),
+                Some(file) => {
+                    Err(ClientError::Protocol(format!("the listing of {} lacks {}", package.id(), file.name())))
+                }
+            }
+        };
+        self.line.patient(&ask, self.patience, &mut step, listing).await?;
+        for file in package.files() {
+            self.file(&file_target(package.id(), file.name()), file, &mut step).await?;
         }
         Ok(step)
     }
@@ -53,7 +72,7 @@ impl Client {
     async fn file(&mut self, target: &str, file: &ContentFile, step: &mut Step) -> Result<(), ClientError> {
         let mut restarts = 0;
         loop {
-            match self.pass(target, step).await? {
+            match self.pass(target, file, step).await? {
                 Pass::Done(found) if found == file.hash() => return Ok(()),
                 Pass::Done(found) => {
                     let (expected, found) = (hex(&file.hash()), hex(&found));
@@ -68,16 +87,11 @@ impl Client {
         }
     }
 
-    async fn pass(&mut self, target: &str, step: &mut Step) -> Result<Pass, ClientError> {
+    async fn pass(&mut self, target: &str, file: &ContentFile, step: &mut Step) -> Result<Pass, ClientError> {
         let ask = Ask::new(Method::HEAD, target);
-        let answer = self.line.patient(&ask, self.patience, step).await?;
-        if !answer.status.is_success() {
-            return Err(ask.status_error(&answer));
-        }
-        let size = content_length(&answer.headers);
-        let size = size.ok_or_else(|| ClientError::Protocol(format!("{target} has no size")))?;
-        let validators = Validators::new(&answer.headers, size);
-        let copy = Arc::new(FileCopy::new(target, validators, self.patience));
+        let validators =
+            self.line.patient(&ask, self.patience, step, |answer| size_of(&ask, target, file, &answer)).await?;
+        let copy = Arc::new(FileCopy::new(target, validators, file.pieces(0, u64::MAX), self.patience));
         let changed = self.copy(&copy, step).await?;
         let Copied { sha256, bytes } = copy.finish();
         Ok(match changed {

@@ -1,5 +1,6 @@
 //! One request on one connection.
 
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -18,15 +19,37 @@ use tokio::task::JoinHandle;
 use super::observe::{Begun, Counted, Exchange, Observer};
 use super::{Answer, Client, ClientError, Connector, Step, is_transient};
 use crate::dial::dial;
+use crate::record::Failure;
 
 /// No answer is kept beyond this.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
+/// How long it is waited for what a connection says that has ended.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// A connection.
 pub(super) struct Open {
     sender: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    /// Ends with what went wrong with the connection.
+    driver: JoinHandle<Option<hyper::Error>>,
     counted: Option<Counted>,
+}
+
+impl Open {
+    /// What became of a request that has no head of an answer.
+    async fn unanswered(&mut self, ask: &Ask, error: &hyper::Error) -> ClientError {
+        if error.is_parse() {
+            return ClientError::Protocol(format!("{} {}: no answer of HTTP: {error}", ask.method, ask.target));
+        }
+        if let Some(how) = Failure::within(error) {
+            return ask.cut(0, how, error);
+        }
+        // It may have ended before the request was its.
+        match tokio::time::timeout(AT_ONCE, &mut self.driver).await {
+            Ok(Ok(Some(why))) => ask.cut(0, Failure::within(&why).unwrap_or(Failure::Closed), &why),
+            _ => ask.cut(0, Failure::Closed, error),
+        }
+    }
 }
 
 impl Drop for Open {
@@ -57,8 +80,17 @@ pub(super) struct Patience {
 pub(super) struct Line {
     pub(super) way: Way,
     pub(super) open: Option<Open>,
-    /// When the request began whose answer is being read, and its status.
-    under_way: Option<(Instant, StatusCode)>,
+    /// The request that has an answer and no outcome yet.
+    under_way: Option<UnderWay>,
+}
+
+/// A request whose answer has begun, and of which nobody has said yet what became of it.
+struct UnderWay {
+    began: Instant,
+    status: StatusCode,
+    /// When the last byte of its answer was there, if it was.
+    whole: Option<Instant>,
+    received: u64,
 }
 
 /// A request before it is sent.
@@ -135,9 +167,10 @@ impl Ask {
         ClientError::Status { method: self.method.to_string(), target: self.target.clone(), status, served_by }
     }
 
-    pub(super) fn cut(&self, received: u64, why: &impl ToString) -> ClientError {
+    pub(super) fn cut(&self, received: u64, how: Failure, why: &(dyn Error + 'static)) -> ClientError {
         let (method, target) = (self.method.to_string(), self.target.clone());
-        ClientError::Cut { method, target, received, why: why.to_string() }
+        let all: Vec<_> = std::iter::successors(Some(why), |why| (*why).source()).map(ToString::to_string).collect();
+        ClientError::Cut { method, target, received, how, why: all.join(": ") }
     }
 
     fn timeout(&self, after: Duration) -> ClientError {
@@ -147,8 +180,8 @@ impl Ask {
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> io::Result<Open> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // How the connection ends is seen by the request that it ends under.
-    let driver = tokio::spawn(async move { drop(connection.await) });
+    // How the connection ends is seen by the request that it ends under, if there is one already.
+    let driver = tokio::spawn(async move { connection.await.err() });
     Ok(Open { sender, driver, counted: None })
 }
 
@@ -167,11 +200,26 @@ impl Line {
         Ok(open)
     }
 
-    /// Says that the request that began then is over.
-    fn over(&self, ask: &Ask, began: Instant, received: u64, outcome: Result<StatusCode, &ClientError>) {
+    /// Says that this request is over.
+    fn over(&self, ask: &Ask, one: &UnderWay, outcome: Result<StatusCode, &ClientError>) {
         let Some(observer) = &self.way.observer else { return };
-        let (begun, sent) = (ask.begun(began), ask.body.len() as u64);
-        observer.ended(&Exchange { begun, sent, received, ended: Instant::now(), outcome });
+        let (begun, sent, received) = (ask.begun(one.began), ask.body.len() as u64, one.received);
+        observer.ended(&Exchange { begun, sent, received, ended: one.whole.unwrap_or_else(Instant::now), outcome });
+    }
+
+    /// Says what became of the request under way: its one outcome. Whoever sends a request says it once its answer has been
+    /// looked at; what fails on the way has said it already, and then this says nothing.
+    pub(super) fn settle(&mut self, ask: &Ask, verdict: Result<(), &ClientError>) {
+        if let Some(one) = self.under_way.take() {
+            self.over(ask, &one, verdict.map(|()| one.status));
+        }
+    }
+
+    /// Nobody cares any more for the answer to the request under way.
+    pub(super) fn forget(&mut self) {
+        if let Some((one, observer)) = self.under_way.take().zip(self.way.observer.as_ref()) {
+            observer.forgotten(one.began);
+        }
     }
 
     async fn opened(&self) -> Result<Open, ClientError> {
@@ -186,16 +234,15 @@ impl Line {
     /// Sends a request and returns the head of its answer.
     pub(super) async fn send(&mut self, ask: &Ask, step: &mut Step) -> Result<Response<Incoming>, ClientError> {
         let began = Instant::now();
+        self.forget();
         if let Some(observer) = &self.way.observer {
-            if let Some((before, _)) = self.under_way.take() {
-                observer.forgotten(before);
-            }
             observer.begun(&ask.begun(began));
         }
         let answered = self.answered(ask, step).await;
-        match &answered {
-            Ok(response) => self.under_way = Some((began, response.status())),
-            Err(error) => self.over(ask, began, 0, Err(error)),
+        let status = answered.as_ref().map_or(StatusCode::OK, Response::status);
+        self.under_way = Some(UnderWay { began, status, whole: None, received: 0 });
+        if let Err(error) = &answered {
+            self.settle(ask, Err(error));
         }
         answered
     }
@@ -229,13 +276,14 @@ impl Line {
                 Ok(Err(error)) if kept && ask.only_reads() && !error.error().is_parse() => {
                     step.reopened += 1;
                 }
-                Ok(Err(error)) => return Err(ask.cut(0, error.error())),
+                Ok(Err(error)) => return Err(open.unanswered(ask, error.error()).await),
                 Err(_) => return Err(ask.timeout(self.way.timeout)),
             }
         }
     }
 
-    /// The next piece of a body; `None` at its end. On an error the connection is gone.
+    /// The next piece of a body; `None` at its end, where the request waits to be settled. On an error the connection is
+    /// gone, and that is its outcome.
     pub(super) async fn piece(
         &mut self,
         ask: &Ask,
@@ -245,8 +293,8 @@ impl Line {
         loop {
             let error = match tokio::time::timeout(self.way.timeout, body.frame()).await {
                 Ok(None) => {
-                    if let Some((began, status)) = self.under_way.take() {
-                        self.over(ask, began, received, Ok(status));
+                    if let Some(one) = &mut self.under_way {
+                        (one.whole, one.received) = (Some(Instant::now()), received);
                     }
                     return Ok(None);
                 }
@@ -254,24 +302,59 @@ impl Line {
                     Ok(data) => return Ok(Some(data)),
                     Err(_trailers) => continue,
                 },
-                Ok(Some(Err(error))) => ask.cut(received, &error),
+                Ok(Some(Err(error))) => {
+                    let how = match Failure::within(&error) {
+                        Some(Failure::Closed) | None => Failure::Short,
+                        Some(how) => how,
+                    };
+                    ask.cut(received, how, &error)
+                }
                 Err(_) => ask.timeout(self.way.timeout),
             };
             self.open = None;
-            if let Some((began, _)) = self.under_way.take() {
-                self.over(ask, began, received, Err(&error));
+            if let Some(one) = &mut self.under_way {
+                one.received = received;
             }
+            self.settle(ask, Err(&error));
             return Err(error);
         }
     }
 
-    /// Sends a request and returns its whole answer.
-    pub(super) async fn whole(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
+    /// Sends a request and returns its whole answer, which is yet to be settled.
+    async fn answer(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
         let (head, body) = self.send(ask, step).await?.into_parts();
         self.rest(ask, head, body, step).await
     }
 
-    /// Reads the body of an answer to its end.
+    /// Says what `judge` thinks of a whole answer, and settles the request with it.
+    fn judge<T>(
+        &mut self,
+        ask: &Ask,
+        answer: Answer,
+        judge: impl FnOnce(Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let verdict = judge(answer);
+        self.settle(ask, verdict.as_ref().map(drop));
+        verdict
+    }
+
+    /// Sends a request and returns what `judge` makes of its whole answer. What it refuses was no good answer.
+    pub(super) async fn judged<T>(
+        &mut self,
+        ask: &Ask,
+        step: &mut Step,
+        judge: impl FnOnce(Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let answer = self.answer(ask, step).await?;
+        self.judge(ask, answer, judge)
+    }
+
+    /// Sends a request and returns its whole answer, of which every one will do.
+    pub(super) async fn whole(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
+        self.judged(ask, step, Ok).await
+    }
+
+    /// Reads the body of an answer to its end, where the request waits to be settled.
     pub(super) async fn rest(
         &mut self,
         ask: &Ask,
@@ -284,36 +367,46 @@ impl Line {
             step.bytes += data.len() as u64;
             if kept.len() + data.len() > MAX_ANSWER {
                 self.open = None;
-                return Err(ClientError::Protocol(format!("{}: the answer is larger than {MAX_ANSWER}", ask.target)));
+                let error = ClientError::Protocol(format!("{}: the answer is larger than {MAX_ANSWER}", ask.target));
+                self.settle(ask, Err(&error));
+                return Err(error);
             }
             kept.extend_from_slice(&data);
         }
         Ok(Answer { status: head.status, headers: head.headers, body: kept.freeze() })
     }
 
-    /// As [`Line::whole`], and anything but 2xx is an error.
-    pub(super) async fn good(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
-        let answer = self.whole(ask, step).await?;
-        if answer.status.is_success() { Ok(answer) } else { Err(ask.status_error(&answer)) }
+    /// As [`Line::judged`], and anything but 2xx is an error.
+    pub(super) async fn good<T>(
+        &mut self,
+        ask: &Ask,
+        step: &mut Step,
+        judge: impl FnOnce(Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let success =
+            |answer: Answer| if answer.status.is_success() { judge(answer) } else { Err(ask.status_error(&answer)) };
+        self.judged(ask, step, success).await
     }
 
-    /// As [`Line::whole`], and again a while later when nobody could answer.
-    pub(super) async fn patient(
+    /// As [`Line::judged`], and again a while later when nobody could answer.
+    pub(super) async fn patient<T>(
         &mut self,
         ask: &Ask,
         patience: Patience,
         step: &mut Step,
-    ) -> Result<Answer, ClientError> {
+        judge: impl FnOnce(Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
         let mut left = patience.times;
         loop {
-            let ended = self.whole(ask, step).await;
+            let ended = self.answer(ask, step).await;
             let transient = match &ended {
                 Ok(answer) => is_transient(answer.status),
                 Err(error) => error.is_transient(),
             };
             if !transient || left == 0 {
-                return ended;
+                return self.judge(ask, ended?, judge);
             }
+            self.settle(ask, Ok(()));
             left -= 1;
             step.retried += 1;
             tokio::time::sleep(patience.pause).await;
@@ -328,7 +421,12 @@ impl Client {
     }
 
     /// As [`Line::good`], on the client's first connection.
-    pub(super) async fn good(&mut self, ask: &Ask, step: &mut Step) -> Result<Answer, ClientError> {
-        self.line.good(ask, step).await
+    pub(super) async fn good<T>(
+        &mut self,
+        ask: &Ask,
+        step: &mut Step,
+        judge: impl FnOnce(Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        self.line.good(ask, step, judge).await
     }
 }

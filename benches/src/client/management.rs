@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::exchange::Ask;
-use super::{Client, ClientError, Step, is_transient};
+use super::{Answer, Client, ClientError, Step, is_transient};
 use crate::message::{self, Envelope, Message, guid};
 
 const MAX_POLICIES: usize = 10_000;
@@ -12,6 +12,8 @@ const MAX_POLICIES: usize = 10_000;
 const CERTIFICATE: usize = 1792;
 /// And of a signature with a key of 2,048 bits.
 const SIGNATURE: usize = 512;
+/// A certificate in hexadecimal begins like this.
+const CERTIFICATE_BEGINS: &[u8] = b"3082";
 
 impl Client {
     /// Asks for the list of management points.
@@ -20,21 +22,21 @@ impl Client {
     /// No answer, or no list.
     pub async fn service_location(&mut self) -> Result<Step, ClientError> {
         let mut step = Step::default();
-        let answer = self.good(&Ask::get("/SMS_MP/.sms_aut?MPLIST"), &mut step).await?;
-        if answer.body.starts_with(b"<MPList") {
-            Ok(step)
-        } else {
-            Err(ClientError::Protocol("the answer to MPLIST is no list".to_owned()))
-        }
+        let judge = |answer: Answer| needs(&answer.body, b"<MPList", || "the answer to MPLIST is no list".to_owned());
+        self.good(&Ask::get("/SMS_MP/.sms_aut?MPLIST"), &mut step, judge).await?;
+        Ok(step)
     }
 
     /// Asks for the certificate that the management point signs with.
     ///
     /// # Errors
-    /// No answer, or another status than 2xx.
+    /// No answer, or no certificate in it.
     pub async fn management_point_certificate(&mut self) -> Result<Step, ClientError> {
         let mut step = Step::default();
-        self.good(&Ask::get("/SMS_MP/.sms_aut?MPCERT"), &mut step).await?;
+        let judge = |answer: Answer| {
+            needs(&answer.body, CERTIFICATE_BEGINS, || "the answer to MPCERT has no certificate".to_owned())
+        };
+        self.good(&Ask::get("/SMS_MP/.sms_aut?MPCERT"), &mut step, judge).await?;
         Ok(step)
     }
 
@@ -60,15 +62,19 @@ impl Client {
              <ServerCookie/></RequestAssignments>",
             self.id
         );
-        let reply = self.message("MP_PolicyManager", &request, &mut step).await?;
+        let assigned = |reply: &Message| {
+            needs(reply.payload.as_bytes(), b"<ReplyAssignments", || "the answer has no policy assignments".to_owned())
+        };
+        let reply = self.message("MP_PolicyManager", &request, &mut step, assigned).await?;
         // The reply says <mp> where a client puts the name that it uses.
         let locations = reply.payload.split("http://<mp>").skip(1).take(most.min(MAX_POLICIES));
         for location in locations {
             let target = location.split([']', '<']).next().unwrap_or_default();
-            let answer = self.good(&Ask::get(target), &mut step).await?;
-            if !answer.body.starts_with(&[0xff, 0xfe]) {
-                return Err(ClientError::Protocol(format!("{target} is no UTF-16")));
-            }
+            let judge = |answer: Answer| {
+                let is_utf16 = answer.body.starts_with(&[0xff, 0xfe]);
+                if is_utf16 { Ok(()) } else { Err(ClientError::Protocol(format!("{target} is no UTF-16"))) }
+            };
+            self.good(&Ask::get(target), &mut step, judge).await?;
         }
         Ok(step)
     }
@@ -91,12 +97,12 @@ impl Client {
              </DiscoveryProperties></Data><Signature><SignatureValue>{signature}</SignatureValue></Signature>\
              </ClientRegistrationRequest>"
         );
-        let reply = self.message("MP_ClientRegistration", &request, &mut step).await?;
-        if reply.payload.contains("<ClientRegistrationResponse") {
-            Ok(step)
-        } else {
-            Err(ClientError::Protocol("the answer to a registration is none".to_owned()))
-        }
+        let registered = |reply: &Message| {
+            let why = || "the answer to a registration is none".to_owned();
+            needs(reply.payload.as_bytes(), b"<ClientRegistrationResponse", why)
+        };
+        self.message("MP_ClientRegistration", &request, &mut step, registered).await?;
+        Ok(step)
     }
 
     /// So many digits in hexadecimal, 32 at a time.
@@ -119,7 +125,7 @@ impl Client {
             self.id,
             guid(self.rng.u128(..))
         );
-        self.message("MP_RelayEndpoint", &report, &mut step).await?;
+        self.message("MP_RelayEndpoint", &report, &mut step, any).await?;
         Ok(step)
     }
 
@@ -139,7 +145,7 @@ impl Client {
              </IPAddress><Domain>lab.test</Domain></Instance></ReportBody></Report>",
             self.id, self.line.way.source
         );
-        self.message("MP_DdrEndpoint", &report, &mut step).await?;
+        self.message("MP_DdrEndpoint", &report, &mut step, any).await?;
         Ok(step)
     }
 
@@ -156,12 +162,12 @@ impl Client {
              <IPAddresses><IPAddress Address=\"{}\"/></IPAddresses></ClientLocationInfo></ContentLocationRequest>",
             self.line.way.source
         );
-        let reply = self.message("MP_LocationManager", &request, &mut step).await?;
-        if reply.payload.contains(&format!("/SMS_DP_SMSPKG$/{content_id}")) {
-            Ok(step)
-        } else {
-            Err(ClientError::Protocol(format!("the location reply does not name {content_id}")))
-        }
+        let named = |reply: &Message| {
+            let why = || format!("the location reply does not name {content_id}");
+            needs(reply.payload.as_bytes(), format!("/SMS_DP_SMSPKG$/{content_id}").as_bytes(), why)
+        };
+        self.message("MP_LocationManager", &request, &mut step, named).await?;
+        Ok(step)
     }
 
     /// Says to the fallback status point that a management point cannot be reached.
@@ -174,16 +180,18 @@ impl Client {
             format!("<FspMessage><ClientID>GUID:{}</ClientID><State ID=\"1\" Topic=\"800\"/></FspMessage>", self.id);
         let ask =
             Ask::new(Method::POST, "/SMS_FSP/.sms_fsp").body(Bytes::from(report)).header("content-type", "text/xml");
-        self.good(&ask, &mut step).await?;
+        self.good(&ask, &mut step, |_| Ok(())).await?;
         Ok(step)
     }
 
-    /// Sends a message until it is answered, always under the same id: a server that got it before knows it again.
+    /// Sends a message until it is answered, always under the same id: a server that got it before knows it again. A reply
+    /// that `judge` refuses was no good answer.
     pub(super) async fn message(
         &mut self,
         endpoint: &str,
         payload: &str,
         step: &mut Step,
+        judge: impl Fn(&Message) -> Result<(), ClientError>,
     ) -> Result<Message, ClientError> {
         let id = guid(self.rng.u128(..));
         let header = Envelope { id: &id, client: &self.id, endpoint, host: &self.line.way.host }.header(payload.len());
@@ -191,29 +199,50 @@ impl Client {
             .body(message::encode(&header, payload))
             .header("content-type", message::CONTENT_TYPE)
             .header("user-agent", "ccmhttp");
+        let read = |answer: Answer| {
+            let reply = reply(&ask, endpoint, &answer)?;
+            judge(&reply)?;
+            Ok(reply)
+        };
         let mut resends = self.resends;
-        let answer = loop {
-            let error = match self.whole(&ask, step).await {
-                Ok(answer) if is_transient(answer.status) => ask.status_error(&answer),
-                Ok(answer) => break answer,
-                Err(error @ ClientError::Cut { .. }) => error,
-                Err(error) => return Err(error),
+        loop {
+            let replied = self.line.judged(&ask, step, read).await;
+            let again = match &replied {
+                Err(ClientError::Cut { .. }) => true,
+                Err(ClientError::Status { status, .. }) => is_transient(*status),
+                Ok(_) | Err(_) => false,
             };
-            if resends == 0 {
-                return Err(error);
+            if !again || resends == 0 {
+                return replied;
             }
             resends -= 1;
             step.resent += 1;
             tokio::time::sleep(self.resend_pause).await;
-        };
-        if answer.status != StatusCode::OK {
-            return Err(ask.status_error(&answer));
         }
-        if answer.body.is_empty() {
-            return Err(ClientError::Protocol(format!("{endpoint} refused a message")));
-        }
-        let content_type = answer.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        message::decode(content_type, &answer.body)
-            .ok_or_else(|| ClientError::Protocol(format!("the reply of {endpoint} cannot be read")))
     }
+}
+
+/// The reply in an answer to a message.
+fn reply(ask: &Ask, endpoint: &str, answer: &Answer) -> Result<Message, ClientError> {
+    if answer.status != StatusCode::OK {
+        return Err(ask.status_error(answer));
+    }
+    if answer.body.is_empty() {
+        return Err(ClientError::Protocol(format!("{endpoint} refused a message")));
+    }
+    let content_type = answer.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    message::decode(content_type, &answer.body)
+        .ok_or_else(|| ClientError::Protocol(format!("the reply of {endpoint} cannot be read")))
+}
+
+/// Every reply that can be read will do.
+#[allow(clippy::unnecessary_wraps)]
+pub(super) const fn any(_: &Message) -> Result<(), ClientError> {
+    Ok(())
+}
+
+/// That this is somewhere in what was answered.
+pub(super) fn needs(answered: &[u8], what: &[u8], why: impl FnOnce() -> String) -> Result<(), ClientError> {
+    let is_there = answered.windows(what.len()).any(|window| window == what);
+    if is_there { Ok(()) } else { Err(ClientError::Protocol(why())) }
 }

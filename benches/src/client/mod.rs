@@ -27,6 +27,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::message::guid;
+use crate::record::Failure;
 use crate::site::DEFAULT_USER;
 use exchange::{Ask, Line, Open, Patience, Way};
 pub use logon::Credentials;
@@ -123,7 +124,7 @@ pub enum ClientError {
         served_by: Option<String>,
     },
     /// The connection ended before the answer did.
-    #[error("{method} {target}: cut after {received} bytes: {why}")]
+    #[error("{method} {target}: {how} after {received} bytes: {why}")]
     Cut {
         /// The method.
         method: String,
@@ -131,6 +132,8 @@ pub enum ClientError {
         target: String,
         /// How much of the response body had arrived.
         received: u64,
+        /// What that counts as.
+        how: Failure,
         /// What the connection said.
         why: String,
     },
@@ -156,6 +159,14 @@ pub enum ClientError {
         /// The hash that it has.
         found: String,
     },
+    /// An answer with other bytes of a file than were distributed.
+    #[error("{file}: other bytes than were distributed, from {offset} on")]
+    Content {
+        /// The target of the file.
+        file: String,
+        /// The first byte that may be wrong.
+        offset: u64,
+    },
     /// Bytes that make no sense.
     #[error("{0}")]
     Protocol(String),
@@ -178,7 +189,7 @@ impl ClientError {
         match self {
             Self::Connect { .. } | Self::Cut { .. } | Self::Timeout { .. } => true,
             Self::Status { status, .. } => is_transient(*status),
-            Self::Changed { .. } | Self::Hash { .. } | Self::Protocol(_) => false,
+            Self::Changed { .. } | Self::Hash { .. } | Self::Content { .. } | Self::Protocol(_) => false,
         }
     }
 }

@@ -32,13 +32,14 @@ pub struct Exchange<'a> {
     pub received: u64,
     /// When the last byte of its answer was there, or the error.
     pub ended: Instant,
-    /// The status of a whole answer, or why there is none.
+    /// The status of a whole answer that is what the client can use, or why there is none.
     pub outcome: Result<StatusCode, &'a ClientError>,
 }
 
 /// Is told what a client does.
 pub trait Observe: Send + Sync {
-    /// A request is over. Requests whose answer the client does not care for any more are not told of.
+    /// A request is over, and this is its one outcome. Requests whose answer the client does not care for any more are not
+    /// told of.
     fn ended(&self, exchange: &Exchange<'_>);
 
     /// A request has begun.

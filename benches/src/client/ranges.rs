@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use super::exchange::{Ask, Line, Patience};
 use super::{ClientError, Step};
-use crate::content::Hash;
+use crate::content::{Hash, Pieces};
+use crate::record::Failure;
 
 /// No more of a file than this waits in memory for what comes before it.
 const MAX_AHEAD: u64 = 256 * 1024 * 1024;
@@ -87,13 +88,20 @@ pub(super) struct Copied {
 pub(super) struct FileCopy {
     target: String,
     expected: Validators,
+    /// What was distributed.
+    distributed: Pieces,
     patience: Patience,
     assembly: Mutex<Assembly>,
 }
 
 impl FileCopy {
-    pub(super) fn new(target: &str, expected: Validators, patience: Patience) -> Self {
-        Self { target: target.to_owned(), expected, patience, assembly: Mutex::default() }
+    pub(super) fn new(target: &str, expected: Validators, distributed: Pieces, patience: Patience) -> Self {
+        Self { target: target.to_owned(), expected, distributed, patience, assembly: Mutex::default() }
+    }
+
+    /// Whether these bytes are what was distributed at this place of a file of this size.
+    fn is_right(&self, offset: u64, data: &[u8]) -> bool {
+        self.expected.size == self.distributed.remaining() && self.distributed.is_at(offset, data)
     }
 
     pub(super) const fn expected(&self) -> &Validators {
@@ -158,6 +166,7 @@ pub(super) async fn fetch(
         // Somewhere in an answer whose rest nobody reads.
         line.open = None;
     }
+    line.forget();
     Fetched { line, step, end }
 }
 
@@ -202,6 +211,40 @@ enum Part {
     Changed(String),
 }
 
+/// What the head of an answer to a request for a range says.
+enum Begins {
+    /// What was asked for.
+    Right,
+    /// The file is another one now.
+    Changed(String),
+    /// It makes no sense.
+    Wrong(String),
+    /// There is none, and the status says why.
+    Status,
+}
+
+fn begins(copy: &FileCopy, asked: (u64, u64), status: StatusCode, headers: &HeaderMap) -> Begins {
+    match status {
+        StatusCode::PARTIAL_CONTENT => {}
+        StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
+            return Begins::Changed(format!("what is answered {status}"));
+        }
+        StatusCode::OK => return Begins::Wrong("a range was answered with the whole".to_owned()),
+        _ => return Begins::Status,
+    }
+    let Some((first, last, size)) = content_range(headers) else {
+        return Begins::Wrong("206 without a readable Content-Range".to_owned());
+    };
+    let found = Validators::new(headers, size);
+    if found != copy.expected {
+        return Begins::Changed(found.to_string());
+    }
+    if (first, last) != asked {
+        return Begins::Wrong(format!("asked for {}-{} and got {first}-{last}", asked.0, asked.1));
+    }
+    Begins::Right
+}
+
 /// Sends one request for what is missing of a range, and takes off its front what arrives.
 async fn fetch_part(
     line: &mut Line,
@@ -209,47 +252,64 @@ async fn fetch_part(
     range: &mut Range<u64>,
     step: &mut Step,
 ) -> Result<Part, ClientError> {
-    let last = range.end - 1;
-    let mut ask = Ask::get(&copy.target).header("range", &format!("bytes={}-{last}", range.start));
-    if let Some(modified) = copy.expected.modified.as_ref().filter(|_| range.start > 0) {
+    let (first, last) = (range.start, range.end - 1);
+    let mut ask = Ask::get(&copy.target).header("range", &format!("bytes={first}-{last}"));
+    if let Some(modified) = copy.expected.modified.as_ref().filter(|_| first > 0) {
         ask = ask.header("if-unmodified-since", modified);
     }
     let (head, mut body) = line.send(&ask, step).await?.into_parts();
-    match head.status {
-        StatusCode::PARTIAL_CONTENT => {}
-        StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
-            return Ok(Part::Changed(format!("what is answered {}", head.status)));
+    match begins(copy, (first, last), head.status, &head.headers) {
+        Begins::Right => {}
+        Begins::Changed(found) => {
+            let other = if head.status.is_success() {
+                copy.wrong("it is another file now")
+            } else {
+                ask.status_of(head.status, &head.headers)
+            };
+            line.settle(&ask, Err(&other));
+            return Ok(Part::Changed(found));
         }
-        StatusCode::OK => return Err(copy.wrong("a range was answered with the whole")),
-        // Read to its end, so that the connection serves for the next request.
-        _ => return Err(ask.status_error(&line.rest(&ask, head, body, step).await?)),
+        Begins::Wrong(what) => {
+            let error = copy.wrong(&what);
+            line.settle(&ask, Err(&error));
+            return Err(error);
+        }
+        Begins::Status => {
+            // Read to its end, so that the connection serves for the next request.
+            let error = ask.status_error(&line.rest(&ask, head, body, step).await?);
+            line.settle(&ask, Err(&error));
+            return Err(error);
+        }
     }
-    let Some((first, until, size)) = content_range(&head.headers) else {
-        return Err(copy.wrong("206 without a readable Content-Range"));
-    };
-    let found = Validators::new(&head.headers, size);
-    if found != copy.expected {
-        return Ok(Part::Changed(found.to_string()));
-    }
-    if (first, until) != (range.start, last) {
-        return Err(copy.wrong(&format!("asked for {}-{last} and got {first}-{until}", range.start)));
-    }
+    // What is first found to be wrong makes the whole answer a wrong one. All of it is taken all the same, as BITS takes it,
+    // which knows only in the end.
+    let mut other: Option<ClientError> = None;
     loop {
-        let received = range.start - first;
-        match line.piece(&ask, &mut body, received).await {
+        match line.piece(&ask, &mut body, range.start - first).await {
             Ok(Some(data)) => {
                 let len = data.len() as u64;
                 if len > range.end - range.start {
-                    return Err(copy.wrong("more bytes than the range has"));
+                    let error = copy.wrong("more bytes than the range has");
+                    line.settle(&ask, Err(&error));
+                    return Err(error);
+                }
+                if other.is_none() && !copy.is_right(range.start, &data) {
+                    other = Some(ClientError::Content { file: copy.target.clone(), offset: range.start });
                 }
                 step.bytes += len;
                 copy.assembly().put(range.start, data);
                 range.start += len;
             }
-            Ok(None) if range.is_empty() => return Ok(Part::Whole),
+            Ok(None) if range.is_empty() => {
+                line.settle(&ask, other.as_ref().map_or(Ok(()), Err));
+                return Ok(Part::Whole);
+            }
             Ok(None) => {
                 line.open = None;
-                return Ok(Part::Cut(ask.cut(received, &"the body ended early")));
+                let error =
+                    ask.cut(range.start - first, Failure::Short, &std::io::Error::other("the body ended early"));
+                line.settle(&ask, Err(&error));
+                return Ok(Part::Cut(error));
             }
             Err(error @ ClientError::Cut { .. }) => return Ok(Part::Cut(error)),
             Err(error) => return Err(error),
@@ -265,7 +325,8 @@ mod tests {
 
     fn copy(size: u64) -> FileCopy {
         let patience = Patience { times: 0, pause: std::time::Duration::ZERO };
-        FileCopy::new("/f", Validators::new(&HeaderMap::new(), size), patience)
+        let distributed = crate::content::ContentFile::new("C", "f", size).pieces(0, size);
+        FileCopy::new("/f", Validators::new(&HeaderMap::new(), size), distributed, patience)
     }
 
     #[test]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::exchange::Ask;
+use super::management::needs;
 use super::{Answer, Client, ClientError, Step};
 use crate::message::element;
 
@@ -24,6 +25,27 @@ fn call(action: &str, content: &str) -> Ask {
         .header("user-agent", "Windows-Update-Agent")
 }
 
+/// That an answer to this action is one.
+fn answers(action: &str) -> impl Fn(Answer) -> Result<String, ClientError> {
+    move |answer| {
+        needs(&answer.body, format!("{action}Response").as_bytes(), || format!("the answer to {action} is none"))?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+}
+
+/// The cookie in the answer to `GetCookie`.
+fn cookie(answer: Answer) -> Result<String, ClientError> {
+    let text = answers("GetCookie")(answer)?;
+    let data = element(&text, "EncryptedData");
+    data.map(str::to_owned).ok_or_else(|| ClientError::Protocol("the answer to GetCookie has no cookie".to_owned()))
+}
+
+/// What the answer to `SyncUpdates` comes to.
+enum Synced {
+    Done,
+    BeginAgain,
+}
+
 fn is_fault(answer: &Answer, code: &str) -> bool {
     answer.status == StatusCode::INTERNAL_SERVER_ERROR
         && element(&String::from_utf8_lossy(&answer.body), "ErrorCode") == Some(code)
@@ -36,23 +58,24 @@ impl Client {
     /// A call failed for another reason, or no server knew its own cookies.
     pub async fn scan(&mut self) -> Result<Step, ClientError> {
         let mut step = Step::default();
-        self.good(&Ask::get("/ClientWebService/wusserverversion.xml"), &mut step).await?;
+        let version = |answer: Answer| needs(&answer.body, b"<", || "the version file is no XML".to_owned());
+        self.good(&Ask::get("/ClientWebService/wusserverversion.xml"), &mut step, version).await?;
         for _ in 0..=MAX_RESTARTS {
-            self.good(&call("GetConfig", "<protocolVersion>2.50</protocolVersion>"), &mut step).await?;
-            let answer = self.good(&call("GetCookie", "<protocolVersion>2.50</protocolVersion>"), &mut step).await?;
-            let text = String::from_utf8_lossy(&answer.body);
-            let data = element(&text, "EncryptedData")
-                .ok_or_else(|| ClientError::Protocol("the answer to GetCookie has no cookie".to_owned()))?;
-            let cookie = format!("<cookie><EncryptedData>{data}</EncryptedData></cookie>");
-            let ask = call("SyncUpdates", &cookie);
-            let answer = self.whole(&ask, &mut step).await?;
-            if answer.status.is_success() {
-                return Ok(step);
+            let wish = "<protocolVersion>2.50</protocolVersion>";
+            self.good(&call("GetConfig", wish), &mut step, answers("GetConfig")).await?;
+            let data = self.good(&call("GetCookie", wish), &mut step, cookie).await?;
+            let ask = call("SyncUpdates", &format!("<cookie><EncryptedData>{data}</EncryptedData></cookie>"));
+            let synced = |answer: Answer| match answer.status.is_success() {
+                true => answers("SyncUpdates")(answer).map(|_| Synced::Done),
+                false if is_fault(&answer, "InvalidCookie") || is_fault(&answer, "ServerChanged") => {
+                    Ok(Synced::BeginAgain)
+                }
+                false => Err(ask.status_error(&answer)),
+            };
+            match self.line.judged(&ask, &mut step, synced).await? {
+                Synced::Done => return Ok(step),
+                Synced::BeginAgain => step.restarted += 1,
             }
-            if !is_fault(&answer, "InvalidCookie") && !is_fault(&answer, "ServerChanged") {
-                return Err(ask.status_error(&answer));
-            }
-            step.restarted += 1;
         }
         Err(ClientError::Protocol(format!("no cookie was good, {MAX_RESTARTS} times over")))
     }

@@ -12,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::pki::Identity;
+use crate::record::Handshake;
 use crate::tls;
 
 const AES_256: [CipherSuite; 3] = [
@@ -176,12 +177,12 @@ impl Connector {
     /// Secures a connection to `host`, which may have a port. What is no name is asked for as the address `peer`.
     ///
     /// # Errors
-    /// The handshake failed. The kind is [`io::ErrorKind::InvalidData`], which is none of an error in opening a connection.
+    /// The handshake failed: a [`Handshake`].
     pub async fn secure(&self, stream: TcpStream, host: &str, peer: IpAddr) -> io::Result<TlsStream<TcpStream>> {
         let name = self.name.as_deref().unwrap_or_else(|| without_port(host));
         let name = ServerName::try_from(name.to_owned()).unwrap_or_else(|_| ServerName::from(peer));
         let secured = self.connector.connect(name, stream).await;
-        secured.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {error}")))
+        secured.map_err(|error| Handshake(error).into())
     }
 }
 

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 
 use super::exchange::Ask;
+use super::management::any;
 use super::{Answer, Client, ClientError, Step};
 use crate::content::ContentFile;
 use crate::message::guid;
@@ -78,7 +79,7 @@ impl Client {
             self.id,
             file.size()
         );
-        self.message("MP_RelayEndpoint", &report, &mut step).await?;
+        self.message("MP_RelayEndpoint", &report, &mut step, any).await?;
         Ok(step)
     }
 
@@ -103,12 +104,14 @@ impl Client {
     ) -> Result<End, ClientError> {
         let mut session = Session { target: target.to_owned(), id: String::new(), host: None };
         let create = session.packet("Create-Session").header("bits-supported-protocols", PROTOCOL);
-        let created = self.line.patient(&create, self.patience, step).await?;
-        if !created.status.is_success() {
-            return Err(create.status_error(&created));
-        }
-        needed(&created.headers, "bits-session-id")?.clone_into(&mut session.id);
-        session.host = field(&created.headers, "bits-host-id").map(str::to_owned);
+        let created = |answer: Answer| {
+            if !answer.status.is_success() {
+                return Err(create.status_error(&answer));
+            }
+            let id = needed(&answer.headers, "bits-session-id")?.to_owned();
+            Ok((id, field(&answer.headers, "bits-host-id").map(str::to_owned)))
+        };
+        (session.id, session.host) = self.line.patient(&create, self.patience, step, created).await?;
         if session.host.is_some() {
             step.led_away.clone_from(&session.host);
         }
@@ -124,25 +127,48 @@ impl Client {
                 .packet("Fragment")
                 .header("content-range", &format!("bytes {sent}-{}/{size}", sent + len - 1))
                 .body(body.freeze());
-            let answer = self.line.patient(&ask, self.patience, step).await?;
-            if is_lost(&answer) {
-                return Ok(End::Lost(ask.status_error(&answer)));
+            let taken = |answer: Answer| {
+                Packet::read(&ask, &answer, |headers| {
+                    let received = needed(headers, "bits-received-content-range")?.parse().unwrap_or(0);
+                    if received <= sent || received > size {
+                        return Err(ClientError::Protocol(format!(
+                            "a fragment from {sent} was received up to {received}"
+                        )));
+                    }
+                    Ok(received)
+                })
+            };
+            match self.line.patient(&ask, self.patience, step, taken).await? {
+                Packet::Taken(received) => sent = received,
+                Packet::Lost(error) => return Ok(End::Lost(error)),
             }
-            if !answer.status.is_success() {
-                return Err(ask.status_error(&answer));
-            }
-            let received = needed(&answer.headers, "bits-received-content-range")?.parse().unwrap_or(0);
-            if received <= sent || received > size {
-                return Err(ClientError::Protocol(format!("a fragment from {sent} was received up to {received}")));
-            }
-            sent = received;
         }
         let close = session.packet("Close-Session");
-        let answer = self.line.patient(&close, self.patience, step).await?;
-        match is_lost(&answer) {
-            true => Ok(End::Lost(close.status_error(&answer))),
-            false if answer.status.is_success() => Ok(End::Closed),
-            false => Err(close.status_error(&answer)),
+        let acknowledged =
+            |answer: Answer| Packet::read(&close, &answer, |headers| needed(headers, "bits-packet-type").map(drop));
+        Ok(match self.line.patient(&close, self.patience, step, acknowledged).await? {
+            Packet::Taken(()) => End::Closed,
+            Packet::Lost(error) => End::Lost(error),
+        })
+    }
+}
+
+/// What became of a packet that was not refused.
+enum Packet<T> {
+    Taken(T),
+    Lost(ClientError),
+}
+
+impl<T> Packet<T> {
+    fn read(
+        ask: &Ask,
+        answer: &Answer,
+        taken: impl FnOnce(&HeaderMap) -> Result<T, ClientError>,
+    ) -> Result<Self, ClientError> {
+        match is_lost(answer) {
+            true => Ok(Self::Lost(ask.status_error(answer))),
+            false if answer.status.is_success() => taken(&answer.headers).map(Self::Taken),
+            false => Err(ask.status_error(answer)),
         }
     }
 }

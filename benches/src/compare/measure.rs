@@ -1,6 +1,7 @@
 //! Load on one proxy, and what its processes used meanwhile.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +17,8 @@ use crate::record::{Latencies, Series};
 /// How long there is load before anything counts, so that requests that are cut by the beginning and by the end of the time
 /// make up for each other.
 pub(super) const WARM_UP: Duration = Duration::from_millis(500);
+/// How often it is seen whether the load has begun.
+const SOON: Duration = Duration::from_millis(1);
 /// The longest that one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -131,8 +134,16 @@ pub(super) async fn measure(load: &Load, duration: Duration, used: impl Fn() -> 
     let plan = load.plan(duration);
     let stopper = Stopper(Watch::default());
     let watch = stopper.0.clone();
-    let begin = Instant::now();
+    let began = Arc::clone(&watch.began);
     let running = tokio::task::spawn_blocking(move || load::run(&plan, &watch));
+    let begin = loop {
+        // Its time counts from when its connections are open.
+        match began.get() {
+            Some(begin) => break Instant::from_std(*begin),
+            None if running.is_finished() => break Instant::now(),
+            None => tokio::time::sleep(SOON).await,
+        }
+    };
     // The two times are taken late if the machine is busy; a rate of use is right nevertheless.
     tokio::time::sleep_until(begin + WARM_UP).await;
     let (used_before, from) = (used(), Instant::now());

@@ -26,12 +26,9 @@ pub(super) async fn act(desk: Arc<Desk>, occasion: Occasion, kept: Option<Box<Cl
     client.observed_by(Arc::<Observed>::clone(&observed));
     let unfinished = Unfinished(Arc::clone(&observed));
     let done = perform(&desk, &occasion, &mut client).await;
-    // Nothing is left for it to count.
+    // Nothing is left for it to count but what the activity itself has given up.
     observed.is_over();
     drop(unfinished);
-    if let Err(error) = &done {
-        observed.wrong(error);
-    }
     let keep = desk.fleet.keep.is_some() && client.is_connected();
     if keep {
         client.keep_one_connection();

@@ -1,6 +1,7 @@
 //! Where the load goes: an address as its user writes it.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
@@ -10,6 +11,8 @@ use http::uri::Scheme;
 pub struct Address {
     /// Where to connect to.
     pub socket: SocketAddr,
+    /// The other addresses of its name.
+    pub others: Vec<SocketAddr>,
     /// What to ask for, with the port if it is no usual one.
     pub host: String,
     /// `https`.
@@ -40,9 +43,28 @@ impl Address {
         }
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let socket = resolve(name, port)?;
+        let (socket, others) = resolve(name, port)?;
         let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        Ok(Self { socket, host: authority.as_str().to_owned(), secure, target })
+        Ok(Self { socket, others, host: authority.as_str().to_owned(), secure, target })
+    }
+
+    /// Tries all addresses of its name, one after the other, and keeps to the first that takes a connection.
+    ///
+    /// # Errors
+    /// None does: says why of each, in one sentence.
+    pub fn settle(&mut self, patience: Duration) -> Result<(), String> {
+        let all: Vec<_> = std::iter::once(self.socket).chain(self.others.drain(..)).collect();
+        let mut failed = Vec::new();
+        for socket in all {
+            match TcpStream::connect_timeout(&socket, patience) {
+                Ok(_) => {
+                    self.socket = socket;
+                    return Ok(());
+                }
+                Err(error) => failed.push(format!("{socket}: {error}")),
+            }
+        }
+        Err(format!("nothing can be reached at {}", failed.join(", nor at ")))
     }
 
     /// Reads `127.0.0.1:10123`.
@@ -52,16 +74,21 @@ impl Address {
     pub fn parse_socket(text: &str) -> Result<SocketAddr, String> {
         let wrong = || format!("'{text}' is no address and port such as 127.0.0.1:10123");
         let (name, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        resolve(name.trim_start_matches('[').trim_end_matches(']'), port.parse().map_err(|_| wrong())?)
+        let port = port.parse().map_err(|_| wrong())?;
+        resolve(name.trim_start_matches('[').trim_end_matches(']'), port).map(|(first, _)| first)
     }
 }
 
-fn resolve(name: &str, port: u16) -> Result<SocketAddr, String> {
+/// The addresses of a name: the first, and the others.
+fn resolve(name: &str, port: u16) -> Result<(SocketAddr, Vec<SocketAddr>), String> {
     let found = (name, port).to_socket_addrs().map_err(|error| format!("'{name}' cannot be found: {error}"))?;
     let mut found: Vec<_> = found.collect();
     // Most client addresses are of the fourth version.
     found.sort_by_key(|address| !address.is_ipv4());
-    found.first().copied().ok_or_else(|| format!("'{name}' has no address"))
+    found.dedup();
+    let mut found = found.into_iter();
+    let first = found.next().ok_or_else(|| format!("'{name}' has no address"))?;
+    Ok((first, found.collect()))
 }
 
 #[cfg(test)]
@@ -69,16 +96,31 @@ fn resolve(name: &str, port: u16) -> Result<SocketAddr, String> {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(30);
+
     #[test]
     fn an_address_is_taken_apart() {
         let address = Address::parse("http://127.0.0.1:8080").unwrap();
         let socket = "127.0.0.1:8080".parse().unwrap();
         let host = "127.0.0.1:8080".to_owned();
-        assert_eq!(address, Address { socket, host, secure: false, target: "/".to_owned() });
+        assert_eq!(address, Address { socket, others: Vec::new(), host, secure: false, target: "/".to_owned() });
         let address = Address::parse("https://[::1]/SMS_MP/.sms_aut?MPLIST").unwrap();
         assert_eq!((address.socket.to_string().as_str(), address.secure), ("[::1]:443", true));
         assert_eq!((address.host.as_str(), address.target.as_str()), ("[::1]", "/SMS_MP/.sms_aut?MPLIST"));
         assert_eq!(Address::parse_socket("127.0.0.1:10123").unwrap().port(), 10_123);
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_tried() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        // Nobody listens at that port of another address.
+        let nowhere = SocketAddr::new([127, 9, 9, 9].into(), there.port());
+        let mut address = Address::parse(&format!("http://{nowhere}")).unwrap();
+        assert!(address.settle(PATIENCE).unwrap_err().contains(&nowhere.to_string()));
+        address.others = vec![nowhere, there];
+        address.settle(PATIENCE).unwrap();
+        assert_eq!(address.socket, there);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::scenario::Fleet;
 use super::schedule::Schedule;
 use crate::client::{Begun, Client, ClientError, Connector, Exchange, Observe};
 use crate::content::ContentFile;
-use crate::record::{Failure, Recorder, Sample, SeriesKey};
+use crate::record::{ConnectFault, Failure, Recorder, Sample, SeriesKey};
 
 /// How long what is under way may take when the run is over.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ impl Target {
 }
 
 /// The message types, each with the role that answers it.
-const MESSAGES: [(&str, &str); 21] = [
+const MESSAGES: [(&str, &str); 20] = [
     ("service location", "MP"),
     ("MP certificate", "MP"),
     ("registration", "MP"),
@@ -60,7 +60,6 @@ const MESSAGES: [(&str, &str); 21] = [
     ("content listing", "DP"),
     ("content size", "DP"),
     ("content range", "DP"),
-    ("content check", "DP"),
     (LOGON, "BGB"),
     (PING, "BGB"),
 ];
@@ -126,10 +125,17 @@ impl Desk {
         }
     }
 
-    /// Since the run began. What is over after the end is counted in its last moment.
+    /// Since the run began, and within it.
     pub(super) fn since_start(&self, at: Instant) -> Duration {
         let last = self.fleet.total().saturating_sub(Duration::from_nanos(1));
         at.saturating_duration_since(self.started).min(last)
+    }
+
+    /// When something counts that was due then. What was due after the end, because it follows from an answer that came so
+    /// late, does not count.
+    fn counts_at(&self, due: Instant) -> Option<Duration> {
+        let since = due.saturating_duration_since(self.started);
+        (since < self.fleet.total()).then_some(since)
     }
 
     /// Whether what has been under way since then, and is given up, is the target's fault. When all has had its time it is.
@@ -140,31 +146,32 @@ impl Desk {
 
     /// Counts an activity that was due and has not begun.
     pub(super) fn unsent(&self, occasion: &Occasion) {
-        let message = first_of(occasion.activity);
-        self.fail(message, self.group(occasion.client), Failure::Unsent);
+        let (message, due) = (first_of(occasion.activity), self.started + occasion.due.time());
+        self.fail(message, self.group(occasion.client), due, Failure::Unsent);
     }
 
     /// Counts a request that was under way when the run was over.
-    pub(super) fn unfinished(&self, message: &str, group: usize, began: Instant) {
-        self.given_up(message, group, self.is_overdue(began));
+    fn unfinished(&self, group: usize, pending: &Pending) {
+        self.given_up(pending.message, group, pending.due, self.is_overdue(pending.began));
     }
 
     /// Counts what a connection that is held waits for when the run is over: nobody waits for it on purpose.
     pub(super) fn unheard(&self, message: &str, group: usize, began: Instant) {
-        self.given_up(message, group, began.elapsed() >= GRACE);
+        self.given_up(message, group, began, began.elapsed() >= GRACE);
     }
 
-    fn given_up(&self, message: &str, group: usize, overdue: bool) {
+    fn given_up(&self, message: &str, group: usize, due: Instant, overdue: bool) {
         if overdue {
-            self.fail(message, group, Failure::Unfinished);
+            self.fail(message, group, due, Failure::Unfinished);
         } else {
             self.record(Recorder::dropped);
         }
     }
 
-    fn fail(&self, message: &str, group: usize, failure: Failure) {
-        let (at, series) = (self.since_start(Instant::now()), self.series(message, group));
-        self.record(|recorder| series.into_iter().for_each(|series| recorder.fail(series, at, failure, 1)));
+    fn fail(&self, message: &str, group: usize, due: Instant, failure: Failure) {
+        if let Some((series, at)) = self.series(message, group).zip(self.counts_at(due)) {
+            self.record(|recorder| recorder.fail(series, at, failure, 1));
+        }
     }
 
     fn series(&self, message: &str, group: usize) -> Option<usize> {
@@ -198,9 +205,9 @@ impl Desk {
 
     /// Records something that is over, of a message type of this name.
     pub(super) fn sample(&self, message: &str, group: usize, timing: &Timing, result: Result<(), Failure>) {
-        let Some(series) = self.series(message, group) else { return };
+        let Some((series, at)) = self.series(message, group).zip(self.counts_at(timing.intended)) else { return };
         let sample = Sample {
-            at: self.since_start(timing.ended),
+            at,
             latency: timing.ended.saturating_duration_since(timing.intended),
             service: timing.ended.saturating_duration_since(timing.began),
             sent: timing.sent,
@@ -215,8 +222,8 @@ impl Desk {
         match error {
             ClientError::Connect { source, .. } => self.not_connected(source),
             ClientError::Status { status, .. } => Failure::Status(status.as_u16()),
-            ClientError::Cut { .. } => Failure::Cut,
-            ClientError::Hash { .. } => Failure::Hash,
+            ClientError::Cut { how, .. } => *how,
+            ClientError::Hash { .. } | ClientError::Content { .. } => Failure::Hash,
             ClientError::Changed { .. } | ClientError::Protocol(_) => Failure::Protocol,
             ClientError::Timeout { .. } => Failure::Timeout,
         }
@@ -224,15 +231,13 @@ impl Desk {
 
     /// What it counts as that there is no connection.
     pub(super) fn not_connected(&self, error: &io::Error) -> Failure {
-        match error.kind() {
-            io::ErrorKind::InvalidData => return Failure::Tls,
-            io::ErrorKind::TimedOut => return Failure::Timeout,
-            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => add(&self.troubles.no_port),
+        let failure = Failure::of_opening(error);
+        if failure == Failure::Connect(ConnectFault::Lacking) {
             // EMFILE and ENFILE.
-            _ if matches!(error.raw_os_error(), Some(23 | 24)) => add(&self.troubles.no_file),
-            _ => {}
+            let is_file = matches!(error.raw_os_error(), Some(23 | 24));
+            add(if is_file { &self.troubles.no_file } else { &self.troubles.no_port });
         }
-        Failure::Connect
+        failure
     }
 }
 
@@ -255,17 +260,23 @@ pub(super) struct Observed {
     desk: Arc<Desk>,
     activity: Activity,
     group: usize,
-    due: Instant,
     progress: Mutex<Progress>,
 }
 
 /// How far an activity is.
 #[derive(Debug)]
 struct Progress {
-    /// Until the first request is over, which counts from when the activity was due.
-    first: bool,
-    /// The requests under way: what they are, and when they began.
-    under_way: Vec<(&'static str, Instant)>,
+    /// When the activity was due, until the first request has begun, which is due then too.
+    due: Option<Instant>,
+    under_way: Vec<Pending>,
+}
+
+/// A request that is under way.
+#[derive(Debug)]
+struct Pending {
+    message: &'static str,
+    due: Instant,
+    began: Instant,
 }
 
 impl Observed {
@@ -274,8 +285,7 @@ impl Observed {
             desk: Arc::clone(desk),
             activity: occasion.activity,
             group: desk.group(occasion.client),
-            due: desk.started + occasion.due.time(),
-            progress: Mutex::new(Progress { first: true, under_way: Vec::new() }),
+            progress: Mutex::new(Progress { due: Some(desk.started + occasion.due.time()), under_way: Vec::new() }),
         }
     }
 
@@ -283,50 +293,39 @@ impl Observed {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The activity is over, and whatever is under way is of no interest.
+    /// The activity is over, and nobody waits for what is under way: that is told as such.
     pub(super) fn is_over(&self) {
-        self.progress().under_way.clear();
+        let left = std::mem::take(&mut self.progress().under_way);
+        self.desk.record(|recorder| left.iter().for_each(|_| recorder.dropped()));
     }
 
     /// The activity was given up: what is under way is counted.
     pub(super) fn given_up(&self) {
         let under_way = std::mem::take(&mut self.progress().under_way);
-        for (message, began) in under_way {
-            self.desk.unfinished(message, self.group, began);
+        for pending in under_way {
+            self.desk.unfinished(self.group, &pending);
         }
-    }
-
-    /// What went wrong although every request was answered: content that is not what it should be.
-    pub(super) fn wrong(&self, error: &ClientError) {
-        if !matches!(error, ClientError::Hash { .. } | ClientError::Changed { .. } | ClientError::Protocol(_)) {
-            return;
-        }
-        let now = Instant::now();
-        let timing = Timing { intended: self.due, began: self.due, ended: now, sent: 0, received: 0 };
-        self.desk.sample(outcome_of(self.activity), self.group, &timing, Err(self.desk.failure(error)));
     }
 }
 
 impl Observe for Observed {
     fn begun(&self, begun: &Begun<'_>) {
-        let message = message_of(self.activity, begun);
-        self.progress().under_way.push((message, begun.began));
+        let (message, began) = (message_of(self.activity, begun), begun.began);
+        let mut progress = self.progress();
+        let due = progress.due.take().unwrap_or(began);
+        progress.under_way.push(Pending { message, due, began });
     }
 
     fn forgotten(&self, began: Instant) {
         self.progress().over(began);
+        self.desk.record(Recorder::dropped);
     }
 
     fn ended(&self, exchange: &Exchange<'_>) {
         let began = exchange.begun.began;
-        let first = self.progress().over(began);
-        let timing = Timing {
-            intended: if first { self.due } else { began },
-            began,
-            ended: exchange.ended,
-            sent: exchange.sent,
-            received: exchange.received,
-        };
+        let intended = self.progress().over(began).unwrap_or(began);
+        let timing =
+            Timing { intended, began, ended: exchange.ended, sent: exchange.sent, received: exchange.received };
         let result = match exchange.outcome {
             Ok(status) if status.is_success() => Ok(()),
             Ok(status) => Err(Failure::Status(status.as_u16())),
@@ -346,12 +345,10 @@ impl Observe for Observed {
 }
 
 impl Progress {
-    /// The request that began then is over. Says whether it was the first.
-    fn over(&mut self, began: Instant) -> bool {
-        if let Some(place) = self.under_way.iter().position(|(_, its)| *its == began) {
-            self.under_way.swap_remove(place);
-        }
-        std::mem::take(&mut self.first)
+    /// The request that began then is over. Says when it was due.
+    fn over(&mut self, began: Instant) -> Option<Instant> {
+        let place = self.under_way.iter().position(|pending| pending.began == began)?;
+        Some(self.under_way.swap_remove(place).due)
     }
 }
 
@@ -360,13 +357,12 @@ const fn first_of(activity: Activity) -> &'static str {
     match activity {
         Activity::HardwareInventory | Activity::SoftwareInventory => "inventory upload",
         Activity::Scan => "scan version",
-        Activity::Content => "content location",
-        _ => outcome_of(activity),
+        _ => name_of(activity),
     }
 }
 
-/// What an activity is for, where that is more than a request.
-const fn outcome_of(activity: Activity) -> &'static str {
+/// The message type after which an activity is called.
+const fn name_of(activity: Activity) -> &'static str {
     match activity {
         Activity::ServiceLocation => "service location",
         Activity::Policy => "policy request",
@@ -375,7 +371,7 @@ const fn outcome_of(activity: Activity) -> &'static str {
         Activity::HardwareInventory => "hardware inventory",
         Activity::SoftwareInventory => "software inventory",
         Activity::Scan => "scan SyncUpdates",
-        Activity::Content => "content check",
+        Activity::Content => "content location",
         Activity::Registration => "registration",
     }
 }
@@ -401,6 +397,6 @@ fn message_of(activity: Activity, begun: &Begun<'_>) -> &'static str {
         (Activity::Content, &Method::HEAD) => "content size",
         (Activity::Content, method) if method == "PROPFIND" => "content listing",
         (Activity::Content, _) => "content location",
-        (activity, _) => outcome_of(activity),
+        (activity, _) => name_of(activity),
     }
 }

@@ -82,7 +82,12 @@ async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<
     let timing = Timing { intended: due, began, ended: Instant::now(), sent: 0, received: 0 };
     let result = match &opened {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Failure::Cut),
+        // After the connection was made.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Failure::Closed),
+        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            Err(Failure::of_stream(error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(Failure::Reset),
         Err(error) => Err(desk.not_connected(error)),
     };
     asked.over();
@@ -96,7 +101,8 @@ async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<
 async fn connect(desk: &Desk, to: SocketAddr, client: u32) -> io::Result<Box<dyn Stream>> {
     let mut stream = dial_secured(desk.source(client), to, desk.target.notification_tls(&desk.fleet)).await?;
     say(&mut stream, format!("Logon {client}\n").as_bytes()).await?;
-    hear(&mut stream).await?;
+    // What the server says by itself is no answer, whatever it is.
+    while hear(&mut stream).await? == Heard::Push {}
     Ok(stream)
 }
 
@@ -153,13 +159,13 @@ async fn listen(
                     // Whoever does not listen any more has ended this task too.
                     let _ = said.send(client);
                 }
-                Err(_) => break Failure::Cut,
+                Err(error) => break Failure::of_stream(&error),
             },
             () = sleep_until(wake.into()) => match asked {
                 Some(_) => break Failure::Timeout,
                 None => {
-                    if say(stream, b"Ping\n").await.is_err() {
-                        break Failure::Cut;
+                    if let Err(error) = say(stream, b"Ping\n").await {
+                        break Failure::of_stream(&error);
                     }
                     asked = Some((due, Asked { desk, message: PING, client, began: Instant::now() }));
                     due += ping;

@@ -1,7 +1,8 @@
 //! Plain scenarios as plans of plain load.
 
-use std::net::IpAddr;
-use std::time::SystemTime;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -11,8 +12,9 @@ use super::ran::Ran;
 use super::scenario::{Pace, Plain, Scenario};
 use super::sources::Group;
 use crate::client::Tls;
+use crate::dial::dial_secured;
 use crate::load::{self, Mode, PlainRequest, Plan, Watch};
-use crate::record::Run;
+use crate::record::{Failure, Run};
 
 /// Addresses of a network that connections come from in turn.
 const MAX_SOURCES: u32 = 65_536;
@@ -23,6 +25,21 @@ const MAX_SOURCES: u32 = 65_536;
 /// [`run_plain`] would refuse it.
 pub fn check_plain(plain: &Plain, to: &Address, tls: Option<&Tls>, threads: u32) -> Result<(), load::Error> {
     load::check(&plan(plain, to, tls.cloned(), threads))
+}
+
+/// Opens one connection over TLS and asks for nothing.
+///
+/// # Errors
+/// The two do not come together: says why, and what to do.
+pub async fn secures(to: &Address, tls: &Tls, patience: Duration) -> Result<(), String> {
+    let connector = tls.connector()?;
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let opening = dial_secured(any, to.socket, Some((&connector, &to.host)));
+    let Ok(opened) = tokio::time::timeout(patience, opening).await else {
+        return Err("no answer to a handshake of TLS".to_owned());
+    };
+    let advice = |error: &io::Error| Failure::of_opening(error).advice().unwrap_or("check whether it speaks TLS");
+    opened.map(drop).map_err(|error| format!("{error}; {}", advice(&error)))
 }
 
 /// Runs a plain scenario to its end, or until `watch` ends it. It blocks the thread.

@@ -4,6 +4,7 @@
 //! answer is 404, 502 or 503, or 403, which is for clients that have to show a certificate, and content that is not there or
 //! is refused in this way. Other errors are no reason not to begin: they may be what is to be measured.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,12 @@ use http::{Method, StatusCode};
 
 use super::activity::Activity;
 use super::desk::Target;
+use super::probe::look;
 use super::scenario::Fleet;
-use crate::client::{Client, ClientError};
+use crate::client::{Answer, Client, ClientError};
 use crate::content::Package;
 use crate::dial::dial_secured;
+use crate::record::{ConnectFault, Failure};
 
 /// Nobody waits longer for an answer before a run.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,8 +40,11 @@ pub async fn check(fleet: &Fleet, target: &Target) -> Found {
     let mut found = Found { content: fleet.content.clone(), ..Found::default() };
     for group in fleet.groups.iter().filter(|group| group.share > 0.0) {
         let mut client = client(fleet, target, group.address(0));
-        if let Err(error) = answer(&mut client, &Method::GET, "/SMS_MP/.sms_aut?MPCERT").await {
-            found.wrong.push(unreachable(&error, target, group.address(0)));
+        match client.request(Method::GET, "/SMS_MP/.sms_aut?MPCERT", Bytes::new()).await {
+            Ok(answer) => found.wrong.extend(elsewhere(&answer, target)),
+            Err(error) => found.wrong.push(unreachable(&error, fleet, target, group.address(0)).await),
+        }
+        if !found.wrong.is_empty() {
             return found;
         }
     }
@@ -75,21 +81,41 @@ async fn answer(client: &mut Client, method: &Method, path: &str) -> Result<Stat
     client.request(method.clone(), path, Bytes::new()).await.map(|answer| answer.status)
 }
 
-fn unreachable(error: &ClientError, target: &Target, source: Option<IpAddr>) -> String {
+/// That the target sends its clients away, if it does.
+fn elsewhere(answer: &Answer, target: &Target) -> Option<String> {
+    let to = answer.headers.get("location").and_then(|to| to.to_str().ok());
+    let to = to.filter(|_| answer.status.is_redirection())?;
+    Some(format!(
+        "{} sends its clients elsewhere ({} to {to}), where clients of ConfigMgr do not go: give the address that they use",
+        target.address, answer.status
+    ))
+}
+
+async fn unreachable(error: &ClientError, fleet: &Fleet, target: &Target, source: Option<IpAddr>) -> String {
+    let from = source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let tls = target.tls.as_ref().map(|tls| (tls, target.host.as_str()));
     let advice = match error {
-        ClientError::Connect { source: why, .. } => match why.kind() {
-            std::io::ErrorKind::ConnectionRefused => {
+        ClientError::Connect { source: why, .. } => match (Failure::of_opening(why), why.kind()) {
+            (Failure::Connect(ConnectFault::Refused), _) => {
                 "nothing listens there: start the proxy, or a site with 'site --system all=MP+DP+SUP@ADDRESS --content \
                  PKG00001:4x256KiB'"
             }
-            std::io::ErrorKind::AddrNotAvailable | std::io::ErrorKind::InvalidInput => {
+            (_, ErrorKind::AddrNotAvailable | ErrorKind::InvalidInput) => {
                 "clients cannot come from that address: give the [[groups]] addresses of this machine, or --no-sources"
             }
-            std::io::ErrorKind::InvalidData => "check whether it speaks TLS, and ca, certificate and key under [tls]",
+            (Failure::Tls(fault), _) => Failure::Tls(fault)
+                .advice()
+                .unwrap_or("check whether it speaks TLS, and ca, certificate and key under [tls]"),
             _ => "check the address and what is in between, or give --no-sources if clients have addresses of loopback",
-        },
-        ClientError::Timeout { .. } => "it takes connections and does not answer: check that it speaks HTTP",
-        _ => "it does not speak HTTP as it should: check the address, and whether it is http or https",
+        }
+        .to_owned(),
+        ClientError::Timeout { .. } => "it takes connections and does not answer: check that it speaks HTTP".to_owned(),
+        ClientError::Cut { how: Failure::Tls(fault), .. } => {
+            Failure::Tls(*fault).advice().unwrap_or("check certificate and key under [tls]").to_owned()
+        }
+        _ => look(from, target.address, tls, PATIENCE.min(fleet.timeout)).await.unwrap_or_else(|| {
+            "it does not speak HTTP as it should: check the address, and whether it is http or https".to_owned()
+        }),
     };
     let from = source.map(|source| format!(" from {source}")).unwrap_or_default();
     format!("{} cannot be used{from}: {error}; {advice}", target.address)

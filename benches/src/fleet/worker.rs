@@ -170,8 +170,8 @@ impl Worker {
         while let Some(occasion) = self.crowd.pop(end) {
             if self.is_measured(&occasion) {
                 add(&self.desk.troubles.due);
+                add(&self.desk.troubles.never_begun);
             }
-            add(&self.desk.troubles.never_begun);
             self.desk.unsent(&occasion);
             // There may be more than can ever be counted.
             if Instant::now() >= until || stop.load(Ordering::Relaxed) {
@@ -217,8 +217,9 @@ impl Worker {
                 add(&self.desk.troubles.due);
             }
             if self.under_way.len() < self.share.under_way {
-                let late = self.desk.started.elapsed().saturating_sub(occasion.due.time());
-                self.desk.record(|recorder| recorder.late(self.desk.since_start(Instant::now()), late));
+                let due = occasion.due.time();
+                let late = self.desk.started.elapsed().saturating_sub(due);
+                self.desk.record(|recorder| recorder.late(due, late));
                 self.begin(occasion);
             } else if self.waiting.len() < MAX_WAITING {
                 if is_measured {

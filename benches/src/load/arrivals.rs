@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::schedule::Schedule;
 use super::timer::Timer;
@@ -126,14 +126,22 @@ impl Arrivals {
         .await;
     }
 
-    /// Nothing is handed out any more. Returns how many were due before `until` and nobody was free for.
-    pub(super) fn close_at(&self, until: Instant) -> u64 {
+    /// Nothing is handed out any more. Returns how many were due before `until` and nobody was free for, for each second
+    /// from `from` on.
+    pub(super) fn close_at(&self, until: Instant, from: Duration) -> Vec<(Duration, u64)> {
         self.hand_out(until);
-        let left = if self.closed.get() {
-            0
-        } else {
-            self.schedule.borrow().left_before(until.saturating_duration_since(self.begin))
-        };
+        let until = until.saturating_duration_since(self.begin);
+        let mut left = Vec::new();
+        if !self.closed.get() {
+            let schedule = self.schedule.borrow();
+            let (mut at, mut before) = (from, schedule.left_before(from));
+            while at < until {
+                let next = (at + Duration::from_secs(1)).min(until);
+                let all = schedule.left_before(next);
+                left.extend((all > before).then_some((at, all - before)));
+                (at, before) = (next, all);
+            }
+        }
         self.close();
         left
     }
@@ -152,8 +160,6 @@ impl Arrivals {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::{Mode, Plan};
     use super::*;
 

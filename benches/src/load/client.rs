@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::arrivals::{Arrivals, Due, Place};
-use super::connection::{Connection, Refused};
+use super::connection::Connection;
 use super::plan::Prepared;
 use super::response::Answer;
 use super::worker::Shared;
-use crate::record::{Failure, Sample};
+use crate::record::{ConnectFault, Failure, Sample};
 
 /// How long a closed loop pauses after a connection has failed, at first and at most. It would do nothing but fail.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -32,8 +32,8 @@ impl Client {
     }
 
     /// Asks again whenever it was answered.
-    pub(super) async fn in_closed_loop(mut self) {
-        self.open_first().await;
+    pub(super) async fn in_closed_loop(mut self, begin: Instant) {
+        tokio::time::sleep_until(begin.into()).await;
         let mut pause = PAUSE;
         let mut now = Instant::now();
         loop {
@@ -50,27 +50,28 @@ impl Client {
         }
     }
 
-    /// Opens a connection that is to be kept before there is something to ask, not too many at a time.
-    async fn open_first(&mut self) {
+    /// Opens a connection that is to be kept before there is something to ask, not too many at a time, and not for longer.
+    pub(super) async fn open_first(&mut self, until: Instant) {
         if !self.shared.job.plan.keep_alive {
             return;
         }
-        let Ok(_permit) = self.shared.opening.acquire().await else { return };
-        let until = Instant::now() + self.shared.job.plan.timeout;
-        let opened = self.deadline.guard(until, Box::pin(open(&self.shared))).await;
+        let shared = Rc::clone(&self.shared);
+        let opening = Box::pin(async {
+            let _permit = shared.opening.acquire().await.ok()?;
+            open(&shared).await.ok()
+        });
         // Should it have failed, the first request will tell.
-        self.connection = opened.and_then(Result::ok);
+        self.connection = self.deadline.guard(until, opening).await.flatten();
     }
 
     /// Asks whenever something is due.
     pub(super) async fn in_open_loop(mut self, arrivals: Rc<Arrivals>) {
-        self.open_first().await;
         let place = Rc::new(Place::default());
         while let Some(Due { since, was_free }) = arrivals.next(&place).await {
             let now = Instant::now();
             let waited = now.saturating_duration_since(since);
             if was_free {
-                self.shared.recorder.borrow_mut().late(self.shared.since_begin(now), waited);
+                self.shared.recorder.borrow_mut().late(self.shared.since_begin(since), waited);
             }
             if waited < self.shared.job.plan.timeout {
                 // What became of it is recorded, and the next comes when it is due.
@@ -86,7 +87,7 @@ impl Client {
     /// A request that waited too long for a connection.
     fn give_up(&self, since: Instant, now: Instant) {
         let request = self.shared.next_request();
-        let (at, latency) = (self.shared.since_begin(now), now - since);
+        let (at, latency) = (self.shared.counts_at(since, now), now - since);
         let result = Err(Failure::Timeout);
         let sample = Sample { at, latency, service: Duration::ZERO, sent: 0, received: 0, result };
         self.shared.recorder.borrow_mut().record(request.series, &sample);
@@ -104,11 +105,15 @@ impl Client {
         let received = answer.map_or(0, |answer| answer.body);
         let result = match answer {
             Ok(Answer { status: status @ 400.., .. }) => Err(Failure::Status(status)),
-            Ok(_) => Ok(()),
+            Ok(Answer { status, .. }) => {
+                let is_elsewhere = matches!(status, 300..=303 | 305..=399);
+                shared.redirected.set(shared.redirected.get() + u64::from(is_elsewhere));
+                Ok(())
+            }
             Err(failure) => Err(failure),
         };
         let sample = Sample {
-            at: shared.since_begin(over),
+            at: shared.counts_at(since, over),
             latency: over.saturating_duration_since(since),
             service: over.saturating_duration_since(sent_at.unwrap_or(now)),
             sent: request.body,
@@ -144,12 +149,10 @@ impl Client {
 
 /// Opens a connection from the next address.
 async fn open(shared: &Shared) -> Result<Connection, Failure> {
-    let connection = shared.job.dialer.open(shared.next_connection()).await.map_err(|refused| match refused {
-        Refused::Tcp => Failure::Connect,
-        Refused::Tls => Failure::Tls,
-        Refused::Lacking => {
+    let opened = shared.job.dialer.open(shared.next_connection()).await;
+    let connection = opened.inspect_err(|failure| {
+        if *failure == Failure::Connect(ConnectFault::Lacking) {
             shared.lacking.set(shared.lacking.get() + 1);
-            Failure::Connect
         }
     })?;
     shared.recorder.borrow_mut().opened();

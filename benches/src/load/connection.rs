@@ -16,13 +16,6 @@ use crate::client::Connector;
 use crate::dial::dial;
 use crate::record::Failure;
 
-/// No local port is left for this address.
-const NO_ADDRESS: i32 = nix::errno::Errno::EADDRNOTAVAIL as i32;
-const ADDRESS_IN_USE: i32 = nix::errno::Errno::EADDRINUSE as i32;
-/// This process, or the machine, has too many open files.
-const NO_FILE: i32 = nix::errno::Errno::EMFILE as i32;
-const NO_FILE_AT_ALL: i32 = nix::errno::Errno::ENFILE as i32;
-
 /// Opens connections as a plan wants them.
 #[derive(Debug)]
 pub(super) struct Dialer {
@@ -30,17 +23,6 @@ pub(super) struct Dialer {
     host: String,
     sources: Vec<IpAddr>,
     secured: Option<Connector>,
-}
-
-/// Why a connection could not be opened.
-#[derive(Debug)]
-pub(super) enum Refused {
-    /// By the target, or on the way to it.
-    Tcp,
-    /// By this machine, which lacks something.
-    Lacking,
-    /// After it was open, by the handshake.
-    Tls,
 }
 
 impl Dialer {
@@ -52,11 +34,9 @@ impl Dialer {
     }
 
     /// Opens the connection of this number.
-    pub(super) async fn open(&self, number: usize) -> Result<Connection, Refused> {
-        let stream = dial(self.source(number), self.target).await.map_err(|error| match error.raw_os_error() {
-            Some(NO_ADDRESS | ADDRESS_IN_USE | NO_FILE | NO_FILE_AT_ALL) => Refused::Lacking,
-            _ => Refused::Tcp,
-        })?;
+    pub(super) async fn open(&self, number: usize) -> Result<Connection, Failure> {
+        let dialed = dial(self.source(number), self.target).await;
+        let stream = dialed.map_err(|error| Failure::of_opening(&error))?;
         let stream = match &self.secured {
             None => Stream::Plain(stream),
             Some(connector) => self.secure(connector, stream).await?,
@@ -69,9 +49,9 @@ impl Dialer {
         if self.sources.is_empty() { any } else { self.sources[number % self.sources.len()] }
     }
 
-    async fn secure(&self, connector: &Connector, stream: TcpStream) -> Result<Stream, Refused> {
-        let stream = connector.secure(stream, &self.host, self.target.ip()).await.map_err(|_| Refused::Tls)?;
-        Ok(Stream::Tls(Box::new(stream)))
+    async fn secure(&self, connector: &Connector, stream: TcpStream) -> Result<Stream, Failure> {
+        let secured = connector.secure(stream, &self.host, self.target.ip()).await;
+        secured.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| Failure::of_opening(&error))
     }
 }
 
@@ -139,7 +119,11 @@ impl Connection {
         match said {
             Ok(()) => heard,
             // A target that refuses a body may answer before it has all of it. Such a connection is over.
-            Err(_) => heard.map(|answer| Answer { keep: false, ..answer }).map_err(|_| Failure::Cut),
+            Err(error) => heard.map(|answer| Answer { keep: false, ..answer }).map_err(|heard| match heard {
+                // What the target said in the end says more than that it does not listen any more.
+                Failure::Tls(_) => heard,
+                _ => Failure::of_stream(&error),
+            }),
         }
     }
 
@@ -163,7 +147,7 @@ impl Connection {
                     Ok(()) => self.reader.feed(buffer.filled()),
                     // An end of TLS without a farewell is an end, too.
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.reader.end().map(Some),
-                    Err(_) => Err(Failure::Cut),
+                    Err(error) => Err(Failure::of_stream(&error)),
                 })
             });
             if let Some(over) = ready!(read).transpose() {

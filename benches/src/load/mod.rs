@@ -7,13 +7,13 @@
 //! that stands still for a second is seen by all requests that were due in it, not only by those that were under way. What
 //! is the generator's own fault is said in [`Generator::doubts`].
 //!
-//! Connections that are kept are opened before the first request, and cost it nothing. One that the target ended while it
+//! Connections that are kept are opened before the first request, and cost it nothing: times count from when all are open. One that the target ended while it
 //! was idle is replaced without a word; one that ends after a request was sent is a failure, and nothing is sent again.
 //!
-//! An answer counts when it is over within the measured time. What is due at a rate and not sent by its end is an error. What
-//! is under way at the end of a closed loop is dropped, as what was under way when measuring began was counted; in an open
-//! loop it is waited for, for as long as its timeout lets it, unless the run was ended early. What is dropped is told in
-//! [`Measured::dropped`].
+//! In an open loop a request counts if it was due within the measured time, and in the second in which it was. What is due and
+//! not sent by the end is an error. What is under way at the end is waited for, for as long as its timeout lets it, unless the
+//! run was ended early. In a closed loop an answer counts that is over within the measured time; what is under way at the end
+//! is dropped, as what was under way when measuring began was counted. What is dropped is told in [`Measured::dropped`].
 
 mod arrivals;
 pub mod bounds;
@@ -30,10 +30,10 @@ mod worker;
 mod tests;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
@@ -66,13 +66,16 @@ pub enum Error {
     System(#[from] io::Error),
 }
 
-/// How somebody else follows a run and ends it.
+/// How somebody else follows a run and ends it. One is for one run.
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
     /// Ends the run soon after it is set. What was measured until then is the result.
     pub stop: Arc<AtomicBool>,
-    /// Where whole seconds go as soon as they are known. A receiver that is slow misses some.
+    /// Where whole seconds go as soon as they are over. A receiver that is slow misses some. What was due in one and is over
+    /// later is in the result only.
     pub intervals: Option<SyncSender<Interval>>,
+    /// When the first request of plain load could be sent, once that is known.
+    pub began: Arc<OnceLock<Instant>>,
 }
 
 impl Watch {
@@ -80,7 +83,7 @@ impl Watch {
     #[must_use]
     pub fn new() -> (Self, Receiver<Interval>) {
         let (to, from) = sync_channel(UNSEEN);
-        (Self { stop: Arc::default(), intervals: Some(to) }, from)
+        (Self { intervals: Some(to), ..Self::default() }, from)
     }
 
     /// Collects what the recorders tell, and passes each second on.
@@ -139,7 +142,8 @@ pub fn run(plan: &Plan, watch: &Watch) -> Result<Measured, Error> {
     let (recorders, collector) = record::recorders(keys, threads, plan.warm_up);
     let dialer = Arc::new(connection::Dialer::new(plan)?);
     let (plan, requests, stop) = (Arc::new(plan.clone()), requests.into(), Arc::clone(&watch.stop));
-    let first = Job { plan, requests, dialer, stop, number: 0, threads, begin: Instant::now() };
+    let start = Arc::new(worker::Start::new(Arc::clone(&watch.began)));
+    let first = Job { plan, requests, dialer, stop, number: 0, threads, start };
     let mut running = Vec::new();
     for (number, recorder) in recorders.into_iter().enumerate() {
         let job = Job { number, ..first.clone() };
@@ -176,6 +180,13 @@ fn measured(collected: Collected, ended: &[Ended]) -> Measured {
         generator.doubts.push(format!(
             "{lacking} connections could not be opened because this machine lacked a local port or an open file for them. \
              More client addresses, or a higher limit of open files, would help."
+        ));
+    }
+    let redirected = sum(|one| one.redirected);
+    if redirected > 0 {
+        generator.doubts.push(format!(
+            "{redirected} answers said to ask elsewhere (status 3xx), which nothing here does: what was measured is how fast \
+             the target sends its clients away."
         ));
     }
     let unsent = sum(|one| one.unsent);

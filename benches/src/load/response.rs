@@ -7,11 +7,13 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Status};
 
-use crate::record::Failure;
+use crate::record::{Failure, TlsFault};
 
 const MAX_FIELDS: usize = 100;
 /// A head, or a trailer, that is longer is none.
 const MAX_HEAD: usize = 64 * 1024;
+/// What an alert and a handshake of TLS begin with: no answer of HTTP does.
+const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
 
 /// An answer that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +92,11 @@ impl Reader {
 
     /// The connection has ended.
     pub(super) const fn end(&self) -> Result<Answer, Failure> {
-        if matches!(self.state, State::UntilClose) { Ok(self.answer) } else { Err(Failure::Cut) }
+        match self.state {
+            State::UntilClose => Ok(self.answer),
+            State::Head => Err(Failure::Closed),
+            _ => Err(Failure::Short),
+        }
     }
 
     /// Reads as far as it can, and returns how far that is.
@@ -165,9 +171,10 @@ impl Reader {
     fn head(&mut self, bytes: &[u8]) -> Result<Step, Failure> {
         let mut fields = [MaybeUninit::<Header<'_>>::uninit(); MAX_FIELDS];
         let mut response = httparse::Response::new(&mut []);
-        let parsed = ParserConfig::default()
-            .parse_response_with_uninit_headers(&mut response, bytes, &mut fields)
-            .map_err(|_| Failure::Protocol)?;
+        let parsed =
+            ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields).map_err(
+                |_| if TLS_RECORDS.contains(&bytes[0]) { Failure::Tls(TlsFault::Wanted) } else { Failure::Protocol },
+            )?;
         let Status::Complete(len) = parsed else { return Ok(Step::Short) };
         let status = response.code.unwrap_or_default();
         if (100..200).contains(&status) {
@@ -322,6 +329,7 @@ mod tests {
         for text in bad {
             answers(text, false, Err(Failure::Protocol));
         }
+        answers("\x15\x03\x03\0\x02\x02\x32", false, Err(Failure::Tls(TlsFault::Wanted)));
         let more = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nabc";
         assert_eq!(read(more, more.len(), false), Err(Failure::Protocol));
         let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD));
@@ -329,14 +337,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_ends_too_soon_is_cut() {
+    fn an_answer_that_ends_too_soon_is_closed_or_short() {
         let whole = [
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         ];
         for text in whole {
             for len in 0..text.len() {
-                answers(&text[..len], false, Err(Failure::Cut));
+                let is_head = !text[..len].contains("\r\n\r\n");
+                answers(&text[..len], false, Err(if is_head { Failure::Closed } else { Failure::Short }));
             }
         }
     }

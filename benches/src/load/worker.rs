@@ -1,11 +1,11 @@
 //! One thread that makes load: its runtime, its clients, its clock.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep_until;
 
-use super::Plan;
 use super::arrivals::Arrivals;
 use super::client::Client;
 use super::connection::{Dialer, Scratch};
 use super::plan::Prepared;
 use super::schedule::Schedule;
+use super::{Mode, Plan};
 use crate::record::{CpuTime, Failure, Recorder};
 
 /// Bodies are read in pieces of at most this size.
@@ -29,6 +29,38 @@ const TICK: Duration = Duration::from_millis(50);
 const PUNCTUAL: u32 = 13;
 /// Connections that a thread opens at a time at the start: more than a target's queue holds would wait for a second.
 const OPENING: usize = 64;
+/// How often a thread sees whether the others are ready, and how long after the last one they begin: all know of it by then.
+const READY: Duration = Duration::from_millis(1);
+const LEAD: Duration = Duration::from_millis(10);
+
+/// When the threads begin: together, once all have opened what is to be open before the first request.
+#[derive(Debug)]
+pub(super) struct Start {
+    ready: AtomicUsize,
+    begin: Arc<OnceLock<Instant>>,
+}
+
+impl Start {
+    /// `begin` is where it is told.
+    pub(super) const fn new(begin: Arc<OnceLock<Instant>>) -> Self {
+        Self { ready: AtomicUsize::new(0), begin }
+    }
+
+    /// A thread is ready. Returns when they begin, as soon as that is known.
+    async fn together(&self, job: &Job) -> Instant {
+        self.ready.fetch_add(1, Relaxed);
+        loop {
+            if let Some(begin) = self.begin.get() {
+                return *begin;
+            }
+            if self.ready.load(Relaxed) >= job.threads || job.is_stopped() {
+                let lead = if job.threads > 1 { LEAD } else { Duration::ZERO };
+                return *self.begin.get_or_init(|| Instant::now() + lead);
+            }
+            tokio::time::sleep(READY).await;
+        }
+    }
+}
 
 /// What a thread has to do.
 #[derive(Debug, Clone)]
@@ -40,7 +72,7 @@ pub(super) struct Job {
     /// Which of them it is.
     pub(super) number: usize,
     pub(super) threads: usize,
-    pub(super) begin: Instant,
+    pub(super) start: Arc<Start>,
 }
 
 impl Job {
@@ -64,6 +96,8 @@ pub(super) struct Ended {
     pub(super) waited_for_cpu: Duration,
     /// Connections that this machine could not open.
     pub(super) lacking: u64,
+    /// Answers that said to ask elsewhere.
+    pub(super) redirected: u64,
     /// Requests that were due and not sent.
     pub(super) unsent: u64,
     /// When it was ended before its time.
@@ -77,10 +111,14 @@ pub(super) struct Shared {
     pub(super) scratch: Scratch,
     /// Connections that this machine could not open.
     pub(super) lacking: Cell<u64>,
+    /// Answers that said to ask elsewhere.
+    pub(super) redirected: Cell<u64>,
     /// For those that open their first connection.
     pub(super) opening: Semaphore,
     next_request: Cell<usize>,
     next_connection: Cell<usize>,
+    /// Once it is known.
+    begin: OnceCell<Instant>,
     total: Duration,
 }
 
@@ -90,10 +128,12 @@ impl Shared {
             recorder: RefCell::new(recorder),
             scratch: Scratch::new(SCRATCH),
             lacking: Cell::new(0),
+            redirected: Cell::new(0),
             opening: Semaphore::new(OPENING),
             // Threads begin at different places of the list.
             next_request: Cell::new(job.number * job.requests.len() / job.threads),
             next_connection: Cell::new(job.number),
+            begin: OnceCell::new(),
             total: job.plan.total(),
             job,
         }
@@ -113,23 +153,41 @@ impl Shared {
         number
     }
 
-    /// Counts requests that were due and not sent, as if they had been sent in turn.
-    fn unsent(&self, count: u64) {
+    /// Counts requests that were due and not sent, as if they had been sent in turn, each when it was due.
+    fn unsent(&self, left: &[(Duration, u64)]) {
         let requests = &self.job.requests;
-        let (each, more) = (count / requests.len() as u64, count % requests.len() as u64);
-        let at = self.since_begin(Instant::now());
         let mut recorder = self.recorder.borrow_mut();
-        for place in 0..requests.len() {
-            let turn = (self.next_request.get() + place) % requests.len();
-            let its = each + u64::from((place as u64) < more);
-            recorder.fail(requests[turn].series, at, Failure::Unsent, its);
+        let mut next = self.next_request.get();
+        for (due, count) in left {
+            let (each, more) = (count / requests.len() as u64, count % requests.len() as u64);
+            let touched = if each > 0 { requests.len() } else { usize::try_from(more).unwrap_or(requests.len()) };
+            for place in 0..touched {
+                let turn = (next + place) % requests.len();
+                let its = each + u64::from((place as u64) < more);
+                recorder.fail(requests[turn].series, *due, Failure::Unsent, its);
+            }
+            next = (next + usize::try_from(more).unwrap_or_default()) % requests.len();
         }
     }
 
-    /// What is over after the end is counted in its last moment.
+    /// When the first request may be sent.
+    fn begin(&self) -> Instant {
+        *self.begin.get_or_init(Instant::now)
+    }
+
+    /// When a request counts that was due and over then. In an open loop it is when it was due, whenever it is over. A closed
+    /// loop has as many under way at its end as when measuring began.
+    pub(super) fn counts_at(&self, due: Instant, over: Instant) -> Duration {
+        match self.job.plan.mode {
+            Mode::Closed { .. } => self.since_begin(over),
+            Mode::Rate { .. } | Mode::Ramp { .. } => self.since_begin(due),
+        }
+    }
+
+    /// Since the first request could be sent, and within the run.
     pub(super) fn since_begin(&self, at: Instant) -> Duration {
         let last = self.total.saturating_sub(Duration::from_nanos(1));
-        at.saturating_duration_since(self.job.begin).min(last)
+        at.saturating_duration_since(self.begin()).min(last)
     }
 }
 
@@ -142,14 +200,14 @@ pub(super) fn work(job: Job, recorder: Recorder) -> io::Result<Ended> {
         builder.event_interval(PUNCTUAL);
     }
     let runtime = builder.build_local(LocalOptions::default())?;
-    let (begin, total) = (job.begin, job.plan.total());
+    let total = job.plan.total();
     let shared = Rc::new(Shared::new(job, recorder));
     let mut ended = runtime.block_on(drive(&shared, schedule))?;
     // The clients go with it.
     drop(runtime);
-    ended.lacking = shared.lacking.get();
+    (ended.lacking, ended.redirected) = (shared.lacking.get(), shared.redirected.get());
     if let Some(shared) = Rc::into_inner(shared) {
-        let stopped = ended.stopped_at.map(|at| at.saturating_duration_since(begin));
+        let stopped = ended.stopped_at.map(|at| at.saturating_duration_since(shared.begin()));
         let mut recorder = shared.recorder.into_inner();
         recorder.drop_under_way();
         recorder.finish(stopped.unwrap_or(total).min(total));
@@ -159,15 +217,17 @@ pub(super) fn work(job: Job, recorder: Recorder) -> io::Result<Ended> {
 
 async fn drive(shared: &Rc<Shared>, schedule: Option<Schedule>) -> io::Result<Ended> {
     let job = &shared.job;
+    let clients = open(shared).await;
+    let begin = job.start.together(job).await;
+    let begin = *shared.begin.get_or_init(|| begin);
     let mut tasks = JoinSet::new();
-    let arrivals = schedule.map(|schedule| Rc::new(Arrivals::new(schedule, job.begin)));
-    for _ in 0..job.connections() {
-        let client = Client::new(Rc::clone(shared));
+    let arrivals = schedule.map(|schedule| Rc::new(Arrivals::new(schedule, begin)));
+    for client in clients {
         let arrivals = arrivals.clone();
         tasks.spawn_local(async move {
             match arrivals {
                 Some(arrivals) => client.in_open_loop(arrivals).await,
-                None => client.in_closed_loop().await,
+                None => client.in_closed_loop(begin).await,
             }
             Ok(())
         });
@@ -177,9 +237,10 @@ async fn drive(shared: &Rc<Shared>, schedule: Option<Schedule>) -> io::Result<En
     }
     let mut ended = until_the_end(shared).await;
     if let Some(arrivals) = arrivals {
-        let end = job.begin + shared.total;
-        ended.unsent = arrivals.close_at(ended.stopped_at.unwrap_or(end).min(end));
-        shared.unsent(ended.unsent);
+        let end = begin + shared.total;
+        let left = arrivals.close_at(ended.stopped_at.unwrap_or(end).min(end), job.plan.warm_up);
+        ended.unsent = left.iter().map(|(_, count)| count).sum();
+        shared.unsent(&left);
         let late = Instant::now() + job.plan.timeout;
         while ended.stopped_at.is_none() && !tasks.is_empty() && Instant::now() < late && !job.is_stopped() {
             // Whoever is still under way has this long, and longer answers are seen in time.
@@ -194,6 +255,33 @@ async fn drive(shared: &Rc<Shared>, schedule: Option<Schedule>) -> io::Result<En
     Ok(ended)
 }
 
+/// Makes clients and has them open what is to be open before the first request, for as long as one may take to open.
+async fn open(shared: &Rc<Shared>) -> Vec<Client> {
+    let until = Instant::now() + shared.job.plan.timeout;
+    let mut opening = JoinSet::new();
+    for _ in 0..shared.job.connections() {
+        let mut client = Client::new(Rc::clone(shared));
+        opening.spawn_local(async move {
+            client.open_first(until).await;
+            client
+        });
+    }
+    let mut clients = Vec::new();
+    // Who stops it does not wait for those that are left.
+    while !opening.is_empty() && !shared.job.is_stopped() {
+        match tokio::time::timeout(TICK, opening.join_next()).await {
+            Ok(Some(Ok(client))) => clients.push(client),
+            Ok(Some(Err(error))) => {
+                if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
+            Ok(None) | Err(_) => {}
+        }
+    }
+    clients
+}
+
 fn outcome(task: Result<io::Result<()>, JoinError>) -> io::Result<()> {
     match task.map_err(JoinError::try_into_panic) {
         Ok(outcome) => outcome,
@@ -206,8 +294,8 @@ fn outcome(task: Result<io::Result<()>, JoinError>) -> io::Result<()> {
 /// Returns when the time is over or it was stopped. Meanwhile seconds go to the collector also if nothing happens.
 async fn until_the_end(shared: &Shared) -> Ended {
     let job = &shared.job;
-    let measured_from = job.begin + job.plan.warm_up;
-    let end = job.begin + shared.total;
+    let measured_from = shared.begin() + job.plan.warm_up;
+    let end = shared.begin() + shared.total;
     let mut before = None;
     loop {
         let now = Instant::now();

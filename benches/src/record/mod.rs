@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod failure;
 mod histogram;
 mod recorder;
 
+pub use failure::{ConnectFault, Failure, Handshake, TlsFault};
 pub use histogram::Latencies;
-pub use recorder::{Collected, Collector, CpuTime, Failure, Recorder, Sample, SeriesKey, doubts, recorders};
+pub use recorder::{Collected, Collector, CpuTime, Recorder, Sample, SeriesKey, doubts, recorders};
 
 /// The version of the JSON file. Another one is refused.
 pub const FORMAT: u32 = 1;
@@ -95,8 +97,7 @@ pub struct Series {
     pub group: String,
     /// Requests that were answered as they should be.
     pub done: u64,
-    /// The others, by kind: `connect`, `tls`, `timeout`, `cut`, `protocol`, `hash`, `status 503`; `unfinished` is what was
-    /// under way when the run was over and had its time to be answered, and `unsent` what was due then and had not begun.
+    /// The others, by kind, as [`Failure`] writes it.
     pub errors: BTreeMap<String, u64>,
     /// Bytes of response bodies.
     pub received: u64,

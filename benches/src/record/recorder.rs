@@ -2,7 +2,8 @@
 //!
 //! [`recorders`] gives each thread a [`Recorder`] and one [`Collector`] for all. A recorder counts by itself and hands
 //! over a second when the next one begins; the collector, on a thread that makes no load, puts the seconds together, tells
-//! of each when no thread can add to it any more, and at the end has everything. Histograms are merged, never percentiles.
+//! of each when every thread has left it, and at the end has everything. What is over later than the second in which it was
+//! due is added to that second, also when that was told already. Histograms are merged, never percentiles.
 
 mod collector;
 mod own;
@@ -16,7 +17,7 @@ use std::time::Duration;
 pub use collector::{Collected, Collector};
 pub use own::{CpuTime, doubts};
 
-use super::{Latencies, Series};
+use super::{Failure, Latencies, Series};
 
 /// Messages that the collector has not heard yet, for each recorder, before one waits for it.
 const UNHEARD: usize = 16;
@@ -34,49 +35,10 @@ pub struct SeriesKey {
     pub group: String,
 }
 
-/// Why a request was not answered as it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Failure {
-    /// No connection could be opened.
-    Connect,
-    /// The TLS handshake failed.
-    Tls,
-    /// It took too long.
-    Timeout,
-    /// The connection ended before the answer did.
-    Cut,
-    /// What came is no answer of HTTP.
-    Protocol,
-    /// The content is not what it should be.
-    Hash,
-    /// The answer has this status.
-    Status(u16),
-    /// It was under way when the run was over.
-    Unfinished,
-    /// It was due, and not sent when the run was over.
-    Unsent,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect => f.write_str("connect"),
-            Self::Tls => f.write_str("tls"),
-            Self::Timeout => f.write_str("timeout"),
-            Self::Cut => f.write_str("cut"),
-            Self::Protocol => f.write_str("protocol"),
-            Self::Hash => f.write_str("hash"),
-            Self::Status(status) => write!(f, "status {status}"),
-            Self::Unfinished => f.write_str("unfinished"),
-            Self::Unsent => f.write_str("unsent"),
-        }
-    }
-}
-
 /// One request that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// When it was over, since the run began (warm-up included).
+    /// When it counts, since the run began (warm-up included): when it was due, or in a closed loop when it was over.
     pub at: Duration,
     /// From when it should have been sent to its end.
     pub latency: Duration,
@@ -92,7 +54,7 @@ pub struct Sample {
 
 /// Recorders for so many threads, which know these series by their place in `keys`, and who collects from them.
 ///
-/// What is over before `warm_up` is not recorded, and the times of intervals count from its end.
+/// What counts before `warm_up` is not recorded, and the times of intervals count from its end.
 #[must_use]
 pub fn recorders(keys: Vec<SeriesKey>, threads: usize, warm_up: Duration) -> (Vec<Recorder>, Collector) {
     let layout = Arc::new(Layout::new(keys, warm_up));
@@ -131,6 +93,9 @@ struct Part {
     latency: Latencies,
 }
 
+/// What there is of each role.
+type Roles = Vec<Option<Part>>;
+
 /// Where the requests and connections of a thread are.
 #[derive(Debug, Clone, Copy, Default)]
 struct Gauges {
@@ -143,7 +108,7 @@ struct Gauges {
 /// What a recorder tells the collector.
 enum Told {
     /// This second is over for this recorder, and it is now in second `next`.
-    Second { recorder: usize, second: u64, next: u64, roles: Vec<Option<Part>>, gauges: Gauges },
+    Second { recorder: usize, second: u64, next: u64, roles: Roles, earlier: BTreeMap<u64, Roles>, gauges: Gauges },
     /// All is over.
     End { series: Vec<(usize, Counted)>, late: Latencies, length: Duration, dropped: u64 },
 }
@@ -166,9 +131,11 @@ pub struct Recorder {
     to: SyncSender<Told>,
     // Both are made when there is something to count: a histogram is large.
     series: Vec<Option<Box<Counted>>>,
-    roles: Vec<Option<Part>>,
+    roles: Roles,
     /// The second that `roles` is about.
     second: u64,
+    /// What was due in seconds before it, and was over in this one.
+    earlier: BTreeMap<u64, Roles>,
     /// When it is over, since the run began.
     second_ends: Duration,
     gauges: Gauges,
@@ -184,6 +151,7 @@ impl Recorder {
             series: layout.keys.iter().map(|_| None).collect(),
             roles: vec![None; layout.roles.len()],
             second: 0,
+            earlier: BTreeMap::new(),
             second_ends: layout.warm_up + Duration::from_secs(1),
             gauges: Gauges::default(),
             late: Latencies::default(),
@@ -201,8 +169,7 @@ impl Recorder {
             return;
         }
         self.tick(sample.at);
-        let counted = self.series[series].get_or_insert_default();
-        let part = self.roles[self.layout.role_of[series]].get_or_insert_default();
+        let (counted, part) = self.places(series, sample.at);
         counted.received += sample.received;
         counted.sent += sample.sent;
         part.received += sample.received;
@@ -231,11 +198,22 @@ impl Recorder {
             return;
         }
         self.tick(at);
-        *self.series[series].get_or_insert_default().errors.entry(failure).or_default() += count;
-        self.roles[self.layout.role_of[series]].get_or_insert_default().errors += count;
+        let (counted, part) = self.places(series, at);
+        *counted.errors.entry(failure).or_default() += count;
+        part.errors += count;
     }
 
-    /// A request that found a free connection, or an activity that found a place, began so much later than intended.
+    /// Where a request of this series is counted that counts at this time: in all, and in its second.
+    fn places(&mut self, series: usize, at: Duration) -> (&mut Counted, &mut Part) {
+        let second = at.saturating_sub(self.layout.warm_up).as_secs();
+        let none = || vec![None; self.layout.roles.len()];
+        let roles =
+            if second < self.second { self.earlier.entry(second).or_insert_with(none) } else { &mut self.roles };
+        let part = roles[self.layout.role_of[series]].get_or_insert_default();
+        (self.series[series].get_or_insert_default(), part)
+    }
+
+    /// A request that found a free connection, or an activity that found a place, was due `at` and began so much later.
     /// What had to wait for the target is not told of here.
     pub fn late(&mut self, at: Duration, by: Duration) {
         if at >= self.layout.warm_up {
@@ -285,7 +263,8 @@ impl Recorder {
     #[cold]
     fn hand_over(&mut self, next: u64) {
         let roles = self.roles.iter_mut().map(Option::take).collect();
-        let told = Told::Second { recorder: self.number, second: self.second, next, roles, gauges: self.gauges };
+        let (recorder, second, gauges) = (self.number, self.second, self.gauges);
+        let told = Told::Second { recorder, second, next, roles, earlier: std::mem::take(&mut self.earlier), gauges };
         // Nobody hears it if the collector was dropped, and then nobody wants it.
         let _ = self.to.send(told);
         self.gauges.open_max = self.gauges.open;

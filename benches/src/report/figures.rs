@@ -73,13 +73,24 @@ impl Total {
     }
 }
 
-/// A percentile for people; a dash if nothing was measured.
+/// Whether there are enough for a percentile: at least one is slower than it. The slowest of all needs no other.
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn is_enough(latencies: &Latencies, percent: f64) -> bool {
+    let slower = latencies.count() as f64 * (100.0 - percent) / 100.0;
+    latencies.count() > 0 && (percent >= 100.0 || slower >= 0.999)
+}
+
+/// A percentile for people; a dash if too little was measured for it.
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn latency_text(latencies: &Latencies, percent: f64) -> String {
-    match latencies.count() {
-        0 => "–".to_owned(),
-        _ => format::latency(latencies.percentile(percent) as f64),
-    }
+    if is_enough(latencies, percent) { format::latency(latencies.percentile(percent) as f64) } else { "–".to_owned() }
+}
+
+/// What a dash in a table of latencies means, and of how many answers the figures of the whole are.
+pub(super) fn samples(total: &Total) -> String {
+    let few = "A percentile that is – has too few: p90 takes 10, p99 100, p99.9 1,000.";
+    let all = format!("Latencies of {} good answers.", format::count(total.latency.count()));
+    if PERCENTILES.iter().all(|percent| is_enough(&total.latency, *percent)) { all } else { format!("{all} {few}") }
 }
 
 /// What the tables of latencies leave out.

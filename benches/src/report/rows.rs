@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::comparison::{Better, EVEN};
-use super::figures::{By, PERCENTILES, Total, Unit, machine};
+use super::figures::{By, PERCENTILES, Total, Unit, is_enough, machine};
 use super::format::{count, number, percentile};
 use crate::record::Run;
 
@@ -105,8 +105,9 @@ pub(super) fn rows_by(by: By, runs: &[Run]) -> Vec<Row> {
 }
 
 fn latency_row(title: &str, totals: &[Option<&Total>], percent: f64) -> Row {
-    let figure =
-        |total: &Option<&Total>| total.filter(|total| total.latency.count() > 0).map(|total| total.latency(percent));
+    let figure = |total: &Option<&Total>| {
+        total.filter(|total| is_enough(&total.latency, percent)).map(|total| total.latency(percent))
+    };
     Row {
         title: title.to_owned(),
         unit: Unit::Latency,

@@ -76,7 +76,7 @@ fn interval(dice: &mut Rng, second: u32, slower: f64, series: &mut [Series]) -> 
             us *= if restart { 3.0 } else { 1.0 };
             let part = roles.entry(role.to_owned()).or_default();
             if restart && role == "MP" && dice.f64() < 0.06 {
-                let kind = ["connect", "cut", "status 503"][dice.usize(..3)];
+                let kind = ["connect refused", "reset", "status 503"][dice.usize(..3)];
                 *series.errors.entry(kind.to_owned()).or_default() += 1;
                 one.errors += 1;
                 part.1 += 1;

@@ -286,3 +286,21 @@ proptest! {
         prop_assert!(!compare_text(&[run.clone(), run]).contains("NaN"));
     }
 }
+
+#[test]
+fn a_percentile_needs_enough_samples() {
+    let cells = |done: u64| {
+        let text = text(&even("one", done, 1_000));
+        let row = text.lines().find(|line| line.trim_start().starts_with("latency ")).unwrap().to_owned();
+        (row.matches('–').count(), text)
+    };
+    for (done, dashes) in [(0, 5), (1, 4), (10, 2), (99, 2), (100, 1), (999, 1), (1000, 0)] {
+        let (found, text) = cells(done);
+        assert_eq!(found, dashes, "{done} answers:\n{text}");
+        assert_eq!(text.contains("has too few"), dashes > 0, "{text}");
+    }
+    assert!(cells(1234).1.contains("Latencies of 1,234 good answers."));
+    let compared = compare_text(&[even("one", 10, 1_000), even("two", 10, 2_000)]);
+    let p999 = compared.lines().find(|line| line.trim_start().starts_with("p99.9"));
+    assert_eq!(p999.map(|row| row.matches('–').count()), Some(4), "no winner of too few:\n{compared}");
+}

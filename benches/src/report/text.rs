@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::figures::{By, PERCENTILES, Total, by_count, dropped, latency_text, machine, not_in_figures};
+use super::figures::{By, PERCENTILES, Total, by_count, dropped, latency_text, machine, not_in_figures, samples};
 use super::format::{bytes, count, latency, length, moment, number, percent, percentile, rate, ratio};
 use super::rows::{Row, differences, names, rows, rows_by};
-use crate::record::Run;
+use crate::record::{Failure, Run};
 
 /// A run in a few lines: doubts first, then what, how much and how fast.
 #[must_use]
@@ -28,7 +28,8 @@ pub fn text(run: &Run) -> String {
         bytes(total.sent),
     );
     for (kind, times) in by_count(&total) {
-        let _ = writeln!(out, "  {kind}: {}", count(times));
+        let why = Failure::advice_for(kind).map(|advice| format!(" ({advice})")).unwrap_or_default();
+        let _ = writeln!(out, "  {kind}: {}{why}", count(times));
     }
     if let Some(left) = dropped(run) {
         let _ = writeln!(out, "{left}");
@@ -38,7 +39,7 @@ pub fn text(run: &Run) -> String {
         let figures = PERCENTILES.map(|percent| latency_text(latencies, percent));
         overall.add_row(std::iter::once(what.to_owned()).chain(figures));
     }
-    let _ = writeln!(out, "\n{}", aligned(overall));
+    let _ = writeln!(out, "\n{}\n{}", aligned(overall), samples(&total));
     if failed > 0 {
         let _ = writeln!(out, "{}", not_in_figures(&total));
     }

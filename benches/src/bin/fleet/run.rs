@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use rolegate_bench::client::Tls;
@@ -17,6 +18,9 @@ use tokio::runtime::Runtime;
 use crate::flags::{Out, Plain, Run, To};
 use crate::outcome::Files;
 use crate::{outcome, read, screen, signals};
+
+/// How long a connection may take before a run.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn scenario(flags: &Run) -> anyhow::Result<ExitCode> {
     let is_plain = matches!(read(&flags.scenario, &[])?.kind, Kind::Plain(_));
@@ -66,6 +70,9 @@ fn change(fleet: &mut Fleet, flags: &Run) -> anyhow::Result<()> {
 
 fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Result<ExitCode> {
     let mut address = address(&flags.to)?;
+    if !address.others.is_empty() && !flags.no_check {
+        address.settle(PATIENCE).map_err(|error| anyhow!("--target: {error}"))?;
+    }
     if let (None, Some(host)) = (&flags.to.host, &fleet.host) {
         address.host.clone_from(host);
     }
@@ -129,13 +136,14 @@ fn plainly(
     out: &Out,
     has_to_be_there: bool,
 ) -> anyhow::Result<ExitCode> {
-    let address = address(to)?;
+    let mut address = address(to)?;
     let tls = tls(&address, to, &TlsFiles::default())?;
+    let runtime = runtime()?;
     let running = running(to, out);
     fleet::check_plain(plain, &address, tls.as_ref(), running.threads)?;
     let files = Files::check(out, &scenario.name, &running.label)?;
     if has_to_be_there {
-        reach(&address)?;
+        reach(&mut address, tls.as_ref(), &runtime)?;
     }
     say::err(format_args!(
         "{}: {} connections for {} against {}; Ctrl-C ends it with a report",
@@ -144,7 +152,6 @@ fn plainly(
         humantime::format_duration(plain.warm_up + plain.duration),
         running.address
     ));
-    let runtime = runtime()?;
     let (watch, seconds) = Watch::new();
     let total = plain.duration;
     let run = watched(&runtime, watch, |watch| {
@@ -158,12 +165,15 @@ fn plainly(
     outcome::tell(&run, &files)
 }
 
-/// That somebody listens there, before thousands find out that nobody does.
-fn reach(address: &Address) -> anyhow::Result<()> {
-    let tried = std::net::TcpStream::connect_timeout(&address.socket, std::time::Duration::from_secs(5));
-    tried.map(drop).with_context(|| {
-        format!("nothing can be reached at {}: start the proxy or the site, or check --target", address.socket)
-    })
+/// That somebody listens there, and comes together with us over TLS if that is wanted, before thousands find out that nobody
+/// does. Nothing is asked.
+fn reach(address: &mut Address, tls: Option<&Tls>, runtime: &Runtime) -> anyhow::Result<()> {
+    address.settle(PATIENCE).map_err(|error| anyhow!("{error}: start the proxy or the site, or check --target"))?;
+    if let Some(tls) = tls {
+        let secured = runtime.block_on(fleet::secures(address, tls, PATIENCE));
+        secured.map_err(|error| anyhow!("{} cannot be used: {error}", address.socket))?;
+    }
+    Ok(())
 }
 
 fn runtime() -> anyhow::Result<Runtime> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::scripted::Act;
 
 /// A client that fetches 6 ranges of 50,000 bytes of the large file, 3 at a time.
 async fn concurrent() -> (SiteSystem, Client) {
@@ -204,4 +205,46 @@ async fn two_thousand_small_files_are_one_package() {
     let step = client.download(package.package("PKG00003").unwrap()).await.unwrap();
     assert_eq!((step.requests, step.is_smooth()), (1 + 2000 * 3, true));
     assert_eq!((site.counters().connections(), site.counters().requests_of(Kind::Content)), (2, 6000));
+}
+
+/// What became of the ranges of a download, in the order of their ends: whether it was a good answer.
+#[derive(Default)]
+struct Ranges(std::sync::Mutex<Vec<bool>>);
+
+impl Observe for Ranges {
+    fn ended(&self, exchange: &Exchange<'_>) {
+        if exchange.begun.method == http::Method::GET {
+            let is_wrong = matches!(exchange.outcome, Err(ClientError::Content { .. }));
+            assert!(is_wrong || exchange.outcome.is_ok(), "{exchange:?}");
+            self.0.lock().unwrap().push(!is_wrong);
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_the_range_with_a_wrong_byte_is_a_wrong_answer() {
+    let package = Package::parse("PKG00004:1x1000B").unwrap();
+    let file: Vec<u8> = package.files()[0].pieces(0, 1000).flatten().collect();
+    let name = crate::site::file_target(package.id(), package.files()[0].name());
+    let server = crate::scripted::Scripted::start(move |asked| match (asked.method.as_str(), asked.range()) {
+        ("PROPFIND", _) => Act::status("207 Multi-Status", format!("<href>http://a{name}</href>").as_bytes()),
+        ("HEAD", _) => Act::Say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n".to_vec()),
+        (_, Some((first, last))) => {
+            let mut body = file[first as usize..=last as usize].to_vec();
+            if first <= 600 && last >= 600 {
+                body[600 - first as usize] ^= 1;
+            }
+            let head = format!(
+                "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {first}-{last}/1000\r\n\r\n",
+                body.len()
+            );
+            Act::Say([head.as_bytes(), &body].concat())
+        }
+        _ => Act::ok(),
+    });
+    let mut client = Client::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), server.address, "dp", 1);
+    let ranges = Arc::new(Ranges::default());
+    client.observed_by(Arc::<Ranges>::clone(&ranges));
+    assert!(matches!(client.download(&package).await, Err(ClientError::Hash { .. })));
+    assert_eq!(*ranges.0.lock().unwrap(), [true, true, false, true]);
 }

@@ -159,7 +159,7 @@ async fn clients_speak_tls_with_a_certificate_and_on_new_connections() {
     let strange = crate::client::Tls::new().trusting(Authority::new("Another CA").certificate_pem());
     let enough = |told: &[Interval]| told.iter().any(|interval| interval.errors > 0);
     let run = until(text, over(&strange), enough).await;
-    assert_eq!(run.series[0].errors.keys().collect::<Vec<_>>(), ["tls"]);
+    assert_eq!(run.series[0].errors.keys().collect::<Vec<_>>(), ["tls unknown authority"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,10 +188,15 @@ async fn a_server_that_dies_is_seen_as_errors_by_kind() {
     drop(stop);
     let run = finished(running).await;
     let kinds: BTreeSet<_> = run.series.iter().flat_map(|series| series.errors.keys()).map(String::as_str).collect();
-    assert!(kinds.contains("connect"), "{kinds:?}");
-    assert!(kinds.is_subset(&BTreeSet::from(["connect", "cut"])), "{kinds:?}");
+    assert!(kinds.contains("connect refused"), "{kinds:?}");
+    assert!(kinds.is_subset(&BTreeSet::from(["connect refused", "connect", "reset", "closed", "short"])), "{kinds:?}");
     let pings = run.series.iter().filter(|series| series.message == "notification ping");
-    assert!(pings.map(|series| series.errors.get("cut").copied().unwrap_or_default()).sum::<u64>() >= 1);
+    assert!(
+        pings
+            .map(|series| ["reset", "closed"].iter().filter_map(|kind| series.errors.get(*kind)).sum::<u64>())
+            .sum::<u64>()
+            >= 1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -264,7 +269,7 @@ async fn notification_is_secured_as_the_target_is_unless_it_says_otherwise() {
 
     let run = until(text, over(&plain), |told| told.iter().any(|interval| interval.errors > 0)).await;
     assert_eq!(done(&run), 0);
-    assert_eq!(run.series[0].errors.keys().collect::<Vec<_>>(), ["tls"]);
+    assert_eq!(run.series[0].errors.keys().collect::<Vec<_>>(), ["tls not spoken"]);
     let off = format!("{text}tls = false\n");
     let run = until(&off, over(&plain), pinged).await;
     assert!(run.series.iter().all(|series| series.errors.is_empty()), "{run:?}");

@@ -1,6 +1,7 @@
 mod life;
 mod scenarios;
 mod schedules;
+mod truth;
 
 use super::*;
 

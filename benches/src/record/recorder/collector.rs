@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use super::{Counted, ENDED, Gauges, Layout, Part, Told};
+use super::{Counted, ENDED, Gauges, Layout, Part, Roles, Told};
 use crate::record::{Interval, Latencies, RoleInterval, Series};
 
-/// Seconds that may wait for a thread that lags behind. What it says later is counted in the first that still waits.
+/// Seconds that may wait for a thread that lags behind.
 const MAX_WAITING: usize = 30;
+/// Seconds that were told and of which everything is kept: what is still said of them is in their percentiles. What is said
+/// of earlier ones is counted, and their percentiles stay.
+const KEPT: usize = 30;
 
 /// Everything that was recorded.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -40,12 +43,16 @@ pub struct Collector {
     /// Those from `first` on.
     waiting: VecDeque<Second>,
     first: u64,
+    /// What was told.
+    timeline: Vec<Interval>,
+    /// The last of these.
+    kept: VecDeque<Roles>,
     open_max: u64,
 }
 
 #[derive(Debug)]
 struct Second {
-    roles: Vec<Option<Part>>,
+    roles: Roles,
     /// Those of each recorder that was in it.
     gauges: Vec<Option<Gauges>>,
 }
@@ -65,6 +72,8 @@ impl Collector {
             gauges: vec![Gauges::default(); recorders],
             waiting: VecDeque::new(),
             first: 0,
+            timeline: Vec::new(),
+            kept: VecDeque::new(),
             open_max: 0,
         }
     }
@@ -79,9 +88,16 @@ impl Collector {
         let mut length = Duration::ZERO;
         while let Ok(told) = self.from.recv() {
             match told {
-                Told::Second { recorder, second, next, roles, gauges } => {
-                    self.add(recorder, second, next, roles, gauges);
-                    self.release(&mut all.timeline, &mut each);
+                Told::Second { recorder, second, next, roles, earlier, gauges } => {
+                    for (second, roles) in earlier {
+                        self.add(second, roles);
+                    }
+                    self.add(second, roles);
+                    if let Some(waiting) = self.waiting(second) {
+                        waiting.gauges[recorder] = Some(gauges);
+                    }
+                    self.progress[recorder] = next;
+                    self.release(&mut each);
                 }
                 Told::End { series: ended, late, length: its, dropped } => {
                     for (place, counted) in ended {
@@ -93,10 +109,11 @@ impl Collector {
                 }
             }
         }
-        let told = all.timeline.len();
+        let told = self.timeline.len();
         while let Some(second) = self.waiting.pop_front() {
-            all.timeline.push(self.interval(second));
+            self.tell(second);
         }
+        all.timeline = std::mem::take(&mut self.timeline);
         trim(&mut all.timeline, length.as_secs_f64());
         all.timeline.iter().skip(told).for_each(each);
         let key = |place: usize| self.layout.keys[place].clone();
@@ -106,54 +123,58 @@ impl Collector {
         all
     }
 
-    fn add(&mut self, recorder: usize, second: u64, next: u64, roles: Vec<Option<Part>>, gauges: Gauges) {
-        let into = usize::try_from(second.saturating_sub(self.first)).unwrap_or(usize::MAX).min(MAX_WAITING);
+    /// The second, if it was not told yet.
+    fn waiting(&mut self, second: u64) -> Option<&mut Second> {
+        let into = usize::try_from(second.checked_sub(self.first)?).unwrap_or(usize::MAX).min(MAX_WAITING);
         while self.waiting.len() <= into {
             self.waiting.push_back(Second::new(self.layout.roles.len(), self.progress.len()));
         }
-        let waiting = &mut self.waiting[into];
-        for (all, its) in waiting.roles.iter_mut().zip(roles) {
-            match (all, its) {
-                (Some(all), Some(its)) => all.merge(&its),
-                (all, Some(its)) => *all = Some(its),
-                (_, None) => {}
+        self.waiting.get_mut(into)
+    }
+
+    /// Adds to a second, whether it was told or not.
+    fn add(&mut self, second: u64, roles: Roles) {
+        if let Some(waiting) = self.waiting(second) {
+            return merge(&mut waiting.roles, roles);
+        }
+        let place = usize::try_from(second).unwrap_or(usize::MAX);
+        let Some(interval) = self.timeline.get_mut(place) else { return };
+        let oldest = self.first - self.kept.len() as u64;
+        let kept = second.checked_sub(oldest).and_then(|place| self.kept.get_mut(usize::try_from(place).ok()?));
+        if let Some(kept) = kept {
+            merge(kept, roles);
+            figures(interval, &self.layout.roles, kept);
+            return;
+        }
+        for (role, part) in self.layout.roles.iter().zip(roles) {
+            let Some(part) = part else { continue };
+            interval.done += part.done;
+            interval.errors += part.errors;
+            interval.received += part.received;
+            interval.max_us = interval.max_us.max(part.latency.percentile(100.0));
+            if !role.is_empty() {
+                let its = interval.roles.entry(role.clone()).or_default();
+                its.done += part.done;
+                its.errors += part.errors;
             }
         }
-        waiting.gauges[recorder] = Some(gauges);
-        self.progress[recorder] = next;
     }
 
     /// Tells of the seconds that are over for every recorder, as long as one is still at work.
-    fn release(&mut self, timeline: &mut Vec<Interval>, each: &mut impl FnMut(&Interval)) {
+    fn release(&mut self, each: &mut impl FnMut(&Interval)) {
         let over = self.progress.iter().copied().min().unwrap_or(ENDED);
         while over != ENDED && (self.first < over || self.waiting.len() > MAX_WAITING) {
             // If there is none, every thread stood still: that nothing was done has to be seen.
             let none = || Second::new(self.layout.roles.len(), self.progress.len());
             let second = self.waiting.pop_front().unwrap_or_else(none);
-            let interval = self.interval(second);
-            each(&interval);
-            timeline.push(interval);
+            each(self.tell(second));
         }
     }
 
-    /// The first second that was not told of.
-    fn interval(&mut self, second: Second) -> Interval {
+    /// Puts the first second that was not told of into the timeline.
+    fn tell(&mut self, second: Second) -> &Interval {
         let mut interval = Interval { at_s: seconds(self.first), length_s: 1.0, ..Interval::default() };
-        let mut latency = Latencies::default();
-        for (role, part) in self.layout.roles.iter().zip(second.roles) {
-            let Some(part) = part else { continue };
-            interval.done += part.done;
-            interval.errors += part.errors;
-            interval.received += part.received;
-            if !role.is_empty() {
-                interval.roles.insert(role.clone(), part.as_role());
-            }
-            latency.merge(&part.latency);
-        }
-        interval.p50_us = latency.percentile(50.0);
-        interval.p99_us = latency.percentile(99.0);
-        interval.p999_us = latency.percentile(99.9);
-        interval.max_us = latency.percentile(100.0);
+        figures(&mut interval, &self.layout.roles, &second.roles);
         let mut open_max = 0;
         for (known, its) in self.gauges.iter_mut().zip(second.gauges) {
             // One that stood still holds what it held.
@@ -164,8 +185,44 @@ impl Collector {
         }
         self.open_max = self.open_max.max(open_max);
         self.first += 1;
-        interval
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(second.roles);
+        self.timeline.push(interval);
+        &self.timeline[self.timeline.len() - 1]
     }
+}
+
+/// Adds what there is of each role.
+fn merge(all: &mut [Option<Part>], more: Roles) {
+    for (all, its) in all.iter_mut().zip(more) {
+        match (all, its) {
+            (Some(all), Some(its)) => all.merge(&its),
+            (all, Some(its)) => *all = Some(its),
+            (_, None) => {}
+        }
+    }
+}
+
+/// Writes what there is of each role into a second.
+fn figures(interval: &mut Interval, names: &[String], roles: &[Option<Part>]) {
+    (interval.done, interval.errors, interval.received) = (0, 0, 0);
+    let mut latency = Latencies::default();
+    for (role, part) in names.iter().zip(roles) {
+        let Some(part) = part else { continue };
+        interval.done += part.done;
+        interval.errors += part.errors;
+        interval.received += part.received;
+        if !role.is_empty() {
+            interval.roles.insert(role.clone(), part.as_role());
+        }
+        latency.merge(&part.latency);
+    }
+    interval.p50_us = latency.percentile(50.0);
+    interval.p99_us = latency.percentile(99.0);
+    interval.p999_us = latency.percentile(99.9);
+    interval.max_us = latency.percentile(100.0);
 }
 
 impl Part {

@@ -54,7 +54,7 @@ fn roles_and_failures_are_told_apart_and_the_warm_up_is_dropped() {
     one.late(ms(2000), ms(7));
     one.record(1, &sample(2500, 9, Ok(())));
     one.record(1, &sample(2600, 9, Err(Failure::Status(503))));
-    one.record(1, &sample(3100, 9, Err(Failure::Cut)));
+    one.record(1, &sample(3100, 9, Err(Failure::Short)));
     one.record(1, &sample(3200, 9, Err(Failure::Status(503))));
     one.finish(ms(3500));
     let all = collector.collect(|_| {});
@@ -65,7 +65,7 @@ fn roles_and_failures_are_told_apart_and_the_warm_up_is_dropped() {
     assert_eq!((roles["DP"].done, roles["DP"].errors), (1, 1));
     assert_eq!(all.series.iter().map(|series| series.message.as_str()).collect::<Vec<_>>(), ["policy", "content"]);
     let errors: Vec<_> = all.series[1].errors.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
-    assert_eq!((all.series[1].done, errors), (1, vec![("cut", 1), ("status 503", 2)]));
+    assert_eq!((all.series[1].done, errors), (1, vec![("short", 1), ("status 503", 2)]));
     // What failed has no latency.
     assert_eq!(all.series[1].latency.count(), 1);
     assert_eq!((all.late.count(), all.late.percentile(100.0)), (1, 7003));
