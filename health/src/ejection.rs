@@ -157,7 +157,7 @@ impl Ejections {
         self.needed(now_ms, members.iter()).or(audiences)
     }
 
-    /// The ejected one of these that ends first, if no usable one is left. To return one that is not usable would help nobody.
+    /// The ejected one of these that ends first, if no usable one is left. To return one that is not usable would help no client.
     fn needed<'a>(&self, now_ms: u64, own: impl Iterator<Item = &'a Member>) -> Option<u32> {
         let usable: Vec<&Member> = own.filter(|member| member.usable).collect();
         let none_left = usable.iter().all(|member| self.is_ejected(member.id, now_ms));

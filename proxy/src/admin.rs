@@ -86,7 +86,7 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
             builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
             let service = TowerToHyperService::new(service);
             let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-            // One that nobody reads from takes the place of another. A client that breaks off has nobody to be told about.
+            // A client that does not read takes the place of another. One that breaks off needs no word.
             if timeout(CONNECTION_AGE, connection.as_mut()).await.is_err() {
                 connection.as_mut().graceful_shutdown();
                 let _ = timeout(GOODBYE, connection).await;

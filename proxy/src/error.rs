@@ -22,7 +22,7 @@ pub enum Error {
     BadRequest,
     /// The host is missing, there are two, or it is none (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
     InvalidHost,
-    /// The target has a fragment, which no client may send (RFC 9112, section 3.2), or a request begins where nobody can tell.
+    /// The target has a fragment, which no client may send (RFC 9112, section 3.2), or it cannot be told where the request begins.
     InvalidTarget,
     /// The path has a segment of dots: the server would take it for another path than the one that was routed.
     DotSegment,

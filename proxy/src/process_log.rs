@@ -164,7 +164,7 @@ impl<W: Write> Write for Outlet<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // It is flushed with each line, and a failure would have nobody to be told to.
+        // Each line is written whole. A failure was counted with its line.
         let _ = self.out.flush();
         Ok(())
     }

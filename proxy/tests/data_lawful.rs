@@ -435,7 +435,7 @@ async fn clients_that_wait_signed_in_take_no_place_at_a_server() {
     proxy.until_idle().await;
 }
 
-/// What one client sends may be the reason for an error: it takes the server away from nobody.
+/// What one client sends may be the reason for an error: it takes the server away from no other client.
 #[tokio::test]
 async fn errors_that_a_client_may_have_caused_speak_against_no_server() {
     let sick = Peer::answering(|_, _| status(500, "a fault")).await;

@@ -136,7 +136,7 @@ async fn many_users_at_the_same_time_are_who_they_are() {
         };
         within("all of them", async { tokio::join!(work, strangers(&proxy, &stop)) }).await;
         proxy.until_idle().await;
-        until("nobody is signed in", || proxy.metric("rolegate_pins", &[]) == 0.0).await;
+        until("no client is signed in", || proxy.metric("rolegate_pins", &[]) == 0.0).await;
         nobody_shared(&sites);
         let ended = |by: &str| proxy.metric("rolegate_pins_ended_total", &[by]);
         // Strangers who were challenged had one too.

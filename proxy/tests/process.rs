@@ -116,7 +116,7 @@ impl Process {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
     }
 
-    /// The status of the proxy's answer for a path: 404 when it is not served, and 502 when it is, by nobody.
+    /// The status of the proxy's answer for a path: 404 when it is not served, and 502 when it is, because no server is there.
     fn status(&self, path: &str) -> u16 {
         self.ask(self.listener, path).split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
     }

@@ -1,6 +1,6 @@
 //! Request lines of a client connection, looked at before the parser has them.
 //!
-//! The parser drops what follows a `#` in a target, so that `DELETE /a/#b` would delete `/a/`. It tells of it to nobody. So the
+//! The parser drops what follows a `#` in a target, so that `DELETE /a/#b` would delete `/a/`, and does not say so. So the
 //! bytes of a connection are followed from request to request on their way to it, and the first request line with a `#` is
 //! remembered by its number. Framing that the parser refuses, or that we refuse, needs no care here: such a connection ends. Where
 //! the parser takes what may be read in two ways (a bare line feed in a chunked body), no later request is believed.
@@ -51,8 +51,8 @@ struct Head {
 }
 
 impl Inbound {
-    /// The number of the first request, counted from 1, that must not be served: its line has a `#` in its target, or nobody knows
-    /// where it begins.
+    /// The number of the first request, counted from 1, that must not be served: its line has a `#` in its target, or it may
+    /// begin elsewhere.
     pub fn refused(&self) -> Option<u64> {
         self.refused
     }
