@@ -253,7 +253,7 @@ fn is_caught(child: &Child, signal: Signal) -> bool {
 #[test]
 fn a_reload_that_is_asked_for_during_the_start_is_made_after_it() {
     // So many site systems that the start takes a while.
-    let systems: String = (0..5000)
+    let systems: String = (0..10_000)
         .map(|number| {
             format!(
                 "[[site_systems]]\nname = \"srv{number}\"\naddress = \"127.0.0.1\"\nroles = [{{ role = \"web\", port = {} }}]\n",
