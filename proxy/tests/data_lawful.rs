@@ -10,7 +10,6 @@ use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::{Peer, Pki, Proxy, Setup, get, ok, status, until, within};
-use tokio::io::AsyncWriteExt;
 
 async fn echo() -> Peer {
     Peer::answering(|request, _| ok(request.target())).await
@@ -355,32 +354,6 @@ async fn a_server_switches_to_what_was_asked_for() {
         let request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
         assert_eq!(proxy.ask(request).await.status(), expected, "{switched}");
     }
-}
-
-/// A client with TLS that reads nothing, and a response that just fills what may wait for it: its connection ends all the same.
-#[tokio::test]
-async fn a_client_that_never_reads_is_not_waited_for() {
-    let server = Peer::answering(|request, _| {
-        let length: usize = request.target().trim_start_matches('/').parse().unwrap();
-        ok(&"x".repeat(length))
-    })
-    .await;
-    let pki = Pki::new();
-    let limits = "client_keepalive_timeout = \"1s\"";
-    let proxy = Setup::new([server.address]).proxy(limits).listener(&pki.terminates("")).start();
-    let mut held = Vec::new();
-    // Somewhere in between the response is written whole and the end of TLS is not.
-    for length in (20_000..120_000).step_by(4_000) {
-        let wire = support::Wire::connect_narrow(proxy.at("http")).await;
-        socket2::SockRef::from(&wire.stream).set_recv_buffer_size(2048).unwrap();
-        let mut client = support::pki::secure(wire, &pki.client().connector().unwrap()).await.unwrap();
-        let request = format!("GET /{length} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-        client.stream.write_all(request.as_bytes()).await.unwrap();
-        client.stream.flush().await.unwrap();
-        held.push(client);
-    }
-    until("all connections have ended", || proxy.metric("rolegate_connections", &[]) == 0.0).await;
-    assert_eq!(held.len(), server.count());
 }
 
 /// A server that signs in connections, as IIS does with what its providers are called.

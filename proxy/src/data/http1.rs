@@ -25,6 +25,7 @@ use super::io::{Downstream, Transport};
 use super::pin::PinEnd;
 use super::proxy;
 use super::session::{Over, PendingTunnel, Phase, Session, Socket, Upgraded};
+use super::ticker::Timer;
 use super::tunnel;
 use super::worker::Worker;
 use crate::error::Error;
@@ -106,7 +107,7 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
         (None, Ended::Over(_)) => say_goodbye(&mut stream).await,
         // What was written is sent all the same when a plain socket is closed.
         (None, Ended::Hyper(_)) if session.heard_all() && rest.is_empty() && stream.is_plain() => {}
-        (None, Ended::Hyper(_)) => linger(&mut stream, &session).await,
+        (None, Ended::Hyper(_)) => linger(&mut stream, &session.timer).await,
     }
     Next::Over
 }
@@ -186,9 +187,9 @@ async fn run_tunnel(mut client: Transport, early: Vec<u8>, pending: PendingTunne
 
 /// Closes a connection so that the client can read the last response. Closing a socket with unread bytes in it resets the
 /// connection, and a reset may overtake the response: a client that is still sending an upload would never see the 413.
-async fn linger(stream: &mut Transport, session: &Session) {
+async fn linger(stream: &mut Transport, timer: &Timer) {
     // A client that reads nothing takes no end of TLS either.
-    if !matches!(session.timer.within(LINGER, stream.shutdown()).await, Ok(Ok(()))) {
+    if !matches!(timer.within(LINGER, stream.shutdown()).await, Ok(Ok(()))) {
         return;
     }
     let mut left = LINGER_BYTES;
@@ -205,5 +206,68 @@ async fn linger(stream: &mut Transport, session: &Session) {
         Poll::Ready(())
     });
     // Either way the connection is dropped now.
-    let _ = session.timer.within(LINGER, read_to_end).await;
+    let _ = timer.within(LINGER, read_to_end).await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio::io::AsyncWrite;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::Instant;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+    use crate::data::ticker::{TICK, Ticker};
+
+    /// Both ends of a TLS connection. Nothing reads the client's.
+    async fn secured() -> (Transport, impl Sized) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(["h".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let server =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.into()], key).unwrap();
+        let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(listener.local_addr().unwrap()));
+        let (accepted, connected) = tokio::join!(
+            TlsAcceptor::from(Arc::new(server)).accept(ours.unwrap().0),
+            TlsConnector::from(Arc::new(client)).connect("h".try_into().unwrap(), theirs.unwrap()),
+        );
+        (Transport::Tls(Box::new(accepted.unwrap().into())), connected.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_no_end_of_tls_is_not_waited_for() {
+        let (mut stream, _client) = secured().await;
+        // As much as the system takes, and then the end does not fit any more.
+        let full = poll_fn(|cx| {
+            let block = [0; 64 * 1024];
+            while Pin::new(&mut stream).poll_write(cx, &block)?.is_ready() {}
+            Poll::Ready(io::Result::Ok(()))
+        });
+        full.await.unwrap();
+        let ticker = Ticker::new(Instant::now());
+        let timer = ticker.timer();
+        let ticks = async {
+            loop {
+                tokio::time::sleep(TICK).await;
+                ticker.tick();
+            }
+        };
+        let begun = Instant::now();
+        tokio::select! {
+            () = linger(&mut stream, &timer) => {}
+            () = ticks => {}
+            () = tokio::time::sleep(4 * LINGER) => panic!("it is waited for"),
+        }
+        assert!(begun.elapsed() >= LINGER, "it has had its time");
+    }
 }
