@@ -84,7 +84,7 @@ pub(super) struct Line {
     under_way: Option<UnderWay>,
 }
 
-/// A request whose answer has begun, and of which nobody has said yet what became of it.
+/// A request whose answer has begun, and whose outcome has not been said yet.
 struct UnderWay {
     began: Instant,
     status: StatusCode,
@@ -207,7 +207,7 @@ impl Line {
         observer.ended(&Exchange { begun, sent, received, ended: one.whole.unwrap_or_else(Instant::now), outcome });
     }
 
-    /// Says what became of the request under way: its one outcome. Whoever sends a request says it once its answer has been
+    /// Says what became of the request under way: its one outcome. The sender of a request says it once its answer has been
     /// looked at; what fails on the way has said it already, and then this says nothing.
     pub(super) fn settle(&mut self, ask: &Ask, verdict: Result<(), &ClientError>) {
         if let Some(one) = self.under_way.take() {
@@ -215,7 +215,7 @@ impl Line {
         }
     }
 
-    /// Nobody cares any more for the answer to the request under way.
+    /// The answer to the request under way is of no interest any more.
     pub(super) fn forget(&mut self) {
         if let Some((one, observer)) = self.under_way.take().zip(self.way.observer.as_ref()) {
             observer.forgotten(one.began);
@@ -388,7 +388,7 @@ impl Line {
         self.judged(ask, step, success).await
     }
 
-    /// As [`Line::judged`], and again a while later when nobody could answer.
+    /// As [`Line::judged`], and again a while later when no server could answer.
     pub(super) async fn patient<T>(
         &mut self,
         ask: &Ask,

@@ -6,8 +6,6 @@ use std::process::Command;
 use super::build::Build;
 use super::find;
 use super::options::{Builds, Options, Peer, Set};
-#[cfg(test)]
-use super::stage::Bodies;
 use super::template::{self, Template, Values};
 use crate::report::comparison;
 
@@ -240,21 +238,10 @@ fn unfit(peer: Peer, program: &Program) -> Option<String> {
         .then(|| format!("{peer} ({}) is not what a user would run: {}.", program.path.display(), faults.join(", ")))
 }
 
-/// What a test fills templates with; the origins listen on 7001 and 7002, the proxy on 7003 to 7005.
-#[cfg(test)]
-pub(super) fn values_for_tests() -> Values {
-    let names = ["one", "two", "http", "https", "admin"];
-    let mut values: Values = names.into_iter().zip(7001..).map(|(name, port)| (name, port.to_string())).collect();
-    let words = [("threads", "1"), ("probe", "/probe"), ("bodies", template::bodies(Bodies::Small))];
-    values.extend(words.map(|(name, value)| (name, value.to_owned())));
-    let files = ["folder", "certificate", "key", "pem"];
-    values.extend(files.map(|name| (name, format!("/somewhere/{name}"))));
-    values
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::template::values_for_tests;
     use super::*;
 
     #[test]

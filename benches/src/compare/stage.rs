@@ -18,7 +18,7 @@ use super::origin::{HOST, Origin, PROBE, SMALL};
 use super::probe;
 use super::process::Group;
 use super::proxies::{Kind, Program};
-use super::template::{self, Values};
+use super::template::{self, Bodies, Values};
 use crate::pki::{Identity, Wanted};
 
 /// What holds for the whole comparison.
@@ -83,15 +83,6 @@ impl Origins {
     pub(super) const fn addresses(&self) -> [SocketAddr; 2] {
         self.addresses
     }
-}
-
-/// For which bodies a proxy is configured, where its user would do that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bodies {
-    /// Answers of some KiB: with its defaults.
-    Small,
-    /// Downloads.
-    Large,
 }
 
 /// How a proxy is to run.

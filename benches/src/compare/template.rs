@@ -4,7 +4,6 @@
 //! this program.
 
 use super::options::Set;
-use super::stage::Bodies;
 
 /// A file of a configuration.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +22,19 @@ macro_rules! templates {
             full: include_str!(concat!("../../peers/configs/full/", $name)),
         };)+
 
-        #[cfg(test)]
+        /// What a test fills templates with; the origins listen on 7001 and 7002, the proxy on 7003 to 7005.
+#[cfg(test)]
+pub(super) fn values_for_tests() -> Values {
+    let names = ["one", "two", "http", "https", "admin"];
+    let mut values: Values = names.into_iter().zip(7001..).map(|(name, port)| (name, port.to_string())).collect();
+    let words = [("threads", "1"), ("probe", "/probe"), ("bodies", bodies(Bodies::Small))];
+    values.extend(words.map(|(name, value)| (name, value.to_owned())));
+    let files = ["folder", "certificate", "key", "pem"];
+    values.extend(files.map(|name| (name, format!("/somewhere/{name}"))));
+    values
+}
+
+#[cfg(test)]
         const ALL: &[Template] = &[$($constant),+];
     };
 }
@@ -45,6 +56,15 @@ const NGINX_DOWNLOADS: &str = "proxy_buffering off;
       proxy_buffer_size 64k;
       proxy_buffers 8 64k;
       proxy_busy_buffers_size 128k;";
+
+/// For which bodies a proxy is configured, where its user would do that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bodies {
+    /// Answers of some KiB: with its defaults.
+    Small,
+    /// Downloads.
+    Large,
+}
 
 /// What fills the hole `bodies` of nginx's configuration.
 pub(super) const fn bodies(bodies: Bodies) -> &'static str {
@@ -100,7 +120,6 @@ mod tests {
     use rolegate::control::config::Source;
     use rolegate::control::director;
 
-    use super::super::proxies::values_for_tests;
     use super::*;
     use crate::pki::{Identity, Wanted};
 

@@ -114,7 +114,7 @@ mod tests {
     fn every_address_of_a_name_is_tried() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
-        // Nobody listens at that port of another address.
+        // That port of another address is closed.
         let nowhere = SocketAddr::new([127, 9, 9, 9].into(), there.port());
         let mut address = Address::parse(&format!("http://{nowhere}")).unwrap();
         assert!(address.settle(PATIENCE).unwrap_err().contains(&nowhere.to_string()));

@@ -66,7 +66,7 @@ pub enum Error {
     System(#[from] io::Error),
 }
 
-/// How somebody else follows a run and ends it. One is for one run.
+/// How another thread follows a run and ends it. One is for one run.
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
     /// Ends the run soon after it is set. What was measured until then is the result.

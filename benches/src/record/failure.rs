@@ -42,7 +42,7 @@ pub enum Failure {
 /// Why no connection could be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ConnectFault {
-    /// Nobody listens.
+    /// The port is closed.
     Refused,
     /// There is no way to it.
     Unreachable,
@@ -161,7 +161,7 @@ impl Failure {
     #[must_use]
     pub const fn advice(self) -> Option<&'static str> {
         Some(match self {
-            Self::Connect(ConnectFault::Refused) => "nobody listens there",
+            Self::Connect(ConnectFault::Refused) => "the port is closed",
             Self::Connect(ConnectFault::Unreachable) => "there is no way to that address",
             Self::Connect(ConnectFault::Lacking) => {
                 "this machine lacks a port, an open file, or the address that clients come from"

@@ -8,7 +8,7 @@ use anyhow::Context;
 /// Says what was asked for, on standard output.
 ///
 /// # Errors
-/// It cannot be written, for another reason than that nobody reads any more.
+/// It cannot be written, for another reason than that its reader has gone.
 pub(super) fn out(text: impl Display) -> anyhow::Result<()> {
     match write(io::stdout().lock(), text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

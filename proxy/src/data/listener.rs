@@ -59,7 +59,7 @@ pub fn bind(
     Ok(sockets)
 }
 
-/// Whether an address could be bound, without listening on it. Nobody who binds it meanwhile is disturbed.
+/// Whether an address could be bound, without listening on it. Another program may bind it meanwhile.
 ///
 /// # Errors
 /// The address is in use, not ours, or not allowed.

@@ -5,7 +5,8 @@ use super::super::origin::SMALL;
 use super::super::proxies::Kind;
 use super::super::rates;
 use super::super::sheet::Line;
-use super::super::stage::{Bed, Bodies, Running};
+use super::super::stage::{Bed, Running};
+use super::super::template::Bodies;
 use super::Run;
 use super::plain::SOME;
 

@@ -20,7 +20,8 @@ use super::probe;
 use super::proxies::Kind;
 use super::rates;
 use super::sheet::Sheet;
-use super::stage::{Bed, Bodies, Running, Setup, Stage};
+use super::stage::{Bed, Running, Setup, Stage};
+use super::template::Bodies;
 use super::wrk;
 use crate::report::comparison::Proxy;
 

@@ -6,7 +6,8 @@ use super::super::origin::{LARGE, LARGE_BYTES, SMALL};
 use super::super::proxies::Kind;
 use super::super::rates;
 use super::super::sheet::Line;
-use super::super::stage::{Bodies, Running};
+use super::super::stage::Running;
+use super::super::template::Bodies;
 use super::super::usage;
 use super::Run;
 

@@ -4,7 +4,8 @@ use super::super::measure::{Load, Outcome};
 use super::super::origin::SMALL;
 use super::super::rates;
 use super::super::sheet::Line;
-use super::super::stage::{Bodies, Running};
+use super::super::stage::Running;
+use super::super::template::Bodies;
 use super::plain::SOME;
 use super::{Run, latency};
 
