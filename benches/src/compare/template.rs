@@ -22,19 +22,7 @@ macro_rules! templates {
             full: include_str!(concat!("../../peers/configs/full/", $name)),
         };)+
 
-        /// What a test fills templates with; the origins listen on 7001 and 7002, the proxy on 7003 to 7005.
-#[cfg(test)]
-pub(super) fn values_for_tests() -> Values {
-    let names = ["one", "two", "http", "https", "admin"];
-    let mut values: Values = names.into_iter().zip(7001..).map(|(name, port)| (name, port.to_string())).collect();
-    let words = [("threads", "1"), ("probe", "/probe"), ("bodies", bodies(Bodies::Small))];
-    values.extend(words.map(|(name, value)| (name, value.to_owned())));
-    let files = ["folder", "certificate", "key", "pem"];
-    values.extend(files.map(|name| (name, format!("/somewhere/{name}"))));
-    values
-}
-
-#[cfg(test)]
+        #[cfg(test)]
         const ALL: &[Template] = &[$($constant),+];
     };
 }
@@ -112,6 +100,18 @@ pub(super) fn fill(text: &str, values: &Values) -> Result<String, String> {
     }
     filled.push_str(rest);
     Ok(filled)
+}
+
+/// What a test fills templates with; the origins listen on 7001 and 7002, the proxy on 7003 to 7005.
+#[cfg(test)]
+pub(super) fn values_for_tests() -> Values {
+    let names = ["one", "two", "http", "https", "admin"];
+    let mut values: Values = names.into_iter().zip(7001..).map(|(name, port)| (name, port.to_string())).collect();
+    let words = [("threads", "1"), ("probe", "/probe"), ("bodies", bodies(Bodies::Small))];
+    values.extend(words.map(|(name, value)| (name, value.to_owned())));
+    let files = ["folder", "certificate", "key", "pem"];
+    values.extend(files.map(|name| (name, format!("/somewhere/{name}"))));
+    values
 }
 
 #[cfg(test)]
