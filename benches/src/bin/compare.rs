@@ -16,7 +16,9 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use rolegate_bench::compare::{self, Builds, GeneratorName, Options, Peer, Set, WorkName, forwarder, list, origin};
 use rolegate_bench::report::comparison::Comparison;
-use rolegate_bench::report::{comparison_markdown, comparison_text, write_comparison_html, write_comparison_json};
+use rolegate_bench::report::{
+    comparison_markdown, comparison_text, replace, try_folder, write_comparison_html, write_comparison_json,
+};
 use rolegate_bench::say;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -151,33 +153,37 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     std::fs::canonicalize(path).with_context(|| path.display().to_string())
 }
 
-/// Makes the folder, and tries to write there.
-fn prepare(out: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(out)?;
-    tempfile::tempfile_in(out).map(drop)
-}
-
+/// Writes all that can be written, and then says what cannot.
 fn write(comparison: &Comparison, out: &Path) -> anyhow::Result<()> {
-    write_comparison_json(comparison, &out.join("comparison.json"))?;
-    std::fs::write(out.join("comparison.md"), comparison_markdown(comparison))?;
-    let mut page = Vec::new();
-    write_comparison_html(comparison, &mut page)?;
-    std::fs::write(out.join("comparison.html"), page)?;
+    std::fs::create_dir_all(out)?;
+    let [json, markdown, page] = ["json", "md", "html"].map(|kind| out.join("comparison").with_extension(kind));
+    let written = [
+        write_comparison_json(comparison, &json),
+        replace(&markdown, |to| to.write_all(comparison_markdown(comparison).as_bytes())),
+        replace(&page, |to| write_comparison_html(comparison, to)),
+    ];
+    let wrong: Vec<_> = [json, markdown, page]
+        .iter()
+        .zip(written)
+        .filter_map(|(file, written)| Some(format!("{}: {}", file.display(), written.err()?)))
+        .collect();
+    anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("; "));
     Ok(())
 }
 
-async fn stopped() {
-    let signal_of = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+/// Ends when one of the signals comes that end a process. They are heard from now on.
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    let hear = |kind| signal(kind).context("signals cannot be heard");
+    let (mut interrupt, mut terminate) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+    let mut hangup = hear(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
-    };
-    tokio::select! {
-        () = signal_of(SignalKind::terminate()) => {}
-        () = signal_of(SignalKind::hangup()) => {}
-        () = signal_of(SignalKind::interrupt()) => {}
-    }
+        say::err("ending it, with a report of what was measured");
+    })
 }
 
 /// Becomes another program. Returns only if it cannot.
@@ -211,9 +217,9 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     let (options, out) = (flags.compare.options()?, flags.compare.out());
     let reports = || format!("writing reports to {}", out.display());
     // Before anything is measured that could not be written then.
-    prepare(&out).with_context(reports)?;
+    try_folder(&out).with_context(reports)?;
     // If nobody reads any more, the reports are written nevertheless.
-    let comparison = compare::run(options, stopped(), &mut |line| say::out(line)).await?;
+    let comparison = compare::run(options, stopped()?, &mut |line| say::out(line)).await?;
     write(&comparison, &out).with_context(reports)?;
     say::out(format_args!("\n{}", comparison_text(&comparison)));
     say::out(format_args!("reports: {}", out.display()));

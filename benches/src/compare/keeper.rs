@@ -1,39 +1,62 @@
 //! Kills process groups when whoever started them cannot any more.
 //!
 //! What is asked to end with its parent does, but its own children do not know of it: a worker of nginx would go on. The
-//! keeper is a process of its own that is told which groups there are, on its standard input. When that ends, because its
-//! owner has ended in whatever way, it kills those that are left.
+//! keeper is a process of its own that is told which groups there are, and which folder, on its standard input. When that ends, because its
+//! owner has ended in whatever way, it kills those that are left, and removes the folder.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// Keeps until the input ends, and then kills what is left.
+/// Before the path of the folder that goes with its owner.
+const FOLDER: &str = "folder ";
+/// How often it is tried to remove the folder: what was killed may still be writing there.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Keeps until the input ends, and then kills what is left, and removes the folder.
 pub fn keep(input: impl BufRead) {
-    for group in left(input) {
+    let Left { groups, folder } = left(input);
+    for group in groups {
         // It may have ended by itself.
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
+    let Some(folder) = folder else { return };
+    for _ in 0..TRIES {
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => std::thread::sleep(PAUSE),
+            // It is gone, as it is when its owner has ended as it should.
+            Ok(()) | Err(_) => return,
+        }
+    }
 }
 
-/// The groups that came, `+7`, and did not go, `-7`.
-fn left(input: impl BufRead) -> BTreeSet<i32> {
-    let mut groups = BTreeSet::new();
+/// What an owner has left.
+#[derive(Debug, Default)]
+struct Left {
+    groups: BTreeSet<i32>,
+    folder: Option<PathBuf>,
+}
+
+/// The groups that came, `+7`, and did not go, `-7`; and the folder.
+fn left(input: impl BufRead) -> Left {
+    let mut left = Left::default();
     for line in input.lines().map_while(Result::ok) {
         match line.parse::<i32>() {
             // 0 and 1 would be this process's own group, and all processes.
-            Ok(group) if group > 1 => drop(groups.insert(group)),
-            Ok(group) => drop(groups.remove(&group.saturating_neg())),
-            Err(_) => {}
+            Ok(group) if group > 1 => drop(left.groups.insert(group)),
+            Ok(group) => drop(left.groups.remove(&group.saturating_neg())),
+            Err(_) => left.folder = line.strip_prefix(FOLDER).map(PathBuf::from).or(left.folder),
         }
     }
-    groups
+    left
 }
 
 /// The keeper of a comparison, seen from the comparison.
@@ -44,12 +67,17 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts it, out of reach of a Ctrl-C in the terminal.
-    pub(super) fn start(helper: &Path) -> io::Result<Arc<Self>> {
+    /// Starts it, out of reach of a Ctrl-C in the terminal. It removes the folder, if its owner could not.
+    pub(super) fn start(helper: &Path, folder: &Path) -> io::Result<Arc<Self>> {
         let mut command = Command::new(helper);
         command.arg("keeper").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = command.process_group(0).spawn()?;
-        Ok(Arc::new(Self { input: Mutex::new(process.stdin.take()), process }))
+        let keeper = Self { input: Mutex::new(process.stdin.take()), process };
+        // A path of several lines would be another one.
+        if let Some(path) = folder.to_str().filter(|path| !path.contains('\n')) {
+            keeper.tell(&format!("{FOLDER}{path}\n"));
+        }
+        Ok(Arc::new(keeper))
     }
 
     fn tell(&self, line: &str) {
@@ -100,15 +128,20 @@ mod tests {
 
     #[test]
     fn what_went_is_not_left() {
-        let input = "+70\n+80\n-70\nnonsense\n+0\n-1\n+1\n+90\n+90\n-50\n";
-        assert_eq!(left(input.as_bytes()).into_iter().collect::<Vec<_>>(), [80, 90]);
+        let input = "+70\n+80\n-70\nnonsense\n+0\n-1\nfolder /tmp/a b\n+1\n+90\n+90\n-50\n";
+        let left = left(input.as_bytes());
+        assert_eq!(left.groups.into_iter().collect::<Vec<_>>(), [80, 90]);
+        assert_eq!(left.folder.as_deref(), Some(Path::new("/tmp/a b")));
     }
 
     #[test]
     fn what_is_left_is_killed() {
         let mut shell = Command::new("/bin/sh");
         let mut child = shell.args(["-c", "sleep 100 & wait"]).process_group(0).spawn().unwrap();
-        keep(format!("+{}\n", child.id()).as_bytes());
+        let folder = tempfile::tempdir().unwrap().keep();
+        std::fs::write(folder.join("site.key"), "secret").unwrap();
+        keep(format!("+{}\nfolder {}\n", child.id(), folder.display()).as_bytes());
         assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGKILL as i32));
+        assert!(!folder.exists());
     }
 }

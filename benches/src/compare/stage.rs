@@ -49,7 +49,8 @@ impl Stage {
         for secret in [&files.key, &pem] {
             std::fs::set_permissions(secret, Permissions::from_mode(0o600))?;
         }
-        let keeper = Keeper::start(&options.helper).with_context(|| options.helper.display().to_string())?;
+        let keeper =
+            Keeper::start(&options.helper, folder.path()).with_context(|| options.helper.display().to_string())?;
         Ok(Self { options, programs, cores, folder, wrk, keeper })
     }
 

@@ -10,11 +10,12 @@ use http::Method;
 
 use super::activity::Activity;
 use super::crowd::Occasion;
+use super::messages::MESSAGES;
 use super::scenario::Fleet;
 use super::schedule::Schedule;
 use crate::client::{Begun, Client, ClientError, Connector, Exchange, Observe};
 use crate::content::ContentFile;
-use crate::record::{ConnectFault, Failure, Recorder, Sample, SeriesKey};
+use crate::record::{ConnectFault, Failure, Recorder, Sample};
 
 /// How long what is under way may take when the run is over.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -40,40 +41,6 @@ impl Target {
     }
 }
 
-/// The message types, each with the role that answers it.
-const MESSAGES: [(&str, &str); 20] = [
-    ("service location", "MP"),
-    ("MP certificate", "MP"),
-    ("registration", "MP"),
-    ("policy request", "MP"),
-    ("policy body", "MP"),
-    ("state message", "MP"),
-    ("heartbeat DDR", "MP"),
-    ("inventory upload", "MP"),
-    ("hardware inventory", "MP"),
-    ("software inventory", "MP"),
-    ("content location", "MP"),
-    ("scan version", "SUP"),
-    ("scan GetConfig", "SUP"),
-    ("scan GetCookie", "SUP"),
-    ("scan SyncUpdates", "SUP"),
-    ("content listing", "DP"),
-    ("content size", "DP"),
-    ("content range", "DP"),
-    (LOGON, "BGB"),
-    (PING, "BGB"),
-];
-pub(super) const LOGON: &str = "notification logon";
-pub(super) const PING: &str = "notification ping";
-
-/// The series of a run: each message type, group by group.
-pub(super) fn keys(fleet: &Fleet) -> Vec<SeriesKey> {
-    let groups = || fleet.groups.iter().map(|group| group.name.clone());
-    let key =
-        |message: &str, role: &str, group| SeriesKey { message: message.to_owned(), role: role.to_owned(), group };
-    MESSAGES.iter().flat_map(|(message, role)| groups().map(|group| key(message, role, group))).collect()
-}
-
 /// What went wrong in the generator itself, or was left out.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
@@ -89,6 +56,8 @@ pub(super) struct Troubles {
     pub(super) never_begun: AtomicU64,
     /// Activities that were under way then.
     pub(super) unfinished: AtomicU64,
+    /// Activities that ended in a panic.
+    pub(super) panicked: AtomicU64,
     /// Activities that were due in the measured time.
     pub(super) due: AtomicU64,
     /// Connections that were closed before their time, to make room for others.

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::desk::{Desk, Target, Troubles, keys};
+use super::desk::{Desk, Target, Troubles};
+use super::messages::keys;
 use super::ran::Ran;
 use super::scenario::{Fleet, Scenario};
 use super::schedule::Schedule;
@@ -13,7 +14,7 @@ use super::worker::{Share, Worker};
 use crate::content::ContentFile;
 use crate::hold::raise_open_files;
 use crate::load::{Measured, Watch};
-use crate::record::{Collected, Generator, Run, recorders};
+use crate::record::{Collected, Generator, Run};
 
 /// Files that a process needs besides its connections.
 const OTHER_FILES: usize = 200;
@@ -38,7 +39,7 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
     let limits = Limits::new(fleet, target);
     let schedule = Arc::new(Schedule::new(fleet));
     let (fleet, troubles) = (Arc::new(fleet.clone()), Arc::new(Troubles::default()));
-    let (recorders, collector) = recorders(keys(&fleet), threads as usize, fleet.warm_up);
+    let (recorders, collector) = watch.recorders(keys(&fleet.groups), threads as usize, fleet.warm_up);
     let began = SystemTime::now();
     let started = Instant::now();
     let mut workers = Vec::new();
@@ -161,6 +162,12 @@ fn generator(limits: &Limits, troubles: &Troubles, collected: &Collected, thread
     say(unfinished, &|| {
         format!(
             "{unfinished} activities were under way at the end: their requests are errors (unfinished), unless the run was ended early and they had not taken 5 seconds. What would have followed is not counted."
+        )
+    });
+    let panicked = count(&troubles.panicked);
+    say(panicked, &|| {
+        format!(
+            "{panicked} activities ended in a panic, which is a mistake of fleet: requests of theirs may be in no figure."
         )
     });
     let no_port = count(&troubles.no_port);

@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep_until, timeout_at};
 
-use super::desk::{Desk, LOGON, PING, Timing, add};
+use super::desk::{Desk, Timing, add};
+use super::messages::{LOGON, PING};
 use crate::content::mix;
 use crate::dial::{Stream, dial_secured};
 use crate::record::{Failure, Recorder};

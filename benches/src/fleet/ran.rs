@@ -6,6 +6,7 @@ use super::engine::Running;
 use super::scenario::Scenario;
 use crate::load::Measured;
 use crate::record::{FORMAT, Machine, Run};
+use crate::threshold::judge;
 
 /// How a scenario was run.
 pub(super) struct Ran<'a> {
@@ -20,9 +21,9 @@ pub(super) struct Ran<'a> {
 }
 
 impl Ran<'_> {
-    /// With what was measured, all that a report needs.
+    /// With what was measured, all that a report needs, judged by the scenario's thresholds.
     pub(super) fn record(&self, measured: Measured) -> Run {
-        Run {
+        let mut run = Run {
             format: FORMAT,
             name: self.scenario.name.clone(),
             label: self.running.label.clone(),
@@ -37,9 +38,12 @@ impl Ran<'_> {
             clients: u64::from(self.clients),
             generator: measured.generator,
             dropped: measured.dropped,
+            thresholds: Vec::new(),
             series: measured.series,
             timeline: measured.timeline,
-        }
+        };
+        run.thresholds = judge(&self.scenario.thresholds, &run);
+        run
     }
 }
 

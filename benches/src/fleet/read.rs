@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use toml::Spanned;
 
 use super::activity::{Activity, Habit};
 use super::fields::{Fields, Notes};
@@ -13,6 +14,7 @@ use super::scenario::{Fleet, MAX_CLIENTS, Notification, Outage, Pace, Plain, Sto
 use super::sources::Group;
 use crate::content::Package;
 use crate::load::bounds::{CONNECTIONS, LONGEST_RUN, LONGEST_WAIT, RATES};
+use crate::threshold::{Names, Threshold};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// What the lab distributes.
@@ -348,6 +350,20 @@ pub(super) fn plain(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Plain {
     };
     fields.end(notes);
     plain
+}
+
+/// What has to hold of a run, of what there is in it.
+pub(super) fn thresholds(fields: &mut Fields<'_>, names: &Names, notes: &mut Notes<'_>) -> Vec<Threshold> {
+    let texts: Vec<Spanned<String>> = fields.take("thresholds", notes).unwrap_or_default();
+    let mut thresholds = Vec::new();
+    for text in texts {
+        let read = text.get_ref().parse::<Threshold>();
+        match read.and_then(|threshold| threshold.unknown(names).map_or(Ok(threshold), Err)) {
+            Ok(threshold) => thresholds.push(threshold),
+            Err(what) => notes.at(&text.span(), format!("thresholds: {what}")),
+        }
+    }
+    thresholds
 }
 
 /// Reads `100..5000`, in requests a second.

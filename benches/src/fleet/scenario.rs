@@ -11,9 +11,10 @@ use ipnet::IpNet;
 
 use super::activity::{Activity, Habit};
 use super::fields::{Fields, Mistake, Notes};
-use super::read;
 use super::sources::Group;
+use super::{messages, read};
 use crate::content::Package;
+use crate::threshold::{Names, Threshold};
 
 /// Most clients of a fleet.
 pub const MAX_CLIENTS: u32 = 2_000_000;
@@ -27,6 +28,8 @@ pub struct Scenario {
     pub about: String,
     /// As it was read.
     pub text: String,
+    /// What has to hold of a run.
+    pub thresholds: Vec<Threshold>,
     /// What it has done.
     pub kind: Kind,
 }
@@ -207,6 +210,18 @@ impl Fleet {
     }
 }
 
+impl Kind {
+    /// What thresholds can be about. Plain load without paths asks for the path of its `target`: while that is not known, its
+    /// message types are not either.
+    #[must_use]
+    pub fn names(&self, target: Option<&str>) -> Names {
+        match self {
+            Self::Fleet(fleet) => messages::names(&fleet.groups),
+            Self::Plain(plain) => messages::plain_names(&plain.method, &plain.urls, target),
+        }
+    }
+}
+
 impl Scenario {
     /// Reads a scenario.
     ///
@@ -225,9 +240,10 @@ impl Scenario {
             Some(plain) => Kind::Plain(read::plain(plain, &mut notes)),
             None => Kind::Fleet(Box::new(read::fleet(&mut fields, &mut notes))),
         };
+        let thresholds = read::thresholds(&mut fields, &kind.names(None), &mut notes);
         fields.end(&mut notes);
         if notes.mistakes.is_empty() {
-            Ok(Self { name, about, text: text.to_owned(), kind })
+            Ok(Self { name, about, text: text.to_owned(), thresholds, kind })
         } else {
             Err(notes.sorted())
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::act::{Back, act};
 use super::activity::Activity;
@@ -120,7 +120,7 @@ impl Worker {
             let more = self.begin_due();
             let next = self.next_wake();
             tokio::select! {
-                Some(back) = self.under_way.join_next() => self.over(back.ok()),
+                Some(back) = self.under_way.join_next() => self.over(back),
                 Some(client) = heard.recv() => self.called(client),
                 _ = beat.tick() => {
                     let now = Instant::now();
@@ -240,9 +240,12 @@ impl Worker {
         self.under_way.spawn(act(Arc::clone(&self.desk), occasion, kept));
     }
 
-    fn over(&mut self, back: Option<Back>) {
+    fn over(&mut self, back: Result<Back, JoinError>) {
         self.desk.record(Recorder::ended);
-        if let Some(back) = back {
+        if back.as_ref().is_err_and(JoinError::is_panic) {
+            add(&self.desk.troubles.panicked);
+        }
+        if let Ok(back) = back {
             let Occasion { client, activity, .. } = back.occasion;
             if let Some(connected) = back.client {
                 self.kept.put(client, connected, Instant::now());

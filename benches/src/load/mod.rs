@@ -35,13 +35,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+pub(crate) use plan::message_types;
 pub use plan::{Mode, PlainRequest, Plan, Spacing};
 pub(crate) use timer::Timer;
 
 use crate::hold::raise_open_files;
-use crate::record::{self, Collected, Collector, Generator, Interval, Series};
+use crate::record::{self, Collected, Collector, Generator, Interval, Live, Recorder, Series, SeriesKey};
 use worker::{Ended, Job};
 
 /// Intervals that nobody has looked at yet, before new ones are not shown.
@@ -76,6 +77,8 @@ pub struct Watch {
     pub intervals: Option<SyncSender<Interval>>,
     /// When the first request of plain load could be sent, once that is known.
     pub began: Arc<OnceLock<Instant>>,
+    /// Where the figures come that are counted while it runs, if they are to be.
+    pub live: Option<Arc<OnceLock<Live>>>,
 }
 
 impl Watch {
@@ -84,6 +87,22 @@ impl Watch {
     pub fn new() -> (Self, Receiver<Interval>) {
         let (to, from) = sync_channel(UNSEEN);
         (Self { intervals: Some(to), ..Self::default() }, from)
+    }
+
+    /// Recorders for a run, which count where it can be seen meanwhile if that is wanted.
+    pub(crate) fn recorders(
+        &self,
+        keys: Vec<SeriesKey>,
+        threads: usize,
+        warm_up: Duration,
+    ) -> (Vec<Recorder>, Collector) {
+        let live = self.live.as_ref().map(|live| (live, keys.clone()));
+        let (mut recorders, collector) = record::recorders(keys, threads, warm_up);
+        if let Some((live, keys)) = live {
+            // A watch is for one run, so that there is none yet.
+            let _ = live.set(record::watched(&mut recorders, &keys));
+        }
+        (recorders, collector)
     }
 
     /// Collects what the recorders tell, and passes each second on.
@@ -139,7 +158,7 @@ pub fn run(plan: &Plan, watch: &Watch) -> Result<Measured, Error> {
     // If it does not tell or there are too few, connections fail, and that is said.
     let _ = raise_open_files(plan.mode.connections() as u64);
     let (requests, keys) = plan::prepare(plan)?;
-    let (recorders, collector) = record::recorders(keys, threads, plan.warm_up);
+    let (recorders, collector) = watch.recorders(keys, threads, plan.warm_up);
     let dialer = Arc::new(connection::Dialer::new(plan)?);
     let (plan, requests, stop) = (Arc::new(plan.clone()), requests.into(), Arc::clone(&watch.stop));
     let start = Arc::new(worker::Start::new(Arc::clone(&watch.began)));

@@ -1,6 +1,6 @@
 //! What to send, how fast, and from where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -192,20 +192,30 @@ pub(super) struct Prepared {
     pub(super) head: bool,
 }
 
+fn full(method: &str, target: &str) -> String {
+    format!("{method} {target}")
+}
+
+/// The message types of these requests, given by method and target: each one's own, unless they are too many.
+pub(crate) fn message_types<'a>(requests: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Vec<String> {
+    let different: BTreeSet<_> = requests.clone().collect();
+    let name = |(method, target): (&str, &str)| match different.len() {
+        ..=MAX_SERIES => full(method, target),
+        _ => format!("{method} (many targets)"),
+    };
+    requests.map(name).collect()
+}
+
 /// The requests of a plan as they go out, and what their series are about.
 pub(super) fn prepare(plan: &Plan) -> Result<(Vec<Prepared>, Vec<SeriesKey>), Error> {
-    let full = |request: &PlainRequest| format!("{} {}", request.method, request.target);
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    places.extend(plan.requests.iter().map(|request| (full(request), 0)));
-    let few = places.len() <= MAX_SERIES;
-    let name = |request: &PlainRequest| if few { full(request) } else { format!("{} (many targets)", request.method) };
-    places = plan.requests.iter().map(|request| (name(request), 0)).collect();
+    let names = message_types(plan.requests.iter().map(|request| (request.method.as_str(), request.target.as_str())));
+    let mut places: BTreeMap<String, usize> = names.iter().map(|name| (name.clone(), 0)).collect();
     for (place, (_, its)) in places.iter_mut().enumerate() {
         *its = place;
     }
-    let prepared = plan.requests.iter().map(|request| {
-        let bytes = write(request, plan).ok_or_else(|| Error::Request(full(request)))?;
-        let series = places.get(&name(request)).copied().unwrap_or_default();
+    let prepared = plan.requests.iter().zip(&names).map(|(request, name)| {
+        let bytes = write(request, plan).ok_or_else(|| Error::Request(full(&request.method, &request.target)))?;
+        let series = places.get(name).copied().unwrap_or_default();
         Ok(Prepared { bytes, series, body: request.body.len() as u64, head: request.method == "HEAD" })
     });
     let prepared = prepared.collect::<Result<Vec<_>, Error>>()?;

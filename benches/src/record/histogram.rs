@@ -11,7 +11,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longer latencies are counted as this: ten minutes.
-const LONGEST_US: u64 = 600_000_000;
+pub(crate) const LONGEST_US: u64 = 600_000_000;
 /// Three digits are right, whatever the size.
 const DIGITS: u8 = 3;
 
@@ -41,6 +41,20 @@ impl Latencies {
     #[must_use]
     pub fn percentile(&self, percent: f64) -> u64 {
         if self.0.is_empty() { 0 } else { self.0.value_at_percentile(percent) }
+    }
+
+    /// Whether there are enough for a percentile: at least one is slower than it. The slowest of all needs no other.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn is_enough(&self, percent: f64) -> bool {
+        let slower = self.count() as f64 * (100.0 - percent) / 100.0;
+        self.count() > 0 && (percent >= 100.0 || slower >= 0.999)
+    }
+
+    /// The mean in microseconds; nothing if there are none.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.0.mean())
     }
 
     /// How many.

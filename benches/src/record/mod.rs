@@ -9,11 +9,20 @@ use serde::{Deserialize, Serialize};
 
 mod failure;
 mod histogram;
+mod judged;
+mod live;
 mod recorder;
+mod sample;
 
 pub use failure::{ConnectFault, Failure, Handshake, TlsFault};
+pub(crate) use histogram::LONGEST_US;
 pub use histogram::Latencies;
-pub use recorder::{Collected, Collector, CpuTime, Recorder, Sample, SeriesKey, doubts, recorders};
+pub use judged::{Judged, JudgedUnit, Outcome};
+pub(crate) use live::BUCKETS_US;
+pub use live::{Live, LiveSeries};
+pub(crate) use recorder::watched;
+pub use recorder::{Collected, Collector, CpuTime, Recorder, doubts, recorders};
+pub use sample::{Sample, SeriesKey};
 
 /// The version of the JSON file. Another one is refused.
 pub const FORMAT: u32 = 1;
@@ -51,6 +60,9 @@ pub struct Run {
     /// errors, and in no other figure. Files of before do not tell.
     #[serde(default)]
     pub dropped: u64,
+    /// Its thresholds and what they came to. Empty if it had none.
+    #[serde(default)]
+    pub thresholds: Vec<Judged>,
     /// What was measured, for each message type and boundary group.
     pub series: Vec<Series>,
     /// How it went, a second or more each.

@@ -17,40 +17,14 @@ use std::time::Duration;
 pub use collector::{Collected, Collector};
 pub use own::{CpuTime, doubts};
 
+use super::live::{Live, LiveThread};
+use super::sample::{Sample, SeriesKey};
 use super::{Failure, Latencies, Series};
 
 /// Messages that the collector has not heard yet, for each recorder, before one waits for it.
 const UNHEARD: usize = 16;
 /// The second that a recorder is in that has ended.
 const ENDED: u64 = u64::MAX / 2;
-
-/// What a series is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SeriesKey {
-    /// See [`Series::message`].
-    pub message: String,
-    /// See [`Series::role`].
-    pub role: String,
-    /// See [`Series::group`].
-    pub group: String,
-}
-
-/// One request that is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample {
-    /// When it counts, since the run began (warm-up included): when it was due, or in a closed loop when it was over.
-    pub at: Duration,
-    /// From when it should have been sent to its end.
-    pub latency: Duration,
-    /// From when it was sent to its end.
-    pub service: Duration,
-    /// Bytes of its body.
-    pub sent: u64,
-    /// Bytes of the answer's body.
-    pub received: u64,
-    /// Whether it was answered as it should be.
-    pub result: Result<(), Failure>,
-}
 
 /// Recorders for so many threads, which know these series by their place in `keys`, and who collects from them.
 ///
@@ -61,6 +35,15 @@ pub fn recorders(keys: Vec<SeriesKey>, threads: usize, warm_up: Duration) -> (Ve
     let (to, from) = sync_channel(threads.max(1) * UNHEARD);
     let recorders = (0..threads).map(|number| Recorder::new(&layout, number, to.clone())).collect();
     (recorders, Collector::new(layout, threads, from))
+}
+
+/// Has these recorders, which are all of a run with these series, count where it can be seen meanwhile.
+pub(crate) fn watched(recorders: &mut [Recorder], keys: &[SeriesKey]) -> Live {
+    let live = Live::new(keys, recorders.len());
+    for (number, recorder) in recorders.iter_mut().enumerate() {
+        recorder.live = Some(live.of_thread(number));
+    }
+    live
 }
 
 /// What all recorders of a run agree on.
@@ -141,6 +124,8 @@ pub struct Recorder {
     gauges: Gauges,
     late: Latencies,
     dropped: u64,
+    /// Where it counts besides, for those who look while it runs.
+    live: Option<LiveThread>,
 }
 
 impl Recorder {
@@ -156,6 +141,7 @@ impl Recorder {
             gauges: Gauges::default(),
             late: Latencies::default(),
             dropped: 0,
+            live: None,
             layout: Arc::clone(layout),
         }
     }
@@ -168,7 +154,10 @@ impl Recorder {
         if sample.at < self.layout.warm_up {
             return;
         }
-        self.tick(sample.at);
+        self.pass(sample.at);
+        if let Some(live) = &self.live {
+            live.record(series, sample);
+        }
         let (counted, part) = self.places(series, sample.at);
         counted.received += sample.received;
         counted.sent += sample.sent;
@@ -197,7 +186,10 @@ impl Recorder {
         if count == 0 || at < self.layout.warm_up {
             return;
         }
-        self.tick(at);
+        self.pass(at);
+        if let Some(live) = &self.live {
+            live.fail(series, failure, count);
+        }
         let (counted, part) = self.places(series, at);
         *counted.errors.entry(failure).or_default() += count;
         part.errors += count;
@@ -255,6 +247,13 @@ impl Recorder {
     /// Hands over the current second if it is over. Call it several times a second, so that others do not wait for a
     /// thread on which nothing happens.
     pub fn tick(&mut self, at: Duration) {
+        if let Some(live) = &self.live {
+            live.gauges(self.gauges.open, self.gauges.under_way);
+        }
+        self.pass(at);
+    }
+
+    fn pass(&mut self, at: Duration) {
         if at >= self.second_ends {
             self.hand_over(at.saturating_sub(self.layout.warm_up).as_secs());
         }

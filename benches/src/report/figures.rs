@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::format::{self, number};
+use super::format::{self, length, number};
 use crate::record::{Latencies, Machine, Run, Series};
 
 /// The percentiles that are reported.
@@ -73,29 +73,32 @@ impl Total {
     }
 }
 
-/// Whether there are enough for a percentile: at least one is slower than it. The slowest of all needs no other.
-#[allow(clippy::cast_precision_loss)]
-pub(super) fn is_enough(latencies: &Latencies, percent: f64) -> bool {
-    let slower = latencies.count() as f64 * (100.0 - percent) / 100.0;
-    latencies.count() > 0 && (percent >= 100.0 || slower >= 0.999)
-}
-
 /// A percentile for people; a dash if too little was measured for it.
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn latency_text(latencies: &Latencies, percent: f64) -> String {
-    if is_enough(latencies, percent) { format::latency(latencies.percentile(percent) as f64) } else { "–".to_owned() }
+    if latencies.is_enough(percent) { format::latency(latencies.percentile(percent) as f64) } else { "–".to_owned() }
 }
 
 /// What a dash in a table of latencies means, and of how many answers the figures of the whole are.
 pub(super) fn samples(total: &Total) -> String {
     let few = "A percentile that is – has too few: p90 takes 10, p99 100, p99.9 1,000.";
     let all = format!("Latencies of {} good answers.", format::count(total.latency.count()));
-    if PERCENTILES.iter().all(|percent| is_enough(&total.latency, *percent)) { all } else { format!("{all} {few}") }
+    if PERCENTILES.iter().all(|percent| total.latency.is_enough(*percent)) { all } else { format!("{all} {few}") }
 }
 
 /// What the tables of latencies leave out.
 pub(super) fn not_in_figures(total: &Total) -> String {
     format!("{} failed, not in these figures.", format::count(total.failed()))
+}
+
+/// Why the figures of a run may be wrong.
+pub(super) fn doubts(run: &Run) -> Vec<String> {
+    let mut doubts = run.generator.doubts.clone();
+    if run.interrupted {
+        let (took, planned) = (length(run.measured_s), length(run.planned_s));
+        doubts.push(format!("The run was interrupted after {took} of {planned}."));
+    }
+    doubts
 }
 
 /// What no figure has in it; nothing if that is nothing.

@@ -1,7 +1,8 @@
 //! The JSON files of runs and comparisons.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -93,10 +94,48 @@ pub fn read_comparison(file: &Path) -> Result<Comparison, ReadError> {
 }
 
 fn write(value: &impl Serialize, to: &Path) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(to)?);
-    serde_json::to_writer_pretty(&mut out, value)?;
-    out.write_all(b"\n")?;
-    out.flush()
+    replace(to, |mut out| {
+        serde_json::to_writer_pretty(&mut out, value)?;
+        out.write_all(b"\n")
+    })
+}
+
+/// Writes a file that is there whole or not at all: when the disk is full, what was there before stays. What is no file, such as
+/// a pipe, is written to as it is.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn replace(to: &Path, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
+    if std::fs::metadata(to).is_ok_and(|known| !known.is_file()) {
+        let mut out = BufWriter::new(File::options().write(true).open(to)?);
+        write(&mut out)?;
+        return out.flush();
+    }
+    // What a link leads to is replaced, and not the link.
+    let to = std::fs::canonicalize(to).unwrap_or_else(|_| to.to_owned());
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let usual = Permissions::from_mode(0o666);
+    let mut out = BufWriter::new(tempfile::Builder::new().permissions(usual).tempfile_in(folder)?);
+    write(&mut out)?;
+    out.into_inner()?.persist(&to)?;
+    Ok(())
+}
+
+/// Tries whether files can be written to a folder, which is made if need be. Nothing is left of that.
+///
+/// # Errors
+///
+/// They cannot.
+pub fn try_folder(folder: &Path) -> io::Result<()> {
+    // The innermost first.
+    let missing: Vec<_> = folder.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists()).collect();
+    let tried = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder).map(drop));
+    for made in missing {
+        // One in which something has come meanwhile stays.
+        let _ = std::fs::remove_dir(made);
+    }
+    tried
 }
 
 fn read_as<T: DeserializeOwned>(file: &Path, expected: u32, what: &'static str) -> Result<T, ReadError> {

@@ -46,6 +46,7 @@ pub(crate) fn run(label: &str, seed: u64, seconds: u32, slower: f64) -> Run {
             doubts: Vec::new(),
         },
         dropped: 0,
+        thresholds: Vec::new(),
         series,
         timeline,
     }

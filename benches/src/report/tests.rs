@@ -119,7 +119,8 @@ fn what_was_dropped_at_the_end_is_told() {
 fn files_of_before_are_read() {
     let run = run("a", 1, 2, 1.0);
     let mut value = serde_json::to_value(&run).unwrap();
-    assert!(value.as_object_mut().unwrap().remove("dropped").is_some());
+    let fields = value.as_object_mut().unwrap();
+    assert!(fields.remove("dropped").is_some() && fields.remove("thresholds").is_some());
     assert_eq!(serde_json::from_value::<Run>(value).unwrap(), run);
 }
 
@@ -128,7 +129,7 @@ fn one_message_type_of_one_group_has_no_tables_of_roles_and_groups() {
     let mut run = run("a", 1, 2, 1.0);
     run.series.truncate(1);
     let text = text(&run);
-    assert!(text.contains("message type") && !text.contains("boundary group") && !text.contains("\nrole "), "{text}");
+    assert!(text.contains("message type") && !text.contains("boundary group") && !text.contains("By role"), "{text}");
 }
 
 /// A run of as many requests, each of the same latency.
@@ -141,19 +142,69 @@ fn even(label: &str, done: u64, us: u64) -> Run {
     run
 }
 
+/// What is said of a figure of a comparison, and the words of each of its lines.
+fn block(text: &str, title: &str, samples: usize) -> (String, Vec<Vec<String>>) {
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(&format!("{title}: ")));
+    let told = lines.next().unwrap_or_else(|| panic!("{title}:\n{text}")).split_once(": ").unwrap().1.to_owned();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+    (told, lines.take(samples).map(words).collect())
+}
+
 #[test]
 fn ratios_are_to_the_first_run() {
     let text = compare_text(&[even("one", 1_000, 1_000), even("two", 500, 2_000), even("three", 1_000, 1_002)]);
-    let row = |title: &str| text.lines().find(|line| line.trim_start().starts_with(title)).unwrap().to_owned();
-    let words = |title: &str| row(title).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(words("good answers")[2..], ["100/s", "50/s", "0.50×", "100/s", "1.00×", "one,", "three"]);
-    assert_eq!(words("p50")[1..], ["1", "ms", "2", "ms", "2.00×", "1", "ms", "1.00×", "one,", "three"]);
-    assert_eq!(words("errors")[1..], ["0", "%", "0", "%", "1.00×", "0", "%", "1.00×", "even"]);
+    let (told, lines) = block(&text, "good answers", 3);
+    assert_eq!(told, "too few runs");
+    assert_eq!(
+        lines,
+        [vec!["one", "100/s", "1,000"], vec!["two", "50/s", "500", "0.50×"], vec!["three", "100/s", "1,000", "1.00×"]]
+    );
+    assert_eq!(block(&text, "p50", 3).1[1], ["two", "2", "ms", "500", "2.00×"]);
+    assert_eq!(block(&text, "errors", 3).1[1], ["two", "0", "%", "500", "1.00×"]);
     assert!(!text.contains("WARNING"), "{text}");
     let by = compare_text(&[run("a", 1, 9, 1.0), run("b", 2, 9, 1.0)]);
     for row in ["SUP, p99", "Berlin, p50", "update scan (SUP), p99"] {
         assert!(by.contains(row), "{row}:\n{by}");
     }
+}
+
+/// Five runs of each, in turns; the latencies of a run in microseconds.
+fn repeated(one: [u64; 5], two: [u64; 5]) -> Vec<Run> {
+    let pairs = one.into_iter().zip(two);
+    pairs.flat_map(|(one, two)| [even("one", 1_000, one), even("two", 1_000, two)]).collect()
+}
+
+#[test]
+fn runs_of_one_label_are_one_sample() {
+    let all = repeated([1_000, 1_050, 990, 1_020, 1_010], [1_200, 1_190, 1_300, 1_250, 1_220]);
+    let text = compare_text(&all);
+    let (told, lines) = block(&text, "p50", 2);
+    assert_eq!(told, "one");
+    let words = ["one", "1.01", "ms", "990", "µs–1.05", "ms", "5,000"];
+    assert_eq!(lines[0], words, "{text}");
+    assert_eq!(lines[1].last().map(String::as_str), Some("1.21×"));
+    assert_eq!(block(&text, "good answers", 2).0, "even");
+    assert!(page(&all).contains("one (5 runs) (base)") || page(&all).contains("(5 runs)"));
+    // The best of the one is as good as the worst of the other.
+    let text = compare_text(&repeated([1_000, 1_050, 990, 1_020, 1_010], [1_200, 1_040, 1_300, 1_250, 1_220]));
+    assert_eq!(block(&text, "p50", 2).0, "undecided");
+    assert_eq!(block(&compare_text(&all[..8]), "p50", 2).0, "too few runs");
+}
+
+#[test]
+fn no_winner_is_named_of_doubted_runs_and_of_too_few_answers() {
+    let mut all = repeated([1_000; 5], [2_000; 5]);
+    assert_eq!(block(&compare_text(&all), "p50", 2).0, "one");
+    assert_eq!(block(&compare_text(&all), "p99.9", 2).0, "one", "a thousand are enough");
+    assert!(page(&all).contains("td class=\"best\"") && page(&all).contains("2.00× worse"));
+    all[3].generator.doubts = vec!["It was busy.".to_owned()];
+    assert_eq!(block(&compare_text(&all), "p50", 2).0, "doubted");
+    assert!(!page(&all).contains("td class=\"best\"") && !page(&all).contains("worse"));
+    all[3] = Run { interrupted: true, ..even("two", 1_000, 2_000) };
+    assert_eq!(block(&compare_text(&all), "p50", 2).0, "doubted");
+    all[3] = even("two", 999, 2_000);
+    assert_eq!(block(&compare_text(&all), "p50", 2).0, "one");
+    assert_eq!(block(&compare_text(&all), "p99.9", 2).0, "too few runs", "one has too few answers for it");
 }
 
 #[test]
@@ -301,6 +352,6 @@ fn a_percentile_needs_enough_samples() {
     }
     assert!(cells(1234).1.contains("Latencies of 1,234 good answers."));
     let compared = compare_text(&[even("one", 10, 1_000), even("two", 10, 2_000)]);
-    let p999 = compared.lines().find(|line| line.trim_start().starts_with("p99.9"));
-    assert_eq!(p999.map(|row| row.matches('–').count()), Some(4), "no winner of too few:\n{compared}");
+    let expected = ("–".to_owned(), ["one", "two"].map(|name| vec![name.to_owned(), "–".to_owned()]).to_vec());
+    assert_eq!(block(&compared, "p99.9", 2), expected, "no winner of too few:\n{compared}");
 }

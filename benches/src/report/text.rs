@@ -4,10 +4,16 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::figures::{By, PERCENTILES, Total, by_count, dropped, latency_text, machine, not_in_figures, samples};
+use super::comparison::Spread;
+use super::figures::{self, By, PERCENTILES, Total, by_count, dropped, latency_text, machine, not_in_figures, samples};
 use super::format::{bytes, count, latency, length, moment, number, percent, percentile, rate, ratio};
-use super::rows::{Row, differences, names, rows, rows_by};
+use super::rows::{self, Row, Sample, differences, how_to_read, names, rows, rows_by};
+use super::thresholds::{Line, lines, tally};
 use crate::record::{Failure, Run};
+
+/// The longest line before rows of a table, and the longest name in one: tables are at most 80 columns wide.
+const TITLE: usize = 56;
+pub(super) const NAME: usize = 22;
 
 /// A run in a few lines: doubts first, then what, how much and how fast.
 #[must_use]
@@ -34,10 +40,17 @@ pub fn text(run: &Run) -> String {
     if let Some(left) = dropped(run) {
         let _ = writeln!(out, "{left}");
     }
-    let mut overall = table(std::iter::once("good answers".to_owned()).chain(PERCENTILES.map(percentile)));
-    for (what, latencies) in [("latency", &total.latency), ("without waiting to be sent", &total.service)] {
-        let figures = PERCENTILES.map(|percent| latency_text(latencies, percent));
-        overall.add_row(std::iter::once(what.to_owned()).chain(figures));
+    if let Some(tally) = tally(run) {
+        let _ = writeln!(out, "\nThresholds: {tally}.");
+        for Line { threshold, outcome, found, .. } in lines(run) {
+            let word = if outcome.is_failure() { outcome.word().to_uppercase() } else { outcome.word().to_owned() };
+            let _ = writeln!(out, "  {word:<10}  {threshold}: {found}");
+        }
+    }
+    let mut overall = table(["good answers", "of"].map(str::to_owned).into_iter().chain(PERCENTILES.map(percentile)));
+    for (what, latencies) in [("latency", &total.latency), ("without waiting", &total.service)] {
+        let cells = [what.to_owned(), count(latencies.count())];
+        overall.add_row(cells.into_iter().chain(PERCENTILES.map(|percent| latency_text(latencies, percent))));
     }
     let _ = writeln!(out, "\n{}\n{}", aligned(overall), samples(&total));
     if failed > 0 {
@@ -46,17 +59,18 @@ pub fn text(run: &Run) -> String {
     for by in By::ALL {
         let parts = by.parts_worth_showing(run);
         if !parts.is_empty() {
-            let _ = writeln!(out, "\n{}", parts_table(run, by, &parts));
+            let _ = writeln!(out, "\nBy {}:\n{}", by.title(), parts_table(run, &parts));
         }
     }
     out
 }
 
-/// Several runs in a table; the first one is the base, and every figure is given as a ratio to it too.
+/// Several runs, figure by figure. Runs of one label are one sample; the first one is the base, and every figure is given as a
+/// ratio to it too.
 #[must_use]
 pub fn compare_text(runs: &[Run]) -> String {
-    let names = names(runs);
-    let [base, others @ ..] = names.as_slice() else { return "There is no run to compare.\n".to_owned() };
+    let samples = rows::samples(runs);
+    let Some(base) = samples.first() else { return "There is no run to compare.\n".to_owned() };
     let mut out = doubts(runs);
     for difference in differences(runs) {
         let _ = writeln!(out, "WARNING: {difference}");
@@ -64,35 +78,40 @@ pub fn compare_text(runs: &[Run]) -> String {
     if !out.is_empty() {
         out.push('\n');
     }
-    for (name, run) in names.iter().zip(runs) {
+    for (name, run) in names(runs).iter().zip(runs) {
         let _ = write!(out, "{name}: {}", head(run));
         if let Some(left) = dropped(run) {
             let _ = writeln!(out, "{left}");
         }
+        if let Some(tally) = tally(run) {
+            let _ = writeln!(out, "Thresholds: {tally}.");
+        }
     }
-    let _ =
-        writeln!(out, "\nRatios are to {base}. Figures within 1 % are even; one run each says nothing about chance.\n");
-    let heads = ["", base].into_iter().map(str::to_owned);
-    let heads = heads.chain(others.iter().flat_map(|name| [name.clone(), "ratio".to_owned()]));
-    let mut table = table(heads.chain(["best".to_owned()]));
-    let mut all = rows(runs);
-    all.extend(By::ALL.into_iter().flat_map(|by| rows_by(by, runs)));
-    for row in &all {
-        table.add_row(compared(row, &names));
+    let _ = writeln!(out, "\n{}\n", how_to_read(&base.name));
+    let mut rows = rows(runs, &samples);
+    rows.extend(By::ALL.into_iter().flat_map(|by| rows_by(by, runs, &samples)));
+    let mut all = table(["", "median", "lowest–highest", "of", "ratio"].map(str::to_owned).into_iter());
+    for row in &rows {
+        for sample in 0..samples.len() {
+            all.add_row(compared(row, sample, &samples));
+        }
     }
-    let _ = writeln!(out, "{}", aligned(table));
+    let heading = |row: &Row| format!("{}: {}", cut(&row.title, TITLE), cut(&row.winner(&samples), NAME));
+    let _ = writeln!(out, "{}", blocks(all, &rows.iter().map(heading).collect::<Vec<_>>(), samples.len()));
     out
 }
 
-fn compared(row: &Row, names: &[String]) -> Vec<String> {
-    let figure = |run: usize| row.figures[run].map_or_else(|| "–".to_owned(), |figure| row.unit.text(figure));
-    let mut cells = vec![row.title.clone(), figure(0)];
-    for run in 1..row.figures.len() {
-        cells.push(figure(run));
-        cells.push(row.ratio(run).map_or_else(|| "–".to_owned(), ratio));
-    }
-    cells.push(row.winner(names));
-    cells
+/// A figure of a sample, how far its runs go, of how many it is, and its ratio to the base.
+fn compared(row: &Row, sample: usize, samples: &[Sample]) -> [String; 5] {
+    let name = samples.get(sample).map(|sample| cut(&sample.name, NAME)).unwrap_or_default();
+    let Some(figure) = row.figures.get(sample).copied().flatten() else {
+        return [name, "–".to_owned(), String::new(), String::new(), String::new()];
+    };
+    let Spread { median, lowest, highest, count: runs } = figure.spread;
+    let [low, high] = [lowest, highest].map(|figure| row.unit.text(figure));
+    let spread = if runs > 1 { format!("{low}–{high}") } else { String::new() };
+    let ratio = Some(sample).filter(|sample| *sample > 0).and_then(|sample| row.ratio(sample)).map(ratio);
+    [name, row.unit.text(median), spread, count(figure.of), ratio.unwrap_or_default()]
 }
 
 /// What may make the figures wrong.
@@ -101,12 +120,8 @@ fn doubts(runs: &[Run]) -> String {
     let mut out = String::new();
     for (name, run) in names(runs).iter().zip(runs) {
         let whose = if several { format!("{name}: ") } else { String::new() };
-        for doubt in &run.generator.doubts {
+        for doubt in figures::doubts(run) {
             let _ = writeln!(out, "DOUBT: {whose}{doubt}");
-        }
-        if run.interrupted {
-            let (took, planned) = (length(run.measured_s), length(run.planned_s));
-            let _ = writeln!(out, "DOUBT: {whose}The run was interrupted after {took} of {planned}.");
         }
     }
     out
@@ -136,14 +151,55 @@ fn head(run: &Run) -> String {
     )
 }
 
-fn parts_table(run: &Run, by: By, parts: &[(String, Total)]) -> String {
-    let heads = [by.title(), "requests", "rate", "errors"].map(str::to_owned);
+fn parts_table(run: &Run, parts: &[(String, Total)]) -> String {
+    let heads = ["good answers", "rate", "errors"].map(str::to_owned);
     let mut table = table(heads.into_iter().chain(PERCENTILES.map(percentile)));
-    for (name, total) in parts {
-        let figures = [name.clone(), count(total.requests()), rate(total.rate(run)), count(total.failed())];
+    for (_, total) in parts {
+        let figures = [count(total.done), rate(total.rate(run)), count(total.failed())];
         table.add_row(figures.into_iter().chain(PERCENTILES.map(|percent| total.latency_text(percent))));
     }
-    aligned(table)
+    if let Some(first) = table.column_mut(0) {
+        first.set_cell_alignment(CellAlignment::Right);
+    }
+    blocks(table, &parts.iter().map(|(name, _)| cut(name, TITLE)).collect::<Vec<_>>(), 1)
+}
+
+/// A table with a line before each so many rows. There is no room for both in a line.
+pub(super) fn blocks(table: Table, titles: &[String], rows: usize) -> String {
+    let text = aligned(table);
+    let mut lines = text.lines();
+    let mut out: Vec<&str> = lines.next().into_iter().collect();
+    for title in titles {
+        out.push(title);
+        out.extend(lines.by_ref().take(rows));
+    }
+    out.join("\n")
+}
+
+/// A text in lines of at most 80 letters, as far as its words are not longer; all begin with two blanks.
+pub(super) fn wrapped(text: &str) -> String {
+    let mut lines = vec!["  ".to_owned()];
+    for word in text.split_whitespace() {
+        let last = lines.last().map_or(0, |line| line.chars().count());
+        if last > 2 && last + 1 + word.chars().count() > 80 {
+            lines.push("  ".to_owned());
+        }
+        if let Some(line) = lines.last_mut() {
+            if line.len() > 2 {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}
+
+/// A text of at most so many letters.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+    }
 }
 
 /// A table with these heads.

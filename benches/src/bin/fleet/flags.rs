@@ -1,10 +1,13 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
+use rolegate_bench::threshold::{Names, Threshold};
 
 /// Simulated Configuration Manager clients as load, and plain load
 #[derive(Debug, Parser)]
@@ -39,6 +42,9 @@ pub(crate) enum Command {
     Pki {
         /// Where they are written
         folder: PathBuf,
+        /// Replaces the files that are there
+        #[arg(long)]
+        force: bool,
         /// A name or an address of the server
         #[arg(long = "name", value_name = "NAME", default_values_t = ["site.lab.test".to_owned(), "127.0.0.1".to_owned()])]
         names: Vec<String>,
@@ -59,6 +65,8 @@ pub(crate) enum Command {
         /// Writes a page instead of text
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
+        #[command(flatten)]
+        judge: Judge,
     },
 }
 
@@ -70,6 +78,11 @@ pub(crate) struct Run {
     pub(crate) to: To,
     #[command(flatten)]
     pub(crate) out: Out,
+    #[command(flatten)]
+    pub(crate) judge: Judge,
+    /// Where the figures can be read while it runs, as Prometheus does: 127.0.0.1:9100; port 0 is any
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// How many clients; connections of a plain scenario
     #[arg(long)]
     pub(crate) clients: Option<u32>,
@@ -105,6 +118,11 @@ pub(crate) struct Plain {
     pub(crate) to: To,
     #[command(flatten)]
     pub(crate) out: Out,
+    #[command(flatten)]
+    pub(crate) judge: Judge,
+    /// Where the figures can be read while it runs, as Prometheus does: 127.0.0.1:9100; port 0 is any
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// So many requests a second, whatever the answers
     #[arg(long, conflicts_with = "ramp")]
     pub(crate) rate: Option<f64>,
@@ -171,7 +189,7 @@ pub(crate) struct To {
     pub(crate) threads: Option<u32>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Out {
     /// What the run is called in reports; the target if not given
     #[arg(long)]
@@ -185,6 +203,50 @@ pub(crate) struct Out {
     /// Writes a page for a browser
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+/// What a run has to reach, and who hears of it.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Judge {
+    /// What has to hold, or the exit status is 3: 'p99 < 200ms', 'role MP: errors < 1%'
+    #[arg(long = "threshold", value_name = "THRESHOLD")]
+    pub(crate) thresholds: Vec<String>,
+    /// Writes what became of the thresholds as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Prints missed thresholds and doubts as GitHub Actions reads them; there that is done unasked
+    #[arg(long)]
+    pub(crate) annotations: bool,
+}
+
+impl Judge {
+    /// The thresholds, of which each has to be about something that there is.
+    pub(crate) fn thresholds(&self, names: &Names) -> anyhow::Result<Vec<Threshold>> {
+        let (mut thresholds, mut wrong) = (Vec::new(), Vec::new());
+        for text in &self.thresholds {
+            let read = text.parse::<Threshold>();
+            match read.and_then(|threshold| threshold.unknown(names).map_or(Ok(threshold), Err)) {
+                Ok(threshold) => thresholds.push(threshold),
+                Err(what) => wrong.push(format!("--threshold: {what}")),
+            }
+        }
+        if wrong.is_empty() { Ok(thresholds) } else { Err(anyhow!("{}", wrong.join("\n"))) }
+    }
+
+    /// Whether annotations are printed.
+    pub(crate) fn annotations(&self) -> Annotations {
+        let on_github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+        if self.annotations || on_github { Annotations::Printed } else { Annotations::No }
+    }
+}
+
+/// Whether annotations are printed for GitHub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Annotations {
+    /// They are.
+    Printed,
+    /// They are not.
+    No,
 }
 
 impl To {

@@ -3,8 +3,11 @@
 // What a closed pipe makes of these is a panic; `rolegate_bench::say` knows better.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod files;
 mod flags;
+mod metrics;
 mod outcome;
+mod pki;
 mod plain;
 mod run;
 mod screen;
@@ -13,10 +16,9 @@ mod signals;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Parser as _;
 use rolegate_bench::fleet::{self, Scenario};
-use rolegate_bench::pki::Authority;
 use rolegate_bench::{report, say};
 
 use flags::{Command, Flags};
@@ -33,9 +35,12 @@ fn main() -> ExitCode {
         }
         Command::Show { name } => show(&name),
         Command::Check { file, set } => check(&file, &set),
-        Command::Pki { folder, names } => pki(&folder, &names),
+        Command::Pki { folder, force, names } => {
+            let there = if force { pki::There::Replaced } else { pki::There::Refused };
+            pki::make(&folder, &names, there)
+        }
         Command::Compare { runs, html } => outcome::compare(&runs, html.as_deref()),
-        Command::Report { run, html } => outcome::report(&run, html.as_deref()),
+        Command::Report { run, html, judge } => outcome::report(&run, html.as_deref(), &judge),
     };
     match done {
         Ok(code) => code,
@@ -56,26 +61,6 @@ fn show(name: &str) -> anyhow::Result<ExitCode> {
 fn check(file: &str, set: &[String]) -> anyhow::Result<ExitCode> {
     let scenario = read(file, set)?;
     say::out(format_args!("{file} is fine: {}. {}", scenario.name, scenario.about));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn pki(folder: &Path, names: &[String]) -> anyhow::Result<ExitCode> {
-    let authority = Authority::new("Fleet Test Root CA");
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let write = || {
-        std::fs::create_dir_all(folder)?;
-        authority.write(folder, "root")?;
-        authority.server(&names).write(folder, "server")?;
-        authority.client("PC00001").write(folder, "client")
-    };
-    write().with_context(|| format!("certificates cannot be written to {}", folder.display()))?;
-    let at = folder.display();
-    say::out(format_args!(
-        "written to {at}. For example:\n  site --tls --tls-certificate {at}/server.crt --tls-key {at}/server.key \
-         --client-certificate required --client-ca {at}/root.crt --system all=MP+DP+SUP@127.0.0.1:8443 --content \
-         PKG00001:4x256KiB\n  fleet run steady --target https://127.0.0.1:8443 --ca {at}/root.crt --certificate \
-         {at}/client.crt --key {at}/client.key"
-    ));
     Ok(ExitCode::SUCCESS)
 }
 

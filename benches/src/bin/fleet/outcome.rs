@@ -1,97 +1,48 @@
-//! What becomes of a run: text, files, comparisons.
+//! What becomes of a run: text, files, comparisons, and the exit status.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
+use rolegate_bench::fleet::Scenario;
 use rolegate_bench::record::Run;
+use rolegate_bench::threshold::{self, Names};
 use rolegate_bench::{report, say};
 
-use crate::flags::Out;
+use crate::files::{Files, write_page};
+use crate::flags::{Annotations, Judge};
 use crate::read_run;
 
-/// What is to be written after a run.
-#[derive(Debug, Default)]
-pub(crate) struct Files(Vec<(PathBuf, Kind)>);
+/// Nothing was answered as it should be.
+const NOTHING: u8 = 1;
+/// Thresholds were not met, or could not be judged.
+const MISSED: u8 = 3;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Json,
-    Page,
-}
-
-impl Files {
-    /// The files that were asked for. All of them can be written, as far as one can know before; what is there is left alone.
-    pub(crate) fn check(out: &Out, name: &str, label: &str) -> anyhow::Result<Self> {
-        let mut files = Vec::new();
-        if let Some(folder) = &out.out {
-            std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-            let name = format!("{name}-{label}").replace(|c: char| !c.is_alphanumeric() && c != '.', "-");
-            files.push((folder.join(format!("{name}.json")), Kind::Json));
-            files.push((folder.join(format!("{name}.html")), Kind::Page));
-        }
-        files.extend(out.json.clone().map(|file| (file, Kind::Json)));
-        files.extend(out.html.clone().map(|file| (file, Kind::Page)));
-        let mut wrong: Vec<_> = files.iter().filter_map(|(file, _)| cannot(file, try_out(file))).collect();
-        for (place, (file, _)) in files.iter().enumerate() {
-            if files[..place].iter().any(|(earlier, _)| earlier == file) {
-                wrong.push(format!("{} would be written twice: give each its own name", file.display()));
-            }
-        }
-        if wrong.is_empty() { Ok(Self(files)) } else { Err(anyhow!("{}", wrong.join("\n"))) }
-    }
-
-    /// Writes all that can be written, and then says what cannot.
-    fn write(&self, run: &Run) -> anyhow::Result<()> {
-        let mut wrong = Vec::new();
-        for (file, kind) in &self.0 {
-            let written = match kind {
-                Kind::Json => report::write_json(run, file),
-                Kind::Page => write_page(std::slice::from_ref(run), file),
-            };
-            match cannot(file, written) {
-                Some(failure) => wrong.push(failure),
-                None => say::out(format_args!("written: {}", file.display())),
-            }
-        }
-        if wrong.is_empty() { Ok(()) } else { Err(anyhow!("{}", wrong.join("\n"))) }
-    }
-}
-
-fn cannot(file: &Path, tried: io::Result<()>) -> Option<String> {
-    tried.err().map(|error| format!("{} cannot be written: {error}", file.display()))
-}
-
-/// Opens a file as if to write it, and leaves no trace.
-fn try_out(file: &Path) -> io::Result<()> {
-    match File::create_new(file) {
-        Ok(_) => std::fs::remove_file(file),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::options().append(true).open(file).map(drop),
-        Err(error) => Err(error),
-    }
-}
-
-/// Prints a run and writes the files that were asked for. Nothing answered as it should be is a failure.
-pub(crate) fn tell(run: &Run, files: &Files) -> anyhow::Result<ExitCode> {
+/// Prints a run and writes the files that were asked for.
+pub(crate) fn tell(run: &Run, files: &Files, annotations: Annotations) -> anyhow::Result<ExitCode> {
     say::out(report::text(run));
     if run.series.is_empty() && run.timeline.iter().all(|interval| interval.under_way == 0) {
         say::err("note: nothing was due in this time: more clients, a longer duration or a larger speedup would do");
     }
+    annotate(run, annotations);
     files.write(run)?;
+    Ok(ExitCode::from(status(run)))
+}
+
+fn annotate(run: &Run, annotations: Annotations) {
+    let told = report::annotations(run);
+    if annotations == Annotations::Printed && !told.is_empty() {
+        say::out(told.trim_end());
+    }
+}
+
+/// A run that was ended early may have nothing to show.
+fn status(run: &Run) -> u8 {
     let done: u64 = run.series.iter().map(|series| series.done).sum();
-    Ok(if done > 0 || run.interrupted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn write_page(runs: &[Run], to: &Path) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(to)?);
-    report::write_html(runs, &mut file)?;
-    file.flush()
-}
-
-fn page(runs: &[Run], to: &Path) -> anyhow::Result<()> {
-    write_page(runs, to).with_context(|| format!("{} cannot be written", to.display()))
+    if done == 0 && !run.interrupted {
+        return NOTHING;
+    }
+    if run.thresholds.iter().any(|judged| judged.outcome.is_failure()) { MISSED } else { 0 }
 }
 
 pub(crate) fn compare(files: &[PathBuf], html: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -99,45 +50,41 @@ pub(crate) fn compare(files: &[PathBuf], html: Option<&Path>) -> anyhow::Result<
     say::out(report::compare_text(&runs));
     if let Some(to) = html {
         page(&runs, to)?;
-        say::out(format_args!("written: {}", to.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn report(file: &Path, html: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let run = read_run(file)?;
+/// Reports a run. Thresholds that are given take the place of those that it was judged by.
+pub(crate) fn report(file: &Path, html: Option<&Path>, judge: &Judge) -> anyhow::Result<ExitCode> {
+    let mut run = read_run(file)?;
+    let thresholds = judge.thresholds(&names(&run))?;
+    let files = Files::of_judge(judge)?;
+    if !thresholds.is_empty() {
+        run.thresholds = threshold::judge(&thresholds, &run);
+    }
     match html {
-        Some(to) => {
-            page(std::slice::from_ref(&run), to)?;
-            say::out(format_args!("written: {}", to.display()));
-        }
+        Some(to) => page(std::slice::from_ref(&run), to)?,
         None => say::out(report::text(&run)),
     }
-    Ok(ExitCode::SUCCESS)
+    annotate(&run, judge.annotations());
+    files.write(&run)?;
+    let missed = run.thresholds.iter().any(|judged| judged.outcome.is_failure());
+    Ok(if missed { ExitCode::from(MISSED) } else { ExitCode::SUCCESS })
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_written_is_told_before_and_all_of_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| Some(folder.path().join(name));
-        let out = Out { label: None, out: at("new"), json: at("a.json"), html: at("a.html") };
-        let files = Files::check(&out, "steady", "http://a:1").unwrap();
-        assert_eq!(files.0.len(), 4);
-        assert_eq!(files.0[0].0, folder.path().join("new/steady-http---a-1.json"));
-        assert!(!folder.path().join("a.json").exists(), "nothing is left behind");
-        std::fs::write(folder.path().join("a.json"), "before").unwrap();
-        Files::check(&out, "steady", "a").unwrap();
-        assert_eq!(std::fs::read_to_string(folder.path().join("a.json")).unwrap(), "before");
-
-        let wrong = Out { label: None, out: None, json: at("no/a.json"), html: at("no/a.html") };
-        let error = Files::check(&wrong, "steady", "a").unwrap_err().to_string();
-        assert_eq!(error.matches("cannot be written").count(), 2, "{error}");
-        let twice = Out { label: None, out: None, json: at("b"), html: at("b") };
-        assert!(Files::check(&twice, "steady", "a").unwrap_err().to_string().contains("written twice"));
+/// What there is in a run, and what there could have been, as far as its scenario says.
+fn names(run: &Run) -> Names {
+    let measured = Names::of_run(run);
+    match Scenario::parse(&run.scenario) {
+        // Plain load without paths asked for what was measured.
+        Ok(scenario) => measured.and(scenario.kind.names(None)),
+        // Another version wrote it.
+        Err(_) => measured,
     }
+}
+
+fn page(runs: &[Run], to: &Path) -> anyhow::Result<()> {
+    write_page(runs, to).with_context(|| format!("{} cannot be written", to.display()))?;
+    say::out(format_args!("written: {}", to.display()));
+    Ok(())
 }

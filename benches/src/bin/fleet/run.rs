@@ -1,5 +1,6 @@
 //! The commands that make load.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,16 +16,17 @@ use rolegate_bench::pki::Identity;
 use rolegate_bench::{record, say};
 use tokio::runtime::Runtime;
 
-use crate::flags::{Out, Plain, Run, To};
-use crate::outcome::Files;
-use crate::{outcome, read, screen, signals};
+use crate::files::Files;
+use crate::flags::{Judge, Out, Plain, Run, To};
+use crate::{metrics, outcome, read, screen, signals};
 
 /// How long a connection may take before a run.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn scenario(flags: &Run) -> anyhow::Result<ExitCode> {
     let is_plain = matches!(read(&flags.scenario, &[])?.kind, Kind::Plain(_));
-    let scenario = read(&flags.scenario, &settings(flags, is_plain))?;
+    let mut scenario = read(&flags.scenario, &settings(flags, is_plain))?;
+    demand(&mut scenario, &flags.judge, &flags.to)?;
     match &scenario.kind {
         Kind::Plain(plain) => {
             let useless = [("--notification", flags.notification.is_some()), ("--content", !flags.content.is_empty())];
@@ -33,7 +35,9 @@ pub(crate) fn scenario(flags: &Run) -> anyhow::Result<ExitCode> {
             }
             let source = plain.source.filter(|_| !flags.no_sources);
             let plain = fleet::Plain { source, ..plain.clone() };
-            plainly(&scenario, &plain, &flags.to, &flags.out, !flags.no_check)
+            let (judge, metrics) = (&flags.judge, flags.metrics_listen);
+            let how = How { to: &flags.to, out: &flags.out, judge, metrics };
+            plainly(&scenario, &plain, &how, if flags.no_check { First::Begun } else { First::Reached })
         }
         Kind::Fleet(fleet) => {
             let mut fleet = Fleet::clone(fleet);
@@ -52,6 +56,19 @@ fn settings(flags: &Run, is_plain: bool) -> Vec<String> {
     set.extend(flags.speedup.map(|speedup| format!("speedup={speedup}")));
     set.extend(flags.seed.map(|seed| format!("seed={seed}")));
     set
+}
+
+/// Adds the thresholds of the flags to those of the scenario.
+fn demand(scenario: &mut Scenario, judge: &Judge, to: &To) -> anyhow::Result<()> {
+    let target = address(to)?.target;
+    let names = scenario.kind.names(Some(&target));
+    // Of plain load without paths, this is the first time that its message types are known.
+    let wrong: Vec<_> = scenario.thresholds.iter().filter_map(|threshold| threshold.unknown(&names)).collect();
+    if !wrong.is_empty() {
+        bail!("{}", wrong.join("\n"));
+    }
+    scenario.thresholds.extend(judge.thresholds(&names)?);
+    Ok(())
 }
 
 fn change(fleet: &mut Fleet, flags: &Run) -> anyhow::Result<()> {
@@ -87,7 +104,7 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
             .map_err(|error| anyhow!("TLS: {error}"))?,
         notification: notification.map_err(|error| anyhow!("client notification: {error}"))?,
     };
-    let files = Files::check(&flags.out, &scenario.name, &running(&flags.to, &flags.out).label)?;
+    let files = Files::check(&flags.out, &flags.judge, &scenario.name, &running(&flags.to, &flags.out).label)?;
     let runtime = runtime()?;
     if !flags.no_check {
         let found = runtime.block_on(fleet::check(&fleet, &target));
@@ -108,7 +125,8 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
         fleet.speedup,
         running.address
     ));
-    let (watch, seconds) = Watch::new();
+    let (mut watch, seconds) = Watch::new();
+    metrics::expose(flags.metrics_listen, &mut watch, &runtime)?;
     let total = fleet.duration;
     let run = watched(&runtime, watch, |watch| {
         let shown = std::thread::spawn(move || screen::show(&seconds, total));
@@ -118,31 +136,45 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
         let _ = shown.join();
         run
     })?;
-    outcome::tell(&run, &files)
+    outcome::tell(&run, &files, flags.judge.annotations())
 }
 
 pub(crate) fn plain(flags: &Plain) -> anyhow::Result<ExitCode> {
-    let scenario = crate::plain::scenario(flags)?;
+    let mut scenario = crate::plain::scenario(flags)?;
+    demand(&mut scenario, &flags.judge, &flags.to)?;
+    let how = How { to: &flags.to, out: &flags.out, judge: &flags.judge, metrics: flags.metrics_listen };
     match &scenario.kind {
-        Kind::Plain(plain) => plainly(&scenario, plain, &flags.to, &flags.out, true),
+        Kind::Plain(plain) => plainly(&scenario, plain, &how, First::Reached),
         Kind::Fleet(_) => bail!("the flags are no plain load"),
     }
 }
 
-fn plainly(
-    scenario: &Scenario,
-    plain: &fleet::Plain,
-    to: &To,
-    out: &Out,
-    has_to_be_there: bool,
-) -> anyhow::Result<ExitCode> {
+/// What both ways to plain load have.
+struct How<'a> {
+    to: &'a To,
+    out: &'a Out,
+    judge: &'a Judge,
+    metrics: Option<SocketAddr>,
+}
+
+/// What is done first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// The target is reached once, without a request.
+    Reached,
+    /// It is begun.
+    Begun,
+}
+
+fn plainly(scenario: &Scenario, plain: &fleet::Plain, how: &How<'_>, first: First) -> anyhow::Result<ExitCode> {
+    let How { to, out, judge, metrics } = *how;
     let mut address = address(to)?;
     let tls = tls(&address, to, &TlsFiles::default())?;
     let runtime = runtime()?;
     let running = running(to, out);
     fleet::check_plain(plain, &address, tls.as_ref(), running.threads)?;
-    let files = Files::check(out, &scenario.name, &running.label)?;
-    if has_to_be_there {
+    let files = Files::check(out, judge, &scenario.name, &running.label)?;
+    if first == First::Reached {
         reach(&mut address, tls.as_ref(), &runtime)?;
     }
     say::err(format_args!(
@@ -152,7 +184,8 @@ fn plainly(
         humantime::format_duration(plain.warm_up + plain.duration),
         running.address
     ));
-    let (watch, seconds) = Watch::new();
+    let (mut watch, seconds) = Watch::new();
+    metrics::expose(metrics, &mut watch, &runtime)?;
     let total = plain.duration;
     let run = watched(&runtime, watch, |watch| {
         let shown = std::thread::spawn(move || screen::show(&seconds, total));
@@ -162,7 +195,7 @@ fn plainly(
         let _ = shown.join();
         run
     })?;
-    outcome::tell(&run, &files)
+    outcome::tell(&run, &files, judge.annotations())
 }
 
 /// That somebody listens there, and comes together with us over TLS if that is wanted, before thousands find out that nobody

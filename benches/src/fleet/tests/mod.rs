@@ -1,3 +1,4 @@
+mod demands;
 mod life;
 mod scenarios;
 mod schedules;

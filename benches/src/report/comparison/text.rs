@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use super::words::{self, HOW_TO_READ, OPEN};
 use super::{Comparison, ROLEGATE, Work};
 use crate::report::figures::machine;
-use crate::report::format::{moment, ratio};
-use crate::report::text::{aligned, table};
+use crate::report::format::moment;
+use crate::report::text::{NAME, blocks, cut, table, wrapped};
 
-/// A table of the works and what they come to: losses first.
+/// The works and what they come to: losses first.
 #[must_use]
 pub fn comparison_text(comparison: &Comparison) -> String {
     let mut out = String::new();
@@ -36,13 +36,7 @@ pub fn comparison_text(comparison: &Comparison) -> String {
     for loss in words::losses(comparison) {
         let _ = writeln!(out, "  {loss}");
     }
-    let heads = ["work", "unit"].into_iter().map(str::to_owned);
-    let names = comparison.proxies.iter().map(|proxy| proxy.name.clone());
-    let mut table = table(heads.chain(names).chain(["rolegate".to_owned()]));
-    for work in &comparison.works {
-        table.add_row(row(comparison, work));
-    }
-    let _ = writeln!(out, "\n{}\n", aligned(table));
+    let _ = writeln!(out, "\n{}\n", works(comparison));
     for work in &comparison.works {
         if let Some(goal) = &work.goal {
             let _ = writeln!(out, "Goal of {}: {goal}", work.title);
@@ -57,18 +51,24 @@ pub fn comparison_text(comparison: &Comparison) -> String {
     out
 }
 
-fn row(comparison: &Comparison, work: &Work) -> Vec<String> {
-    let mut cells = vec![work.title.clone(), format!("{}, {}", work.unit, words::better(work))];
-    cells.extend(comparison.proxies.iter().map(|proxy| figure(work, &proxy.name)));
-    cells.push(work.verdict().map_or_else(|| OPEN.to_owned(), |found| words::verdict(&found)));
-    cells
+/// The works, each with its verdict and a line for each proxy.
+fn works(comparison: &Comparison) -> String {
+    let heads = ["", "median", "ratio to rolegate", "rounds"].map(str::to_owned);
+    let mut rows = table(heads.into_iter());
+    let mut titles = Vec::new();
+    for work in &comparison.works {
+        let verdict = work.verdict().map_or_else(|| OPEN.to_owned(), |found| words::verdict(&found));
+        titles.push(format!("{}, {} ({})\n{}", work.title, work.unit, words::better(work), wrapped(&verdict)));
+        for proxy in &comparison.proxies {
+            rows.add_row(row(work, &proxy.name));
+        }
+    }
+    blocks(rows, &titles, comparison.proxies.len())
 }
 
-/// Without the range of the ratio, which makes too wide a table.
-fn figure(work: &Work, proxy: &str) -> String {
-    let figure = words::figure(work, proxy);
-    match work.ratio(proxy) {
-        Some(spread) if proxy != ROLEGATE => format!("{figure} ({})", ratio(spread.median)),
-        Some(_) | None => figure,
-    }
+fn row(work: &Work, proxy: &str) -> [String; 4] {
+    let ratio = work.ratio(proxy).filter(|_| proxy != ROLEGATE);
+    let ratio = ratio.map(|spread| words::ratio_range(spread.median, work.interval(proxy))).unwrap_or_default();
+    let rounds = work.spread(proxy).map(|spread| spread.count.to_string()).unwrap_or_default();
+    [cut(proxy, NAME), words::figure(work, proxy), ratio, rounds]
 }

@@ -7,7 +7,6 @@ use std::io::{self, Write};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::{self, Chart, Size};
-use super::format::length;
 use super::rows::names;
 use crate::record::Run;
 
@@ -167,16 +166,6 @@ pub(super) fn left_out(shown: usize, all: usize, what: &str) -> Markup {
     html! {
         @if all > shown { p.note { (all - shown) " more " (what) " are in the JSON file." } }
     }
-}
-
-/// Why the figures of a run may be wrong.
-fn doubts(run: &Run) -> Vec<String> {
-    let mut doubts = run.generator.doubts.clone();
-    if run.interrupted {
-        let (took, planned) = (length(run.measured_s), length(run.planned_s));
-        doubts.push(format!("The run was interrupted after {took} of {planned}."));
-    }
-    doubts
 }
 
 fn scenario(run: &Run) -> Markup {

@@ -2,35 +2,36 @@
 
 use maud::{Markup, html};
 
-use super::{LINES, ROWS, Width, doubts, drawing, footer, left_out, notice, scenario, swatch, timeline};
-use crate::record::{Interval, Run};
+use super::{LINES, ROWS, Width, drawing, footer, left_out, notice, scenario, swatch, timeline};
+use crate::record::Run;
 use crate::report::chart::{Across, Chart, Line};
 use crate::report::comparison::Side;
-use crate::report::figures::{By, Total, Unit, curve, machine};
+use crate::report::figures::{By, Total, Unit, curve, doubts, machine};
 use crate::report::format::{count, length, moment, percent, ratio};
-use crate::report::rows::{Row, differences, names, rows, rows_by};
+use crate::report::rows::{Figure, Row, Sample, Standing, differences, how_to_read, names, rows, rows_by, samples};
 
 pub(super) fn body(runs: &[Run]) -> Markup {
-    let names = names(runs);
-    let base = names.first().map_or("", String::as_str);
-    let doubts = runs
+    let (names, samples) = (names(runs), samples(runs));
+    let base = samples.first().map_or("", |sample| sample.name.as_str());
+    let table = |title: &str, rows: &[Row]| table(title, rows, &samples);
+    let doubted = runs
         .iter()
         .zip(&names)
         .flat_map(|(run, name)| doubts(run).into_iter().map(move |doubt| format!("{name}: {doubt}")));
     html! {
         header {
             p.kicker { "Load runs compared" }
-            h1 { (names.join(", ")) }
-            p.subtitle { "Every ratio is to " strong { (base) } ". Figures within 1 % count as even." }
+            h1 { (samples.iter().map(|sample| sample.name.as_str()).collect::<Vec<_>>().join(", ")) }
+            p.subtitle { (how_to_read(base)) }
         }
         (notice("The runs differ in more than their target", &differences(runs)))
-        (notice("Doubts about these figures", &doubts.collect::<Vec<_>>()))
+        (notice("Doubts about these figures", &doubted.collect::<Vec<_>>()))
         (list(runs, &names))
-        (table("Figures", &rows(runs), &names))
+        (table("Figures", &rows(runs, &samples)))
         (charts(runs, &names))
-        (table("By message type", &rows_by(By::Message, runs), &names))
-        (table("By role", &rows_by(By::Role, runs), &names))
-        (table("By boundary group", &rows_by(By::Group, runs), &names))
+        (table("By message type", &rows_by(By::Message, runs, &samples)))
+        (table("By role", &rows_by(By::Role, runs, &samples)))
+        (table("By boundary group", &rows_by(By::Group, runs, &samples)))
         @for run in runs { (scenario(run)) }
         (footer())
     }
@@ -68,7 +69,7 @@ fn list(runs: &[Run], names: &[String]) -> Markup {
     }
 }
 
-fn table(title: &str, rows: &[Row], names: &[String]) -> Markup {
+fn table(title: &str, rows: &[Row], samples: &[Sample]) -> Markup {
     html! {
         @if !rows.is_empty() {
             section {
@@ -78,13 +79,18 @@ fn table(title: &str, rows: &[Row], names: &[String]) -> Markup {
                         thead {
                             tr {
                                 th {}
-                                @for (colour, name) in names.iter().enumerate() {
-                                    th { (swatch(colour)) " " (name) @if colour == 0 { " (base)" } }
+                                @for (place, Sample { name, runs }) in samples.iter().enumerate() {
+                                    th {
+                                        @for colour in runs.iter().take(1) { (swatch(*colour)) " " }
+                                        (name)
+                                        @if runs.len() > 1 { " (" (runs.len()) " runs)" }
+                                        @if place == 0 { " (base)" }
+                                    }
                                 }
                                 th { "best" }
                             }
                         }
-                        tbody { @for row in rows.iter().take(ROWS) { (compared(row, names)) } }
+                        tbody { @for row in rows.iter().take(ROWS) { (compared(row, samples)) } }
                     }
                 }
                 (left_out(ROWS, rows.len(), "rows"))
@@ -93,37 +99,51 @@ fn table(title: &str, rows: &[Row], names: &[String]) -> Markup {
     }
 }
 
-fn compared(row: &Row, names: &[String]) -> Markup {
-    let best = if row.is_even() { Vec::new() } else { row.best() };
+fn compared(row: &Row, samples: &[Sample]) -> Markup {
+    let standing = row.standing();
     html! {
         tr {
             th scope="row" { (row.title) }
-            @for (run, figure) in row.figures.iter().enumerate() {
-                td.best[best.contains(&run)] {
-                    (figure.map_or_else(|| "–".to_owned(), |figure| row.unit.text(figure)))
-                    @if run > 0 { (against_base(row, run)) }
+            @for (place, figure) in row.figures.iter().enumerate() {
+                td.best[standing == Standing::Best(place)] {
+                    @match figure {
+                        Some(figure) => { (of_sample(row, figure)) }
+                        None => { "–" }
+                    }
+                    @if place > 0 { (against_base(row, place, standing)) }
                 }
             }
-            td.winner { (row.winner(names)) }
+            td.winner { (row.winner(samples)) }
         }
     }
 }
 
-/// A ratio to the base and what it means.
-fn against_base(row: &Row, run: usize) -> Markup {
-    let Some(against) = row.ratio(run) else { return html! {} };
-    let (class, word) = match row.better.side(against) {
-        Side::Own => ("bad", "worse"),
-        Side::Neither => ("even", "even"),
-        Side::Other => ("good", "better"),
+/// A figure, how far its runs go, and of how many it is.
+fn of_sample(row: &Row, figure: &Figure) -> Markup {
+    let text = |figure: f64| row.unit.text(figure);
+    html! {
+        (text(figure.spread.median))
+        @if figure.spread.count > 1 { small.ratio { (text(figure.spread.lowest)) "–" (text(figure.spread.highest)) } }
+        small.ratio.even { "of " (count(figure.of)) }
+    }
+}
+
+/// A ratio to the base and, if that can be said, what it means.
+fn against_base(row: &Row, sample: usize, standing: Standing) -> Markup {
+    let Some(against) = row.ratio(sample) else { return html! {} };
+    let (class, word) = match (standing, row.better.side(against)) {
+        (Standing::Alone | Standing::Doubted | Standing::FewRuns | Standing::Undecided, _) => ("even", ""),
+        (Standing::Even | Standing::Best(_), Side::Own) => ("bad", " worse"),
+        (Standing::Even | Standing::Best(_), Side::Neither) => ("even", " even"),
+        (Standing::Even | Standing::Best(_), Side::Other) => ("good", " better"),
     };
-    html! { small class={ "ratio " (class) } { (ratio(against)) " " (word) } }
+    html! { small class={ "ratio " (class) } { (ratio(against)) (word) } }
 }
 
 fn charts(runs: &[Run], names: &[String]) -> Markup {
-    let over_time = |title: &str, unit, line: &dyn Fn(&str, usize, &[Interval]) -> Line| {
+    let over_time = |title: &str, unit, line: &dyn Fn(&str, usize, &Run) -> Line| {
         let shown = runs.iter().zip(names).take(LINES).enumerate();
-        let lines = shown.map(|(colour, (run, name))| line(name, colour, &timeline::thinned(run))).collect();
+        let lines = shown.map(|(colour, (run, name))| line(name, colour, run)).collect();
         drawing(&Chart { title: title.to_owned(), across: Across::Time, unit, lines }, Width::Half, "")
     };
     let failed = runs.iter().flat_map(|run| &run.timeline).any(|one| one.errors > 0);

@@ -2,19 +2,21 @@
 
 use maud::{Markup, html};
 
-use super::{LINES, ROWS, Width, bar, doubts, drawing, facts, footer, left_out, notice, scenario, tile, timeline};
-use crate::record::{Latencies, Run};
+use super::{LINES, ROWS, Width, bar, drawing, facts, footer, left_out, notice, scenario, tile, timeline};
+use crate::record::{Latencies, Outcome, Run};
 use crate::report::chart::{Across, Chart, ERRORS, Line};
 use crate::report::figures::{
-    By, PERCENTILES, Total, Unit, by_count, curve, dropped, latency_text, machine, not_in_figures, per_second,
+    By, PERCENTILES, Total, Unit, by_count, curve, doubts, dropped, latency_text, machine, not_in_figures, per_second,
 };
 use crate::report::format::{bytes, count, latency, length, moment, number, percent, percentile, rate};
+use crate::report::thresholds::{lines, tally};
 
 pub(super) fn body(run: &Run) -> Markup {
     let total = Total::of(run);
     html! {
         (head(run))
         (notice("Doubts about these figures", &doubts(run)))
+        (thresholds(run))
         (tiles(run, &total))
         @if let Some(left) = dropped(run) { p.note { (left) } }
         (generator(run))
@@ -46,17 +48,44 @@ fn head(run: &Run) -> Markup {
     }
 }
 
+fn thresholds(run: &Run) -> Markup {
+    html! {
+        @if let Some(tally) = tally(run) {
+            section {
+                h2 { "Thresholds: " (tally) }
+                div.scroll {
+                    table {
+                        thead { tr { th { "threshold" } th { "measured" } th { "samples" } th { "outcome" } } }
+                        tbody {
+                            @for line in lines(run) {
+                                tr {
+                                    th scope="row" { (line.threshold) }
+                                    td { (line.value) @if line.outcome == Outcome::NotJudged { " (" (line.found) ")" } }
+                                    td { (line.samples) }
+                                    td.bad[line.outcome.is_failure()].good[!line.outcome.is_failure()] { (line.outcome.word()) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn tiles(run: &Run, total: &Total) -> Markup {
     let bad = if total.failed() > 0 { "bad" } else { "good" };
-    let none = if total.failed() == 0 { "none failed".to_owned() } else { percent(total.failed_part()) + " of all" };
+    let none = if total.failed() == 0 { "none failed".to_owned() } else { percent(total.failed_part()) };
+    let none = format!("{none} of {}", count(total.requests()));
+    let of = |what: &str| format!("{what}, of {} good", count(total.latency.count()));
     html! {
         section.tiles aria-label="Summary" {
             (tile("Requests", &count(total.requests()), &format!("{} received", bytes(total.received)), ""))
             (tile("Answered", &rate(total.rate(run)), &format!("{} good answers", count(total.done)), ""))
             (tile("Errors", &count(total.failed()), &none, bad))
-            (tile("p50", &total.latency_text(50.0), "half were faster", ""))
-            (tile("p99", &total.latency_text(99.0), "one in 100 was slower", ""))
-            (tile("p99.9", &total.latency_text(99.9), &format!("slowest {}", total.latency_text(100.0)), ""))
+            (tile("p50", &total.latency_text(50.0), &of("half were faster"), ""))
+            (tile("p99", &total.latency_text(99.0), &of("one in 100 was slower"), ""))
+            (tile("p99.9", &total.latency_text(99.9), &of(&format!("slowest {}", total.latency_text(100.0))), ""))
         }
     }
 }
@@ -77,24 +106,23 @@ fn generator(run: &Run) -> Markup {
 }
 
 fn over_time(run: &Run) -> Markup {
-    let intervals = timeline::thinned(run);
     let note = timeline::note(run);
     let chart = |title: &str, unit, lines| Chart { title: title.to_owned(), across: Across::Time, unit, lines };
-    let answers = Line { filled: true, ..timeline::rate("good answers", 0, &intervals, |one| one.done) };
-    let mut failures = timeline::rate("errors", ERRORS, &intervals, |one| one.errors);
+    let answers = Line { filled: true, ..timeline::rate("good answers", 0, run, |one| one.done) };
+    let mut failures = timeline::rate("errors", ERRORS, run, |one| one.errors);
     failures.filled = true;
-    if intervals.iter().all(|one| one.errors == 0) {
+    if run.timeline.iter().all(|one| one.errors == 0) {
         failures.points.clear();
     }
     let latencies = vec![
-        timeline::latency("p50", 0, &intervals, |one| one.p50_us),
-        timeline::latency("p99", 1, &intervals, |one| one.p99_us),
-        timeline::latency("p99.9", 3, &intervals, |one| one.p999_us),
+        timeline::latency("p50", 0, run, |one| one.p50_us),
+        timeline::latency("p99", 1, run, |one| one.p99_us),
+        timeline::latency("p99.9", 3, run, |one| one.p999_us),
     ];
-    let open = timeline::level("connections", 0, &intervals, |one| one.open);
-    let under_way = timeline::level("requests", 0, &intervals, |one| one.under_way);
+    let open = timeline::level("connections", 0, run, |one| one.open);
+    let under_way = timeline::level("requests", 0, run, |one| one.under_way);
     html! {
-        @if !intervals.is_empty() {
+        @if !run.timeline.is_empty() {
             section {
                 h2 { "Over time" }
                 div.charts {
@@ -112,15 +140,14 @@ fn over_time(run: &Run) -> Markup {
 
 /// A line for each role, if there are several.
 fn roles(run: &Run) -> Vec<Line> {
-    let intervals = timeline::thinned(run);
-    let mut names: Vec<&String> = intervals.iter().flat_map(|one| one.roles.keys()).collect();
+    let mut names: Vec<&String> = run.timeline.iter().flat_map(|one| one.roles.keys()).collect();
     names.sort_unstable();
     names.dedup();
     if names.len() < 2 {
         return Vec::new();
     }
     let line = |(colour, name): (usize, &&String)| {
-        timeline::latency(name, colour, &intervals, |one| one.roles.get(*name).map_or(0, |role| role.p99_us))
+        timeline::latency(name, colour, run, |one| one.roles.get(*name).map_or(0, |role| role.p99_us))
     };
     names.iter().take(LINES).enumerate().map(line).collect()
 }
@@ -138,7 +165,13 @@ fn percentiles(run: &Run, total: &Total) -> Markup {
     let title = "Latency by percentile".to_owned();
     let note = if parts.len() > LINES { "The message types with the most requests." } else { "" };
     let row = |what: &str, latencies: &Latencies| {
-        html! { tr { th scope="row" { (what) } @for p in PERCENTILES { td { (latency_text(latencies, p)) } } } }
+        html! {
+            tr {
+                th scope="row" { (what) }
+                td { (count(latencies.count())) }
+                @for p in PERCENTILES { td { (latency_text(latencies, p)) } }
+            }
+        }
     };
     html! {
         @if total.latency.count() > 0 {
@@ -147,7 +180,7 @@ fn percentiles(run: &Run, total: &Total) -> Markup {
                 (drawing(&Chart { title, across: Across::Nines, unit: Unit::Latency, lines }, Width::Full, note))
                 div.scroll {
                     table {
-                        thead { tr { th { "good answers" } @for p in PERCENTILES { th { (percentile(p)) } } } }
+                        thead { tr { th { "latency" } th { "good answers" } @for p in PERCENTILES { th { (percentile(p)) } } } }
                         tbody {
                             (row("from when they should have been sent", &total.latency))
                             (row("from when they were sent", &total.service))
@@ -163,7 +196,7 @@ fn percentiles(run: &Run, total: &Total) -> Markup {
 fn parts(run: &Run, by: By) -> Markup {
     let parts = by.parts_worth_showing(run);
     let longest = parts.iter().map(|(_, total)| total.latency(99.0)).fold(0.0, f64::max);
-    let heads = ["requests", "answered", "errors"];
+    let heads = ["requests", "errors", "good answers", "rate"];
     html! {
         @if !parts.is_empty() {
             section {
@@ -192,8 +225,9 @@ fn part(run: &Run, name: &str, total: &Total, longest: f64) -> Markup {
         tr {
             th scope="row" { (name) }
             td { (count(total.requests())) }
-            td { (rate(total.rate(run))) }
             td.bad[total.failed() > 0] { (count(total.failed())) }
+            td { (count(total.done)) }
+            td { (rate(total.rate(run))) }
             @for p in PERCENTILES { td { (total.latency_text(p)) } }
             td.wide-bar { (bar(total.latency(99.0), longest, "")) }
         }

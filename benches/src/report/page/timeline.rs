@@ -4,70 +4,66 @@ use crate::record::{Interval, Run};
 use crate::report::chart::Line;
 use crate::report::figures::per_second;
 
-/// More points than this are not told apart, and make pages large.
-const POINTS: usize = 240;
+/// More points than twice this are not told apart, and make pages large.
+const COLUMNS: usize = 240;
 
-/// Neighbouring intervals, put together until there are at most 240: counts are added, of latencies and levels the
-/// highest stays.
-pub(super) fn thinned(run: &Run) -> Vec<Interval> {
-    let together = run.timeline.len().div_ceil(POINTS).max(1);
-    run.timeline.chunks(together).map(merged).collect()
+/// So many neighbouring intervals share a column of the drawing.
+fn together(run: &Run) -> usize {
+    run.timeline.len().div_ceil(COLUMNS).max(1)
 }
 
 /// What a note has to say about this.
 pub(super) fn note(run: &Run) -> String {
-    match run.timeline.len().div_ceil(POINTS) {
-        0 | 1 => String::new(),
-        together => format!("A point stands for {together} intervals; of latencies and levels the highest is shown."),
+    match together(run) {
+        1 => String::new(),
+        together => format!("Of each {together} intervals the lowest and the highest are drawn."),
     }
-}
-
-fn merged(intervals: &[Interval]) -> Interval {
-    let mut all = Interval { at_s: intervals.first().map_or(0.0, |first| first.at_s), ..Interval::default() };
-    for one in intervals {
-        all.length_s += one.length_s;
-        all.done = all.done.saturating_add(one.done);
-        all.errors = all.errors.saturating_add(one.errors);
-        all.received = all.received.saturating_add(one.received);
-        all.p50_us = all.p50_us.max(one.p50_us);
-        all.p99_us = all.p99_us.max(one.p99_us);
-        all.p999_us = all.p999_us.max(one.p999_us);
-        all.max_us = all.max_us.max(one.max_us);
-        all.open = all.open.max(one.open);
-        all.under_way = all.under_way.max(one.under_way);
-        for (role, part) in &one.roles {
-            let sum = all.roles.entry(role.clone()).or_default();
-            sum.done = sum.done.saturating_add(part.done);
-            sum.errors = sum.errors.saturating_add(part.errors);
-            sum.p50_us = sum.p50_us.max(part.p50_us);
-            sum.p99_us = sum.p99_us.max(part.p99_us);
-        }
-    }
-    all
 }
 
 /// A line of counts in a second.
-pub(super) fn rate(name: &str, colour: usize, intervals: &[Interval], count: impl Fn(&Interval) -> u64) -> Line {
-    line(name, colour, intervals, |one| Some(per_second(count(one), one.length_s)))
+pub(super) fn rate(name: &str, colour: usize, run: &Run, count: impl Fn(&Interval) -> u64) -> Line {
+    line(name, colour, run, |one| Some(per_second(count(one), one.length_s)))
 }
 
 /// A line of latencies. Where nothing was done there is no point.
 #[allow(clippy::cast_precision_loss)]
-pub(super) fn latency(name: &str, colour: usize, intervals: &[Interval], us: impl Fn(&Interval) -> u64) -> Line {
-    line(name, colour, intervals, |one| Some(us(one)).filter(|us| *us > 0).map(|us| us as f64))
+pub(super) fn latency(name: &str, colour: usize, run: &Run, us: impl Fn(&Interval) -> u64) -> Line {
+    line(name, colour, run, |one| Some(us(one)).filter(|us| *us > 0).map(|us| us as f64))
 }
 
 /// A line of things that there are.
 #[allow(clippy::cast_precision_loss)]
-pub(super) fn level(name: &str, colour: usize, intervals: &[Interval], count: impl Fn(&Interval) -> u64) -> Line {
-    line(name, colour, intervals, |one| Some(count(one) as f64))
+pub(super) fn level(name: &str, colour: usize, run: &Run, count: impl Fn(&Interval) -> u64) -> Line {
+    line(name, colour, run, |one| Some(count(one) as f64))
 }
 
-fn line(name: &str, colour: usize, intervals: &[Interval], figure: impl Fn(&Interval) -> Option<f64>) -> Line {
+fn line(name: &str, colour: usize, run: &Run, figure: impl Fn(&Interval) -> Option<f64>) -> Line {
     let middle = |one: &Interval| one.at_s + one.length_s / 2.0;
-    let points = intervals.iter().filter_map(|one| Some((middle(one), figure(one)?)));
-    let points = points.filter(|(at, figure)| at.is_finite() && figure.is_finite()).collect();
+    let point = |one: &Interval| {
+        let (at, figure) = (middle(one), figure(one)?);
+        (at.is_finite() && figure.is_finite()).then_some((at, figure))
+    };
+    let points =
+        run.timeline.chunks(together(run)).flat_map(|column| extremes(column.iter().filter_map(point))).collect();
     Line { name: name.to_owned(), colour, points, filled: false }
+}
+
+/// The lowest and the highest point, in the order in which they come: dips and peaks are drawn where they were.
+fn extremes(points: impl Iterator<Item = (f64, f64)>) -> impl Iterator<Item = (f64, f64)> {
+    let mut found: Option<[(f64, f64); 2]> = None;
+    for point in points {
+        let [lowest, highest] = found.get_or_insert([point, point]);
+        if point.1 < lowest.1 {
+            *lowest = point;
+        }
+        if point.1 > highest.1 {
+            *highest = point;
+        }
+    }
+    let mut found: Vec<_> = found.into_iter().flatten().collect();
+    found.sort_by(|one, other| one.0.total_cmp(&other.0));
+    found.dedup();
+    found.into_iter()
 }
 
 #[cfg(test)]
@@ -76,16 +72,31 @@ mod tests {
     use crate::report::sample;
 
     #[test]
-    fn long_runs_are_thinned_and_lose_no_request_and_no_peak() {
+    fn long_runs_keep_their_dips_and_peaks_where_they_were() {
         let mut run = sample::run("a", 1, 1, 1.0);
         let one = run.timeline[0].clone();
-        run.timeline = (0..1_000).map(|i| Interval { at_s: f64::from(i), done: 2, p50_us: 5, ..one.clone() }).collect();
+        let interval = |i: u32| Interval { at_s: f64::from(i), done: 20, p50_us: 5, ..one.clone() };
+        run.timeline = (0..3_600).map(interval).collect();
         run.timeline[777].p50_us = 900;
-        let thinned = thinned(&run);
-        assert_eq!(thinned.len(), 200);
-        assert_eq!(thinned.iter().map(|one| one.done).sum::<u64>(), 2_000);
-        assert_eq!(thinned.iter().map(|one| one.p50_us).max(), Some(900));
-        assert_eq!((thinned[1].at_s, thinned[1].length_s), (5.0, 5.0));
-        assert!(note(&run).contains("5 intervals"));
+        run.timeline[1_801].done = 0;
+        run.timeline[1_803].done = 95;
+        let rates = rate("a", 0, &run, |one| one.done);
+        assert!(rates.points.len() <= 2 * COLUMNS, "{}", rates.points.len());
+        let other: Vec<_> = rates.points.iter().copied().filter(|(_, rate)| *rate != 20.0).collect();
+        assert_eq!(other, [(1_801.5, 0.0), (1_803.5, 95.0)]);
+        let latencies = latency("a", 0, &run, |one| one.p50_us);
+        assert!(latencies.points.contains(&(777.5, 900.0)));
+        assert!(rates.points.is_sorted_by(|one, next| one.0 < next.0));
+        assert!(note(&run).contains("each 15 intervals"));
+        run.timeline.truncate(240);
+        assert_eq!((rate("a", 0, &run, |one| one.done).points.len(), note(&run)), (240, String::new()));
+    }
+
+    #[test]
+    fn nothing_is_drawn_where_nothing_was_done() {
+        let mut run = sample::run("a", 1, 3, 1.0);
+        run.timeline[1].p99_us = 0;
+        run.timeline[2].at_s = f64::NAN;
+        assert_eq!(latency("a", 0, &run, |one| one.p99_us).points.len(), 1);
     }
 }
