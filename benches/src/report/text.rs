@@ -11,8 +11,10 @@ use super::rows::{self, Row, Sample, differences, how_to_read, names, rows, rows
 use super::thresholds::{Line, lines, tally};
 use crate::record::{Failure, Run};
 
-/// The longest line before rows of a table, and the longest name in one: tables are at most 80 columns wide.
-const TITLE: usize = 56;
+/// How wide tables are at most, as far as their figures let them.
+const WIDTH: usize = 80;
+/// The longest title before rows of a table that has a name behind it, and the longest name.
+const TITLE: usize = WIDTH - 2 - NAME;
 pub(super) const NAME: usize = 22;
 
 /// A run in a few lines: doubts first, then what, how much and how fast.
@@ -161,7 +163,7 @@ fn parts_table(run: &Run, parts: &[(String, Total)]) -> String {
     if let Some(first) = table.column_mut(0) {
         first.set_cell_alignment(CellAlignment::Right);
     }
-    blocks(table, &parts.iter().map(|(name, _)| cut(name, TITLE)).collect::<Vec<_>>(), 1)
+    blocks(table, &parts.iter().map(|(name, _)| cut(name, WIDTH)).collect::<Vec<_>>(), 1)
 }
 
 /// A table with a line before each so many rows. There is no room for both in a line.
@@ -181,7 +183,7 @@ pub(super) fn wrapped(text: &str) -> String {
     let mut lines = vec!["  ".to_owned()];
     for word in text.split_whitespace() {
         let last = lines.last().map_or(0, |line| line.chars().count());
-        if last > 2 && last + 1 + word.chars().count() > 80 {
+        if last > 2 && last + 1 + word.chars().count() > WIDTH {
             lines.push("  ".to_owned());
         }
         if let Some(line) = lines.last_mut() {

@@ -23,8 +23,8 @@ pub(crate) enum There {
 /// Makes an authority, a server and a client, and says how they are used.
 pub(crate) fn make(folder: &Path, names: &[String], there: There) -> anyhow::Result<ExitCode> {
     let at = folder.display();
-    let known = |name: &&str| std::fs::symlink_metadata(folder.join(name)).is_ok();
-    let found: Vec<PathBuf> = FILES.iter().filter(known).map(|name| folder.join(name)).collect();
+    let all = FILES.iter().map(|name| folder.join(name));
+    let found: Vec<PathBuf> = all.filter(|file| std::fs::symlink_metadata(file).is_ok()).collect();
     if there == There::Refused && !found.is_empty() {
         let found: Vec<_> = found.iter().map(|file| file.display().to_string()).collect();
         bail!("{} would be replaced: name another folder, or give --force", found.join(", "));
