@@ -159,13 +159,15 @@ pub(super) fn rows(runs: &[Run], samples: &[Sample]) -> Vec<Row> {
         title: "good answers".to_owned(),
         unit: Unit::Rate,
         better: Better::Higher,
-        figures: figures(runs, samples, &all, &|total, run| Some((total.rate(run), total.done))),
+        figures: figures(runs, samples, &all, &|total, run| Some(OfRun { figure: total.rate(run), of: total.done })),
     };
     let errors = Row {
         title: "errors".to_owned(),
         unit: Unit::Part,
         better: Better::Lower,
-        figures: figures(runs, samples, &all, &|total, _| Some((total.failed_part(), total.requests()))),
+        figures: figures(runs, samples, &all, &|total, _| {
+            Some(OfRun { figure: total.failed_part(), of: total.requests() })
+        }),
     };
     let latencies = PERCENTILES.map(|percent| latency_row(percentile(percent), runs, samples, &all, percent));
     [rate, errors].into_iter().chain(latencies).collect()
@@ -191,23 +193,29 @@ pub(super) fn rows_by(by: By, runs: &[Run], samples: &[Sample]) -> Vec<Row> {
 
 fn latency_row(title: String, runs: &[Run], samples: &[Sample], parts: &Parts, percent: f64) -> Row {
     let figure = |total: &Total, _: &Run| {
-        total.latency.is_enough(percent).then(|| (total.latency(percent), total.latency.count()))
+        total.latency.is_enough(percent).then(|| OfRun { figure: total.latency(percent), of: total.latency.count() })
     };
     Row { title, unit: Unit::Latency, better: Better::Lower, figures: figures(runs, samples, parts, &figure) }
 }
 
-/// A figure of each sample: `figure` gives that of one run, and of how many it is.
+/// A figure of one run, and of how many requests or good answers it is.
+struct OfRun {
+    figure: f64,
+    of: u64,
+}
+
+/// A figure of each sample: `figure` gives that of one run.
 fn figures(
     runs: &[Run],
     samples: &[Sample],
     parts: &Parts,
-    figure: &dyn Fn(&Total, &Run) -> Option<(f64, u64)>,
+    figure: &dyn Fn(&Total, &Run) -> Option<OfRun>,
 ) -> Vec<Option<Figure>> {
     let of_sample = |sample: &Sample| {
         let of_run = |place: &usize| figure(parts.get(*place)?.as_ref()?, runs.get(*place)?);
         let found: Vec<_> = sample.runs.iter().filter_map(of_run).collect();
-        let spread = Spread::of(found.iter().map(|(figure, _)| *figure))?;
-        let of = found.iter().fold(0_u64, |sum, (_, of)| sum.saturating_add(*of));
+        let spread = Spread::of(found.iter().map(|found| found.figure))?;
+        let of = found.iter().fold(0_u64, |sum, found| sum.saturating_add(found.of));
         let doubted = sample.runs.iter().any(|place| runs.get(*place).is_some_and(|run| !doubts(run).is_empty()));
         Some(Figure { spread, of, doubted })
     };

@@ -89,7 +89,8 @@ pub fn compare_text(runs: &[Run]) -> String {
             let _ = writeln!(out, "Thresholds: {tally}.");
         }
     }
-    let _ = writeln!(out, "\n{}\n", how_to_read(&base.name));
+    let counted: Vec<_> = samples.iter().map(|sample| format!("{} ({})", sample.name, sample.runs.len())).collect();
+    let _ = writeln!(out, "\nRuns of each: {}. {}\n", counted.join(", "), how_to_read(&base.name));
     let mut rows = rows(runs, &samples);
     rows.extend(By::ALL.into_iter().flat_map(|by| rows_by(by, runs, &samples)));
     let mut all = table(["", "median", "lowest–highest", "of", "ratio"].map(str::to_owned).into_iter());

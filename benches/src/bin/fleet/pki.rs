@@ -68,7 +68,9 @@ mod tests {
         let mut files = FILES;
         files.sort_unstable();
         assert_eq!(written, files);
-        ["root.crt", "client.crt", "client.key"].map(|name| std::fs::remove_file(at.join(name)).unwrap());
+        for name in ["root.crt", "client.crt", "client.key"] {
+            std::fs::remove_file(at.join(name)).unwrap();
+        }
         let read = || std::fs::read(at.join("server.key")).unwrap();
         let before = read();
         let error = make(&at, &["localhost".to_owned()], There::Refused).unwrap_err().to_string();
