@@ -3,10 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 use std::future::pending;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rolegate_bench::compare::{self, Options, Set, WorkName};
+use rolegate_bench::report::read_comparison;
 
 fn options(works: Vec<WorkName>) -> Options {
     Options {
@@ -89,4 +95,70 @@ fn a_folder_that_cannot_be_is_told_before_anything_is_measured() {
     let error = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(!said.status.success() && error.contains("writing reports to"), "{error}");
     assert!(said.stdout.is_empty(), "{said:?}");
+}
+
+/// Something that stands in for rolegate: it moves bytes to the ports of the origins that are in its configuration.
+const STAND_IN: &str = r#"#!/bin/sh
+if [ "$1" = --version ]; then echo "rolegate 0.0.1"; exit; fi
+http=$(sed -n '/^name = "http"/{n;s/.*"\(.*\)"/\1/p}' "$2")
+origins=$(sed -n 's/^roles = \[{ role = "MP", port = \([0-9]*\).*/127.0.0.1:\1/p' "$2")
+exec COMPARE forwarder $http $origins
+"#;
+
+/// Starts a long comparison with its temporary files in one folder and its reports below another, and waits for the first figures.
+fn long(scratch: &Path, folder: &Path, out: &str) -> Child {
+    let (rolegate, out) = (folder.join("rolegate"), folder.join(out));
+    std::fs::write(&rolegate, STAND_IN.replace("COMPARE", env!("CARGO_BIN_EXE_compare"))).unwrap();
+    std::fs::set_permissions(&rolegate, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_compare"));
+    command
+        .args(["--works", "small", "--peers", "none", "--seconds", "1", "--rounds", "1000", "--rolegate"])
+        .arg(rolegate);
+    command.arg("--out").arg(out).env("TMPDIR", scratch).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut process = command.stderr(Stdio::inherit()).spawn().unwrap();
+    let mut told = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+    assert!(told.any(|line| line.contains("round  1")), "it has ended");
+    process
+}
+
+fn send(process: &Child, signal: Signal) {
+    kill(Pid::from_raw(process.id().try_into().unwrap()), signal).unwrap();
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[test]
+fn a_signal_ends_it_with_a_report_and_nothing_else_is_left() {
+    if cores() < 2 {
+        eprintln!("skipped: it needs a core for the proxy and another one, and there is one core only");
+        return;
+    }
+    let (scratch, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let out = folder.path().join("a/b");
+    let process = long(scratch.path(), folder.path(), "a/b");
+    assert!(!is_empty(scratch.path()) && !out.exists(), "reports are not there before they are written");
+    send(&process, Signal::SIGINT);
+    let output = process.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("DOUBT: Stopped at the work 'small'"), "{said}");
+    let comparison = read_comparison(&out.join("comparison.json")).unwrap();
+    assert!(comparison.interrupted && !comparison.works[0].figures.is_empty(), "{comparison:?}");
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 3);
+    assert!(is_empty(scratch.path()));
+
+    // One that is killed can write nothing, and somebody else takes its folder away.
+    let gone = folder.path().join("c");
+    let mut process = long(scratch.path(), folder.path(), "c");
+    assert!(!is_empty(scratch.path()));
+    send(&process, Signal::SIGKILL);
+    process.wait().unwrap();
+    let begin = Instant::now();
+    while !is_empty(scratch.path()) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it is still there");
+        std::thread::yield_now();
+    }
+    assert!(!gone.exists());
 }

@@ -135,6 +135,7 @@ fn live(groups: usize) -> Live {
         recorders[0].record(series, &sample);
         recorders[0].record(series, &Sample { result: Err(Failure::Status(503)), ..sample });
     }
+    recorders[0].fail(0, std::time::Duration::ZERO, Failure::Unsent, 4);
     recorders[0].opened();
     recorders[0].tick(std::time::Duration::ZERO);
     slot.get().unwrap().clone()
@@ -149,6 +150,7 @@ fn live_figures_are_text_for_prometheus() {
         format!("fleet_good_answers_total{{{labels}}} 1"),
         format!("fleet_received_bytes_total{{{labels}}} 20"),
         format!("fleet_failures_total{{{labels},kind=\"status 503\"}} 1"),
+        format!("fleet_failures_total{{{},kind=\"unsent\"}} 4", labels.replace("G1", "G0")),
         format!("fleet_latency_seconds_bucket{{{labels},le=\"0.001\"}} 0"),
         format!("fleet_latency_seconds_bucket{{{labels},le=\"0.0025\"}} 1"),
         format!("fleet_latency_seconds_bucket{{{labels},le=\"+Inf\"}} 1"),
