@@ -115,7 +115,7 @@ fn long(scratch: &Path, folder: &Path, out: &str) -> Child {
         .args(["--works", "small", "--peers", "none", "--seconds", "1", "--rounds", "1000", "--rolegate"])
         .arg(rolegate);
     command.arg("--out").arg(out).env("TMPDIR", scratch).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut process = command.stderr(Stdio::inherit()).spawn().unwrap();
+    let mut process = command.stderr(Stdio::null()).spawn().unwrap();
     let mut told = BufReader::new(process.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
     assert!(told.any(|line| line.contains("round  1")), "it has ended");
     process

@@ -15,6 +15,14 @@ pub(crate) const LONGEST_US: u64 = 600_000_000;
 /// Three digits are right, whatever the size.
 const DIGITS: u8 = 3;
 
+/// Whether so many latencies are enough for a percentile: at least one is slower than it. The slowest of all needs no other.
+#[must_use]
+#[allow(clippy::cast_precision_loss)]
+pub fn is_enough(count: u64, percent: f64) -> bool {
+    let slower = count as f64 * (100.0 - percent) / 100.0;
+    count > 0 && (percent >= 100.0 || slower >= 0.999)
+}
+
 /// Latencies in microseconds: an HDR histogram, in JSON in its usual compressed form in Base64.
 #[derive(Clone, PartialEq)]
 pub struct Latencies(Histogram<u64>);
@@ -43,12 +51,10 @@ impl Latencies {
         if self.0.is_empty() { 0 } else { self.0.value_at_percentile(percent) }
     }
 
-    /// Whether there are enough for a percentile: at least one is slower than it. The slowest of all needs no other.
+    /// Whether there are enough for a percentile, see [`is_enough`].
     #[must_use]
-    #[allow(clippy::cast_precision_loss)]
     pub fn is_enough(&self, percent: f64) -> bool {
-        let slower = self.count() as f64 * (100.0 - percent) / 100.0;
-        self.count() > 0 && (percent >= 100.0 || slower >= 0.999)
+        is_enough(self.count(), percent)
     }
 
     /// The mean in microseconds; nothing if there are none.

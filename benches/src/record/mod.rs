@@ -16,7 +16,7 @@ mod sample;
 
 pub use failure::{ConnectFault, Failure, Handshake, TlsFault};
 pub(crate) use histogram::LONGEST_US;
-pub use histogram::Latencies;
+pub use histogram::{Latencies, is_enough};
 pub use judged::{Judged, JudgedUnit, Outcome};
 pub(crate) use live::BUCKETS_US;
 pub use live::{Live, LiveSeries};

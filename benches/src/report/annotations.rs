@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::figures::doubts;
-use super::thresholds::{Line, lines};
+use super::thresholds::{Line, lines, nothing_answered};
 use crate::record::{Outcome, Run};
 
 /// A line for each threshold that was not met, and for each doubt. Empty if there is neither.
@@ -14,6 +14,9 @@ pub fn annotations(run: &Run) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "::{command} title={}::{}", property(title), data(text));
     };
+    if let Some(why) = nothing_answered(run) {
+        write("error", &format!("{}: nothing answered", run.name), &why);
+    }
     for Line { threshold, outcome, found, .. } in lines(run) {
         match outcome {
             Outcome::Met => {}

@@ -67,6 +67,11 @@ impl Total {
         self.latency.percentile(percent) as f64
     }
 
+    /// The same, if there are enough answers for it.
+    pub(super) fn known(&self, percent: f64) -> Option<f64> {
+        self.latency.is_enough(percent).then(|| self.latency(percent))
+    }
+
     /// A percentile of the latency for people.
     pub(super) fn latency_text(&self, percent: f64) -> String {
         latency_text(&self.latency, percent)

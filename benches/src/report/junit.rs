@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
-use super::figures::{Total, doubts};
-use super::format::count;
-use super::thresholds::{Line, lines};
+use super::figures::doubts;
+use super::thresholds::{Line, lines, nothing_answered};
 use crate::record::{Outcome, Run};
 
 /// A test case.
@@ -69,10 +68,8 @@ fn write_case(xml: &mut Writer<&mut dyn io::Write>, class: &str, case: &Case) ->
 }
 
 fn answered(run: &Run) -> Case {
-    let total = Total::of(run);
-    let none =
-        || ("nothing answered", format!("of {} requests none was answered as it should be", count(total.requests())));
-    Case { name: "something was answered".to_owned(), failure: (total.done == 0).then(none) }
+    let failure = nothing_answered(run).map(|why| ("nothing answered", why));
+    Case { name: "something was answered".to_owned(), failure }
 }
 
 fn case(line: Line) -> Case {

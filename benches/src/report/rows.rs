@@ -192,9 +192,8 @@ pub(super) fn rows_by(by: By, runs: &[Run], samples: &[Sample]) -> Vec<Row> {
 }
 
 fn latency_row(title: String, runs: &[Run], samples: &[Sample], parts: &Parts, percent: f64) -> Row {
-    let figure = |total: &Total, _: &Run| {
-        total.latency.is_enough(percent).then(|| OfRun { figure: total.latency(percent), of: total.latency.count() })
-    };
+    let figure =
+        |total: &Total, _: &Run| total.known(percent).map(|figure| OfRun { figure, of: total.latency.count() });
     Row { title, unit: Unit::Latency, better: Better::Lower, figures: figures(runs, samples, parts, &figure) }
 }
 

@@ -88,6 +88,8 @@ fn nothing_answered_is_a_failed_test_and_no_text_breaks_the_xml() {
     run.thresholds.clear();
     run.label = "a\u{0}\u{1b}[31m\u{fffe}]]>\"'".to_owned();
     run.generator.doubts = vec!["\u{8}".to_owned()];
+    let told = "::error title=monday-morning%3A nothing answered::of 0 requests none was answered as it should be\n";
+    assert!(annotations(&run).starts_with(told));
     let mut xml = Vec::new();
     write_junit(&run, &mut xml).unwrap();
     let xml = String::from_utf8(xml).unwrap();
@@ -162,6 +164,10 @@ fn live_figures_are_text_for_prometheus() {
         assert!(told.lines().any(|told| told == line), "{line}:\n{told}");
     }
     assert_eq!(prometheus(None), "");
+    let document = include_str!("../../../docs/load.md");
+    for name in told.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(document.contains(&format!("`{name}`")), "{name} is not in the document");
+    }
 }
 
 #[test]

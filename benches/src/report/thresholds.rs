@@ -1,6 +1,6 @@
 //! A run's thresholds in words, as all reports say them.
 
-use super::figures::Unit;
+use super::figures::{Total, Unit};
 use super::format::count;
 use crate::record::{Judged, JudgedUnit, Outcome, Run};
 
@@ -32,6 +32,13 @@ fn line(judged: &Judged) -> Line {
     let samples = format!("of {} {of}", count(judged.samples));
     let found = if judged.why.is_empty() { format!("{value} {samples}") } else { judged.why.clone() };
     Line { threshold: judged.threshold.clone(), outcome: judged.outcome, value, samples, found }
+}
+
+/// That nothing was answered as it should be, if that is so.
+pub(super) fn nothing_answered(run: &Run) -> Option<String> {
+    let total = Total::of(run);
+    let told = || format!("of {} requests none was answered as it should be", count(total.requests()));
+    (total.done == 0).then(told)
 }
 
 /// How many there are of each outcome: `2 met, 1 missed`. Nothing if there are none.

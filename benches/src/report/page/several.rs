@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::timeline::Percentile;
 use super::{LINES, ROWS, Width, drawing, footer, left_out, notice, scenario, swatch, timeline};
 use crate::record::Run;
 use crate::report::chart::{Across, Chart, Line};
@@ -174,10 +175,10 @@ fn charts(runs: &[Run], names: &[String]) -> Markup {
                     }))
                 }
                 (over_time("p50 latency", Unit::Latency, &|name, colour, all| {
-                    timeline::latency(name, colour, all, |one| one.p50_us)
+                    timeline::latency(name, colour, all, |one| Percentile { percent: 50.0, us: one.p50_us, of: one.done })
                 }))
                 (over_time("p99 latency", Unit::Latency, &|name, colour, all| {
-                    timeline::latency(name, colour, all, |one| one.p99_us)
+                    timeline::latency(name, colour, all, |one| Percentile { percent: 99.0, us: one.p99_us, of: one.done })
                 }))
             }
         }

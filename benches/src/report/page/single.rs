@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
+use super::timeline::Percentile;
 use super::{LINES, ROWS, Width, bar, drawing, facts, footer, left_out, notice, scenario, tile, timeline};
-use crate::record::{Latencies, Outcome, Run};
+use crate::record::{Interval, Latencies, Outcome, Run};
 use crate::report::chart::{Across, Chart, ERRORS, Line};
 use crate::report::figures::{
     By, PERCENTILES, Total, Unit, by_count, curve, doubts, dropped, latency_text, machine, not_in_figures, per_second,
@@ -115,9 +116,10 @@ fn over_time(run: &Run) -> Markup {
         failures.points.clear();
     }
     let latencies = vec![
-        timeline::latency("p50", 0, run, |one| one.p50_us),
-        timeline::latency("p99", 1, run, |one| one.p99_us),
-        timeline::latency("p99.9", 3, run, |one| one.p999_us),
+        timeline::latency("p50", 0, run, |one| percentile_of(one, 50.0, one.p50_us)),
+        timeline::latency("p99", 1, run, |one| percentile_of(one, 99.0, one.p99_us)),
+        timeline::latency("p99.9", 3, run, |one| percentile_of(one, 99.9, one.p999_us)),
+        timeline::latency("slowest", 4, run, |one| percentile_of(one, 100.0, one.max_us)),
     ];
     let open = timeline::level("connections", 0, run, |one| one.open);
     let under_way = timeline::level("requests", 0, run, |one| one.under_way);
@@ -138,6 +140,10 @@ fn over_time(run: &Run) -> Markup {
     }
 }
 
+const fn percentile_of(one: &Interval, percent: f64, us: u64) -> Percentile {
+    Percentile { percent, us, of: one.done }
+}
+
 /// A line for each role, if there are several.
 fn roles(run: &Run) -> Vec<Line> {
     let mut names: Vec<&String> = run.timeline.iter().flat_map(|one| one.roles.keys()).collect();
@@ -147,7 +153,10 @@ fn roles(run: &Run) -> Vec<Line> {
         return Vec::new();
     }
     let line = |(colour, name): (usize, &&String)| {
-        timeline::latency(name, colour, run, |one| one.roles.get(*name).map_or(0, |role| role.p99_us))
+        timeline::latency(name, colour, run, |one| {
+            let (us, of) = one.roles.get(*name).map_or((0, 0), |role| (role.p99_us, role.done));
+            Percentile { percent: 99.0, us, of }
+        })
     };
     names.iter().take(LINES).enumerate().map(line).collect()
 }
@@ -195,7 +204,7 @@ fn percentiles(run: &Run, total: &Total) -> Markup {
 
 fn parts(run: &Run, by: By) -> Markup {
     let parts = by.parts_worth_showing(run);
-    let longest = parts.iter().map(|(_, total)| total.latency(99.0)).fold(0.0, f64::max);
+    let longest = parts.iter().filter_map(|(_, total)| total.known(99.0)).fold(0.0, f64::max);
     let heads = ["requests", "errors", "good answers", "rate"];
     html! {
         @if !parts.is_empty() {
@@ -229,7 +238,7 @@ fn part(run: &Run, name: &str, total: &Total, longest: f64) -> Markup {
             td { (count(total.done)) }
             td { (rate(total.rate(run))) }
             @for p in PERCENTILES { td { (total.latency_text(p)) } }
-            td.wide-bar { (bar(total.latency(99.0), longest, "")) }
+            td.wide-bar { @if let Some(p99) = total.known(99.0) { (bar(p99, longest, "")) } }
         }
     }
 }

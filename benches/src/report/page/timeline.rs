@@ -1,6 +1,6 @@
 //! A run's timeline as lines.
 
-use crate::record::{Interval, Run};
+use crate::record::{Interval, Run, is_enough};
 use crate::report::chart::Line;
 use crate::report::figures::per_second;
 
@@ -25,10 +25,23 @@ pub(super) fn rate(name: &str, colour: usize, run: &Run, count: impl Fn(&Interva
     line(name, colour, run, |one| Some(per_second(count(one), one.length_s)))
 }
 
-/// A line of latencies. Where nothing was done there is no point.
+/// A percentile of some latencies.
+pub(super) struct Percentile {
+    /// So many of 100.
+    pub(super) percent: f64,
+    /// In microseconds.
+    pub(super) us: u64,
+    /// Of so many answers.
+    pub(super) of: u64,
+}
+
+/// A line of a percentile. Where there were too few answers for it there is no point.
 #[allow(clippy::cast_precision_loss)]
-pub(super) fn latency(name: &str, colour: usize, run: &Run, us: impl Fn(&Interval) -> u64) -> Line {
-    line(name, colour, run, |one| Some(us(one)).filter(|us| *us > 0).map(|us| us as f64))
+pub(super) fn latency(name: &str, colour: usize, run: &Run, percentile: impl Fn(&Interval) -> Percentile) -> Line {
+    line(name, colour, run, |one| {
+        let Percentile { percent, us, of } = percentile(one);
+        (is_enough(of, percent) && us > 0).then_some(us as f64)
+    })
 }
 
 /// A line of things that there are.
@@ -84,7 +97,7 @@ mod tests {
         assert!(rates.points.len() <= 2 * COLUMNS, "{}", rates.points.len());
         let other: Vec<_> = rates.points.iter().copied().filter(|(_, rate)| *rate != 20.0).collect();
         assert_eq!(other, [(1_801.5, 0.0), (1_803.5, 95.0)]);
-        let latencies = latency("a", 0, &run, |one| one.p50_us);
+        let latencies = latency("a", 0, &run, |one| Percentile { percent: 50.0, us: one.p50_us, of: one.done });
         assert!(latencies.points.contains(&(777.5, 900.0)));
         assert!(rates.points.is_sorted_by(|one, next| one.0 < next.0));
         assert!(note(&run).contains("each 15 intervals"));
@@ -97,6 +110,11 @@ mod tests {
         let mut run = sample::run("a", 1, 3, 1.0);
         run.timeline[1].p99_us = 0;
         run.timeline[2].at_s = f64::NAN;
-        assert_eq!(latency("a", 0, &run, |one| one.p99_us).points.len(), 1);
+        let points = |run: &Run, percent| {
+            latency("a", 0, run, |one| Percentile { percent, us: one.p99_us, of: one.done }).points.len()
+        };
+        assert_eq!(points(&run, 99.0), 1);
+        run.timeline[0].done = 99;
+        assert_eq!((points(&run, 99.0), points(&run, 98.0)), (0, 1), "one of 99 is not slower than p99");
     }
 }
