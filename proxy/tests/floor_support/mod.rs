@@ -214,6 +214,18 @@ impl<'ast> Visit<'ast> for Reader {
         }
     }
 
+    fn visit_variant(&mut self, variant: &'ast syn::Variant) {
+        if !variant.attrs.iter().any(is_of_tests) {
+            visit::visit_variant(self, variant);
+        }
+    }
+
+    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
+        if !arm.attrs.iter().any(is_of_tests) {
+            visit::visit_arm(self, arm);
+        }
+    }
+
     fn visit_item_mod(&mut self, item: &'ast ItemMod) {
         if item.content.is_some() {
             self.at.push(item.ident.to_string());
