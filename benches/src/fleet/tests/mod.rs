@@ -1,5 +1,7 @@
 mod life;
+mod model;
 mod scenarios;
+mod sense;
 mod schedules;
 mod truth;
 
