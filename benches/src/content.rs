@@ -16,6 +16,7 @@ use crate::spread::Sizes;
 const PIECE: u64 = 64 * 1024;
 const WINDOWS: u64 = 1024 * 1024;
 const MAX_FILES: u32 = 10_000;
+const MAX_DIGITS: usize = 1024 * 1024;
 /// A family has no more packages: a distribution point is made for as many.
 const MAX_PACKAGES: u32 = 10_000;
 /// A package of a family is no larger, in bytes.
@@ -50,6 +51,15 @@ pub(crate) fn block() -> &'static Bytes {
         let words = (WINDOWS + PIECE) / 8;
         (0..words).flat_map(|word| mix(word ^ 0x726f_6c65_6761_7465).to_le_bytes()).collect::<Vec<u8>>().into()
     })
+}
+
+/// Random digits in hexadecimal, which are the same for the same seed, at most a million: a piece of text that is made once.
+pub(crate) fn digits(seed: u64, number: usize) -> &'static str {
+    static DIGITS: OnceLock<String> = OnceLock::new();
+    let all = DIGITS.get_or_init(|| hex(block()));
+    let number = number.min(MAX_DIGITS);
+    let start = usize::try_from(mix(seed) % (all.len() - number) as u64).unwrap_or_default();
+    &all[start..start + number]
 }
 
 /// One file of a package.

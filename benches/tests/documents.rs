@@ -131,8 +131,7 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         let time = |cell: &str| humantime::parse_duration(code(cell)).unwrap();
         let habit = activity.default_habit();
         let period: Option<Duration> = (code(&row[1]) != "never").then(|| time(&row[1]));
-        let retry: Vec<_> =
-            code(&row[4]).split(' ').map(|time| humantime::parse_duration(time).unwrap()).collect();
+        let retry: Vec<_> = code(&row[4]).split(' ').map(|time| humantime::parse_duration(time).unwrap()).collect();
         assert_eq!((period, time(&row[2]), retry), (habit.period, habit.delay, habit.retry), "{activity}");
         let [chance, share] = [&row[3], &row[5]].map(|cell| cell.parse::<f64>().unwrap());
         assert_eq!((chance, share), (habit.chance, habit.share), "{activity}");

@@ -48,7 +48,8 @@ async fn through(sites: &[&SiteSystem]) -> Client {
 
 #[tokio::test]
 async fn a_client_finds_its_site_and_fetches_its_policy_on_one_connection() {
-    let (site, mut client) = start(Spec::management_point("mp1").policies(3, Sizes::fixed(4096)).content(&content())).await;
+    let (site, mut client) =
+        start(Spec::management_point("mp1").policies(3, Sizes::fixed(4096)).content(&content())).await;
     assert_eq!(client.service_location().await.unwrap().requests, 1);
     let step = client.policy().await.unwrap();
     assert_eq!((step.requests, step.served_by.len(), step.is_smooth()), (4, 4, true));
@@ -244,9 +245,13 @@ async fn a_user_signs_in_on_a_connection_of_its_own() {
         assert_eq!((step.requests, site.counters().connections()), (5, connections));
     }
     let seen = site.counters().seen();
-    let asked: Vec<_> = seen[1..6].iter().map(|seen| (seen.status, seen.body_bytes > 0, seen.user.as_deref())).collect();
+    let asked: Vec<_> =
+        seen[1..6].iter().map(|seen| (seen.status, seen.body_bytes > 0, seen.user.as_deref())).collect();
     let user = Some(r"LAB\client");
-    assert_eq!(asked, [(401, false, None), (401, false, None), (200, true, user), (200, false, user), (200, false, user)]);
+    assert_eq!(
+        asked,
+        [(401, false, None), (401, false, None), (200, true, user), (200, false, user), (200, false, user)]
+    );
     assert!(seen[4].target.starts_with("/SMS_MP_WindowsAuth/.sms_pol?{"), "{}", seen[4].target);
     client.state_message().await.unwrap();
     assert_eq!(site.counters().seen().last().unwrap().user, None, "the computer is not the user");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::spec::{MAX_ANSWER, Spec};
-use crate::content::{hex, mix, mix_text};
+use crate::content::{digits, mix, mix_text};
 use crate::message::{escape, guid, utf16};
 use crate::spread::Sizes;
 
@@ -55,12 +55,7 @@ impl Policies {
         );
         let seed = mix_text(1, id);
         let size = usize::try_from(self.sizes.draw(mix(seed)).min(MAX_ANSWER)).unwrap_or_default();
-        for word in 0.. {
-            if xml.len() * 2 >= size {
-                break;
-            }
-            xml.push_str(&hex(&mix(seed ^ word).to_be_bytes()));
-        }
+        xml.push_str(digits(seed, (size / 2).saturating_sub(xml.len())));
         xml.push_str("]]></PolicyRule></Policy>");
         Some(utf16(&xml, true))
     }

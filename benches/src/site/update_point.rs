@@ -10,7 +10,7 @@ use super::distribution_point::serve;
 use super::reply;
 use super::server::Asked;
 use super::spec::{MAX_ANSWER, Spec};
-use crate::content::{ContentFile, hex, mix, mix_text};
+use crate::content::{ContentFile, digits, hex, mix, mix_text};
 use crate::message::{element, escape};
 
 /// Updates that are new in a round.
@@ -97,12 +97,7 @@ fn news(spec: &Spec, known: u32, rounds: u32) -> String {
         let begun = updates.len();
         write!(updates, "<UpdateInfo><ID>{number}</ID><IsLeaf>true</IsLeaf><Xml>")
             .expect("writing to a string cannot fail");
-        for word in 0.. {
-            if updates.len() - begun >= each {
-                break;
-            }
-            updates.push_str(&hex(&mix(seed ^ (u64::from(number) << 32) ^ word).to_be_bytes()));
-        }
+        updates.push_str(digits(seed ^ u64::from(number), each.saturating_sub(updates.len() - begun)));
         updates.push_str("</Xml></UpdateInfo>");
     }
     format!("<NewUpdates>{updates}</NewUpdates><Truncated>true</Truncated>")

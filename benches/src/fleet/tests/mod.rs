@@ -1,8 +1,8 @@
 mod life;
 mod model;
 mod scenarios;
-mod sense;
 mod schedules;
+mod sense;
 mod truth;
 
 use super::*;

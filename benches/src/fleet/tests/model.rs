@@ -45,7 +45,9 @@ async fn each_does(activities: &[Activity], how: &How, expected: u64) -> (Run, A
     let names: Vec<_> = activities.iter().map(|activity| format!("\"{activity}\"")).collect();
     let (of_all, fixed) = match how {
         How::Known => ("", FIXED.to_owned()),
-        How::ByToken => ("token = 1\n", FIXED.replace("[activities.user-policy]\n", "[activities.user-policy]\nauth = \"token\"\n")),
+        How::ByToken => {
+            ("token = 1\n", FIXED.replace("[activities.user-policy]\n", "[activities.user-policy]\nauth = \"token\"\n"))
+        }
     };
     let text = format!("{of_all}{}[[content]]\npackage = \"{PACKAGE}\"\n{fixed}", once(CLIENTS, &names.join(", ")));
     let (target, seen, all) = (plainly(site.address()), Arc::clone(&site), expected * u64::from(CLIENTS));

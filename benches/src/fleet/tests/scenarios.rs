@@ -38,7 +38,10 @@ fn what_steady_writes_down_are_the_defaults() {
     }
     assert_eq!(written.notification, default.notification);
     assert_eq!((&written.details, written.under_way), (&default.details, default.under_way));
-    assert_eq!((written.speedup, written.keep, written.keep_clock), (default.speedup, default.keep, default.keep_clock));
+    assert_eq!(
+        (written.speedup, written.keep, written.keep_clock),
+        (default.speedup, default.keep, default.keep_clock)
+    );
     assert_eq!(written.token, default.token);
     assert_eq!((written.duration, written.timeout, written.seed), (default.duration, default.timeout, default.seed));
 }

@@ -21,7 +21,8 @@ fn seconds(occasion: &Occasion) -> f64 {
 fn the_same_seed_gives_the_same_schedule() {
     // What has no schedule of its own gets one.
     let seldom = ["content", "registration", "full-policy", "full-scan", "client-logs", "fallback-status"];
-    let often: String = seldom.iter().map(|name| format!("[activities.{name}]\nperiod = \"7d\"\nchance = 1\n")).collect();
+    let often: String =
+        seldom.iter().map(|name| format!("[activities.{name}]\nperiod = \"7d\"\nchance = 1\n")).collect();
     let text = |seed| format!("clients = 200\nspeedup = 3600\nseed = {seed}\n{often}");
     let [one, same, other] = [1, 1, 2].map(|seed| all(&fleet(&text(seed))));
     assert_eq!(one, same);
@@ -130,8 +131,10 @@ fn in_an_outage_messages_are_held_and_come_all_at_once() {
 
 #[test]
 fn what_failed_is_tried_again_and_then_goes_on_as_before() {
-    let fleet = fleet("clients = 1\nspeedup = 600\nschedules = false\n\
-                       [activities.policy]\nperiod = \"1h\"\nretry = \"10min\"\n");
+    let fleet = fleet(
+        "clients = 1\nspeedup = 600\nschedules = false\n\
+                       [activities.policy]\nperiod = \"1h\"\nretry = \"10min\"\n",
+    );
     let mut crowd = Crowd::new(&Arc::new(Schedule::new(&fleet)), 1, 0, 1);
     let first = crowd.next_due().unwrap();
     let regular = Crowd::new(&Arc::new(Schedule::new(&fleet)), 1, 0, 1);
