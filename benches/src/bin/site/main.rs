@@ -286,6 +286,17 @@ mod tests {
         assert_eq!(wrong.err().map(|wrong| wrong.len()), Some(2));
     }
 
+    #[test]
+    fn how_much_a_site_has_to_say_is_bounded() {
+        for wrong in ["--policies=1001", "--policy-size=2MiB", "--scan=201", "--first-scan=-1", "--scan-size=big"] {
+            assert!(Flags::try_parse_from(["site", wrong]).is_err(), "{wrong}");
+        }
+        let system = "--system=all=MP+DP+SUP@127.0.0.1:0";
+        let large = ["--policies=300", "--policy-size=1KiB..1MiB", "--scan=4", "--content=APP*40:1MiB..4GiB"];
+        assert!(plan(&[[system].as_slice(), &large].concat()).is_ok());
+        assert_eq!(plan(&[system, "--content=APP*0:1MiB"]).err().map(|wrong| wrong.len()), Some(1));
+    }
+
     #[tokio::test]
     async fn a_plan_runs() {
         let plan = plan(&["--system=mp1=MP@127.0.0.1:0", "--fault=mp1:status=503", "--tls"]);
