@@ -104,9 +104,13 @@ impl FileCopy {
         Self { target: target.to_owned(), expected, distributed, patience, assembly: Mutex::default() }
     }
 
-    /// Whether these bytes are what was distributed at this place of a file of this size.
+    /// Whether these bytes are what was distributed at this place of a file of this size. It remembers that others were not.
     fn is_right(&self, offset: u64, data: &[u8]) -> bool {
-        self.expected.size == self.distributed.remaining() && self.distributed.is_at(offset, data)
+        let is_right = self.expected.size == self.distributed.remaining() && self.distributed.is_at(offset, data);
+        if !is_right {
+            self.assembly().wrong.get_or_insert(offset);
+        }
+        is_right
     }
 
     pub(super) const fn expected(&self) -> &Validators {
@@ -299,7 +303,6 @@ async fn fetch_part(
                     return Err(error);
                 }
                 if other.is_none() && !copy.is_right(range.start, &data) {
-                    copy.assembly().wrong.get_or_insert(range.start);
                     other = Some(ClientError::Content { file: copy.target.clone(), offset: range.start });
                 }
                 step.bytes += len;

@@ -33,7 +33,7 @@ fn target(site: &SiteSystem) -> Target {
     Target { address, host: address.to_string(), tls: None, notification: site.notification_address() }
 }
 
-/// An hour of the clients is a tenth of a second, and everything is done every day.
+/// An hour of the clients is a tenth of a second, and everything is done every two days.
 fn busy(clients: u32, duration: &str) -> String {
     let mut text = format!(
         "clients = {clients}\nduration = \"{duration}\"\nspeedup = 36000\n\
@@ -49,7 +49,7 @@ fn busy(clients: u32, duration: &str) -> String {
             _ => "",
         };
         text +=
-            &format!("[activities.{activity}]\nperiod = \"1d\"\ndelay = \"1h\"\nchance = 1\nretry = \"1d\"\n{more}");
+            &format!("[activities.{activity}]\nperiod = \"2d\"\ndelay = \"1h\"\nchance = 1\nretry = \"2d\"\n{more}");
     }
     text
 }
@@ -98,7 +98,7 @@ fn done(run: &Run) -> u64 {
 async fn clients_live_through_everything_without_an_error() {
     let site = site().await;
     // Slow enough for any machine to keep up.
-    let text = busy(20, "10min").replace("speedup = 36000", "speedup = 3600").replace("1d", "3h");
+    let text = busy(20, "10min").replace("speedup = 36000", "speedup = 3600").replace("2d", "3h");
     let enough = |told: &[Interval]| {
         of_role(told, "MP") > 500
             && of_role(told, "SUP") > 120
