@@ -43,7 +43,8 @@ pub use counters::{ContentSeen, Counters, Kind, Seen, Uploaded};
 pub(crate) use distribution_point::file_target;
 pub use faults::Faults;
 pub use ntlm::DEFAULT_USER;
-pub use spec::{MAX_ANSWER, MAX_POLICIES, MAX_ROUNDS, Names, Role, ScanRounds, Spec, names};
+pub use policies::MAX_ANSWER;
+pub use spec::{MAX_POLICIES, MAX_ROUNDS, Names, Role, ScanRounds, Spec, names};
 pub use tls::{ClientCertificate, Tls, TlsSeen};
 pub(crate) use upload::{PROTOCOL, SESSION_NOT_FOUND};
 

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::spec::{MAX_ANSWER, Spec};
 use crate::content::{digits, mix, mix_text};
 use crate::message::{escape, guid, utf16};
 use crate::spread::Sizes;
+
+/// No policy, and no reply to SyncUpdates, is larger, in bytes.
+pub const MAX_ANSWER: u64 = 1024 * 1024;
 
 /// A GUID that follows from the site and this number.
 pub(crate) fn site_guid(site_code: &str, number: u32) -> String {
@@ -24,11 +26,12 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
-    pub(crate) fn new(spec: &Spec) -> Self {
-        let id = |number| format!("{{{}}}.1_00", site_guid(&spec.site_code, number));
-        let ids: Vec<_> = (0..spec.policies).map(id).collect();
+    /// So many policies of a site, of such sizes.
+    pub(crate) fn new(site_code: &str, number: u32, sizes: Sizes) -> Self {
+        let id = |number| format!("{{{}}}.1_00", site_guid(site_code, number));
+        let ids: Vec<_> = (0..number).map(id).collect();
         let places = ids.iter().enumerate().map(|(place, id)| (id.to_ascii_lowercase(), place)).collect();
-        Self { ids, places, sizes: spec.policy_sizes, site_code: spec.site_code.clone() }
+        Self { ids, places, sizes, site_code: site_code.to_owned() }
     }
 
     /// All of them.

@@ -74,7 +74,7 @@ impl Shared {
             life: ArcSwap::from_pointee(Life::new()),
             sessions: Mutex::default(),
             user_states: Mutex::default(),
-            policies: Policies::new(&spec),
+            policies: Policies::new(&spec.site_code, spec.policies, spec.policy_sizes),
             stamp: Stamp::new(&spec),
             pushes: broadcast::channel(16).0,
             name,

@@ -17,8 +17,6 @@ use crate::spread::Sizes;
 pub const MAX_POLICIES: u32 = 1000;
 /// Rounds of a scan in which there can be something new.
 pub const MAX_ROUNDS: u32 = 200;
-/// No policy, and no reply to SyncUpdates, is larger, in bytes.
-pub const MAX_ANSWER: u64 = 1024 * 1024;
 
 /// A role that a site system can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -245,7 +243,7 @@ impl Spec {
     }
 
     /// How many policies a client is assigned, at most [`MAX_POLICIES`], and how large the body of each is, in bytes, at most
-    /// [`MAX_ANSWER`]: the size of a policy follows from its id.
+    /// [`MAX_ANSWER`](super::MAX_ANSWER): the size of a policy follows from its id.
     #[must_use]
     pub fn policies(mut self, count: u32, sizes: Sizes) -> Self {
         self.policies = count.min(MAX_POLICIES);
@@ -254,7 +252,7 @@ impl Spec {
     }
 
     /// In how many rounds of a scan there is something new, and how large a reply of such a round is, in bytes, at most
-    /// [`MAX_ANSWER`].
+    /// [`MAX_ANSWER`](super::MAX_ANSWER).
     #[must_use]
     pub fn scans(mut self, rounds: ScanRounds, sizes: Sizes) -> Self {
         self.scan_rounds = ScanRounds { first: rounds.first.min(MAX_ROUNDS), again: rounds.again.min(MAX_ROUNDS) };

@@ -7,9 +7,10 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::body::SiteBody;
 use super::distribution_point::serve;
+use super::policies::MAX_ANSWER;
 use super::reply;
 use super::server::Asked;
-use super::spec::{MAX_ANSWER, Spec};
+use super::spec::Spec;
 use crate::content::{ContentFile, digits, hex, mix, mix_text};
 use crate::message::{element, escape};
 
