@@ -16,7 +16,6 @@ use super::activity::Activity;
 use super::desk::Target;
 use super::probe::look;
 use super::scenario::Fleet;
-use super::sense::does_anything;
 use crate::client::{Access, Answer, Client, ClientError};
 use crate::content::Package;
 use crate::dial::dial_secured;
@@ -250,7 +249,7 @@ impl Found {
                 "the scenario is about client notification: say where it is with --notification 127.0.0.1:10123"
                     .to_owned(),
             ),
-            None if !does_anything(fleet) => self.wrong.push(
+            None if !fleet.does_anything() => self.wrong.push(
                 "nobody does anything in this scenario but to hold a connection for client notification: say where it is \
                  with --notification 127.0.0.1:10123, or give it activities with a period, or a storm"
                     .to_owned(),

@@ -11,7 +11,7 @@ use super::activity::{Activity, Habit};
 use super::details::Details;
 use super::fields::{Fields, Notes};
 use super::scenario::{Clock, Fleet, MAX_CLIENTS, Notification, Outage, Pace, Plain, Storm, TlsFiles};
-use super::sense::{self, Places};
+use super::sense::{self, Event, Places, Rest};
 use super::sources::Group;
 use crate::content::Package;
 use crate::load::bounds::{CONNECTIONS, LONGEST_RUN, LONGEST_WAIT, RATES};
@@ -83,10 +83,28 @@ pub(super) fn fleet(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Fleet {
         tls: tls(fields.table("tls", notes), notes),
         groups,
     };
-    let end = sense::end(&fleet, notes);
-    storms.iter().chain(&start).for_each(|(event, places)| sense::event(&fleet, event, places, end, notes));
-    sense::whole(&fleet, notes);
+    let end = notes.mistakes.is_empty().then(|| fleet.total().mul_f64(fleet.speedup));
+    let rest = Rest { groups: &fleet.groups, habits: &fleet.habits, end };
+    for (storm, places) in storms.iter().chain(&start) {
+        let (groups, activities) = (&storm.groups, &storm.activities);
+        let event = Event { at: storm.at, apart: storm.apart, share: storm.share, groups, activities };
+        sense::event(&event, &rest, places, notes);
+    }
+    idle(&fleet, notes);
     fleet
+}
+
+/// Notes that nobody ever does anything.
+fn idle(fleet: &Fleet, notes: &mut Notes<'_>) {
+    let notifies = fleet.notification.share > 0.0;
+    if fleet.notification.needed && !notifies {
+        notes.whole("notification.needed is true and notification.share is 0: nobody would hold a connection");
+    }
+    if !notifies && !fleet.does_anything() {
+        notes.whole(
+            "nobody ever does anything: give an activity a period and a share, a storm activities, or notification a share",
+        );
+    }
 }
 
 fn habit(

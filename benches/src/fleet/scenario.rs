@@ -212,6 +212,12 @@ impl Fleet {
         habit.share > 0.0 && (regularly || by_events)
     }
 
+    /// Whether anybody ever does anything but to hold a connection for notification.
+    #[must_use]
+    pub fn does_anything(&self) -> bool {
+        Activity::ALL.into_iter().any(|activity| self.does(activity))
+    }
+
     /// How long an idle connection is kept, in the time of the run; `None`: closed after each activity.
     #[must_use]
     pub fn kept(&self) -> Option<Duration> {
