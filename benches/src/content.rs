@@ -11,9 +11,16 @@ use bytes::Bytes;
 use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
 
+use crate::spread::Sizes;
+
 const PIECE: u64 = 64 * 1024;
 const WINDOWS: u64 = 1024 * 1024;
 const MAX_FILES: u32 = 10_000;
+const MAX_DIGITS: usize = 1024 * 1024;
+/// A family has no more packages: a distribution point is made for as many.
+const MAX_PACKAGES: u32 = 10_000;
+/// A package of a family is no larger, in bytes.
+const MAX_PACKAGE: u64 = 1 << 40;
 
 /// A SHA-256 value.
 pub type Hash = [u8; 32];
@@ -44,6 +51,15 @@ pub(crate) fn block() -> &'static Bytes {
         let words = (WINDOWS + PIECE) / 8;
         (0..words).flat_map(|word| mix(word ^ 0x726f_6c65_6761_7465).to_le_bytes()).collect::<Vec<u8>>().into()
     })
+}
+
+/// Random digits in hexadecimal, which are the same for the same seed, at most a million: a piece of text that is made once.
+pub(crate) fn digits(seed: u64, number: usize) -> &'static str {
+    static DIGITS: OnceLock<String> = OnceLock::new();
+    let all = DIGITS.get_or_init(|| hex(block()));
+    let number = number.min(MAX_DIGITS);
+    let start = usize::try_from(mix(seed) % (all.len() - number) as u64).unwrap_or_default();
+    &all[start..start + number]
 }
 
 /// One file of a package.
@@ -149,6 +165,11 @@ impl Iterator for Pieces {
     }
 }
 
+fn check_id(id: &str, form: &str) -> Result<(), String> {
+    let cannot = id.is_empty() || id.contains(['/', '?', '%', ' ', '*']);
+    if cannot { Err(format!("'{id}' cannot be a content id; {form}")) } else { Ok(()) }
+}
+
 /// A package: a content id and its files.
 #[derive(Debug)]
 pub struct Package {
@@ -181,9 +202,7 @@ impl Package {
     pub fn parse(text: &str) -> Result<Self, String> {
         let form = "expected ID:COUNTxSIZE, for example PKG00001:5x10MiB";
         let (id, files) = text.split_once(':').ok_or_else(|| format!("'{text}' has no ':'; {form}"))?;
-        if id.is_empty() || id.contains(['/', '?', '%', ' ']) {
-            return Err(format!("'{id}' cannot be a content id; {form}"));
-        }
+        check_id(id, form)?;
         let (count, size) = files.split_once(['x', 'X']).ok_or_else(|| format!("'{files}' has no 'x'; {form}"))?;
         let count = count.parse::<u32>().map_err(|_| format!("'{count}' is not a number of files; {form}"))?;
         if count == 0 || count > MAX_FILES {
@@ -192,6 +211,28 @@ impl Package {
         let size = size.parse::<ByteSize>().map_err(|_| format!("'{size}' is not a size such as 10MiB"))?.as_u64();
         let files = (1..=count).map(|number| ContentFile::new(id, &format!("file {number}.bin"), size)).collect();
         Ok(Self::of(id, files))
+    }
+
+    /// Parses what [`Package::parse`] does, or a family, `APP*20:1MiB..64MiB`: twenty packages `APP00001` to `APP00020` of a
+    /// file each, from the smallest to the largest, of which each doubling of the size has as many.
+    ///
+    /// # Errors
+    /// Says what is wrong with the text, in one sentence.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, String> {
+        let family = text.split_once(':').and_then(|(name, sizes)| Some((name.split_once('*')?, sizes)));
+        let Some(((name, count), sizes)) = family else { return Self::parse(text).map(|package| vec![package]) };
+        let form = "expected NAME*COUNT:SIZE..SIZE, for example APP*20:1MiB..64MiB";
+        check_id(name, form)?;
+        let number = count.parse::<u32>().map_err(|_| format!("'{count}' is not a number of packages; {form}"))?;
+        if number == 0 || number > MAX_PACKAGES {
+            return Err(format!("{number} packages is outside 1 to {MAX_PACKAGES}"));
+        }
+        let sizes = Sizes::parse(sizes, &(1..=MAX_PACKAGE))?;
+        let package = |place: u32| {
+            let size = sizes.at((f64::from(place) - 0.5) / f64::from(number));
+            Self::new(&format!("{name}{place:05}"), [("package.bin", size)])
+        };
+        Ok((1..=number).map(package).collect())
     }
 
     /// The content id: `PKG00001` or `Content_<GUID>.1`.
@@ -297,6 +338,19 @@ mod tests {
         }
         let twice = Package::new("PKG00002", [("a", 1), ("A", 2)]);
         assert_eq!(twice.file("A").unwrap().size(), 1, "the first of two names that are the same");
+    }
+
+    #[test]
+    fn a_family_has_as_many_packages_in_each_doubling() {
+        let family = Package::parse_all("APP*20:1MiB..1GiB").unwrap();
+        let sizes: Vec<_> = family.iter().map(|package| package.files()[0].size()).collect();
+        assert_eq!((family[0].id(), family[19].id(), sizes.len()), ("APP00001", "APP00020", 20));
+        assert!(sizes.is_sorted() && sizes[0] >= 1 << 20 && sizes[19] <= 1 << 30, "{sizes:?}");
+        assert_eq!(sizes.iter().filter(|size| **size < 32 << 20).count(), 10, "half of all are below the middle");
+        assert_eq!(Package::parse_all("PKG00001:2x1KiB").unwrap().len(), 1);
+        for wrong in ["APP*0:1MiB..2MiB", "APP*x:1MiB", "*3:1MiB", "APP*3:2MiB..1MiB", "A B*3:1MiB", "APP*99999:1MiB"] {
+            assert!(Package::parse_all(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod say;
 #[allow(clippy::unwrap_used)]
 mod scripted;
 pub mod site;
+pub mod spread;
 pub mod threshold;
 mod tls;
 #[cfg(test)]

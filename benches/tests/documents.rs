@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rolegate_bench::client::Subject;
 use rolegate_bench::compare::{Peer, WorkName};
 use rolegate_bench::fleet::{Activity, Kind, SHIPPED, Scenario};
 use rolegate_bench::record::Failure;
@@ -67,16 +68,20 @@ fn every_key_is_in_the_reference_and_none_that_does_not_exist() {
         ("#### The whole scenario", "zzzzzzzz = 1"),
         ("#### `[[groups]]`", "[[groups]]\nzzzzzzzz = 1"),
         ("#### `[[storms]]` and `[start]`", "[[storms]]\nzzzzzzzz = 1"),
-        ("#### `[[storms]]` and `[start]`", "[start]\nzzzzzzzz = 1"),
         ("#### `[outage]`", "[outage]\nzzzzzzzz = 1"),
         ("#### `[[content]]`", "[[content]]\nzzzzzzzz = 1"),
         ("#### `[notification]`", "[notification]\nzzzzzzzz = 1"),
         ("#### `[tls]`", "[tls]\nzzzzzzzz = 1"),
         ("#### `[plain]`", "[plain]\nzzzzzzzz = 1"),
     ] {
-        let written = tables(&text, heading)[0].iter().map(|row| code(&row[0]).to_owned()).collect::<Vec<_>>();
+        let rows = tables(&text, heading).swap_remove(0);
+        // A row without a key has another value of the one before.
+        let written = rows.iter().filter(|row| !row[0].is_empty()).map(|row| code(&row[0]).to_owned());
         assert_eq!(sorted(written), known_keys(scenario), "below {heading:?}");
     }
+    let events = tables(&text, "#### `[[storms]]` and `[start]`");
+    let of_start = events.iter().flatten().map(|row| code(&row[0]).to_owned()).filter(|key| key != "name");
+    assert_eq!(sorted(of_start), known_keys("[start]\nzzzzzzzz = 1"));
     let activities = tables(&text, "#### `[activities.NAME]`");
     for activity in Activity::ALL {
         let of_all = activities[0].iter().map(|row| code(&row[0]));
@@ -111,7 +116,7 @@ fn defaults_in_the_reference_are_those_of_the_code() {
     for (heading, table) in [
         ("#### The whole scenario", ""),
         ("#### `[[groups]]`", "[[groups]]\n"),
-        ("#### `[[storms]]` and `[start]`", "[[storms]]\n"),
+        ("#### `[[storms]]` and `[start]`", "[[storms]]\nactivities = [\"policy\"]\n"),
         ("#### `[outage]`", "[outage]\n"),
         ("#### `[notification]`", "[notification]\n"),
         ("#### `[plain]`", "[plain]\n"),
@@ -126,12 +131,50 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         let time = |cell: &str| humantime::parse_duration(code(cell)).unwrap();
         let habit = activity.default_habit();
         let period: Option<Duration> = (code(&row[1]) != "never").then(|| time(&row[1]));
-        assert_eq!((period, time(&row[2]), time(&row[4])), (habit.period, habit.delay, habit.retry), "{activity}");
-        assert_eq!(row[3].parse::<f64>().unwrap(), habit.chance, "{activity}");
+        let retry: Vec<_> = code(&row[4]).split(' ').map(|time| humantime::parse_duration(time).unwrap()).collect();
+        assert_eq!((period, time(&row[2]), retry), (habit.period, habit.delay, habit.retry), "{activity}");
+        let [chance, share] = [&row[3], &row[5]].map(|cell| cell.parse::<f64>().unwrap());
+        assert_eq!((chance, share), (habit.chance, habit.share), "{activity}");
     }
     for row in &activities[2] {
         let written = format!("[activities.{}]\n{} = {}\n", code(&row[0]), code(&row[1]), code(&row[3]));
         assert_eq!(described(&written), described(""), "{row:?}");
+    }
+}
+
+/// Every message type is in the table, and no other, each in a row of its role.
+#[test]
+fn messages_in_the_document_are_those_of_the_code() {
+    let text = document();
+    let rows = tables(&text, "### Scenarios").swap_remove(1);
+    let activities = rows.iter().filter(|row| row[0].starts_with('`')).map(|row| code(&row[0]));
+    assert_eq!(sorted(activities), sorted(Activity::ALL.map(Activity::name)));
+    let named = |row: &Vec<String>| row[2].split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let subject = |name: &str| Subject::ALL.iter().find(|subject| subject.name() == name);
+    let mut seen = Vec::new();
+    for row in &rows {
+        let its = named(row);
+        for subject in its.iter().filter_map(|name| subject(name)) {
+            assert!(row[1].contains(subject.role()), "{subject} in {row:?}");
+            seen.push(subject.name());
+        }
+        let first = Activity::find(row[0].trim_matches('`')).map(|activity| activity.first().name().to_owned());
+        // `full-scan` is described by what it has besides.
+        assert!(first.is_none_or(|first| its.contains(&first)) || row[0] == "`full-scan`", "{row:?}");
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(sorted(seen), sorted(Subject::ALL.iter().map(|subject| subject.name())));
+}
+
+#[test]
+fn a_day_in_the_document_is_what_the_formula_gives() {
+    for row in &tables(&document(), "#### What clients make in a day")[0] {
+        let habit = Activity::find(code(&row[0])).unwrap().default_habit();
+        let (each, a_day): (f64, f64) = (row[1].parse().unwrap(), row[2].replace(',', "").parse().unwrap());
+        let times = 86_400.0 / habit.period.unwrap().as_secs_f64();
+        let expected = 10_000.0 * habit.share * habit.chance * times * each;
+        assert_eq!(a_day, expected.round(), "{row:?}");
     }
 }
 

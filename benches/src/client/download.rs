@@ -9,13 +9,18 @@ use tokio::task::JoinSet;
 
 use super::exchange::{Ask, Line};
 use super::ranges::{Copied, End, FileCopy, Validators, content_length, fetch};
+use super::subject::Subject;
 use super::{Answer, Client, ClientError, Step};
 use crate::content::{ContentFile, Package, hex};
 use crate::site::file_target;
 
+/// Of a file above this the hash that was distributed is not computed, which would take seconds: each of its bytes has been
+/// compared when it came.
+const MOST_HASHED: u64 = 64 * 1024 * 1024;
+
 /// How one pass over a file ended.
 enum Pass {
-    Done([u8; 32]),
+    Done(Copied),
     Changed { was: String, is: String },
 }
 
@@ -40,6 +45,20 @@ fn size_of(ask: &Ask, target: &str, file: &ContentFile, answer: &Answer) -> Resu
     Ok(Validators::new(&answer.headers, size))
 }
 
+/// That what was fetched is the file.
+fn is_whole(target: &str, file: &ContentFile, copied: &Copied) -> Result<(), ClientError> {
+    let target = target.to_owned();
+    if file.size() > MOST_HASHED {
+        let end = (copied.bytes != file.size()).then_some(copied.bytes);
+        return copied.wrong.or(end).map_or(Ok(()), |offset| Err(ClientError::Content { file: target, offset }));
+    }
+    if copied.sha256 == file.hash() {
+        return Ok(());
+    }
+    let (expected, found) = (hex(&file.hash()), hex(&copied.sha256));
+    Err(ClientError::Hash { file: target, expected, found })
+}
+
 impl Client {
     /// Downloads every file of a package and compares it with what was distributed.
     ///
@@ -47,7 +66,8 @@ impl Client {
     /// A file could not be had, or is not the one that was distributed.
     pub async fn download(&mut self, package: &Package) -> Result<Step, ClientError> {
         let mut step = Step::default();
-        let ask = Ask::extension("PROPFIND", &format!("/SMS_DP_SMSPKG$/{}", package.id())).header("depth", "1");
+        let target = self.access.content(&format!("/SMS_DP_SMSPKG$/{}", package.id()));
+        let ask = Ask::extension("PROPFIND", &target).about(Subject::ContentListing).header("depth", "1");
         let listing = |answer: Answer| {
             if answer.status != StatusCode::MULTI_STATUS {
                 return Err(ask.status_error(&answer));
@@ -64,7 +84,8 @@ impl Client {
         };
         self.line.patient(&ask, self.patience, &mut step, listing).await?;
         for file in package.files() {
-            self.file(&file_target(package.id(), file.name()), file, &mut step).await?;
+            let target = self.access.content(&file_target(package.id(), file.name()));
+            self.file(&target, file, &mut step).await?;
         }
         Ok(step)
     }
@@ -73,11 +94,7 @@ impl Client {
         let mut restarts = 0;
         loop {
             match self.pass(target, file, step).await? {
-                Pass::Done(found) if found == file.hash() => return Ok(()),
-                Pass::Done(found) => {
-                    let (expected, found) = (hex(&file.hash()), hex(&found));
-                    return Err(ClientError::Hash { file: target.to_owned(), expected, found });
-                }
+                Pass::Done(copied) => return is_whole(target, file, &copied),
                 Pass::Changed { was, is } if restarts == self.restarts => {
                     return Err(ClientError::Changed { file: target.to_owned(), restarts, was, is });
                 }
@@ -88,16 +105,16 @@ impl Client {
     }
 
     async fn pass(&mut self, target: &str, file: &ContentFile, step: &mut Step) -> Result<Pass, ClientError> {
-        let ask = Ask::new(Method::HEAD, target);
+        let ask = Ask::new(Method::HEAD, target).about(Subject::ContentSize);
         let validators =
             self.line.patient(&ask, self.patience, step, |answer| size_of(&ask, target, file, &answer)).await?;
         let copy = Arc::new(FileCopy::new(target, validators, file.pieces(0, u64::MAX), self.patience));
         let changed = self.copy(&copy, step).await?;
-        let Copied { sha256, bytes } = copy.finish();
+        let copied = copy.finish();
         Ok(match changed {
-            None => Pass::Done(sha256),
+            None => Pass::Done(copied),
             Some(is) => {
-                step.discarded += bytes;
+                step.discarded += copied.bytes;
                 Pass::Changed { was: copy.expected().to_string(), is }
             }
         })

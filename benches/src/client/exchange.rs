@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, USER_AGENT};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
@@ -16,7 +16,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
+use super::access::wants_token;
 use super::observe::{Begun, Counted, Exchange, Observer};
+use super::subject::Subject;
 use super::{Answer, Client, ClientError, Connector, Step, is_transient};
 use crate::dial::dial;
 use crate::record::Failure;
@@ -66,6 +68,8 @@ pub(super) struct Way {
     pub(super) host: String,
     pub(super) timeout: Duration,
     pub(super) tls: Option<Connector>,
+    /// What is shown where a token is wanted.
+    pub(super) token: Option<HeaderValue>,
     pub(super) observer: Option<Observer>,
 }
 
@@ -99,11 +103,12 @@ pub(super) struct Ask {
     target: String,
     pub(super) headers: HeaderMap,
     body: Bytes,
+    subject: Option<Subject>,
 }
 
 impl Ask {
     pub(super) fn new(method: Method, target: &str) -> Self {
-        Self { method, target: target.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+        Self { method, target: target.to_owned(), headers: HeaderMap::new(), body: Bytes::new(), subject: None }
     }
 
     pub(super) fn get(target: &str) -> Self {
@@ -113,6 +118,12 @@ impl Ask {
     /// A request with a method that HTTP itself does not have.
     pub(super) fn extension(method: &str, target: &str) -> Self {
         Self::new(Method::from_bytes(method.as_bytes()).expect("the callers' methods are tokens"), target)
+    }
+
+    /// Says what it is about.
+    pub(super) const fn about(mut self, subject: Subject) -> Self {
+        self.subject = Some(subject);
+        self
     }
 
     pub(super) fn body(mut self, body: Bytes) -> Self {
@@ -131,19 +142,20 @@ impl Ask {
     /// The same request with nothing in it.
     pub(super) fn without_body(&self) -> Self {
         let (method, target, headers) = (self.method.clone(), self.target.clone(), self.headers.clone());
-        Self { method, target, headers, body: Bytes::new() }
+        Self { method, target, headers, body: Bytes::new(), subject: self.subject }
     }
 
     /// As an observer is told of it.
     fn begun(&self, began: Instant) -> Begun<'_> {
-        Begun { method: &self.method, target: &self.target, headers: &self.headers, began }
+        Begun { method: &self.method, target: &self.target, subject: self.subject, began }
     }
 
     fn only_reads(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | "PROPFIND")
     }
 
-    fn request(&self, host: &str) -> Result<Request<Full<Bytes>>, ClientError> {
+    fn request(&self, way: &Way) -> Result<Request<Full<Bytes>>, ClientError> {
+        let host = way.host.as_str();
         let wrong = |what: &str| ClientError::Protocol(format!("'{what}' cannot be sent"));
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
@@ -153,6 +165,9 @@ impl Ask {
         headers.insert(USER_AGENT, HeaderValue::from_static("SMS CCM 5.0"));
         if !self.only_reads() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        }
+        if let Some(token) = way.token.as_ref().filter(|_| wants_token(&self.target)) {
+            headers.insert(AUTHORIZATION, token.clone());
         }
         headers.extend(self.headers.clone());
         Ok(request)
@@ -263,7 +278,7 @@ impl Line {
                     self.opened().await?
                 }
             };
-            let request = ask.request(&self.way.host)?;
+            let request = ask.request(&self.way)?;
             step.requests = step.requests.saturating_add(1);
             match tokio::time::timeout(self.way.timeout, open.sender.try_send_request(request)).await {
                 Ok(Ok(response)) => {

@@ -5,7 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::exchange::Ask;
+use super::exchange::{Ask, Line};
+use super::subject::Subject;
 use super::{Answer, Client, ClientError, Step};
 use crate::ntlm::{
     self, ALWAYS_SIGN, Authenticate, Challenge, EXTENDED_SECURITY, FLAGS, HAS_MIC, HAS_VERSION, KEY_56, KEY_128, NTLM,
@@ -108,15 +109,57 @@ impl Client {
     }
 
     async fn legs(&mut self, ask: Ask, step: &mut Step) -> Result<Answer, ClientError> {
-        let first = ask.without_body().header("authorization", &format!("NTLM {}", Credentials::negotiate()));
-        let answer = self.whole(&first, step).await?;
-        let third = challenge(&answer).and_then(|challenge| self.credentials.authenticate(challenge));
-        let proof = third.and_then(|third| HeaderValue::from_str(&format!("NTLM {third}")).ok());
-        let Some(proof) = proof else {
-            return Err(ask.status_error(&answer));
+        self.line.as_user(ask, &self.credentials, step, Ok).await
+    }
+}
+
+impl Line {
+    /// Asks for a challenge and sends the request with the answer to it: two legs, of which the first has no body. Returns what
+    /// `judge` makes of the answer to the second.
+    ///
+    /// # Errors
+    /// There was no whole answer, or no challenge, or `judge` says so.
+    pub(super) async fn as_user<T>(
+        &mut self,
+        ask: Ask,
+        credentials: &Credentials,
+        step: &mut Step,
+        judge: impl FnOnce(Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let first = ask.without_body().about(Subject::UserSignIn);
+        let first = first.header("authorization", &format!("NTLM {}", Credentials::negotiate()));
+        let proved = |answer: Answer| {
+            let third = challenge(&answer).and_then(|challenge| credentials.authenticate(challenge));
+            let proof = third.and_then(|third| HeaderValue::from_str(&format!("NTLM {third}")).ok());
+            proof.ok_or_else(|| ask.status_error(&answer))
         };
+        let proof = self.judged(&first, step, proved).await?;
         let mut last = ask;
         last.headers.insert("authorization", proof);
-        self.whole(&last, step).await
+        self.judged(&last, step, judge).await
+    }
+
+    /// As [`Line::as_user`], after the request was refused without a user, as it is on a new connection.
+    pub(super) async fn as_new_user<T>(
+        &mut self,
+        ask: Ask,
+        credentials: &Credentials,
+        step: &mut Step,
+        judge: impl FnOnce(Answer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let bare = ask.without_body().about(Subject::UserSignIn);
+        let refused = |answer: Answer| {
+            let offers = answer.headers.get_all("www-authenticate").iter();
+            let is_offered = offers.filter_map(|offer| offer.to_str().ok()).any(|offer| offer.starts_with("NTLM"));
+            match answer.status {
+                StatusCode::UNAUTHORIZED if is_offered => Ok(()),
+                status if status.is_success() => {
+                    Err(ClientError::Protocol("nobody asks who the user is, where only users may come".to_owned()))
+                }
+                _ => Err(bare.status_error(&answer)),
+            }
+        };
+        self.judged(&bare, step, refused).await?;
+        self.as_user(ask, credentials, step, judge).await
     }
 }

@@ -5,13 +5,18 @@
 //! returns, so that a test can say that there was none. A request that a proxy could have tried elsewhere and did not
 //! is an error.
 
+mod access;
 mod download;
 mod exchange;
+mod location;
 mod logon;
 mod management;
+mod messaging;
 mod observe;
+mod policy;
 mod ranges;
 mod scan;
+mod subject;
 mod tls;
 mod upload;
 
@@ -29,11 +34,15 @@ use http::{HeaderMap, Method, StatusCode};
 use crate::message::guid;
 use crate::record::Failure;
 use crate::site::DEFAULT_USER;
+pub use access::Access;
 use exchange::{Ask, Line, Open, Patience, Way};
 pub use logon::Credentials;
 use observe::Observer;
 pub use observe::{Begun, Exchange, Observe};
+pub use scan::Scan;
+pub use subject::Subject;
 pub use tls::{Connector, Tls};
+pub use upload::Report;
 
 const MAX_SERVED_BY: usize = 65_536;
 const MAX_CONCURRENCY: usize = 64;
@@ -228,6 +237,7 @@ pub struct Client {
     restarts: u32,
     patience: Patience,
     credentials: Credentials,
+    access: Access,
     line: Line,
     // Connections that a download opened besides the first, kept for the next file.
     spare: Vec<Open>,
@@ -240,7 +250,7 @@ impl Client {
     pub fn new(source: IpAddr, proxy: SocketAddr, host: &str, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let timeout = Duration::from_secs(30);
-        let way = Way { source, proxy, host: host.to_owned(), timeout, tls: None, observer: None };
+        let way = Way { source, proxy, host: host.to_owned(), timeout, tls: None, token: None, observer: None };
         Self {
             id: guid(rng.u128(..)),
             rng,
@@ -251,6 +261,7 @@ impl Client {
             restarts: 5,
             patience: Patience { times: 0, pause: Duration::ZERO },
             credentials: Credentials::new(DEFAULT_USER.0, DEFAULT_USER.1),
+            access: Access::Anonymous,
             line: Line::new(way, None),
             spare: Vec::new(),
         }
@@ -314,6 +325,14 @@ impl Client {
     #[must_use]
     pub const fn with_retries(mut self, times: u32, pause: Duration) -> Self {
         self.patience = Patience { times, pause };
+        self
+    }
+
+    /// Is known to its site by a token, and uses the paths for those that are.
+    #[must_use]
+    pub fn with_token(mut self) -> Self {
+        self.access = Access::Token;
+        self.line.way.token = access::token(&self.id);
         self
     }
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 
 use super::ClientError;
+use super::subject::Subject;
 
 /// One request that has begun.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +16,8 @@ pub struct Begun<'a> {
     pub method: &'a Method,
     /// Its target.
     pub target: &'a str,
-    /// Its own header fields, without those that every request has.
-    pub headers: &'a HeaderMap,
+    /// What it is about; `None` if its sender does not say.
+    pub subject: Option<Subject>,
     /// When: before the connection is opened, if one has to be.
     pub began: Instant,
 }
@@ -32,7 +33,8 @@ pub struct Exchange<'a> {
     pub received: u64,
     /// When the last byte of its answer was there, or the error.
     pub ended: Instant,
-    /// The status of a whole answer that is what the client can use, or why there is none.
+    /// The status of a whole answer that is what the client can use, or why there is none. A challenge is such an answer
+    /// when a user signs in, although its status is 401.
     pub outcome: Result<StatusCode, &'a ClientError>,
 }
 

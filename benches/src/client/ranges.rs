@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::exchange::{Ask, Line, Patience};
+use super::subject::Subject;
 use super::{ClientError, Step};
 use crate::content::{Hash, Pieces};
 use crate::record::Failure;
@@ -64,6 +65,8 @@ struct Assembly {
     hashed: u64,
     ahead: BTreeMap<u64, Bytes>,
     bytes: u64,
+    /// The first piece that was found to be another than was distributed.
+    wrong: Option<u64>,
 }
 
 impl Assembly {
@@ -82,6 +85,8 @@ impl Assembly {
 pub(super) struct Copied {
     pub(super) sha256: Hash,
     pub(super) bytes: u64,
+    /// Where other bytes came than were distributed, if any did.
+    pub(super) wrong: Option<u64>,
 }
 
 /// One file while it is fetched, as all its ranges see it.
@@ -99,9 +104,13 @@ impl FileCopy {
         Self { target: target.to_owned(), expected, distributed, patience, assembly: Mutex::default() }
     }
 
-    /// Whether these bytes are what was distributed at this place of a file of this size.
+    /// Whether these bytes are what was distributed at this place of a file of this size. It remembers that others were not.
     fn is_right(&self, offset: u64, data: &[u8]) -> bool {
-        self.expected.size == self.distributed.remaining() && self.distributed.is_at(offset, data)
+        let is_right = self.expected.size == self.distributed.remaining() && self.distributed.is_at(offset, data);
+        if !is_right {
+            self.assembly().wrong.get_or_insert(offset);
+        }
+        is_right
     }
 
     pub(super) const fn expected(&self) -> &Validators {
@@ -123,7 +132,7 @@ impl FileCopy {
 
     pub(super) fn finish(&self) -> Copied {
         let assembly = std::mem::take(&mut *self.assembly());
-        Copied { sha256: assembly.hasher.finalize().into(), bytes: assembly.bytes }
+        Copied { sha256: assembly.hasher.finalize().into(), bytes: assembly.bytes, wrong: assembly.wrong }
     }
 
     fn assembly(&self) -> MutexGuard<'_, Assembly> {
@@ -253,7 +262,7 @@ async fn fetch_part(
     step: &mut Step,
 ) -> Result<Part, ClientError> {
     let (first, last) = (range.start, range.end - 1);
-    let mut ask = Ask::get(&copy.target).header("range", &format!("bytes={first}-{last}"));
+    let mut ask = Ask::get(&copy.target).about(Subject::ContentRange).header("range", &format!("bytes={first}-{last}"));
     if let Some(modified) = copy.expected.modified.as_ref().filter(|_| first > 0) {
         ask = ask.header("if-unmodified-since", modified);
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::content::{Content, Package};
-use crate::site::{Kind, Role, SiteSystem, Spec};
+use crate::site::{Kind, Role, ScanRounds, SiteSystem, Spec};
+use crate::spread::Sizes;
 
 const ID: &str = "Content_0f1a.1";
 
@@ -47,7 +48,8 @@ async fn through(sites: &[&SiteSystem]) -> Client {
 
 #[tokio::test]
 async fn a_client_finds_its_site_and_fetches_its_policy_on_one_connection() {
-    let (site, mut client) = start(Spec::management_point("mp1").policies(3, 4096).content(&content())).await;
+    let (site, mut client) =
+        start(Spec::management_point("mp1").policies(3, Sizes::fixed(4096)).content(&content())).await;
     assert_eq!(client.service_location().await.unwrap().requests, 1);
     let step = client.policy().await.unwrap();
     assert_eq!((step.requests, step.served_by.len(), step.is_smooth()), (4, 4, true));
@@ -171,27 +173,130 @@ async fn a_wrong_file_is_noticed() {
     assert!(matches!(client.download(&missing).await, Err(ClientError::Status { status, .. }) if status == 404));
 }
 
+fn update_point(name: &str) -> Spec {
+    let rounds = ScanRounds { first: 3, again: 1 };
+    Spec::new(name).role(Role::SoftwareUpdatePoint).scans(rounds, Sizes::fixed(4096))
+}
+
+#[tokio::test]
+async fn a_scan_asks_round_by_round_and_the_first_one_most() {
+    let (site, mut client) = start(update_point("sup1")).await;
+    let first = client.scan(Scan::First).await.unwrap();
+    // Version, configuration, two cookies, registration; 3 rounds and one without news; 60 updates by 50; report.
+    assert_eq!((first.requests, first.is_smooth()), (5 + 4 + 2 + 1, true));
+    assert!(first.bytes > 3 * 4096);
+    let again = client.scan(Scan::Again).await.unwrap();
+    assert_eq!((again.requests, again.is_smooth()), (4 + 2 + 1 + 1, true));
+    assert_eq!(site.counters().requests(), u64::from(first.requests + again.requests));
+    let (_site, mut client) = start(Spec::new("sup1").role(Role::SoftwareUpdatePoint)).await;
+    for scan in [Scan::First, Scan::Again] {
+        let step = client.scan(scan).await.unwrap();
+        assert!((10..=40).contains(&step.requests), "{scan:?} takes {}", step.requests);
+    }
+}
+
 #[tokio::test]
 async fn a_scan_begins_again_when_the_server_has_changed() {
-    let (site, mut client) = start(Spec::new("sup1").role(Role::SoftwareUpdatePoint)).await;
-    let step = client.scan().await.unwrap();
-    assert_eq!((step.requests, step.restarted), (4, 0));
+    let (site, mut client) = start(update_point("sup1")).await;
     site.faults().set_status(Some(500));
-    assert!(matches!(client.scan().await, Err(ClientError::Status { .. })));
+    assert!(matches!(client.scan(Scan::Again).await, Err(ClientError::Status { .. })));
 
-    let other = SiteSystem::start(Spec::new("sup2").role(Role::SoftwareUpdatePoint)).await.unwrap();
+    let other = SiteSystem::start(update_point("sup2")).await.unwrap();
     site.faults().set_status(None);
     for site in [&site, &other] {
         site.faults().set_close_each(true);
     }
-    // The cookie is made by one, and what needs it goes to the other.
-    let mut client = through(&[&site, &site, &site, &other]).await;
-    let step = client.scan().await.unwrap();
-    assert_eq!((step.restarted, step.served_by.join(" ")), (1, "sup1 sup1 sup1 sup2 sup2 sup2 sup2".to_owned()));
-    let mut client =
-        through(&[&site, &other, &site, &other, &site, &other, &site, &other, &site, &other, &site, &other, &site])
-            .await;
-    assert!(matches!(client.scan().await, Err(ClientError::Protocol(why)) if why.contains("cookie")));
+    // The cookie is made by one, and what needs it goes to the other, where the client has never been.
+    let mut client = through(&[&site, &site, &site, &site, &other]).await;
+    let step = client.scan(Scan::Again).await.unwrap();
+    let served = |name: &str| step.served_by.iter().filter(|its| *its == name).count();
+    // One is refused; then configuration, two cookies, registration, four rounds, details twice, report.
+    assert_eq!((step.restarted, served("sup1"), served("sup2")), (1, 4, 1 + 4 + 4 + 2 + 1));
+    // Each cookie is made by one and shown to the other.
+    let turns = [&site, &site, &site, &site, &other, &site, &site, &site, &other, &site, &site, &site, &other, &site];
+    let turns = [turns.as_slice(), &[&site, &site, &other]].concat();
+    let mut client = through(&turns).await;
+    let result = client.scan(Scan::Again).await;
+    assert!(matches!(&result, Err(ClientError::Protocol(why)) if why.contains("cookie")), "{result:?}");
+}
+
+#[tokio::test]
+async fn policy_is_fetched_wholly_or_as_much_as_has_changed() {
+    let sizes = Sizes::between(1024, 16 * 1024);
+    let (site, mut client) = start(Spec::management_point("mp1").policies(200, sizes)).await;
+    let all = client.policy().await.unwrap();
+    assert_eq!((all.requests, site.counters().requests_of(Kind::Policy)), (201, 200));
+    let bodies: Vec<_> = site.counters().seen().iter().map(|seen| seen.target.clone()).skip(1).collect();
+    assert_eq!(bodies.iter().collect::<std::collections::HashSet<_>>().len(), 200, "each of them once");
+    // 1 to 16 KiB, each doubling as likely: 5.4 KiB in the mean.
+    assert!((200 * 4500..200 * 6600).contains(&all.bytes), "{}", all.bytes);
+    let some = client.policy_of(3).await.unwrap();
+    assert_eq!(some.requests, 4);
+    let none = client.policy_of(0).await.unwrap();
+    assert!(none.requests == 1 && none.bytes < 2048, "{none:?}");
+}
+
+#[tokio::test]
+async fn a_user_signs_in_on_a_connection_of_its_own() {
+    let (site, mut client) = start(Spec::management_point("mp1")).await;
+    client.state_message().await.unwrap();
+    for connections in 2..4 {
+        let step = client.user_policy(Access::Windows, 2).await.unwrap();
+        assert_eq!((step.requests, site.counters().connections()), (5, connections));
+    }
+    let seen = site.counters().seen();
+    let asked: Vec<_> =
+        seen[1..6].iter().map(|seen| (seen.status, seen.body_bytes > 0, seen.user.as_deref())).collect();
+    let user = Some(r"LAB\client");
+    assert_eq!(
+        asked,
+        [(401, false, None), (401, false, None), (200, true, user), (200, false, user), (200, false, user)]
+    );
+    assert!(seen[4].target.starts_with("/SMS_MP_WindowsAuth/.sms_pol?{"), "{}", seen[4].target);
+    client.state_message().await.unwrap();
+    assert_eq!(site.counters().seen().last().unwrap().user, None, "the computer is not the user");
+    let mut stranger = client.with_user("ann", "wrong");
+    let result = stranger.user_policy(Access::Windows, 0).await;
+    assert!(matches!(&result, Err(ClientError::Status { status, .. }) if *status == 401), "{result:?}");
+    site.faults().set_close_each(true);
+    assert!(stranger.user_policy(Access::Windows, 0).await.is_err(), "a challenge is of one connection");
+}
+
+#[tokio::test]
+async fn who_has_a_token_goes_where_one_is_wanted() {
+    let spec = Spec::management_point("all").role(Role::DistributionPoint).content(&content());
+    let (site, client) = start(spec).await;
+    let mut client = client.with_token();
+    client.policy_of(1).await.unwrap();
+    client.configuration_items(1).await.unwrap();
+    client.content_location(ID).await.unwrap();
+    client.download(&package()).await.unwrap();
+    let seen = site.counters().seen();
+    for seen in &seen {
+        let folder = seen.target.trim_start_matches('/').split('/').next().unwrap().to_ascii_lowercase();
+        assert!(folder.ends_with("_tokenauth") || folder.starts_with("ccmtokenauth_"), "{}", seen.target);
+        assert!(seen.header("authorization").is_some_and(|token| token.starts_with("Bearer ")), "{}", seen.target);
+    }
+    client.service_location().await.unwrap();
+    assert_eq!(site.counters().seen().last().unwrap().header("authorization"), None);
+    let users = client.user_policy(Access::Token, 1).await.unwrap();
+    let seen = site.counters().seen();
+    let of_user = seen.last().unwrap().header("authorization");
+    assert!(users.requests == 2 && of_user.is_some() && of_user != seen[0].header("authorization"));
+}
+
+#[tokio::test]
+async fn the_other_messages_are_one_request_each() {
+    let (site, mut client) = start(Spec::management_point("mp1")).await;
+    assert_eq!(client.locations().await.unwrap().requests, 3);
+    assert_eq!(client.metering(20_000).await.unwrap().requests, 1);
+    assert!((8_000..20_000).contains(&site.counters().seen().last().unwrap().body_bytes));
+    assert_eq!(client.configuration_items(4).await.unwrap().requests, 4);
+    assert_eq!(site.counters().requests_of(Kind::ConfigurationItem), 4);
+    let server = crate::scripted::Scripted::start(|_| crate::scripted::Act::ok());
+    let mut client = Client::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), server.address, "mp", 1);
+    assert!(client.locations().await.is_err() && client.metering(1).await.is_err());
+    assert!(client.configuration_items(1).await.is_err() && client.user_policy(Access::Windows, 1).await.is_err());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::exchange::Ask;
-use super::management::any;
+use super::subject::Subject;
 use super::{Answer, Client, ClientError, Step};
 use crate::content::ContentFile;
 use crate::message::guid;
@@ -11,6 +11,41 @@ use crate::site::{PROTOCOL, SESSION_NOT_FOUND};
 
 const MAX_FRAGMENT: u64 = 16 * 1024 * 1024;
 const MAX_SESSIONS_LOST: u32 = 5;
+
+/// What is uploaded, with a message that goes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// A hardware inventory.
+    HardwareInventory,
+    /// A software inventory.
+    SoftwareInventory,
+    /// The logs of the client, which an administrator has asked for.
+    Logs,
+}
+
+impl Report {
+    const fn upload(self) -> Subject {
+        match self {
+            Self::HardwareInventory | Self::SoftwareInventory => Subject::InventoryUpload,
+            Self::Logs => Subject::LogUpload,
+        }
+    }
+
+    const fn message(self) -> Subject {
+        match self {
+            Self::HardwareInventory => Subject::HardwareInventory,
+            Self::SoftwareInventory => Subject::SoftwareInventory,
+            Self::Logs => Subject::LogMessage,
+        }
+    }
+
+    const fn content(self) -> &'static str {
+        match self {
+            Self::HardwareInventory | Self::SoftwareInventory => "Inventory Data",
+            Self::Logs => "Client Logs",
+        }
+    }
+}
 
 /// How one upload session ended that was not refused.
 enum End {
@@ -20,6 +55,7 @@ enum End {
 
 /// An upload session as its client knows it.
 struct Session {
+    subject: Subject,
     target: String,
     id: String,
     /// Whom the server wants to be asked for from now on.
@@ -29,6 +65,7 @@ struct Session {
 impl Session {
     fn packet(&self, kind: &str) -> Ask {
         let ask = Ask::extension("BITS_POST", &self.target)
+            .about(self.subject)
             .header("bits-packet-type", kind)
             .header("accept-encoding", "Identity")
             .header("user-agent", "Microsoft BITS/7.8");
@@ -62,32 +99,49 @@ impl Client {
     /// A packet was refused, the connection ended, or no server knew its own sessions.
     pub async fn upload(&mut self, file: &ContentFile, fragment: u64) -> Result<Step, ClientError> {
         let name = guid(self.rng.u128(..));
-        self.upload_as(&name, file, fragment).await
+        self.upload_as(&name, Report::HardwareInventory, file, fragment).await
     }
 
     /// Uploads `file`, then sends the message that says where it is: both belong on one management point.
     ///
     /// # Errors
     /// The upload failed, or the message was not accepted.
-    pub async fn large_message(&mut self, file: &ContentFile, fragment: u64) -> Result<Step, ClientError> {
+    pub async fn large_message(
+        &mut self,
+        report: Report,
+        file: &ContentFile,
+        fragment: u64,
+    ) -> Result<Step, ClientError> {
         let name = guid(self.rng.u128(..));
-        let mut step = self.upload_as(&name, file, fragment).await?;
-        let report = format!(
+        let mut step = self.upload_as(&name, report, file, fragment).await?;
+        let text = format!(
             "<Report><ReportHeader><Identification><Machine><ClientID>GUID:{}</ClientID></Machine></Identification>\
-             <ReportDetails><ReportContent>Inventory Data</ReportContent><ReportType>Full</ReportType></ReportDetails>\
+             <ReportDetails><ReportContent>{}</ReportContent><ReportType>Full</ReportType></ReportDetails>\
              </ReportHeader><ReportBody><Payload Upload=\"{{{name}}}\" Size=\"{}\"/></ReportBody></Report>",
             self.id,
+            report.content(),
             file.size()
         );
-        self.message("MP_RelayEndpoint", &report, &mut step, any).await?;
+        self.relayed(report.message(), &text, &mut step).await?;
         Ok(step)
     }
 
-    async fn upload_as(&mut self, name: &str, file: &ContentFile, fragment: u64) -> Result<Step, ClientError> {
+    async fn upload_as(
+        &mut self,
+        name: &str,
+        report: Report,
+        file: &ContentFile,
+        fragment: u64,
+    ) -> Result<Step, ClientError> {
         let mut step = Step::default();
-        let target = format!("/CCM_Incoming/{{{name}}}");
+        let begin = || Session {
+            subject: report.upload(),
+            target: format!("/CCM_Incoming/{{{name}}}"),
+            id: String::new(),
+            host: None,
+        };
         loop {
-            match self.session(&target, file, fragment, &mut step).await? {
+            match self.session(begin(), file, fragment, &mut step).await? {
                 End::Closed => return Ok(step),
                 End::Lost(error) if step.sessions_lost == MAX_SESSIONS_LOST => return Err(error),
                 End::Lost(_) => step.sessions_lost += 1,
@@ -97,12 +151,11 @@ impl Client {
 
     async fn session(
         &mut self,
-        target: &str,
+        mut session: Session,
         file: &ContentFile,
         fragment: u64,
         step: &mut Step,
     ) -> Result<End, ClientError> {
-        let mut session = Session { target: target.to_owned(), id: String::new(), host: None };
         let create = session.packet("Create-Session").header("bits-supported-protocols", PROTOCOL);
         let created = |answer: Answer| {
             if !answer.status.is_success() {

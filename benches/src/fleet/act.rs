@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::activity::Activity;
 use super::crowd::Occasion;
-use super::desk::{Desk, Observed};
-use crate::client::{Client, ClientError};
-use crate::content::mix;
+use super::desk::Desk;
+use super::details::Poll;
+use super::observed::Observed;
+use crate::client::{Client, ClientError, Report, Scan};
+use crate::content::{ContentFile, mix};
+use crate::spread::Sizes;
 
 /// BITS sends an upload in pieces of this size.
 const FRAGMENT: u64 = 256 * 1024;
@@ -45,8 +48,20 @@ impl Drop for Unfinished {
     }
 }
 
+/// How many policies a poll finds changed.
+fn changed(poll: &Poll, dice: u64) -> usize {
+    let chance = u32::try_from(dice >> 32).unwrap_or_default();
+    let is_changed = f64::from(chance) < poll.changed * f64::from(u32::MAX) + 0.5;
+    if is_changed && poll.changed > 0.0 { poll.bodies.draw(mix(dice)) as usize } else { 0 }
+}
+
+async fn upload(client: &mut Client, report: Report, sizes: Sizes, dice: u64) -> Result<(), ClientError> {
+    let file = ContentFile::new("upload", "upload", sizes.draw(dice));
+    client.large_message(report, &file, FRAGMENT).await.map(drop)
+}
+
 async fn perform(desk: &Desk, occasion: &Occasion, client: &mut Client) -> Result<(), ClientError> {
-    let fleet = &desk.fleet;
+    let (fleet, details) = (&desk.fleet, &desk.fleet.details);
     // The same for the same occasion.
     let dice = mix(desk.schedule.seed_of(occasion.client) ^ u64::from(occasion.due.0));
     match occasion.activity {
@@ -54,17 +69,34 @@ async fn perform(desk: &Desk, occasion: &Occasion, client: &mut Client) -> Resul
             client.service_location().await?;
             client.management_point_certificate().await?;
         }
-        Activity::Policy => {
-            let changed = u32::try_from(dice >> 32).unwrap_or_default();
-            let bodies = if f64::from(changed) < fleet.changed * f64::from(u32::MAX) + 0.5 { usize::MAX } else { 0 };
-            client.policy_of(bodies).await?;
+        Activity::Locations => drop(client.locations().await?),
+        Activity::Registration => drop(client.registration().await?),
+        Activity::Policy => drop(client.policy_of(changed(&details.policy, dice)).await?),
+        Activity::FullPolicy => drop(client.policy().await?),
+        Activity::UserPolicy => {
+            drop(client.user_policy(details.user_access, changed(&details.user_policy, dice)).await?);
         }
         Activity::StateMessage => drop(client.state_message().await?),
         Activity::Heartbeat => drop(client.heartbeat().await?),
-        Activity::HardwareInventory => drop(client.large_message(&desk.inventories[0], FRAGMENT).await?),
-        Activity::SoftwareInventory => drop(client.large_message(&desk.inventories[1], FRAGMENT).await?),
-        Activity::Registration => drop(client.registration().await?),
-        Activity::Scan => drop(client.scan().await?),
+        Activity::HardwareInventory => {
+            upload(client, Report::HardwareInventory, details.hardware_inventory, dice).await?;
+        }
+        Activity::SoftwareInventory => {
+            upload(client, Report::SoftwareInventory, details.software_inventory, dice).await?;
+        }
+        Activity::SoftwareMetering => {
+            let size = usize::try_from(details.metering.draw(dice)).unwrap_or(usize::MAX);
+            drop(client.metering(size).await?);
+        }
+        Activity::ApplicationEvaluation => {
+            client.policy_of(0).await?;
+            client.configuration_items(details.items.draw(dice)).await?;
+            states(client, details.application_states.draw(mix(dice))).await?;
+        }
+        Activity::UpdateEvaluation => states(client, details.update_states.draw(dice)).await?,
+        Activity::ClientLogs => upload(client, Report::Logs, details.logs, dice).await?,
+        Activity::Scan => drop(client.scan(Scan::Again).await?),
+        Activity::FullScan => drop(client.scan(Scan::First).await?),
         Activity::Content => {
             let packages = fleet.content.len() as u64;
             let place = usize::try_from(dice % packages.max(1)).unwrap_or_default();
@@ -73,6 +105,14 @@ async fn perform(desk: &Desk, occasion: &Occasion, client: &mut Client) -> Resul
                 client.download(package).await?;
             }
         }
+        Activity::FallbackStatus => drop(client.fsp_message().await?),
+    }
+    Ok(())
+}
+
+async fn states(client: &mut Client, number: u32) -> Result<(), ClientError> {
+    for _ in 0..number {
+        client.state_message().await?;
     }
     Ok(())
 }

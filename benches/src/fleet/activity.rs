@@ -3,9 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::client::Subject;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
+
+/// When a message is sent again that failed: the example of `MessageRetrySpec` in Microsoft's reference, whose default it does
+/// not say. The last one is repeated.
+const MESSAGE: &[u64] = &[MINUTE, 5 * MINUTE, 30 * MINUTE, HOUR];
+/// BITS tries again what failed for a while.
+const BITS: &[u64] = &[10 * MINUTE];
 
 /// Something that a client does on a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,8 +21,16 @@ const DAY: u64 = 24 * HOUR;
 pub enum Activity {
     /// Service location: the list of management points, and the certificate of one.
     ServiceLocation,
-    /// Policy poll: the assignments, and the bodies of those that have changed.
+    /// Location requests: management points, the site, software update points.
+    Locations,
+    /// Registration, as a client that is new does it, with two certificates of its own.
+    Registration,
+    /// Policy poll: the assignments that have changed, and their bodies.
     Policy,
+    /// All of the policy, as a client that is new fetches it.
+    FullPolicy,
+    /// Policy poll of the user who is logged on.
+    UserPolicy,
     /// State message.
     StateMessage,
     /// Heartbeat discovery.
@@ -23,12 +39,22 @@ pub enum Activity {
     HardwareInventory,
     /// Software inventory: the same.
     SoftwareInventory,
-    /// Scan for software updates.
+    /// Software metering: a message.
+    SoftwareMetering,
+    /// Evaluation of application deployments: policy, configuration items, state messages.
+    ApplicationEvaluation,
+    /// Evaluation of software update deployments: state messages.
+    UpdateEvaluation,
+    /// Upload of the client's logs.
+    ClientLogs,
+    /// Scan for software updates on a server where the client has been.
     Scan,
+    /// Scan for software updates on a server where it has never been.
+    FullScan,
     /// Content location, then the download of one package.
     Content,
-    /// Registration, as a client that is new does it, with two certificates of its own.
-    Registration,
+    /// A message to the fallback status point.
+    FallbackStatus,
 }
 
 /// How often something is done, and by whom: times are the clients' own.
@@ -42,22 +68,51 @@ pub struct Habit {
     pub delay: Duration,
     /// How likely there is something to do when it is due, 0 to 1.
     pub chance: f64,
-    /// How long after it has failed it is tried again.
-    pub retry: Duration,
+    /// How long after it has failed it is tried again: after the first time, the second, and so on, the last one repeated. There
+    /// is one at least.
+    pub retry: Vec<Duration>,
+}
+
+/// How often something is done unless a scenario says otherwise, in seconds.
+struct Usual {
+    period: Option<u64>,
+    delay: u64,
+    chance: f64,
+    share: f64,
+    retry: &'static [u64],
+}
+
+impl Usual {
+    const fn every(period: u64) -> Self {
+        Self { period: Some(period), ..Self::never() }
+    }
+
+    const fn never() -> Self {
+        Self { period: None, delay: 0, chance: 1.0, share: 1.0, retry: MESSAGE }
+    }
 }
 
 impl Activity {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 18] = [
         Self::ServiceLocation,
+        Self::Locations,
+        Self::Registration,
         Self::Policy,
+        Self::FullPolicy,
+        Self::UserPolicy,
         Self::StateMessage,
         Self::Heartbeat,
         Self::HardwareInventory,
         Self::SoftwareInventory,
+        Self::SoftwareMetering,
+        Self::ApplicationEvaluation,
+        Self::UpdateEvaluation,
+        Self::ClientLogs,
         Self::Scan,
+        Self::FullScan,
         Self::Content,
-        Self::Registration,
+        Self::FallbackStatus,
     ];
 
     /// Its name in a scenario.
@@ -65,14 +120,23 @@ impl Activity {
     pub const fn name(self) -> &'static str {
         match self {
             Self::ServiceLocation => "service-location",
+            Self::Locations => "locations",
+            Self::Registration => "registration",
             Self::Policy => "policy",
+            Self::FullPolicy => "full-policy",
+            Self::UserPolicy => "user-policy",
             Self::StateMessage => "state-message",
             Self::Heartbeat => "heartbeat",
             Self::HardwareInventory => "hardware-inventory",
             Self::SoftwareInventory => "software-inventory",
+            Self::SoftwareMetering => "software-metering",
+            Self::ApplicationEvaluation => "application-evaluation",
+            Self::UpdateEvaluation => "update-evaluation",
+            Self::ClientLogs => "client-logs",
             Self::Scan => "scan",
+            Self::FullScan => "full-scan",
             Self::Content => "content",
-            Self::Registration => "registration",
+            Self::FallbackStatus => "fallback-status",
         }
     }
 
@@ -88,32 +152,66 @@ impl Activity {
         self as usize
     }
 
-    /// The role that it needs.
+    /// What its first request is about, where a user signs in.
+    #[must_use]
+    pub const fn first(self) -> Subject {
+        match self {
+            Self::ServiceLocation => Subject::ServiceLocation,
+            Self::Locations => Subject::ManagementPointLocation,
+            Self::Registration => Subject::Registration,
+            Self::Policy | Self::ApplicationEvaluation => Subject::PolicyRequest,
+            Self::FullPolicy => Subject::FullPolicyRequest,
+            Self::UserPolicy => Subject::UserSignIn,
+            Self::StateMessage | Self::UpdateEvaluation => Subject::StateMessage,
+            Self::Heartbeat => Subject::Heartbeat,
+            Self::HardwareInventory | Self::SoftwareInventory => Subject::InventoryUpload,
+            Self::SoftwareMetering => Subject::SoftwareMetering,
+            Self::ClientLogs => Subject::LogUpload,
+            Self::Scan | Self::FullScan => Subject::ScanVersion,
+            Self::Content => Subject::ContentLocation,
+            Self::FallbackStatus => Subject::FallbackStatus,
+        }
+    }
+
+    /// The role that it needs most.
     #[must_use]
     pub const fn role(self) -> &'static str {
         match self {
-            Self::Scan => "SUP",
             Self::Content => "DP",
-            _ => "MP",
+            other => other.first().role(),
         }
     }
 
     /// What Configuration Manager does unless told otherwise: the periods and delays of its client settings. How often a
-    /// state has changed, and when what failed is tried again, Microsoft does not say: those are assumptions.
+    /// state has changed, how many users are logged on, and mostly when what failed is tried again, Microsoft does not say: those
+    /// are assumptions.
     #[must_use]
     pub fn default_habit(self) -> Habit {
-        let (period, delay, chance, retry) = match self {
-            Self::ServiceLocation => (Some(25 * HOUR), 0, 1.0, 10 * MINUTE),
-            Self::Policy => (Some(HOUR), 0, 1.0, 10 * MINUTE),
-            Self::StateMessage => (Some(15 * MINUTE), 0, 0.25, 15 * MINUTE),
-            Self::Heartbeat => (Some(7 * DAY), 0, 1.0, HOUR),
-            Self::HardwareInventory => (Some(7 * DAY), 4 * HOUR, 1.0, HOUR),
-            Self::SoftwareInventory => (Some(7 * DAY), 0, 1.0, HOUR),
-            Self::Scan => (Some(7 * DAY), 2 * HOUR, 1.0, 30 * MINUTE),
-            Self::Content | Self::Registration => (None, 0, 1.0, 10 * MINUTE),
+        let usual = match self {
+            // Five failures within ten minutes lead a client to another management point.
+            Self::ServiceLocation => Usual { retry: &[2 * MINUTE], ..Usual::every(25 * HOUR) },
+            Self::Locations => Usual::every(25 * HOUR),
+            Self::Policy => Usual::every(HOUR),
+            Self::UserPolicy => Usual { share: 0.5, ..Usual::every(HOUR) },
+            Self::StateMessage => Usual { chance: 0.25, ..Usual::every(15 * MINUTE) },
+            Self::HardwareInventory => Usual { delay: 4 * HOUR, retry: BITS, ..Usual::every(7 * DAY) },
+            Self::SoftwareInventory => Usual { retry: BITS, ..Usual::every(7 * DAY) },
+            Self::Heartbeat | Self::SoftwareMetering | Self::ApplicationEvaluation | Self::UpdateEvaluation => {
+                Usual::every(7 * DAY)
+            }
+            Self::Scan => Usual { delay: 2 * HOUR, retry: &[30 * MINUTE], ..Usual::every(7 * DAY) },
+            Self::FullScan => Usual { retry: &[30 * MINUTE], ..Usual::never() },
+            Self::FallbackStatus => Usual { chance: 0.05, retry: &[HOUR], ..Usual::every(7 * DAY) },
+            Self::Content | Self::ClientLogs => Usual { retry: BITS, ..Usual::never() },
+            Self::FullPolicy | Self::Registration => Usual::never(),
         };
-        let [delay, retry] = [delay, retry].map(Duration::from_secs);
-        Habit { share: 1.0, period: period.map(Duration::from_secs), delay, chance, retry }
+        Habit {
+            share: usual.share,
+            period: usual.period.map(Duration::from_secs),
+            delay: Duration::from_secs(usual.delay),
+            chance: usual.chance,
+            retry: usual.retry.iter().copied().map(Duration::from_secs).collect(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The idle clients of one thread: next to nothing each, and a heap that says who is due.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use super::activity::Activity;
@@ -42,6 +42,8 @@ pub struct Crowd {
     heap: BinaryHeap<Reverse<(Tick, u32)>>,
     /// Due and not yet taken.
     ready: Vec<Occasion>,
+    /// How often in a row something has failed, where it has.
+    failures: HashMap<(u32, Activity), u32>,
 }
 
 impl Crowd {
@@ -52,7 +54,15 @@ impl Crowd {
         let people: Vec<_> = numbers.map(|client| Person { due: schedule.first(client) }).collect();
         let entries = (0..).zip(&people).map(|(place, person)| Reverse((person.earliest(), place)));
         let heap = entries.filter(|Reverse((due, _))| *due < Tick::NEVER).collect();
-        Self { schedule: Arc::clone(schedule), first, stride, people, heap, ready: Vec::new() }
+        Self {
+            schedule: Arc::clone(schedule),
+            first,
+            stride,
+            people,
+            heap,
+            ready: Vec::new(),
+            failures: HashMap::new(),
+        }
     }
 
     /// When somebody is due next.
@@ -95,9 +105,20 @@ impl Crowd {
         }
     }
 
-    /// A client will try again what failed now.
+    /// A client will try again what failed now: later, the more often it has failed in a row.
     pub fn failed(&mut self, client: u32, activity: Activity, now: Tick) {
-        self.call(client, activity, self.schedule.retry(client, activity, now));
+        let before = self.failures.entry((client, activity)).or_default();
+        let when = self.schedule.retry(client, activity, now, *before);
+        *before = before.saturating_add(1);
+        self.call(client, activity, when);
+    }
+
+    /// A client has done this.
+    pub fn succeeded(&mut self, client: u32, activity: Activity) {
+        // Nearly always there is nothing to forget.
+        if !self.failures.is_empty() {
+            self.failures.remove(&(client, activity));
+        }
     }
 
     /// A client does this at `when`, or sooner if it is due sooner.

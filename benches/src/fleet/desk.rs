@@ -3,18 +3,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use http::Method;
 
 use super::activity::Activity;
 use super::crowd::Occasion;
-use super::messages::MESSAGES;
 use super::scenario::Fleet;
 use super::schedule::Schedule;
-use crate::client::{Begun, Client, ClientError, Connector, Exchange, Observe};
-use crate::content::ContentFile;
+use crate::client::{Access, Client, ClientError, Connector, Subject};
 use crate::record::{ConnectFault, Failure, Recorder, Sample};
 
 /// How long what is under way may take when the run is over.
@@ -71,7 +67,6 @@ pub(super) struct Desk {
     pub(super) schedule: Arc<Schedule>,
     pub(super) target: Target,
     pub(super) started: Instant,
-    pub(super) inventories: [ContentFile; 2],
     pub(super) troubles: Arc<Troubles>,
     /// It was ended before its time.
     pub(super) cut_short: AtomicBool,
@@ -115,37 +110,44 @@ impl Desk {
 
     /// Counts an activity that was due and has not begun.
     pub(super) fn unsent(&self, occasion: &Occasion) {
-        let (message, due) = (first_of(occasion.activity), self.started + occasion.due.time());
-        self.fail(message, self.group(occasion.client), due, Failure::Unsent);
+        let due = self.started + occasion.due.time();
+        self.fail(self.first_of(occasion.activity), self.group(occasion.client), due, Failure::Unsent);
+    }
+
+    /// What the first request of an activity is about.
+    fn first_of(&self, activity: Activity) -> Subject {
+        match (activity.first(), self.fleet.details.user_access) {
+            (Subject::UserSignIn, Access::Anonymous | Access::Token) => Subject::UserPolicyRequest,
+            (first, _) => first,
+        }
     }
 
     /// Counts a request that was under way when the run was over.
-    fn unfinished(&self, group: usize, pending: &Pending) {
-        self.given_up(pending.message, group, pending.due, self.is_overdue(pending.began));
+    pub(super) fn unfinished(&self, subject: Subject, group: usize, due: Instant, began: Instant) {
+        self.given_up(subject, group, due, self.is_overdue(began));
     }
 
     /// Counts what a connection that is held waits for when the run is over: nobody waits for it on purpose.
-    pub(super) fn unheard(&self, message: &str, group: usize, began: Instant) {
-        self.given_up(message, group, began, began.elapsed() >= GRACE);
+    pub(super) fn unheard(&self, subject: Subject, group: usize, began: Instant) {
+        self.given_up(subject, group, began, began.elapsed() >= GRACE);
     }
 
-    fn given_up(&self, message: &str, group: usize, due: Instant, overdue: bool) {
+    fn given_up(&self, subject: Subject, group: usize, due: Instant, overdue: bool) {
         if overdue {
-            self.fail(message, group, due, Failure::Unfinished);
+            self.fail(subject, group, due, Failure::Unfinished);
         } else {
             self.record(Recorder::dropped);
         }
     }
 
-    fn fail(&self, message: &str, group: usize, due: Instant, failure: Failure) {
-        if let Some((series, at)) = self.series(message, group).zip(self.counts_at(due)) {
-            self.record(|recorder| recorder.fail(series, at, failure, 1));
+    fn fail(&self, subject: Subject, group: usize, due: Instant, failure: Failure) {
+        if let Some(at) = self.counts_at(due) {
+            self.record(|recorder| recorder.fail(self.series(subject, group), at, failure, 1));
         }
     }
 
-    fn series(&self, message: &str, group: usize) -> Option<usize> {
-        let place = MESSAGES.iter().position(|(name, _)| *name == message)?;
-        Some(place * self.fleet.groups.len() + group)
+    fn series(&self, subject: Subject, group: usize) -> usize {
+        subject.index() * self.fleet.groups.len() + group
     }
 
     pub(super) fn group(&self, client: u32) -> usize {
@@ -164,17 +166,18 @@ impl Desk {
             .with_timeout(fleet.timeout)
             // What fails is to be seen, and the client's schedule says when it is tried again.
             .with_resend(0, Duration::ZERO)
-            .with_ranges(fleet.ranges)
-            .with_concurrency(fleet.concurrency);
+            .with_ranges(fleet.details.ranges)
+            .with_concurrency(fleet.details.concurrency);
+        let client = if self.schedule.has_token(number, fleet.token) { client.with_token() } else { client };
         match &self.target.tls {
             Some(tls) => client.with_connector(tls.clone()),
             None => client,
         }
     }
 
-    /// Records something that is over, of a message type of this name.
-    pub(super) fn sample(&self, message: &str, group: usize, timing: &Timing, result: Result<(), Failure>) {
-        let Some((series, at)) = self.series(message, group).zip(self.counts_at(timing.intended)) else { return };
+    /// Records something that is over.
+    pub(super) fn sample(&self, subject: Subject, group: usize, timing: &Timing, result: Result<(), Failure>) {
+        let Some(at) = self.counts_at(timing.intended) else { return };
         let sample = Sample {
             at,
             latency: timing.ended.saturating_duration_since(timing.intended),
@@ -183,7 +186,7 @@ impl Desk {
             received: timing.received,
             result,
         };
-        self.record(|recorder| recorder.record(series, &sample));
+        self.record(|recorder| recorder.record(self.series(subject, group), &sample));
     }
 
     /// What an error counts as. One that is the generator's own is counted as such too.
@@ -222,150 +225,4 @@ pub(super) struct Timing {
     pub(super) ended: Instant,
     pub(super) sent: u64,
     pub(super) received: u64,
-}
-
-/// Records the requests of one activity.
-pub(super) struct Observed {
-    desk: Arc<Desk>,
-    activity: Activity,
-    group: usize,
-    progress: Mutex<Progress>,
-}
-
-/// How far an activity is.
-#[derive(Debug)]
-struct Progress {
-    /// When the activity was due, until the first request has begun, which is due then too.
-    due: Option<Instant>,
-    under_way: Vec<Pending>,
-}
-
-/// A request that is under way.
-#[derive(Debug)]
-struct Pending {
-    message: &'static str,
-    due: Instant,
-    began: Instant,
-}
-
-impl Observed {
-    pub(super) fn new(desk: &Arc<Desk>, occasion: &Occasion) -> Self {
-        Self {
-            desk: Arc::clone(desk),
-            activity: occasion.activity,
-            group: desk.group(occasion.client),
-            progress: Mutex::new(Progress { due: Some(desk.started + occasion.due.time()), under_way: Vec::new() }),
-        }
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The activity is over, and nobody waits for what is under way: that is told as such.
-    pub(super) fn is_over(&self) {
-        let left = std::mem::take(&mut self.progress().under_way);
-        self.desk.record(|recorder| left.iter().for_each(|_| recorder.dropped()));
-    }
-
-    /// The activity was given up: what is under way is counted.
-    pub(super) fn given_up(&self) {
-        let under_way = std::mem::take(&mut self.progress().under_way);
-        for pending in under_way {
-            self.desk.unfinished(self.group, &pending);
-        }
-    }
-}
-
-impl Observe for Observed {
-    fn begun(&self, begun: &Begun<'_>) {
-        let (message, began) = (message_of(self.activity, begun), begun.began);
-        let mut progress = self.progress();
-        let due = progress.due.take().unwrap_or(began);
-        progress.under_way.push(Pending { message, due, began });
-    }
-
-    fn forgotten(&self, began: Instant) {
-        self.progress().over(began);
-        self.desk.record(Recorder::dropped);
-    }
-
-    fn ended(&self, exchange: &Exchange<'_>) {
-        let began = exchange.begun.began;
-        let intended = self.progress().over(began).unwrap_or(began);
-        let timing =
-            Timing { intended, began, ended: exchange.ended, sent: exchange.sent, received: exchange.received };
-        let result = match exchange.outcome {
-            Ok(status) if status.is_success() => Ok(()),
-            Ok(status) => Err(Failure::Status(status.as_u16())),
-            Err(error) => Err(self.desk.failure(error)),
-        };
-        let message = message_of(self.activity, &exchange.begun);
-        self.desk.sample(message, self.group, &timing, result);
-    }
-
-    fn opened(&self) {
-        self.desk.record(Recorder::opened);
-    }
-
-    fn closed(&self) {
-        self.desk.record(Recorder::closed);
-    }
-}
-
-impl Progress {
-    /// The request that began then is over. Says when it was due.
-    fn over(&mut self, began: Instant) -> Option<Instant> {
-        let place = self.under_way.iter().position(|pending| pending.began == began)?;
-        Some(self.under_way.swap_remove(place).due)
-    }
-}
-
-/// The message type of an activity's first request.
-const fn first_of(activity: Activity) -> &'static str {
-    match activity {
-        Activity::HardwareInventory | Activity::SoftwareInventory => "inventory upload",
-        Activity::Scan => "scan version",
-        _ => name_of(activity),
-    }
-}
-
-/// The message type after which an activity is called.
-const fn name_of(activity: Activity) -> &'static str {
-    match activity {
-        Activity::ServiceLocation => "service location",
-        Activity::Policy => "policy request",
-        Activity::StateMessage => "state message",
-        Activity::Heartbeat => "heartbeat DDR",
-        Activity::HardwareInventory => "hardware inventory",
-        Activity::SoftwareInventory => "software inventory",
-        Activity::Scan => "scan SyncUpdates",
-        Activity::Content => "content location",
-        Activity::Registration => "registration",
-    }
-}
-
-/// The message type of a request.
-fn message_of(activity: Activity, begun: &Begun<'_>) -> &'static str {
-    match (activity, begun.method) {
-        (Activity::ServiceLocation, _) if begun.target.ends_with("MPCERT") => "MP certificate",
-        (Activity::Policy, &Method::GET) => "policy body",
-        (Activity::HardwareInventory | Activity::SoftwareInventory, method) if method == "BITS_POST" => {
-            "inventory upload"
-        }
-        (Activity::Scan, &Method::GET) => "scan version",
-        (Activity::Scan, _) => {
-            let action = begun.headers.get("soapaction").and_then(|action| action.to_str().ok()).unwrap_or_default();
-            match action.trim_end_matches('"').rsplit('/').next() {
-                Some("GetConfig") => "scan GetConfig",
-                Some("GetCookie") => "scan GetCookie",
-                _ => "scan SyncUpdates",
-            }
-        }
-        (Activity::Content, &Method::GET) => "content range",
-        (Activity::Content, &Method::HEAD) => "content size",
-        (Activity::Content, method) if method == "PROPFIND" => "content listing",
-        (Activity::Content, _) => "content location",
-        (activity, _) => name_of(activity),
-    }
 }

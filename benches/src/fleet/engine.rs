@@ -11,7 +11,6 @@ use super::ran::Ran;
 use super::scenario::{Fleet, Scenario};
 use super::schedule::Schedule;
 use super::worker::{Share, Worker};
-use crate::content::ContentFile;
 use crate::hold::raise_open_files;
 use crate::load::{Measured, Watch};
 use crate::record::{Collected, Generator, Run};
@@ -49,8 +48,6 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
             schedule: Arc::clone(&schedule),
             target: target.clone(),
             started,
-            inventories: [fleet.hardware_inventory, fleet.software_inventory]
-                .map(|size| ContentFile::new("inventory", "inventory", size)),
             troubles: Arc::clone(&troubles),
             cut_short: AtomicBool::new(false),
             recorder: Mutex::new(Some(recorder)),
@@ -95,17 +92,18 @@ impl Limits {
         let clients = f64::from(fleet.clients);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let wished = if target.notification.is_some() { (clients * fleet.notification.share).ceil() as u32 } else { 0 };
-        let most = fleet.under_way as usize * fleet.concurrency;
+        let concurrency = fleet.details.concurrency;
+        let most = fleet.under_way as usize * concurrency;
         let kept = if fleet.keep.is_some() { fleet.clients as usize } else { 0 };
-        let needed = most.min(fleet.clients as usize * fleet.concurrency) + kept + wished as usize + OTHER_FILES;
+        let needed = most.min(fleet.clients as usize * concurrency) + kept + wished as usize + OTHER_FILES;
         // A system that does not tell lets us have the usual number.
         let files = raise_open_files(needed as u64).map_or(1024, |files| usize::try_from(files).unwrap_or(usize::MAX));
         let free = files.saturating_sub(OTHER_FILES).max(16);
         // A quarter is left to activities, whatever else is held.
         let notified = wished.min(u32::try_from(free - free / 4).unwrap_or(u32::MAX));
         let free = free - notified as usize;
-        let under_way = (fleet.under_way as usize).min((free / 2 / fleet.concurrency).max(1));
-        Self { files, under_way, kept: free - (under_way * fleet.concurrency).min(free), wished, notified }
+        let under_way = (fleet.under_way as usize).min((free / 2 / concurrency).max(1));
+        Self { files, under_way, kept: free - (under_way * concurrency).min(free), wished, notified }
     }
 
     fn share(&self, number: u32, threads: u32) -> Share {

@@ -1,42 +1,20 @@
 //! The message types of a fleet, and what thresholds of a scenario can be about.
 
 use super::sources::Group;
+use crate::client::Subject;
 use crate::load;
 use crate::record::SeriesKey;
 use crate::threshold::Names;
 
-/// The message types, each with the role that answers it.
-pub(super) const MESSAGES: [(&str, &str); 20] = [
-    ("service location", "MP"),
-    ("MP certificate", "MP"),
-    ("registration", "MP"),
-    ("policy request", "MP"),
-    ("policy body", "MP"),
-    ("state message", "MP"),
-    ("heartbeat DDR", "MP"),
-    ("inventory upload", "MP"),
-    ("hardware inventory", "MP"),
-    ("software inventory", "MP"),
-    ("content location", "MP"),
-    ("scan version", "SUP"),
-    ("scan GetConfig", "SUP"),
-    ("scan GetCookie", "SUP"),
-    ("scan SyncUpdates", "SUP"),
-    ("content listing", "DP"),
-    ("content size", "DP"),
-    ("content range", "DP"),
-    (LOGON, "BGB"),
-    (PING, "BGB"),
-];
-pub(super) const LOGON: &str = "notification logon";
-pub(super) const PING: &str = "notification ping";
-
 /// The series of a run: each message type, group by group.
 pub(super) fn keys(groups: &[Group]) -> Vec<SeriesKey> {
     let names = || groups.iter().map(|group| group.name.clone());
-    let key =
-        |message: &str, role: &str, group| SeriesKey { message: message.to_owned(), role: role.to_owned(), group };
-    MESSAGES.iter().flat_map(|(message, role)| names().map(|group| key(message, role, group))).collect()
+    let key = |subject: Subject, group| SeriesKey {
+        message: subject.name().to_owned(),
+        role: subject.role().to_owned(),
+        group,
+    };
+    Subject::ALL.iter().flat_map(|subject| names().map(|group| key(*subject, group))).collect()
 }
 
 /// What thresholds of a fleet of these groups can be about.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep_until, timeout_at};
 
 use super::desk::{Desk, Timing, add};
-use super::messages::{LOGON, PING};
+use crate::client::Subject;
 use crate::content::mix;
 use crate::dial::{Stream, dial_secured};
 use crate::record::{Failure, Recorder};
@@ -41,7 +41,7 @@ pub(super) async fn hold(desk: Arc<Desk>, to: SocketAddr, client: u32, said: Unb
             desk.record(Recorder::closed);
             let now = Instant::now();
             let timing = Timing { intended: now, began: now, ended: now, sent: 0, received: 0 };
-            desk.sample(PING, desk.group(client), &timing, Err(lost));
+            desk.sample(Subject::NotificationPing, desk.group(client), &timing, Err(lost));
         }
         dice = mix(dice);
         // At least a moment, whatever the speed: nobody tries again at once.
@@ -57,7 +57,7 @@ fn part(dice: u64) -> f64 {
 /// Something that waits for an answer, and is counted if it is given up.
 struct Asked<'d> {
     desk: &'d Desk,
-    message: &'static str,
+    subject: Subject,
     client: u32,
     began: Instant,
 }
@@ -71,13 +71,13 @@ impl Asked<'_> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.desk.unheard(self.message, self.desk.group(self.client), self.began);
+        self.desk.unheard(self.subject, self.desk.group(self.client), self.began);
     }
 }
 
 async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<Box<dyn Stream>> {
     let began = Instant::now();
-    let asked = Asked { desk, message: LOGON, client, began };
+    let asked = Asked { desk, subject: Subject::NotificationLogon, client, began };
     let opened = timeout_at((began + desk.fleet.timeout).into(), connect(desk, to, client)).await;
     let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let timing = Timing { intended: due, began, ended: Instant::now(), sent: 0, received: 0 };
@@ -92,7 +92,7 @@ async fn open(desk: &Desk, to: SocketAddr, client: u32, due: Instant) -> Option<
         Err(error) => Err(desk.not_connected(error)),
     };
     asked.over();
-    desk.sample(LOGON, desk.group(client), &timing, result);
+    desk.sample(Subject::NotificationLogon, desk.group(client), &timing, result);
     if opened.is_ok() {
         desk.record(Recorder::opened);
     }
@@ -153,7 +153,7 @@ async fn listen(
                 Ok(Heard::Answer) => if let Some((intended, ping)) = asked.take() {
                     let timing = Timing { intended, began: ping.began, ended: Instant::now(), sent: 5, received: 0 };
                     ping.over();
-                    desk.sample(PING, desk.group(client), &timing, Ok(()));
+                    desk.sample(Subject::NotificationPing, desk.group(client), &timing, Ok(()));
                 },
                 Ok(Heard::Push) => {
                     add(&desk.troubles.pushes);
@@ -168,7 +168,8 @@ async fn listen(
                     if let Err(error) = say(stream, b"Ping\n").await {
                         break Failure::of_stream(&error);
                     }
-                    asked = Some((due, Asked { desk, message: PING, client, began: Instant::now() }));
+                    asked =
+                        Some((due, Asked { desk, subject: Subject::NotificationPing, client, began: Instant::now() }));
                     due += ping;
                 }
             },

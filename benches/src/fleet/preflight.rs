@@ -16,13 +16,16 @@ use super::activity::Activity;
 use super::desk::Target;
 use super::probe::look;
 use super::scenario::Fleet;
-use crate::client::{Answer, Client, ClientError};
+use crate::client::{Access, Answer, Client, ClientError};
 use crate::content::Package;
 use crate::dial::dial_secured;
 use crate::record::{ConnectFault, Failure};
 
 /// Nobody waits longer for an answer before a run.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// No more packages are named.
+const NAMED: usize = 5;
 
 /// What there is of what a fleet needs.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +36,8 @@ pub struct Found {
     pub notes: Vec<String>,
     /// The packages that are there.
     pub content: Vec<Arc<Package>>,
+    /// What the target has nobody for, as many sites do not: the run makes sense without.
+    pub left_out: Vec<Activity>,
 }
 
 /// Asks the target for what the scenario needs, once each.
@@ -54,11 +59,12 @@ pub async fn check(fleet: &Fleet, target: &Target) -> Found {
     for (role, path) in roles {
         if needs(fleet, role) {
             let status = answer(&mut client, &Method::GET, path).await;
-            found.role(role, path, &status);
+            found.role(fleet, role, path, &status);
         }
     }
+    found.luxuries(fleet, &mut client).await;
     if needs(fleet, "DP") {
-        found.packages(&mut client).await;
+        found.packages(fleet, &mut client).await;
     }
     found.notification(fleet, target).await;
     found
@@ -126,10 +132,17 @@ const fn is_nobody(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY)
 }
 
+/// The first of these, and how many more there are.
+fn few(names: &[&str]) -> String {
+    let shown = &names[..names.len().min(NAMED)];
+    let more = names.len() - shown.len();
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
 impl Found {
-    fn role(&mut self, role: &str, path: &str, status: &Result<StatusCode, ClientError>) {
-        let activities: Vec<_> = Activity::ALL.into_iter().filter(|activity| activity.role() == role).collect();
-        let off: Vec<_> = activities.iter().map(|activity| format!("--set activities.{activity}.share=0")).collect();
+    fn role(&mut self, fleet: &Fleet, role: &str, path: &str, status: &Result<StatusCode, ClientError>) {
+        let its = Activity::ALL.into_iter().filter(|activity| activity.role() == role && fleet.does(*activity));
+        let off: Vec<_> = its.map(|activity| format!("--set activities.{activity}.share=0")).collect();
         match status {
             Ok(status) if is_nobody(*status) => self.wrong.push(format!(
                 "nobody answers for the role {role} ({status} for {path}): let a site system hold it, leave it out with {}, \
@@ -149,7 +162,37 @@ impl Found {
         }
     }
 
-    async fn packages(&mut self, client: &mut Client) {
+    /// What a site need not have: a fallback status point, Windows authentication and tokens for users.
+    async fn luxuries(&mut self, fleet: &Fleet, client: &mut Client) {
+        let by_token = "/CCM_System_TokenAuth/";
+        let users = match fleet.details.user_access {
+            Access::Token => by_token,
+            Access::Anonymous | Access::Windows => "/CCM_System_WindowsAuth/",
+        };
+        let fallback = "/SMS_FSP/.sms_fsp";
+        for (activity, path) in [(Activity::UserPolicy, users), (Activity::FallbackStatus, fallback)] {
+            if !fleet.does(activity) {
+                continue;
+            }
+            match answer(client, &Method::GET, path).await {
+                Ok(status) if is_nobody(status) => {
+                    self.notes.push(format!("nobody answers {path} ({status}), so that {activity} is left out"));
+                    self.left_out.push(activity);
+                }
+                _ => {}
+            }
+        }
+        if fleet.token > 0.0
+            && let Ok(status) = answer(client, &Method::GET, by_token).await
+            && is_nobody(status)
+        {
+            self.wrong.push(format!(
+                "nobody answers {by_token} ({status}), where clients with a token go: leave them out with --set token=0"
+            ));
+        }
+    }
+
+    async fn packages(&mut self, fleet: &Fleet, client: &mut Client) {
         let Ok(propfind) = Method::from_bytes(b"PROPFIND") else { return };
         let mut there = Vec::new();
         let (mut missing, mut refused) = (Vec::new(), Vec::new());
@@ -157,12 +200,13 @@ impl Found {
             match answer(client, &propfind, &format!("/SMS_DP_SMSPKG$/{}", package.id())).await {
                 Ok(StatusCode::NOT_FOUND) => missing.push(package.id().to_owned()),
                 Ok(StatusCode::FORBIDDEN) => refused.push(package.id().to_owned()),
-                Ok(status) if is_nobody(status) => return self.role("DP", "a listing of content", &Ok(status)),
+                Ok(status) if is_nobody(status) => return self.role(fleet, "DP", "a listing of content", &Ok(status)),
                 _ => there.push(package),
             }
         }
         if there.is_empty() && !refused.is_empty() {
-            return self.role("DP", &format!("a listing of {}", refused.join(", ")), &Ok(StatusCode::FORBIDDEN));
+            let listing = format!("a listing of {}", refused.join(", "));
+            return self.role(fleet, "DP", &listing, &Ok(StatusCode::FORBIDDEN));
         }
         if there.is_empty() {
             self.wrong.push(format!(
@@ -173,9 +217,10 @@ impl Found {
             ));
         } else {
             let names: Vec<_> = there.iter().map(|package| package.id()).collect();
-            self.notes.push(format!("content: {}", names.join(", ")));
+            self.notes.push(format!("content: {}", few(&names)));
+            let refused: Vec<_> = refused.iter().map(String::as_str).collect();
             if !refused.is_empty() {
-                self.notes.push(format!("content that is refused, and left out: {}", refused.join(", ")));
+                self.notes.push(format!("content that is refused, and left out: {}", few(&refused)));
             }
         }
         self.content = there;
@@ -202,6 +247,11 @@ impl Found {
             }
             None if fleet.notification.needed => self.wrong.push(
                 "the scenario is about client notification: say where it is with --notification 127.0.0.1:10123"
+                    .to_owned(),
+            ),
+            None if !fleet.does_anything() => self.wrong.push(
+                "nobody does anything in this scenario but to hold a connection for client notification: say where it is \
+                 with --notification 127.0.0.1:10123, or give it activities with a period, or a storm"
                     .to_owned(),
             ),
             None if fleet.notification.share > 0.0 => {

@@ -9,8 +9,10 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::activity::{Activity, Habit};
+use super::details::Details;
 use super::fields::{Fields, Notes};
-use super::scenario::{Fleet, MAX_CLIENTS, Notification, Outage, Pace, Plain, Storm, TlsFiles};
+use super::scenario::{Clock, Fleet, MAX_CLIENTS, Notification, Outage, Pace, Plain, Storm, TlsFiles};
+use super::sense::{self, Event, Places, Rest};
 use super::sources::Group;
 use crate::content::Package;
 use crate::load::bounds::{CONNECTIONS, LONGEST_RUN, LONGEST_WAIT, RATES};
@@ -48,18 +50,20 @@ fn run_times(fields: &mut Fields<'_>, default: Duration, notes: &mut Notes<'_>) 
 
 pub(super) fn fleet(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Fleet {
     let groups = groups(fields, notes);
-    let keep = keep(fields, notes);
+    let (keep, keep_clock) = keep(fields, notes);
     let mut activities = fields.table("activities", notes);
     let only_storms = !fields.take("schedules", notes).unwrap_or(true);
-    let mut sizes = Sizes::default();
-    let habits = Activity::ALL.map(|activity| habit(activity, only_storms, activities.as_mut(), &mut sizes, notes));
+    let mut details = Details::default();
+    let habits = Activity::ALL.map(|activity| habit(activity, only_storms, activities.as_mut(), &mut details, notes));
     if let Some(activities) = activities {
         activities.end(notes);
     }
-    let storms = fields.tables("storms", notes).into_iter().map(|storm| self::storm(storm, &groups, notes)).collect();
-    let start = fields.table("start", notes).map(|start| storm(start, &groups, notes));
+    let storms = fields.tables("storms", notes);
+    let storms: Vec<_> =
+        (0..).zip(storms).map(|(number, storm)| event(storm, &format!("storms.{number}"), &groups, notes)).collect();
+    let start = fields.table("start", notes).map(|start| event(start, "start", &groups, notes));
     let (duration, warm_up) = run_times(fields, MINUTE, notes);
-    Fleet {
+    let fleet = Fleet {
         clients: fields.number("clients", &(1..=MAX_CLIENTS), notes).unwrap_or(1000),
         duration,
         warm_up,
@@ -67,61 +71,41 @@ pub(super) fn fleet(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Fleet {
         seed: fields.number("seed", &(0..=i64::MAX), notes).map_or(1, i64::unsigned_abs),
         host: fields.take("host", notes),
         keep,
+        keep_clock,
+        token: fields.share("token", notes).unwrap_or(0.0),
         timeout: fields.time("timeout", &some(), notes).unwrap_or(Duration::from_secs(30)),
         under_way: fields.number("under_way", &(1..=1_000_000), notes).unwrap_or(10_000),
         habits,
-        storms,
-        start,
+        storms: storms.iter().map(|(storm, _)| storm.clone()).collect(),
+        start: start.as_ref().map(|(start, _)| start.clone()),
         outage: fields.table("outage", notes).map(|outage| self::outage(outage, notes)),
         content: content(fields, notes),
-        ranges: sizes.ranges,
-        concurrency: sizes.concurrency,
-        changed: sizes.changed,
-        hardware_inventory: sizes.hardware_inventory,
-        software_inventory: sizes.software_inventory,
+        details,
         notification: notification(fields.table("notification", notes), notes),
         tls: tls(fields.table("tls", notes), notes),
         groups,
+    };
+    let end = notes.mistakes.is_empty().then(|| fleet.total().mul_f64(fleet.speedup));
+    let rest = Rest { groups: &fleet.groups, habits: &fleet.habits, end };
+    for (storm, places) in storms.iter().chain(&start) {
+        let (groups, activities) = (&storm.groups, &storm.activities);
+        let event = Event { at: storm.at, apart: storm.apart, share: storm.share, groups, activities };
+        sense::event(&event, &rest, places, notes);
     }
+    idle(&fleet, notes);
+    fleet
 }
 
-/// What an activity has besides its schedule.
-struct Sizes {
-    ranges: u32,
-    concurrency: usize,
-    changed: f64,
-    hardware_inventory: u64,
-    software_inventory: u64,
-}
-
-impl Default for Sizes {
-    // What an inventory weighs and how often policy changes, Microsoft does not say: these are assumptions.
-    fn default() -> Self {
-        Self { ranges: 4, concurrency: 1, changed: 0.05, hardware_inventory: 60 * 1024, software_inventory: 30 * 1024 }
+/// Notes that nobody ever does anything.
+fn idle(fleet: &Fleet, notes: &mut Notes<'_>) {
+    let notifies = fleet.notification.share > 0.0;
+    if fleet.notification.needed && !notifies {
+        notes.whole("notification.needed is true and notification.share is 0: nobody would hold a connection");
     }
-}
-
-impl Sizes {
-    fn read(&mut self, activity: Activity, fields: &mut Fields<'_>, notes: &mut Notes<'_>) {
-        let bytes = 1..=1024 * 1024 * 1024;
-        match activity {
-            Activity::Policy => self.changed = fields.share("changed", notes).unwrap_or(self.changed),
-            Activity::HardwareInventory => {
-                self.hardware_inventory = fields.size("size", &bytes, notes).unwrap_or(self.hardware_inventory);
-            }
-            Activity::SoftwareInventory => {
-                self.software_inventory = fields.size("size", &bytes, notes).unwrap_or(self.software_inventory);
-            }
-            Activity::Content => {
-                self.ranges = fields.number("ranges", &(1..=1000), notes).unwrap_or(self.ranges);
-                self.concurrency = fields.number("concurrency", &(1..=64), notes).unwrap_or(self.concurrency);
-            }
-            Activity::ServiceLocation
-            | Activity::StateMessage
-            | Activity::Heartbeat
-            | Activity::Scan
-            | Activity::Registration => {}
-        }
+    if !notifies && !fleet.does_anything() {
+        notes.whole(
+            "nobody ever does anything: give an activity a period and a share, a storm activities, or notification a share",
+        );
     }
 }
 
@@ -129,7 +113,7 @@ fn habit(
     activity: Activity,
     only_storms: bool,
     activities: Option<&mut Fields<'_>>,
-    sizes: &mut Sizes,
+    details: &mut Details,
     notes: &mut Notes<'_>,
 ) -> Habit {
     let mut habit = activity.default_habit();
@@ -150,14 +134,27 @@ fn habit(
     let place = fields.place("delay");
     habit.delay = fields.time("delay", &any(), notes).unwrap_or(habit.delay);
     habit.chance = fields.share("chance", notes).unwrap_or(habit.chance);
-    habit.retry = fields.time("retry", &some(), notes).unwrap_or(habit.retry);
-    sizes.read(activity, &mut fields, notes);
+    habit.retry = retries(&mut fields, notes).unwrap_or(habit.retry);
+    details.read(activity, &mut fields, notes);
     if let Some(period) = habit.period.filter(|period| *period < habit.delay) {
         let [delay, period] = [habit.delay, period].map(humantime::format_duration);
         notes.at(&place, format!("a delay of {delay} is longer than the period of {period}: give a shorter delay"));
     }
     fields.end(notes);
     habit
+}
+
+/// When what failed is tried again: the times after the first failure, the second, and so on.
+fn retries(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Option<Vec<Duration>> {
+    fields.read("retry", notes, |text| {
+        let form = "write it as 10min, or as 1min 5min 30min, of which the last one is repeated";
+        let time = |text: &str| {
+            let time = humantime::parse_duration(text).ok().filter(|time| some().contains(time));
+            time.ok_or_else(|| format!("'{text}' is no time; {form}"))
+        };
+        let times = text.split_whitespace().map(time).collect::<Result<Vec<_>, _>>()?;
+        if times.is_empty() { Err(format!("there is no time; {form}")) } else { Ok(times) }
+    })
 }
 
 fn groups(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Vec<Group> {
@@ -194,44 +191,66 @@ fn networks(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Vec<IpNet> {
     networks
 }
 
-fn keep(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Option<Duration> {
+/// How long connections are kept, and whose time that is.
+fn keep(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> (Option<Duration>, Clock) {
     let per_activity = fields.read("connection", notes, |text| match text {
         "keep" => Ok(false),
         "per-activity" => Ok(true),
         other => Err(format!("'{other}' is neither 'keep' nor 'per-activity'")),
     });
-    let keep = fields.time("keep", &some(), notes).unwrap_or(MINUTE);
-    (!per_activity.unwrap_or(false)).then_some(keep)
+    let place = fields.place("keep");
+    let keep = fields.time("keep", &some(), notes);
+    let clock = fields.read("keep_clock", notes, |text| match text {
+        "clients" => Ok(Clock::Clients),
+        "ours" => Ok(Clock::Ours),
+        other => Err(format!("'{other}' is neither 'clients' nor 'ours'")),
+    });
+    let per_activity = per_activity.unwrap_or(false);
+    if per_activity && (keep.is_some() || clock.is_some()) {
+        notes.at(&place, "connection = \"per-activity\" keeps no connection: leave out keep and keep_clock, or it");
+    }
+    ((!per_activity).then_some(keep.unwrap_or(MINUTE)), clock.unwrap_or(Clock::Clients))
 }
 
-fn storm(mut fields: Fields<'_>, groups: &[Group], notes: &mut Notes<'_>) -> Storm {
-    let place = fields.place("groups");
+/// What many do at once, and where it says so.
+fn event(mut fields: Fields<'_>, called: &str, groups: &[Group], notes: &mut Notes<'_>) -> (Storm, Places) {
+    let places = Places {
+        called: called.to_owned(),
+        at: fields.place("at"),
+        groups: fields.place("groups"),
+        activities: fields.place("activities"),
+    };
+    let (is_start, whole) = (called == "start", fields.span.clone());
     let of: Vec<String> = fields.take("groups", notes).unwrap_or_default();
     for unknown in of.iter().filter(|name| groups.iter().all(|group| group.name != **name)) {
-        notes.at(&place, format!("there is no group '{unknown}': name it as one of [[groups]]"));
+        notes.at(&places.groups, format!("there is no group '{unknown}': name it as one of [[groups]]"));
     }
-    let place = fields.place("activities");
     let names: Vec<String> = fields.take("activities", notes).unwrap_or_default();
-    let mut activities = Vec::new();
+    let (mut activities, does_nothing) = (Vec::new(), names.is_empty() && !is_start);
     for name in names {
         match Activity::find(&name) {
             Some(activity) => activities.push(activity),
             None => {
                 let all = Activity::ALL.map(Activity::name).join(", ");
-                notes.at(&place, format!("there is no activity '{name}'; there are {all}"));
+                notes.at(&places.activities, format!("there is no activity '{name}'; there are {all}"));
             }
         }
     }
     let storm = Storm {
+        name: if is_start { None } else { fields.take("name", notes) }.unwrap_or_default(),
         at: fields.time("at", &any(), notes).unwrap_or_default(),
         within: fields.time("within", &any(), notes).unwrap_or(MINUTE),
         share: fields.share("share", notes).unwrap_or(1.0),
         groups: of,
         activities,
         apart: fields.time("apart", &any(), notes).unwrap_or(Duration::from_secs(2)),
+        off: if is_start { fields.time("off", &any(), notes) } else { None }.unwrap_or_default(),
     };
+    if does_nothing && storm.share > 0.0 {
+        notes.at(&whole, format!("{called} does nothing: give it activities"));
+    }
     fields.end(notes);
-    storm
+    (storm, places)
 }
 
 fn outage(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Outage {
@@ -254,7 +273,7 @@ fn content(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Vec<Arc<Package>> 
     let mut packages: Vec<Arc<Package>> = Vec::new();
     for mut fields in fields.tables("content", notes) {
         let span = fields.span.clone();
-        let package = fields.read("package", notes, Package::parse);
+        let parsed = fields.read("package", notes, Package::parse_all);
         let id: Option<String> = fields.take("id", notes);
         let mut files = Vec::new();
         for mut file in fields.tables("files", notes) {
@@ -263,13 +282,16 @@ fn content(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Vec<Arc<Package>> 
             files.extend(name.zip(size));
             file.end(notes);
         }
-        match (package, id) {
-            (Some(package), None) => packages.push(Arc::new(package)),
+        match (parsed, id) {
+            (Some(parsed), None) => packages.extend(parsed.into_iter().map(Arc::new)),
             (None, Some(id)) if !files.is_empty() => {
                 let files = files.iter().map(|(name, size)| (name.as_str(), *size));
                 packages.push(Arc::new(Package::new(&id, files)));
             }
-            _ => notes.at(&span, "content is either package = \"PKG00001:5x10MiB\", or an id and files"),
+            _ => notes.at(
+                &span,
+                "content is either package = \"PKG00001:5x10MiB\" or \"APP*20:1MiB..64MiB\", or an id and files",
+            ),
         }
         fields.end(notes);
     }

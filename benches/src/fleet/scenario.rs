@@ -1,7 +1,7 @@
 //! A scenario: who does what when, read from TOML and checked.
 //!
 //! Times under `[activities]`, `[[storms]]`, `[start]`, `[outage]` and `[notification]` are the clients' own and pass
-//! `speedup` times as fast; `duration`, `warm_up`, `timeout` and `keep` are ours.
+//! `speedup` times as fast, and so does `keep` unless `keep_clock` says otherwise; `duration`, `warm_up` and `timeout` are ours.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::activity::{Activity, Habit};
+use super::details::Details;
 use super::fields::{Fields, Mistake, Notes};
+use super::set::set;
 use super::sources::Group;
 use super::{messages, read};
 use crate::content::Package;
@@ -60,8 +62,12 @@ pub struct Fleet {
     pub host: Option<String>,
     /// Where they are.
     pub groups: Vec<Group>,
-    /// How long an idle connection is kept, of ours; `None`: closed after each activity.
+    /// How long an idle connection is kept, of the time of `keep_clock`; `None`: closed after each activity.
     pub keep: Option<Duration>,
+    /// Whose time that is.
+    pub keep_clock: Clock,
+    /// The share of the clients that are known to their site by a token, 0 to 1.
+    pub token: f64,
     /// How long an answer, or more of it, may take, of ours.
     pub timeout: Duration,
     /// Activities under way at a time, of all clients; what is due beyond waits.
@@ -76,25 +82,28 @@ pub struct Fleet {
     pub outage: Option<Outage>,
     /// The packages that they download, one of these each time.
     pub content: Vec<Arc<Package>>,
-    /// Ranges of a file, 1 to 1000.
-    pub ranges: u32,
-    /// Of them at a time, 1 to 64.
-    pub concurrency: usize,
-    /// How likely a policy poll finds changes and fetches the bodies, 0 to 1.
-    pub changed: f64,
-    /// Bytes of a hardware inventory.
-    pub hardware_inventory: u64,
-    /// Bytes of a software inventory.
-    pub software_inventory: u64,
+    /// How much they do of each activity.
+    pub details: Details,
     /// Client notification, if there is any.
     pub notification: Notification,
     /// How connections are secured, if the target's address is `https`.
     pub tls: TlsFiles,
 }
 
+/// Whose time a time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The clients' own, which passes `speedup` times as fast.
+    Clients,
+    /// That of the run.
+    Ours,
+}
+
 /// Something that many clients do at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Storm {
+    /// What it is called, or nothing.
+    pub name: String,
     /// When it begins, in the clients' time since the start.
     pub at: Duration,
     /// Each client does it at a random time within this.
@@ -107,6 +116,8 @@ pub struct Storm {
     pub activities: Vec<Activity>,
     /// From one activity of a client to its next.
     pub apart: Duration,
+    /// For how long they were off before, at a start: what their periods would have had them do then, they do after it.
+    pub off: Duration,
 }
 
 /// A time in which clients hold everything, and then come back.
@@ -199,8 +210,29 @@ impl Fleet {
     pub fn does(&self, activity: Activity) -> bool {
         let habit = &self.habits[activity.index()];
         let regularly = habit.chance > 0.0 && habit.period.is_some();
-        let by_events = self.start.iter().chain(&self.storms).any(|event| event.activities.contains(&activity));
+        let events = self.start.iter().chain(&self.storms).filter(|event| event.share > 0.0);
+        let by_events = events.into_iter().any(|event| event.activities.contains(&activity));
         habit.share > 0.0 && (regularly || by_events)
+    }
+
+    /// Whether anybody ever does anything but to hold a connection for notification.
+    #[must_use]
+    pub fn does_anything(&self) -> bool {
+        Activity::ALL.into_iter().any(|activity| self.does(activity))
+    }
+
+    /// How long an idle connection is kept, in the time of the run; `None`: closed after each activity.
+    #[must_use]
+    pub fn kept(&self) -> Option<Duration> {
+        self.keep.map(|keep| match self.keep_clock {
+            Clock::Clients => keep.div_f64(self.speedup),
+            Clock::Ours => keep,
+        })
+    }
+
+    /// Nobody does this any more.
+    pub fn leave_out(&mut self, activity: Activity) {
+        self.habits[activity.index()].share = 0.0;
     }
 
     /// How long all of it takes, warm-up and all.
@@ -269,22 +301,4 @@ impl Scenario {
             mistakes.into_iter().map(|mistake| advice(mistake.what)).collect()
         })
     }
-}
-
-/// Sets `a.b=value`; what is no TOML value is taken as a text.
-fn set(table: &mut toml::Table, setting: &str) -> Result<(), String> {
-    let form = "expected KEY=VALUE, for example activities.scan.share=0";
-    let (path, value) = setting.split_once('=').ok_or_else(|| format!("'{setting}' has no '='; {form}"))?;
-    let (path, value) = (path.trim(), value.trim());
-    let parsed: Result<toml::Table, _> = toml::from_str(&format!("v = {value}"));
-    let value = parsed.ok().and_then(|mut table| table.remove("v")).unwrap_or_else(|| value.into());
-    let mut place = table;
-    let mut keys: Vec<_> = path.split('.').collect();
-    let last = keys.pop().filter(|last| !last.is_empty()).ok_or_else(|| format!("'{setting}' has no key; {form}"))?;
-    for key in keys {
-        let below = place.entry(key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        place = below.as_table_mut().ok_or_else(|| format!("'{path}': {key} is no table"))?;
-    }
-    place.insert(last.to_owned(), value);
-    Ok(())
 }

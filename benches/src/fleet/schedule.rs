@@ -62,6 +62,8 @@ struct Event {
     groups: Vec<usize>,
     activities: Vec<Activity>,
     apart: f64,
+    /// For how long clients were off before it, at a start.
+    off: f64,
 }
 
 impl Schedule {
@@ -77,6 +79,7 @@ impl Schedule {
             groups: storm.groups.iter().filter_map(group).collect(),
             activities: storm.activities.clone(),
             apart: storm.apart.as_secs_f64(),
+            off: storm.off.as_secs_f64(),
         };
         let outage = fleet.outage.as_ref().map(|outage| {
             let at = outage.at.as_secs_f64();
@@ -111,13 +114,15 @@ impl Schedule {
         self.after(client, activity, f64::from(was.0))
     }
 
-    /// When a client tries again what failed `now`.
+    /// When a client tries again what failed `now`, and so many times in a row before.
     #[must_use]
-    pub fn retry(&self, client: u32, activity: Activity, now: Tick) -> Tick {
+    pub fn retry(&self, client: u32, activity: Activity, now: Tick, before: u32) -> Tick {
         let now = f64::from(now.0) / self.scale;
+        let retries = &self.habits[activity.index()].retry;
+        let retry = retries.get(before as usize).or(retries.last()).copied().unwrap_or_default();
         // Not all at once: up to a quarter sooner or later.
         let some = 0.75 + 0.5 * self.dice(client, 3, activity.index() as u64, now.to_bits());
-        self.tick(self.held(client, now + self.habits[activity.index()].retry.as_secs_f64() * some))
+        self.tick(self.held(client, now + retry.as_secs_f64() * some))
     }
 
     /// When a client asks for policy to which the server has said something `now`.
@@ -134,6 +139,12 @@ impl Schedule {
         #[allow(clippy::cast_precision_loss)]
         let dice = (number >> 11) as f64 / (1_u64 << 53) as f64;
         dice
+    }
+
+    /// Whether this client is one of that share that has a token.
+    #[must_use]
+    pub fn has_token(&self, client: u32, share: f64) -> bool {
+        self.dice(client, 10, 0, 0) < share
     }
 
     /// A number that is the same for the same client.
@@ -161,9 +172,23 @@ impl Schedule {
         let began = self.start.as_ref().map_or(0.0, |start| self.begins(client, start));
         let regular = self.regular(client, activity, was, began);
         let events = self.start.iter().chain(&self.storms);
-        let times = events.filter_map(|event| self.event(client, activity, event));
-        let next = times.filter(|time| self.number(*time) > was).fold(regular, f64::min);
+        // A storm that comes before the client is switched on finds it when it is.
+        let times = events.filter_map(|event| self.event(client, activity, event)).map(|time| time.max(began));
+        let overdue = self.start.as_ref().and_then(|start| self.overdue(client, activity, start));
+        let next = times.chain(overdue).filter(|time| self.number(*time) > was).fold(regular, f64::min);
         self.tick(self.held(client, next))
+    }
+
+    /// When a client that was off makes up for what its period would have had it do: after what it does at its start anyway.
+    fn overdue(&self, client: u32, activity: Activity, start: &Event) -> Option<f64> {
+        if start.off <= 0.0 || start.activities.contains(&activity) {
+            return None;
+        }
+        let began = self.begins(client, start);
+        let missed = self.regular(client, activity, f64::NEG_INFINITY, began - start.off);
+        #[allow(clippy::cast_precision_loss)]
+        let place = (start.activities.len() + activity.index()) as f64;
+        (missed < began).then_some(began + start.apart * place)
     }
 
     fn begins(&self, client: u32, event: &Event) -> f64 {
@@ -197,7 +222,7 @@ impl Schedule {
         let (phase, delay) = (period * self.dice(client, 5, which, 0), habit.delay.as_secs_f64());
         // A delay is not longer than a period, so that the next is among the following two. One before the run began
         // may have been put off into it.
-        let mut round = ((((was + 1.0) / self.scale).max(began) - phase - delay) / period).floor().max(-1.0);
+        let mut round = ((((was + 1.0) / self.scale).max(began) - phase - delay) / period).floor();
         loop {
             round = self.happens(client, which, habit.chance, round, (self.end - phase) / period);
             let plain = phase + round * period;

@@ -78,7 +78,7 @@ impl Cpu {
 impl Worker {
     pub(super) fn new(desk: &Arc<Desk>, share: Share) -> Self {
         let fleet = &desk.fleet;
-        let keep = fleet.keep.unwrap_or_default();
+        let keep = fleet.kept().unwrap_or_default();
         Self {
             crowd: Crowd::new(&desk.schedule, fleet.clients, share.number, share.threads),
             share,
@@ -250,7 +250,9 @@ impl Worker {
             if let Some(connected) = back.client {
                 self.kept.put(client, connected, Instant::now());
             }
-            if !back.succeeded {
+            if back.succeeded {
+                self.crowd.succeeded(client, activity);
+            } else {
                 self.crowd.failed(client, activity, self.now());
             }
         }

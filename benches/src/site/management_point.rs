@@ -8,11 +8,12 @@ use http::{Response, StatusCode};
 use super::body::SiteBody;
 use super::counters::Kind;
 use super::distribution_point::serve;
+use super::policies::site_guid;
 use super::reply;
 use super::server::Asked;
 use super::spec::Spec;
 use crate::content::{ContentFile, hex, mix, mix_text};
-use crate::message::{escape, guid, utf16};
+use crate::message::escape;
 
 const VERSION: &str = "9128";
 const CLIENT_SETUP: u64 = 3 * 1024 * 1024;
@@ -59,8 +60,8 @@ fn query(asked: &Asked<'_>) -> Response<SiteBody> {
             "<MPKEYINFORMATION><SITECODE>{}</SITECODE><UnknownMachines x86UnknownMachineGUID=\"{}\" \
              x64UnknownMachineGUID=\"{}\"/></MPKEYINFORMATION>",
             escape(&spec.site_code),
-            policy_guid(spec, 86),
-            policy_guid(spec, 64)
+            site_guid(&spec.site_code, 86),
+            site_guid(&spec.site_code, 64)
         )),
         "SITESIGNCERT" => reply::xml(format!(
             "<SiteSigningCert><X509Certificate>{}</X509Certificate></SiteSigningCert>",
@@ -96,40 +97,12 @@ fn certificate(of: &str) -> String {
     (0..96).fold(String::from("3082"), |text, word| text + &hex(&mix(seed ^ word).to_be_bytes()))
 }
 
-fn policy_guid(spec: &Spec, number: u32) -> String {
-    // All management points of one site hand out the same policies.
-    let high = mix_text(u64::from(number), &spec.site_code);
-    guid(u128::from(high) << 64 | u128::from(mix(high)))
-}
-
-/// The `{id}.version` of every policy that a client of this site is assigned.
-pub(crate) fn policies(spec: &Spec) -> impl Iterator<Item = String> {
-    (0..spec.policies).map(|number| format!("{{{}}}.1_00", policy_guid(spec, number)))
-}
-
 fn policy(asked: &Asked<'_>) -> Response<SiteBody> {
-    let spec = &asked.shared.spec;
     if asked.shared.faults.database_is_down() {
         return reply::server_error();
     }
-    let Some(id) = policies(spec).find(|id| id.eq_ignore_ascii_case(asked.query())) else {
-        return reply::not_found();
-    };
-    let (policy, version) = id.split_once('.').unwrap_or((&id, ""));
-    let mut xml = format!(
-        "<?xml version=\"1.0\"?><Policy PolicyID=\"{policy}\" PolicyVersion=\"{version}\" PolicyType=\"Machine\" \
-         PolicySource=\"SMS:{}\"><PolicyRule PolicyRuleID=\"{policy}\"><![CDATA[",
-        escape(&spec.site_code)
-    );
-    let seed = mix_text(1, &id);
-    for word in 0.. {
-        if xml.len() * 2 >= spec.policy_bytes {
-            break;
-        }
-        xml.push_str(&hex(&mix(seed ^ word).to_be_bytes()));
-    }
-    xml.push_str("]]></PolicyRule></Policy>");
-    reply::with(StatusCode::OK, "text/xml; charset=utf-16", utf16(&xml, true))
+    let body = asked.shared.policies.body(asked.query());
+    body.map_or_else(reply::not_found, |body| reply::with(StatusCode::OK, "text/xml; charset=utf-16", body))
 }
 
 fn configuration_item(asked: &Asked<'_>) -> Response<SiteBody> {

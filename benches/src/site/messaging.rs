@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::body::SiteBody;
 use super::counters::Kind;
-use super::management_point::policies;
+use super::policies::Policies;
 use super::reply;
 use super::server::Asked;
 use super::spec::Spec;
@@ -47,7 +47,7 @@ fn receive(asked: &Asked<'_>) -> Response<SiteBody> {
     };
     let spec = &asked.shared.spec;
     let payload = match endpoint {
-        "MP_PolicyManager" => assignments(spec, &message),
+        "MP_PolicyManager" => assignments(&asked.shared.policies, &message),
         "MP_LocationManager" => location(spec, &message.payload),
         "MP_ClientRegistration" => registration(asked, &message),
         "MP_RelayEndpoint" | "MP_DdrEndpoint" => {
@@ -70,13 +70,20 @@ fn receive(asked: &Asked<'_>) -> Response<SiteBody> {
     })
 }
 
-fn assignments(spec: &Spec, message: &Message) -> Option<String> {
+/// All policies, or as many as the client's cookie says have changed: a real site reads something else in its cookie.
+fn assignments(policies: &Policies, message: &Message) -> Option<String> {
     if !message.payload.contains("<RequestAssignments") {
         return None;
     }
-    let mut xml = String::from("<ReplyAssignments SchemaVersion=\"1.00\" ReplyType=\"Full\">");
-    for policy in policies(spec) {
-        let (id, version) = policy.split_once('.').unwrap_or((&policy, ""));
+    let client = element(&message.header, "SourceID").unwrap_or_default();
+    let changed = element(&message.payload, "ServerCookie").and_then(|cookie| cookie.parse::<usize>().ok());
+    let (kind, assigned): (_, Vec<_>) = match changed {
+        Some(number) => ("Delta", policies.changed(client, number).collect()),
+        None => ("Full", policies.all().collect()),
+    };
+    let mut xml = format!("<ReplyAssignments SchemaVersion=\"1.00\" ReplyType=\"{kind}\">");
+    for policy in assigned {
+        let (id, version) = policy.split_once('.').unwrap_or((policy, ""));
         write!(
             xml,
             "<PolicyAssignment PolicyAssignmentID=\"{id}\"><Policy PolicyID=\"{id}\" PolicyVersion=\"{version}\" \

@@ -17,6 +17,7 @@ mod messaging;
 mod notification;
 mod ntlm;
 mod pages;
+mod policies;
 mod reply;
 mod server;
 mod spec;
@@ -42,7 +43,8 @@ pub use counters::{ContentSeen, Counters, Kind, Seen, Uploaded};
 pub(crate) use distribution_point::file_target;
 pub use faults::Faults;
 pub use ntlm::DEFAULT_USER;
-pub use spec::{Names, Role, Spec, names};
+pub use policies::MAX_ANSWER;
+pub use spec::{MAX_POLICIES, MAX_ROUNDS, Names, Role, ScanRounds, Spec, names};
 pub use tls::{ClientCertificate, Tls, TlsSeen};
 pub(crate) use upload::{PROTOCOL, SESSION_NOT_FOUND};
 

@@ -20,6 +20,7 @@ use super::body::SiteBody;
 use super::counters::{Counters, Kind, Seen, copy_headers};
 use super::distribution_point::{Stamp, content_id};
 use super::faults::Faults;
+use super::policies::Policies;
 use super::spec::Spec;
 use super::tls::Terminator;
 use super::upload::Sessions;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) life: ArcSwap<Life>,
     pub(crate) sessions: Mutex<Sessions>,
     pub(crate) user_states: Mutex<HashSet<String>>,
+    pub(crate) policies: Policies,
     pub(crate) stamp: Stamp,
     pub(crate) pushes: broadcast::Sender<Bytes>,
     name: HeaderValue,
@@ -72,6 +74,7 @@ impl Shared {
             life: ArcSwap::from_pointee(Life::new()),
             sessions: Mutex::default(),
             user_states: Mutex::default(),
+            policies: Policies::new(&spec.site_code, spec.policies, spec.policy_sizes),
             stamp: Stamp::new(&spec),
             pushes: broadcast::channel(16).0,
             name,

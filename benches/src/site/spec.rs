@@ -11,6 +11,12 @@ use arc_swap::ArcSwap;
 use super::ntlm::Users;
 use super::tls::Tls;
 use crate::content::Content;
+use crate::spread::Sizes;
+
+/// Policies that a client can be assigned.
+pub const MAX_POLICIES: u32 = 1000;
+/// Rounds of a scan in which there can be something new.
+pub const MAX_ROUNDS: u32 = 200;
 
 /// A role that a site system can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,6 +93,16 @@ pub fn names<T: Into<String>>(names: impl IntoIterator<Item = T>) -> Names {
     Arc::new(ArcSwap::from_pointee(names.into_iter().map(Into::into).collect()))
 }
 
+/// In how many rounds of a scan a software update point has something new, 0 to 200 each: one more finds nothing, and ends it.
+/// Microsoft does not say how many there are: with these a scan is 10 to 40 calls, as it is assumed to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanRounds {
+    /// For a client that has never scanned there: 16.
+    pub first: u32,
+    /// For one that has: 4.
+    pub again: u32,
+}
+
 /// How a site system is to be: a name and defaults that the methods change.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -99,8 +115,9 @@ pub struct Spec {
     pub(crate) management_points: Names,
     pub(crate) distribution_points: Names,
     pub(crate) policies: u32,
-    pub(crate) policy_bytes: usize,
-    pub(crate) sync_bytes: usize,
+    pub(crate) policy_sizes: Sizes,
+    pub(crate) scan_rounds: ScanRounds,
+    pub(crate) sync_sizes: Sizes,
     pub(crate) update_database: Option<String>,
     pub(crate) validator_offset: Option<Duration>,
     pub(crate) anonymous_content: bool,
@@ -128,8 +145,9 @@ impl Spec {
             management_points: names([name]),
             distribution_points: names(["dp1.lab.test"]),
             policies: 3,
-            policy_bytes: 4096,
-            sync_bytes: 16 * 1024,
+            policy_sizes: Sizes::fixed(4096),
+            scan_rounds: ScanRounds { first: 16, again: 4 },
+            sync_sizes: Sizes::fixed(16 * 1024),
             update_database: None,
             validator_offset: None,
             anonymous_content: true,
@@ -224,18 +242,21 @@ impl Spec {
         self
     }
 
-    /// How many policies a client is assigned, at most 1000, and how large the body of each is.
+    /// How many policies a client is assigned, at most [`MAX_POLICIES`], and how large the body of each is, in bytes, at most
+    /// [`MAX_ANSWER`](super::MAX_ANSWER): the size of a policy follows from its id.
     #[must_use]
-    pub fn policies(mut self, count: u32, bytes: usize) -> Self {
-        self.policies = count.min(1000);
-        self.policy_bytes = bytes.min(1024 * 1024);
+    pub fn policies(mut self, count: u32, sizes: Sizes) -> Self {
+        self.policies = count.min(MAX_POLICIES);
+        self.policy_sizes = sizes;
         self
     }
 
-    /// How large a reply to SyncUpdates is.
+    /// In how many rounds of a scan there is something new, and how large a reply of such a round is, in bytes, at most
+    /// [`MAX_ANSWER`](super::MAX_ANSWER).
     #[must_use]
-    pub fn sync_bytes(mut self, bytes: usize) -> Self {
-        self.sync_bytes = bytes.min(16 * 1024 * 1024);
+    pub fn scans(mut self, rounds: ScanRounds, sizes: Sizes) -> Self {
+        self.scan_rounds = ScanRounds { first: rounds.first.min(MAX_ROUNDS), again: rounds.again.min(MAX_ROUNDS) };
+        self.sync_sizes = sizes;
         self
     }
 

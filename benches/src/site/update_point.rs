@@ -1,15 +1,26 @@
 //! Software update point: enough of WSUS for a scan.
 
+use std::fmt::Write as _;
+
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::SiteBody;
 use super::distribution_point::serve;
+use super::policies::MAX_ANSWER;
 use super::reply;
 use super::server::Asked;
 use super::spec::Spec;
-use crate::content::{ContentFile, hex, mix, mix_text};
+use crate::content::{ContentFile, digits, hex, mix, mix_text};
 use crate::message::{element, escape};
+
+/// Updates that are new in a round.
+const ROUND: u32 = 20;
+/// What an update weighs whose details are asked for, in bytes.
+const DETAILS: usize = 1024;
+/// What is behind the secret in the cookie of a client that has been here before.
+const AGAIN: &str = "01";
+const FIRST: &str = "00";
 
 const SERVICES: &[&str] = &[
     "client.asmx",
@@ -66,6 +77,52 @@ fn fault(code: &str) -> Response<SiteBody> {
     reply::with(StatusCode::INTERNAL_SERVER_ERROR, "text/xml; charset=utf-8", envelope(&fault))
 }
 
+/// How many numbers of updates this element of a request has.
+fn numbers(body: &str, name: &str) -> u32 {
+    let listed = element(body, name).map_or(0, |list| list.matches("<int>").count());
+    u32::try_from(listed).unwrap_or(u32::MAX)
+}
+
+/// What is new in the next round for a client that knows so many new updates already.
+fn news(spec: &Spec, known: u32, rounds: u32) -> String {
+    let round = known / ROUND;
+    if round >= rounds {
+        return "<NewUpdates></NewUpdates><Truncated>false</Truncated>".to_owned();
+    }
+    let database = spec.update_database.as_ref().unwrap_or(&spec.name);
+    let seed = mix_text(u64::from(round), database);
+    let size = usize::try_from(spec.sync_sizes.draw(mix(seed)).min(MAX_ANSWER)).unwrap_or_default();
+    let each = size / ROUND as usize;
+    let mut updates = String::with_capacity(size + size / 4);
+    for number in known + 1..=known + ROUND {
+        let begun = updates.len();
+        write!(updates, "<UpdateInfo><ID>{number}</ID><IsLeaf>true</IsLeaf><Xml>")
+            .expect("writing to a string cannot fail");
+        updates.push_str(digits(seed ^ u64::from(number), each.saturating_sub(updates.len() - begun)));
+        updates.push_str("</Xml></UpdateInfo>");
+    }
+    format!("<NewUpdates>{updates}</NewUpdates><Truncated>true</Truncated>")
+}
+
+/// The answer to a call with a cookie. Only who made a cookie can read it.
+fn with_cookie(spec: &Spec, action: &str, body: &str) -> Result<String, &'static str> {
+    let secret = cookie(spec);
+    let rounds = match element(body, "EncryptedData").and_then(|data| data.strip_prefix(&secret)) {
+        Some(FIRST) => spec.scan_rounds.first,
+        Some(AGAIN) => spec.scan_rounds.again,
+        Some(_) | None => return Err("InvalidCookie"),
+    };
+    match action {
+        "SyncUpdates" => Ok(news(spec, numbers(body, "OtherCachedUpdateIDs"), rounds)),
+        "GetExtendedUpdateInfo" => {
+            let update = format!("<Update><Xml>{}</Xml></Update>", "0".repeat(DETAILS));
+            Ok(format!("<Updates>{}</Updates>", update.repeat(numbers(body, "revisionIDs") as usize)))
+        }
+        "RegisterComputer" => Ok(String::new()),
+        _ => Err("InvalidParameters"),
+    }
+}
+
 fn soap(asked: &Asked<'_>) -> Response<SiteBody> {
     let action = asked.header("soapaction").unwrap_or_default().trim_matches('"');
     let action = action.rsplit('/').next().unwrap_or_default();
@@ -73,26 +130,23 @@ fn soap(asked: &Asked<'_>) -> Response<SiteBody> {
     let body = String::from_utf8_lossy(&asked.body.data);
     let content = match action {
         "GetConfig" | "GetConfig2" => "<LastChange>2024-01-01T00:00:00Z</LastChange>\
-             <IsRegistrationRequired>false</IsRegistrationRequired>"
+             <IsRegistrationRequired>true</IsRegistrationRequired>"
             .to_owned(),
         "GetAuthorizationCookie" => {
             format!("<PlugInId>SimpleTargeting</PlugInId><CookieData>{}</CookieData>", cookie(spec))
         }
         "GetCookie" => {
-            format!("<Expiration>2034-01-01T00:00:00Z</Expiration><EncryptedData>{}</EncryptedData>", cookie(spec))
-        }
-        "RegisterComputer" | "ReportEventBatch" => String::new(),
-        // Only who made a cookie can read it.
-        _ if element(&body, "EncryptedData") != Some(cookie(spec).as_str()) => return fault("InvalidCookie"),
-        "SyncUpdates" => {
-            let update = "<UpdateInfo><ID>1</ID><IsLeaf>true</IsLeaf></UpdateInfo>";
+            let before = if body.contains("<oldCookie>") { AGAIN } else { FIRST };
             format!(
-                "<NewUpdates>{}</NewUpdates><Truncated>false</Truncated>",
-                update.repeat(spec.sync_bytes / update.len())
+                "<Expiration>2034-01-01T00:00:00Z</Expiration><EncryptedData>{}{before}</EncryptedData>",
+                cookie(spec)
             )
         }
-        "GetExtendedUpdateInfo" => "<Updates/>".to_owned(),
-        _ => return fault("InvalidParameters"),
+        "ReportEventBatch" => String::new(),
+        _ => match with_cookie(spec, action, &body) {
+            Ok(content) => content,
+            Err(code) => return fault(code),
+        },
     };
     let content = envelope(&format!("<{action}Response><{action}Result>{content}</{action}Result></{action}Response>"));
     let mut response = reply::xml(content);

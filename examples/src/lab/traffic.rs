@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rolegate_bench::client::{Client, ClientError, Step};
+use rolegate_bench::client::{Client, ClientError, Scan, Step};
 use rolegate_bench::content::Content;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -124,7 +124,7 @@ impl Person {
             Activity::List => self.client.service_location().await,
             Activity::Policy => self.client.policy().await,
             Activity::State => self.client.state_message().await,
-            Activity::Scan => self.client.scan().await,
+            Activity::Scan => self.client.scan(Scan::Again).await,
             Activity::Report => self.client.fsp_message().await,
             Activity::Locate | Activity::Download => match content.packages().nth(package) {
                 Some(package) if activity == Activity::Locate => self.client.content_location(package.id()).await,

@@ -98,7 +98,7 @@ pub(crate) struct Run {
     /// Where client notification is: 127.0.0.1:10123
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) notification: Option<String>,
-    /// A package to download instead of the scenario's: PKG00001:4x256KiB
+    /// Packages to download instead of the scenario's: PKG00001:4x256KiB, or APP*20:1MiB..64MiB
     #[arg(long, value_name = "PACKAGE")]
     pub(crate) content: Vec<String>,
     /// Clients have the address that the system gives them

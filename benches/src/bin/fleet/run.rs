@@ -76,8 +76,9 @@ fn change(fleet: &mut Fleet, flags: &Run) -> anyhow::Result<()> {
         fleet.notification.address = Some(address.clone());
     }
     if !flags.content.is_empty() {
-        let packages = flags.content.iter().map(|text| Package::parse(text).map(Arc::new));
-        fleet.content = packages.collect::<Result<_, _>>().map_err(|error| anyhow!("--content: {error}"))?;
+        let packages = flags.content.iter().map(|text| Package::parse_all(text));
+        let packages = packages.collect::<Result<Vec<_>, _>>().map_err(|error| anyhow!("--content: {error}"))?;
+        fleet.content = packages.into_iter().flatten().map(Arc::new).collect();
     }
     if flags.no_sources {
         fleet.groups.iter_mut().for_each(|group| group.source.clear());
@@ -115,6 +116,7 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
             say::err(format_args!("note: {note}"));
         }
         fleet.content = found.content;
+        found.left_out.into_iter().for_each(|activity| fleet.leave_out(activity));
     }
     let running = running(&flags.to, &flags.out);
     say::err(format_args!(

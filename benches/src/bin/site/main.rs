@@ -13,7 +13,10 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use rolegate_bench::content::{Content, Package};
 use rolegate_bench::say;
-use rolegate_bench::site::{Faults, Names, Role, SiteSystem, Spec, names};
+use rolegate_bench::site::{
+    Faults, MAX_ANSWER, MAX_POLICIES, MAX_ROUNDS, Names, Role, ScanRounds, SiteSystem, Spec, names,
+};
+use rolegate_bench::spread::Sizes;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Simulated Configuration Manager site systems.
@@ -28,9 +31,30 @@ struct Flags {
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<String>,
 
-    /// A package on every distribution point: ID:COUNTxSIZE, for example PKG00001:5x10MiB
+    /// Packages on every distribution point: ID:COUNTxSIZE, for example PKG00001:5x10MiB, or NAME*COUNT:SIZES, for example
+    /// APP*20:1MiB..64MiB
     #[arg(long = "content", value_name = "PACKAGE")]
     packages: Vec<String>,
+
+    /// How many policies each client is assigned
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_POLICIES)))]
+    policies: u32,
+
+    /// How large a policy is, or between which sizes; each doubling is as likely as any other
+    #[arg(long, value_name = "SIZES", default_value = "1KiB..64KiB", value_parser = answer_sizes)]
+    policy_size: Sizes,
+
+    /// In how many rounds of its first scan a client finds something new
+    #[arg(long, value_name = "ROUNDS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_ROUNDS)))]
+    first_scan: u32,
+
+    /// In how many rounds of later scans
+    #[arg(long, value_name = "ROUNDS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_ROUNDS)))]
+    scan: u32,
+
+    /// How large the answer of such a round is, or between which sizes
+    #[arg(long, value_name = "SIZES", default_value = "10KiB..500KiB", value_parser = answer_sizes)]
+    scan_size: Sizes,
 
     /// The site code
     #[arg(long, default_value = "P01")]
@@ -46,6 +70,10 @@ struct Flags {
 
     #[command(flatten)]
     secure: secure::Secure,
+}
+
+fn answer_sizes(text: &str) -> Result<Sizes, String> {
+    Sizes::parse(text, &(1..=MAX_ANSWER))
 }
 
 fn faults_help() -> String {
@@ -111,7 +139,7 @@ impl Flags {
         }
         let mut packages = Vec::new();
         for text in &self.packages {
-            Package::parse(text).map_or_else(|error| note("--content", text, error), |package| packages.push(package));
+            Package::parse_all(text).map_or_else(|error| note("--content", text, error), |all| packages.extend(all));
         }
         if self.systems.is_empty() {
             note("--system", "", "at least one is needed, for example mp1=MP@127.0.0.1:8101".to_owned());
@@ -128,8 +156,10 @@ impl Flags {
             names(systems.iter().filter(|(_, roles, _)| roles.contains(&role)).map(|(name, ..)| name.clone()))
         };
         let (mps, dps) = (holders(Role::ManagementPoint), holders(Role::DistributionPoint));
+        let rounds = ScanRounds { first: self.first_scan, again: self.scan };
         let specs = systems.iter().map(|(name, roles, address)| {
             let spec = Spec::new(name).address(*address).site_code(&self.site_code).content(content);
+            let spec = spec.policies(self.policies, self.policy_size).scans(rounds, self.scan_size);
             let spec = spec.management_points(&mps).distribution_points(&dps).recording(self.record);
             roles.iter().fold(spec, |spec, role| spec.role(*role))
         });
@@ -254,6 +284,17 @@ mod tests {
         assert_eq!(wrong.len(), 6, "{wrong:#?}");
         let wrong = plan(&[system, "--tls", "--client-ca=/nowhere/root.crt"]);
         assert_eq!(wrong.err().map(|wrong| wrong.len()), Some(2));
+    }
+
+    #[test]
+    fn how_much_a_site_has_to_say_is_bounded() {
+        for wrong in ["--policies=1001", "--policy-size=2MiB", "--scan=201", "--first-scan=-1", "--scan-size=big"] {
+            assert!(Flags::try_parse_from(["site", wrong]).is_err(), "{wrong}");
+        }
+        let system = "--system=all=MP+DP+SUP@127.0.0.1:0";
+        let large = ["--policies=300", "--policy-size=1KiB..1MiB", "--scan=4", "--content=APP*40:1MiB..4GiB"];
+        assert!(plan(&[[system].as_slice(), &large].concat()).is_ok());
+        assert_eq!(plan(&[system, "--content=APP*0:1MiB"]).err().map(|wrong| wrong.len()), Some(1));
     }
 
     #[tokio::test]

@@ -248,3 +248,17 @@ async fn only_the_range_with_a_wrong_byte_is_a_wrong_answer() {
     assert!(matches!(client.download(&package).await, Err(ClientError::Hash { .. })));
     assert_eq!(*ranges.0.lock().unwrap(), [true, true, false, true]);
 }
+
+#[tokio::test]
+async fn a_file_too_large_to_be_hashed_is_compared_byte_by_byte() {
+    // A mebibyte more than is hashed.
+    let size = 65 * 1024 * 1024;
+    let content = Arc::new(Content::new([Package::new("PKG00005", [("big.wim", size)])]));
+    let (_site, mut client) = start(Spec::distribution_point("dp1", &content).recording(false)).await;
+    let step = client.download(content.package("PKG00005").unwrap()).await.unwrap();
+    assert!(step.bytes > size && step.is_smooth());
+    // Another file of this name and size, as another version of it would be.
+    let other = Package::new("PKG00005", [("big.wim", size + 1)]);
+    let result = client.download(&other).await;
+    assert!(matches!(&result, Err(ClientError::Content { offset: 0, .. })), "{result:?}");
+}

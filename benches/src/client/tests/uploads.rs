@@ -70,7 +70,7 @@ async fn a_host_id_leads_the_client_away() {
 #[tokio::test]
 async fn a_large_message_is_an_upload_and_the_message_that_names_it() {
     let (site, mut client) = start(Spec::management_point("mp1")).await;
-    let step = client.large_message(&report(), 64 * 1024).await.unwrap();
+    let step = client.large_message(Report::HardwareInventory, &report(), 64 * 1024).await.unwrap();
     assert_eq!((step.requests, step.is_smooth()), (7, true));
     assert!(step.served_by.iter().all(|name| name == "mp1"));
     assert_eq!((site.counters().uploads().len(), site.counters().messages().len()), (1, 1));

@@ -1,7 +1,9 @@
 mod demands;
 mod life;
+mod model;
 mod scenarios;
 mod schedules;
+mod sense;
 mod truth;
 
 use super::*;

@@ -20,8 +20,10 @@ fn seconds(occasion: &Occasion) -> f64 {
 #[test]
 fn the_same_seed_gives_the_same_schedule() {
     // What has no schedule of its own gets one.
-    let often = "period = \"7d\"\n[activities.registration]\nperiod = \"7d\"";
-    let text = |seed| format!("clients = 200\nspeedup = 3600\nseed = {seed}\n[activities.content]\n{often}");
+    let seldom = ["content", "registration", "full-policy", "full-scan", "client-logs", "fallback-status"];
+    let often: String =
+        seldom.iter().map(|name| format!("[activities.{name}]\nperiod = \"7d\"\nchance = 1\n")).collect();
+    let text = |seed| format!("clients = 200\nspeedup = 3600\nseed = {seed}\n{often}");
     let [one, same, other] = [1, 1, 2].map(|seed| all(&fleet(&text(seed))));
     assert_eq!(one, same);
     assert_ne!(one, other);
@@ -91,9 +93,11 @@ fn a_storm_is_within_its_time_in_its_order_and_its_groups() {
 #[test]
 fn in_a_storm_too_only_those_do_it_that_do_it_at_all() {
     let text = "clients = 1000\nduration = \"10s\"\nspeedup = 1\nschedules = false\n\
-                [activities.scan]\nshare = 0.5\n[activities.policy]\nshare = 0\n\
+                [activities.scan]\nshare = 0.5\n\
                 [[storms]]\nwithin = \"5s\"\nactivities = [\"policy\", \"scan\", \"heartbeat\"]\n";
-    let due = all(&fleet(text));
+    let mut fleet = fleet(text);
+    fleet.leave_out(Activity::Policy);
+    let due = all(&fleet);
     let of = |activity| due.iter().filter(|occasion| occasion.activity == activity).count();
     assert_eq!((of(Activity::Policy), of(Activity::Heartbeat)), (0, 1000));
     assert!((400..600).contains(&of(Activity::Scan)), "{}", of(Activity::Scan));
@@ -127,7 +131,10 @@ fn in_an_outage_messages_are_held_and_come_all_at_once() {
 
 #[test]
 fn what_failed_is_tried_again_and_then_goes_on_as_before() {
-    let fleet = fleet("clients = 1\nspeedup = 600\nschedules = false\n[activities.policy]\nperiod = \"1h\"\n");
+    let fleet = fleet(
+        "clients = 1\nspeedup = 600\nschedules = false\n\
+                       [activities.policy]\nperiod = \"1h\"\nretry = \"10min\"\n",
+    );
     let mut crowd = Crowd::new(&Arc::new(Schedule::new(&fleet)), 1, 0, 1);
     let first = crowd.next_due().unwrap();
     let regular = Crowd::new(&Arc::new(Schedule::new(&fleet)), 1, 0, 1);
@@ -194,4 +201,61 @@ fn a_chance_is_the_same_wherever_one_begins_to_look() {
     }
     // 120 rounds each.
     assert!((1500..2100).contains(&times), "{times}");
+}
+
+#[test]
+fn who_was_off_makes_up_for_what_came_due() {
+    let text = |off: &str| {
+        format!(
+            "clients = 5000\nspeedup = 60\nduration = \"20s\"\n[start]\nwithin = \"10min\"\napart = \"1s\"\n{off}\
+             activities = [\"policy\"]\n"
+        )
+    };
+    let due = all(&fleet(&text("off = \"14h\"\n")));
+    let of = |activity: Activity| due.iter().filter(|its| its.activity == activity).collect::<Vec<_>>();
+    // 14 of 168 hours; some of what was due before the night was put off into it.
+    let scans = of(Activity::Scan).len();
+    assert!((340..500).contains(&scans), "{scans} of 417 expected");
+    let located = of(Activity::ServiceLocation).len();
+    assert!((2650..2950).contains(&located), "{located}: 14 of 25 hours");
+    let start = |client| of(Activity::Policy).iter().find(|its| its.client == client).map(|its| seconds(its)).unwrap();
+    let soon = of(Activity::HardwareInventory);
+    let at_once = soon.iter().filter(|its| seconds(its) - start(its.client) < 19.0 / 60.0 + 0.001).count();
+    assert!(at_once * 10 > soon.len() * 9, "{at_once} of {}: all of these come with the start", soon.len());
+    let each: HashSet<_> = soon.iter().map(|its| its.client).collect();
+    assert!(each.len() + 5 > soon.len(), "once, and hardly ever again in these minutes");
+    let without = all(&fleet(&text("")));
+    let scans = without.iter().filter(|its| its.activity == Activity::Scan).count();
+    assert!(scans < 30, "{scans}");
+}
+
+#[test]
+fn a_storm_finds_nobody_before_the_start() {
+    let text = "clients = 100\nspeedup = 60\nschedules = false\n[start]\nwithin = \"10min\"\n\
+                [[storms]]\nwithin = \"0s\"\nactivities = [\"scan\"]\n";
+    let due = all(&fleet(text));
+    let late = due.iter().filter(|its| seconds(its) > 1.0).count();
+    assert_eq!(due.len(), 100);
+    assert!((70..100).contains(&late), "{late}: each when it is switched on");
+}
+
+#[test]
+fn what_fails_again_and_again_is_tried_more_and_more_seldom() {
+    // Nothing in between: the period is longer than the run.
+    let text = "clients = 1\nspeedup = 600\nduration = \"200s\"\nschedules = false\n\
+                [[storms]]\nwithin = \"0s\"\nactivities = [\"state-message\"]\n";
+    let mut crowd = Crowd::new(&Arc::new(Schedule::new(&fleet(text))), 1, 0, 1);
+    let mut now = crowd.next_due().unwrap();
+    let mut tried_again = |crowd: &mut Crowd, minutes: u32| {
+        crowd.pop(now).unwrap();
+        crowd.failed(0, Activity::StateMessage, now);
+        let next = crowd.next_due().unwrap();
+        // A minute is a tenth of a second; a quarter sooner or later.
+        let (least, most) = (minutes * 750, minutes * 1250);
+        assert!((least..=most).contains(&(next.0 - now.0)), "{next:?} after {now:?}, {minutes} min");
+        now = next;
+    };
+    [1, 5, 30, 60, 60].into_iter().for_each(|minutes| tried_again(&mut crowd, minutes));
+    crowd.succeeded(0, Activity::StateMessage);
+    tried_again(&mut crowd, 1);
 }

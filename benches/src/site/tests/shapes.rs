@@ -1,6 +1,7 @@
 use super::*;
 use crate::message::{self, Envelope, decode, element, from_utf16};
 use crate::site::{ContentSeen, Kind, Role, names};
+use crate::spread::Sizes;
 
 fn post(content_type: &str, endpoint: &str, payload: &str) -> (HeaderMap, Bytes) {
     let header = Envelope { id: "m-1", client: "c-1234567", endpoint, host: "mp" }.header(payload.len());
@@ -41,7 +42,7 @@ async fn sms_aut_answers_every_documented_query_in_any_case() {
 
 #[tokio::test]
 async fn policies_and_configuration_items_are_found_by_their_names() {
-    let site = start(Spec::management_point("mp1").policies(2, 8192)).await;
+    let site = start(Spec::management_point("mp1").policies(2, Sizes::fixed(8192))).await;
     let request = "<RequestAssignments/>";
     let assigned = payload(&reply(&site, "/CCM_System/Request", "MP_PolicyManager", request).await);
     let target = assigned.split("http://<mp>").nth(1).unwrap().split(']').next().unwrap();
@@ -49,7 +50,7 @@ async fn policies_and_configuration_items_are_found_by_their_names() {
     let answer = ask(&site, "GET", target, &[]).await;
     assert!(answer.status == 200 && answer.body.starts_with(&[0xff, 0xfe]) && answer.body.len() >= 8192);
     assert!(from_utf16(&answer.body).contains("<Policy PolicyID=\"{"));
-    let other = start(Spec::management_point("mp2").policies(2, 8192)).await;
+    let other = start(Spec::management_point("mp2").policies(2, Sizes::fixed(8192))).await;
     assert_eq!(ask(&other, "GET", target, &[]).await.body, answer.body, "any management point of the site has it");
     assert_eq!(get(&site, "/SMS_MP/.sms_pol?{unknown}.1_00").await.0, 404);
     let item = format!("/SMS_MP/.sms_dcm?Id&DocumentId=A/B/PROPERTIES&Hash={}&Compression=zlib", "0".repeat(64));
