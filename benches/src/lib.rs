@@ -5,7 +5,7 @@
 //! clients, which ask what a real client asks and repeat only what a real client would repeat. [`content`] is what both
 //! sides know about packages, and [`message`] the frame of a client message. [`pki`] makes certificates for all of them,
 //! and [`hold`] very many connections that are idle, and [`say`] prints for all programs. [`fleet`] makes load of very many clients on their schedules, and
-//! [`load`] of the same few requests, as fast as they are answered or at a rate.
+//! [`load`] of the same few requests, as fast as they are answered or at a rate; [`replay`] sends those of an access log again.
 //!
 //! Nothing here knows rolegate: the same pieces can be pointed at any proxy, or at each other.
 

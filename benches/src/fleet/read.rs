@@ -12,6 +12,7 @@ use super::fields::{Fields, Notes};
 use super::scenario::{Fleet, MAX_CLIENTS, Notification, Outage, Pace, Plain, Storm, TlsFiles};
 use super::sources::Group;
 use crate::content::Package;
+use crate::load::Spacing;
 use crate::load::bounds::{CONNECTIONS, LONGEST_RUN, LONGEST_WAIT, RATES};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -80,6 +81,7 @@ pub(super) fn fleet(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Fleet {
         notification: notification(fields.table("notification", notes), notes),
         tls: tls(fields.table("tls", notes), notes),
         groups,
+        part: None,
     }
 }
 
@@ -323,6 +325,7 @@ pub(super) fn plain(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Plain {
         (None, Some((from, to))) => Pace::Ramp(from, to),
         (None, None) => Pace::Closed,
     };
+    let spacing = spacing(&mut fields, pace, notes);
     let (duration, warm_up) = run_times(&mut fields, Duration::from_secs(10), notes);
     let place = fields.place("headers");
     let headers: Vec<String> = fields.take("headers", notes).unwrap_or_default();
@@ -345,9 +348,27 @@ pub(super) fn plain(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Plain {
         source: fields.read("source", notes, |text| text.parse().map_err(|_| format!("'{text}' is no network"))),
         timeout: fields.time("timeout", &some(), notes).unwrap_or(Duration::from_secs(30)),
         resume: fields.take("resume", notes).unwrap_or(true),
+        spacing,
+        part: None,
     };
     fields.end(notes);
     plain
+}
+
+/// How requests are spaced. A closed loop has none that are due.
+fn spacing(fields: &mut Fields<'_>, pace: Pace, notes: &mut Notes<'_>) -> Spacing {
+    let seed = fields.number("seed", &(0..=i64::MAX), notes).map_or(1, i64::unsigned_abs);
+    let place = fields.place("arrivals");
+    let spacing = fields.read("arrivals", notes, |text| match text {
+        "even" => Ok(Spacing::Even),
+        "poisson" => Ok(Spacing::Poisson { seed }),
+        _ => Err(format!("'{text}' is neither \"even\" nor \"poisson\"")),
+    });
+    if pace == Pace::Closed && matches!(spacing, Some(Spacing::Poisson { .. })) {
+        let called = fields.called("arrivals");
+        notes.at(&place, format!("{called}: \"poisson\" needs a rate or a ramp: in a closed loop nothing is due"));
+    }
+    spacing.unwrap_or_default()
 }
 
 /// Reads `100..5000`, in requests a second.

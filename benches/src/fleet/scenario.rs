@@ -14,6 +14,8 @@ use super::fields::{Fields, Mistake, Notes};
 use super::read;
 use super::sources::Group;
 use crate::content::Package;
+use crate::load::Spacing;
+use crate::record::Part;
 
 /// Most clients of a fleet.
 pub const MAX_CLIENTS: u32 = 2_000_000;
@@ -37,7 +39,7 @@ pub enum Kind {
     /// Configuration Manager clients on their schedules.
     Fleet(Box<Fleet>),
     /// The same requests over and over.
-    Plain(Plain),
+    Plain(Box<Plain>),
 }
 
 /// Clients and what they do.
@@ -87,6 +89,8 @@ pub struct Fleet {
     pub notification: Notification,
     /// How connections are secured, if the target's address is `https`.
     pub tls: TlsFiles,
+    /// Which of the clients are here, if others make the load of the rest.
+    pub part: Option<Part>,
 }
 
 /// Something that many clients do at once.
@@ -177,6 +181,10 @@ pub struct Plain {
     pub timeout: Duration,
     /// Whether a connection may resume the TLS session of an earlier one.
     pub resume: bool,
+    /// How requests that come at a rate are spaced.
+    pub spacing: Spacing,
+    /// Which part of the load this is, if others make the rest.
+    pub part: Option<Part>,
 }
 
 /// How plain requests are paced.
@@ -200,10 +208,24 @@ impl Fleet {
         habit.share > 0.0 && (regularly || by_events)
     }
 
+    /// How many clients are here.
+    #[must_use]
+    pub fn own_clients(&self) -> u32 {
+        self.part.map_or(self.clients, |part| part.share(self.clients))
+    }
+
     /// How long all of it takes, warm-up and all.
     #[must_use]
     pub fn total(&self) -> Duration {
         self.warm_up + self.duration
+    }
+}
+
+impl Plain {
+    /// How many connections are here.
+    #[must_use]
+    pub fn own_connections(&self) -> u32 {
+        self.part.map_or(self.connections, |part| part.share(self.connections))
     }
 }
 
@@ -222,7 +244,7 @@ impl Scenario {
         let about = fields.take("about", &mut notes).unwrap_or_default();
         let plain = fields.table("plain", &mut notes);
         let kind = match plain {
-            Some(plain) => Kind::Plain(read::plain(plain, &mut notes)),
+            Some(plain) => Kind::Plain(Box::new(read::plain(plain, &mut notes))),
             None => Kind::Fleet(Box::new(read::fleet(&mut fields, &mut notes))),
         };
         fields.end(&mut notes);

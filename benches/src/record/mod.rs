@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 
 mod failure;
 mod histogram;
+mod merge;
+mod part;
 mod recorder;
 
 pub use failure::{ConnectFault, Failure, Handshake, TlsFault};
-pub use histogram::Latencies;
-pub use recorder::{Collected, Collector, CpuTime, Recorder, Sample, SeriesKey, doubts, recorders};
+pub use histogram::{Latencies, Packed};
+pub use merge::{Missing, merge};
+pub use part::{Contribution, MOST_PARTS, Part};
+pub use recorder::{Collected, Collector, CpuTime, Histograms, Recorder, Sample, SeriesKey, doubts, recorders};
 
 /// The version of the JSON file. Another one is refused.
 pub const FORMAT: u32 = 1;
@@ -43,8 +47,17 @@ pub struct Run {
     pub interrupted: bool,
     /// Seconds of the clients' schedules in a second of ours.
     pub speedup: f64,
-    /// Simulated clients, or connections of a plain mode.
+    /// Simulated clients, or connections of a plain mode; of a part those that it had.
     pub clients: u64,
+    /// Where the dice of the schedule began. Plain load has none but at random times, and files of before do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Which part of the load this is, if others made the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// What each part was, if this was merged of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Contribution>,
     /// What the generator itself needed.
     pub generator: Generator,
     /// Requests that were under way when the run was over and whose answers nobody waited for: neither good answers nor
@@ -136,6 +149,9 @@ pub struct Interval {
     pub under_way: u64,
     /// Role by role, if there are roles.
     pub roles: BTreeMap<String, RoleInterval>,
+    /// All latencies, in a part of a run only: percentiles of several parts follow from nothing less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Packed>,
 }
 
 /// A role's part of an [`Interval`].
@@ -149,4 +165,7 @@ pub struct RoleInterval {
     pub p50_us: u64,
     /// 99 % were faster.
     pub p99_us: u64,
+    /// See [`Interval::latency`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Packed>,
 }

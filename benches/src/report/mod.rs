@@ -9,6 +9,8 @@ mod figures;
 mod file;
 mod format;
 mod page;
+mod parts;
+mod repeats;
 mod rows;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -20,4 +22,5 @@ mod text;
 pub use comparison::{comparison_markdown, comparison_text, write_comparison_html};
 pub use file::{ReadError, read, read_comparison, write_comparison_json, write_json};
 pub use page::write_html;
+pub use repeats::repeats_text;
 pub use text::{compare_text, text};

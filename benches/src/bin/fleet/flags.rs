@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
+use rolegate_bench::record::Part;
 
 /// Simulated Configuration Manager clients as load, and plain load
 #[derive(Debug, Parser)]
@@ -52,6 +53,30 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
+    /// Makes one run of the parts of a load that were written with --part
+    Merge {
+        /// Their files
+        #[arg(required = true, num_args = 1..)]
+        runs: Vec<PathBuf>,
+        /// Takes what there is if parts are missing
+        #[arg(long)]
+        partial: bool,
+        /// What the whole is called in reports; what the parts are called if not given
+        #[arg(long)]
+        label: Option<String>,
+        /// Writes the whole: for fleet compare and fleet report
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Writes a page for a browser
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Reports runs of one scenario as one sample: median and spread of each figure
+    Repeats {
+        /// Their files
+        #[arg(required = true, num_args = 1..)]
+        runs: Vec<PathBuf>,
+    },
     /// Reports a run that was written with --json
     Report {
         /// Its file
@@ -70,6 +95,8 @@ pub(crate) struct Run {
     pub(crate) to: To,
     #[command(flatten)]
     pub(crate) out: Out,
+    #[command(flatten)]
+    pub(crate) several: Several,
     /// How many clients; connections of a plain scenario
     #[arg(long)]
     pub(crate) clients: Option<u32>,
@@ -79,7 +106,7 @@ pub(crate) struct Run {
     /// Seconds of the clients in one of ours: 60 makes an hour a minute
     #[arg(long)]
     pub(crate) speedup: Option<f64>,
-    /// The same seed, the same schedule
+    /// The same seed, the same schedule; repeats have one each if not given
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Where client notification is: 127.0.0.1:10123
@@ -105,12 +132,20 @@ pub(crate) struct Plain {
     pub(crate) to: To,
     #[command(flatten)]
     pub(crate) out: Out,
+    #[command(flatten)]
+    pub(crate) several: Several,
     /// So many requests a second, whatever the answers
     #[arg(long, conflicts_with = "ramp")]
     pub(crate) rate: Option<f64>,
     /// From so many requests a second to so many: 100..5000
     #[arg(long, value_name = "FROM..TO")]
     pub(crate) ramp: Option<String>,
+    /// How requests that come at a rate are spaced: even, or poisson, as those of very many clients
+    #[arg(long, default_value = "even")]
+    pub(crate) arrivals: String,
+    /// Where the dice of --arrivals poisson begin; repeats have a seed each if not given
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
     /// How many connections
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: u32,
@@ -144,6 +179,20 @@ pub(crate) struct Plain {
     /// The network that connections come from: 127.1.0.0/16
     #[arg(long, value_name = "NETWORK")]
     pub(crate) source: Option<IpNet>,
+}
+
+/// Runs that belong together.
+#[derive(Debug, Args)]
+pub(crate) struct Several {
+    /// Makes one part of the load while other machines make the others: 2/5
+    #[arg(long, value_name = "K/N")]
+    pub(crate) part: Option<Part>,
+    /// When all parts begin: 2026-03-01T08:00:00Z, or +30s from now
+    #[arg(long, value_name = "TIME", requires = "part")]
+    pub(crate) at: Option<String>,
+    /// Runs it so many times and reports median and spread of each figure
+    #[arg(long, value_name = "N", conflicts_with_all = ["part", "json", "html"], value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) repeat: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod outcome;
 mod plain;
 mod run;
 mod screen;
+mod several;
 mod signals;
 
 use std::path::Path;
@@ -17,9 +18,10 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 use rolegate_bench::fleet::{self, Scenario};
 use rolegate_bench::pki::Authority;
+use rolegate_bench::record::Missing;
 use rolegate_bench::{report, say};
 
-use flags::{Command, Flags};
+use flags::{Command, Flags, Out};
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -35,6 +37,11 @@ fn main() -> ExitCode {
         Command::Check { file, set } => check(&file, &set),
         Command::Pki { folder, names } => pki(&folder, &names),
         Command::Compare { runs, html } => outcome::compare(&runs, html.as_deref()),
+        Command::Merge { runs, partial, label, json, html } => {
+            let missing = if partial { Missing::Doubted } else { Missing::Refused };
+            several::merge(&runs, missing, &Out { label, out: None, json, html })
+        }
+        Command::Repeats { runs } => several::repeats(&runs),
         Command::Report { run, html } => outcome::report(&run, html.as_deref()),
     };
     match done {

@@ -44,7 +44,7 @@ impl Files {
     }
 
     /// Writes all that can be written, and then says what cannot.
-    fn write(&self, run: &Run) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, run: &Run) -> anyhow::Result<()> {
         let mut wrong = Vec::new();
         for (file, kind) in &self.0 {
             let written = match kind {
@@ -80,8 +80,12 @@ pub(crate) fn tell(run: &Run, files: &Files) -> anyhow::Result<ExitCode> {
         say::err("note: nothing was due in this time: more clients, a longer duration or a larger speedup would do");
     }
     files.write(run)?;
-    let done: u64 = run.series.iter().map(|series| series.done).sum();
-    Ok(if done > 0 || run.interrupted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_good(run) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Something was answered as it should be, or the run was ended before that could be.
+pub(crate) fn is_good(run: &Run) -> bool {
+    run.interrupted || run.series.iter().any(|series| series.done > 0)
 }
 
 fn write_page(runs: &[Run], to: &Path) -> io::Result<()> {

@@ -3,21 +3,20 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use rolegate_bench::client::Tls;
 use rolegate_bench::content::Package;
 use rolegate_bench::fleet::{self, Address, Fleet, Kind, Running, Scenario, Target, TlsFiles};
-use rolegate_bench::load::Watch;
+use rolegate_bench::load::Spacing;
 use rolegate_bench::pki::Identity;
-use rolegate_bench::{record, say};
+use rolegate_bench::say;
 use tokio::runtime::Runtime;
 
 use crate::flags::{Out, Plain, Run, To};
-use crate::outcome::Files;
-use crate::{outcome, read, screen, signals};
+use crate::several::Repeats;
+use crate::{read, several};
 
 /// How long a connection may take before a run.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,8 +31,9 @@ pub(crate) fn scenario(flags: &Run) -> anyhow::Result<ExitCode> {
                 bail!("{flag} is of no use here: {} is plain load, without clients", scenario.name);
             }
             let source = plain.source.filter(|_| !flags.no_sources);
-            let plain = fleet::Plain { source, ..plain.clone() };
-            plainly(&scenario, &plain, &flags.to, &flags.out, !flags.no_check)
+            let plain = fleet::Plain { source, ..fleet::Plain::clone(plain) };
+            let several = Repeats { flags: &flags.several, seed: flags.seed };
+            plainly(&scenario, plain, &flags.to, &flags.out, several, !flags.no_check)
         }
         Kind::Fleet(fleet) => {
             let mut fleet = Fleet::clone(fleet);
@@ -46,11 +46,12 @@ pub(crate) fn scenario(flags: &Run) -> anyhow::Result<ExitCode> {
 /// The flags that are keys of a scenario too, so that they are checked as those are.
 fn settings(flags: &Run, is_plain: bool) -> Vec<String> {
     let mut set = flags.set.clone();
-    let (clients, duration) = if is_plain { ("plain.connections", "plain.duration") } else { ("clients", "duration") };
+    let [clients, duration, seed_key] =
+        if is_plain { ["plain.connections", "plain.duration", "plain.seed"] } else { ["clients", "duration", "seed"] };
     set.extend(flags.clients.map(|number| format!("{clients}={number}")));
     set.extend(flags.duration.map(|time| format!("{duration}=\"{}\"", humantime::format_duration(time))));
     set.extend(flags.speedup.map(|speedup| format!("speedup={speedup}")));
-    set.extend(flags.seed.map(|seed| format!("seed={seed}")));
+    set.extend(flags.seed.map(|seed| format!("{seed_key}={seed}")));
     set
 }
 
@@ -87,7 +88,9 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
             .map_err(|error| anyhow!("TLS: {error}"))?,
         notification: notification.map_err(|error| anyhow!("client notification: {error}"))?,
     };
-    let files = Files::check(&flags.out, &scenario.name, &running(&flags.to, &flags.out).label)?;
+    let repeats = Repeats { flags: &flags.several, seed: flags.seed };
+    fleet.part = several::part(repeats.flags, fleet.clients, "clients")?;
+    let files = repeats.files(&flags.out, &scenario.name, &running(&flags.to, &flags.out).label)?;
     let runtime = runtime()?;
     if !flags.no_check {
         let found = runtime.block_on(fleet::check(&fleet, &target));
@@ -103,71 +106,67 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
     say::err(format_args!(
         "{}: {} clients for {} at {} times the speed against {}; Ctrl-C ends it with a report",
         scenario.name,
-        fleet.clients,
+        fleet.own_clients(),
         humantime::format_duration(fleet.total()),
         fleet.speedup,
         running.address
     ));
-    let (watch, seconds) = Watch::new();
-    let total = fleet.duration;
-    let run = watched(&runtime, watch, |watch| {
-        let shown = std::thread::spawn(move || screen::show(&seconds, total));
-        let run = fleet::run(scenario, &fleet, &target, &running, &watch);
-        drop(watch);
-        // What was drawn is of no interest any more.
-        let _ = shown.join();
-        run
-    })?;
-    outcome::tell(&run, &files)
+    several::wait(fleet.part, Duration::ZERO)?;
+    repeats.run(&runtime, fleet.duration, &files, |repeat, watch| {
+        let seed = repeats.seed(repeat, fleet.seed);
+        fleet::run(scenario, &Fleet { seed, ..fleet.clone() }, &target, &running, watch)
+    })
 }
 
 pub(crate) fn plain(flags: &Plain) -> anyhow::Result<ExitCode> {
     let scenario = crate::plain::scenario(flags)?;
     match &scenario.kind {
-        Kind::Plain(plain) => plainly(&scenario, plain, &flags.to, &flags.out, true),
+        Kind::Plain(plain) => {
+            let several = Repeats { flags: &flags.several, seed: flags.seed };
+            plainly(&scenario, fleet::Plain::clone(plain), &flags.to, &flags.out, several, true)
+        }
         Kind::Fleet(_) => bail!("the flags are no plain load"),
     }
 }
 
 fn plainly(
     scenario: &Scenario,
-    plain: &fleet::Plain,
+    mut plain: fleet::Plain,
     to: &To,
     out: &Out,
+    repeats: Repeats<'_>,
     has_to_be_there: bool,
 ) -> anyhow::Result<ExitCode> {
     let mut address = address(to)?;
     let tls = tls(&address, to, &TlsFiles::default())?;
     let runtime = runtime()?;
     let running = running(to, out);
-    fleet::check_plain(plain, &address, tls.as_ref(), running.threads)?;
-    let files = Files::check(out, &scenario.name, &running.label)?;
+    plain.part = several::part(repeats.flags, plain.connections, "connections")?;
+    fleet::check_plain(&plain, &address, tls.as_ref(), running.threads)?;
+    let files = repeats.files(out, &scenario.name, &running.label)?;
     if has_to_be_there {
         reach(&mut address, tls.as_ref(), &runtime)?;
     }
     say::err(format_args!(
         "{}: {} connections for {} against {}; Ctrl-C ends it with a report",
         scenario.name,
-        plain.connections,
+        plain.own_connections(),
         humantime::format_duration(plain.warm_up + plain.duration),
         running.address
     ));
-    let (watch, seconds) = Watch::new();
-    let total = plain.duration;
-    let run = watched(&runtime, watch, |watch| {
-        let shown = std::thread::spawn(move || screen::show(&seconds, total));
-        let run = fleet::run_plain(scenario, plain, &address, tls, &running, &watch);
-        drop(watch);
-        // See above.
-        let _ = shown.join();
-        run
-    })?;
-    outcome::tell(&run, &files)
+    several::wait(plain.part, several::OPENING)?;
+    repeats.run(&runtime, plain.duration, &files, |repeat, watch| {
+        let spacing = match plain.spacing {
+            Spacing::Poisson { seed } => Spacing::Poisson { seed: repeats.seed(repeat, seed) },
+            Spacing::Even => Spacing::Even,
+        };
+        fleet::run_plain(scenario, &fleet::Plain { spacing, ..plain.clone() }, &address, tls.clone(), &running, watch)
+    })
 }
 
 /// That somebody listens there, and comes together with us over TLS if that is wanted, before thousands find out that nobody
 /// does. Nothing is asked.
-fn reach(address: &mut Address, tls: Option<&Tls>, runtime: &Runtime) -> anyhow::Result<()> {
+pub(crate) fn reach(address: &mut Address, tls: Option<&Tls>, runtime: &Runtime) -> anyhow::Result<()> {
     address.settle(PATIENCE).map_err(|error| anyhow!("{error}: start the proxy or the site, or check --target"))?;
     if let Some(tls) = tls {
         let secured = runtime.block_on(fleet::secures(address, tls, PATIENCE));
@@ -176,25 +175,12 @@ fn reach(address: &mut Address, tls: Option<&Tls>, runtime: &Runtime) -> anyhow:
     Ok(())
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.context("starting the runtime")
 }
 
-/// Runs it while a signal may end it early. After it, the first signal ends the process.
-fn watched<E: Into<anyhow::Error>>(
-    runtime: &Runtime,
-    watch: Watch,
-    run: impl FnOnce(Watch) -> Result<record::Run, E>,
-) -> anyhow::Result<record::Run> {
-    let stop = Arc::clone(&watch.stop);
-    signals::heed(runtime, Arc::clone(&stop))?;
-    let run = run(watch).map_err(Into::into);
-    stop.store(true, Ordering::Relaxed);
-    run
-}
-
-fn address(to: &To) -> anyhow::Result<Address> {
+pub(crate) fn address(to: &To) -> anyhow::Result<Address> {
     let mut address = Address::parse(&to.target).map_err(|error| anyhow!("--target: {error}"))?;
     if let Some(host) = &to.host {
         address.host.clone_from(host);
@@ -202,13 +188,13 @@ fn address(to: &To) -> anyhow::Result<Address> {
     Ok(address)
 }
 
-fn running(to: &To, out: &Out) -> Running {
+pub(crate) fn running(to: &To, out: &Out) -> Running {
     let label = out.label.clone().unwrap_or_else(|| to.target.clone());
     Running { label, address: to.target.clone(), threads: to.threads() }
 }
 
 /// How connections are secured, if they are: the flags come before the scenario.
-fn tls(address: &Address, flags: &To, files: &TlsFiles) -> anyhow::Result<Option<Tls>> {
+pub(crate) fn tls(address: &Address, flags: &To, files: &TlsFiles) -> anyhow::Result<Option<Tls>> {
     if !address.secure {
         return Ok(None);
     }

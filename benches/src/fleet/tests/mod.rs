@@ -1,4 +1,5 @@
 mod life;
+mod parts;
 mod scenarios;
 mod schedules;
 mod truth;

@@ -17,7 +17,7 @@ use crate::site::{SiteSystem, Spec};
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// So many clients that do these things once, one soon after the other, and never again.
-fn once(clients: u32, activities: &str) -> String {
+pub(super) fn once(clients: u32, activities: &str) -> String {
     format!(
         "clients = {clients}\nduration = \"1h\"\nspeedup = 1\nschedules = false\n\
          [[storms]]\nwithin = \"100ms\"\napart = \"10ms\"\nactivities = [{activities}]\n"
@@ -48,12 +48,12 @@ fn to_the_end(text: &str, target: &Target) -> Run {
     run(&scenario, &fleet, target, &running, &Watch::default()).unwrap()
 }
 
-fn plainly(address: SocketAddr) -> Target {
+pub(super) fn plainly(address: SocketAddr) -> Target {
     Target { address, host: address.to_string(), tls: None, notification: None }
 }
 
 /// What became of the requests of each message type: how many were good, and how many failed in which way.
-fn outcomes(run: &Run) -> BTreeMap<&str, Vec<(&str, u64)>> {
+pub(super) fn outcomes(run: &Run) -> BTreeMap<&str, Vec<(&str, u64)>> {
     let outcomes = run.series.iter().map(|series| {
         let good = (series.done > 0).then_some(("good", series.done));
         let failed = series.errors.iter().map(|(kind, count)| (kind.as_str(), *count));
@@ -142,11 +142,11 @@ async fn content_with_other_bytes_fails_in_the_requests_that_brought_it() {
     assert_eq!(requests(&run), site.counters().requests());
 }
 
-const LISTS: &str = "/SMS_MP/.sms_aut?MPLIST";
+pub(super) const LISTS: &str = "/SMS_MP/.sms_aut?MPLIST";
 
 /// What is done with a request for the list of management points or for a certificate, and what that comes to. A connection
 /// that had no answer yet is ended only where it is new: one that was kept is tried again.
-fn act(asked: &Asked) -> (&'static str, Act) {
+pub(super) fn act(asked: &Asked) -> (&'static str, Act) {
     let short = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n<MPList";
     match (asked.target == LISTS, asked.number % 8) {
         (true, 0) => ("closed", Act::Close(Vec::new())),
