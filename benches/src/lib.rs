@@ -23,6 +23,7 @@ pub mod message;
 mod ntlm;
 pub mod pki;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod say;
 #[cfg(test)]

@@ -77,6 +77,8 @@ pub(crate) enum Command {
         #[arg(required = true, num_args = 1..)]
         runs: Vec<PathBuf>,
     },
+    /// Sends the requests of an access log again: of IIS (W3C), or of rolegate
+    Replay(Box<Replay>),
     /// Reports a run that was written with --json
     Report {
         /// Its file
@@ -193,6 +195,50 @@ pub(crate) struct Several {
     /// Runs it so many times and reports median and spread of each figure
     #[arg(long, value_name = "N", conflicts_with_all = ["part", "json", "html"], value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) repeat: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The logs, the oldest first
+    #[arg(required = true, num_args = 1.., value_name = "LOG")]
+    pub(crate) logs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) to: To,
+    #[command(flatten)]
+    pub(crate) out: Out,
+    /// Seconds of the log in one of ours: 60 makes an hour a minute
+    #[arg(long, default_value_t = 1.0, conflicts_with = "rate")]
+    pub(crate) speedup: f64,
+    /// So many requests a second in the order of the log, instead of at its times
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// Only the first so many requests
+    #[arg(long)]
+    pub(crate) limit: Option<u64>,
+    /// Only what is due within this, of our time
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// How long an answer may take, and how long a request may wait to be sent
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+    /// How long a client keeps its connection between two requests
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) keep: Duration,
+    /// The network that the clients' addresses are mapped into; 127.0.0.0/8 if not given and the target is on this machine
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) sources: Option<IpNet>,
+    /// Clients have the address that the system gives them
+    #[arg(long, conflicts_with = "sources")]
+    pub(crate) no_sources: bool,
+    /// Sends requests that change something too, such as PUT and DELETE
+    #[arg(long)]
+    pub(crate) all_methods: bool,
+    /// Does not begin if more than this part of the lines cannot be read, 0 to 1
+    #[arg(long, default_value_t = 0.01, value_name = "PART")]
+    pub(crate) max_broken: f64,
+    /// Requests under way at a time
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) under_way: u32,
 }
 
 #[derive(Debug, Args)]

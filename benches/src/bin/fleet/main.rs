@@ -6,6 +6,7 @@
 mod flags;
 mod outcome;
 mod plain;
+mod replay;
 mod run;
 mod screen;
 mod several;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             several::merge(&runs, missing, &Out { label, out: None, json, html })
         }
         Command::Repeats { runs } => several::repeats(&runs),
+        Command::Replay(flags) => replay::replay(&flags),
         Command::Report { run, html } => outcome::report(&run, html.as_deref()),
     };
     match done {
