@@ -34,20 +34,15 @@ fn parse_at(text: &str, now: SystemTime) -> Result<SystemTime, String> {
 
 /// An instant of RFC 3339.
 fn instant(text: &str) -> Option<SystemTime> {
-    let Some((local, offset)) = text.len().checked_sub(6).and_then(|at| text.split_at_checked(at)) else {
+    let split = text.len().checked_sub(6).and_then(|at| text.split_at_checked(at));
+    let Some((local, offset)) = split.filter(|(_, offset)| offset.starts_with(['+', '-'])) else {
         return humantime::parse_rfc3339(text).ok();
     };
-    let Some((hours, minutes)) = offset.get(1..).and_then(|offset| offset.split_once(':')) else {
-        return humantime::parse_rfc3339(text).ok();
-    };
+    let (hours, minutes) = offset[1..].split_once(':')?;
     let at = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
     let number = |text: &str, most: u64| text.parse::<u64>().ok().filter(|number| text.len() == 2 && *number <= most);
     let off = Duration::from_secs(60 * (60 * number(hours, 23)? + number(minutes, 59)?));
-    match offset.as_bytes()[0] {
-        b'+' => at.checked_sub(off),
-        b'-' => at.checked_add(off),
-        _ => None,
-    }
+    if offset.starts_with('+') { at.checked_sub(off) } else { at.checked_add(off) }
 }
 
 /// The part that the flags ask for, of so many clients or connections.
