@@ -4,8 +4,9 @@
 //! which answer in the documented shapes and can be made ill in a dozen ways while they run. [`client`] has simulated
 //! clients, which ask what a real client asks and repeat only what a real client would repeat. [`content`] is what both
 //! sides know about packages, and [`message`] the frame of a client message. [`pki`] makes certificates for all of them,
-//! [`threshold`] what has to hold of a run, and [`hold`] very many connections that are idle, and [`say`] prints for all programs. [`fleet`] makes load of very many clients on their schedules, and
-//! [`load`] of the same few requests, as fast as they are answered or at a rate.
+//! [`threshold`] is what has to hold of a run, [`hold`] very many connections that are idle, and [`say`] prints for all programs.
+//! [`fleet`] makes load of very many clients on their schedules, and [`load`] of the same few requests, as fast as they are answered
+//! or at a rate; [`replay`] sends those of an access log again.
 //!
 //! Nothing here knows rolegate: the same pieces can be pointed at any proxy, or at each other.
 
@@ -23,6 +24,7 @@ pub mod message;
 mod ntlm;
 pub mod pki;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod say;
 #[cfg(test)]

@@ -20,11 +20,18 @@ fn closed() -> Stdio {
 }
 
 /// Mistakes, with the exit status of each.
-const MISTAKES: [(&str, &[&str], i32); 5] = [
+const MISTAKES: [(&str, &[&str], i32); 8] = [
     (env!("CARGO_BIN_EXE_site"), &[], 2),
     (env!("CARGO_BIN_EXE_site"), &["--system", "mp1=MP@192.0.2.1:80"], 1),
     (env!("CARGO_BIN_EXE_hold"), &["https", "--to", "127.0.0.1:1", "--ca", "/nowhere/root.crt"], 1),
     (env!("CARGO_BIN_EXE_fleet"), &["show", "nothing"], 2),
+    (env!("CARGO_BIN_EXE_fleet"), &["merge", "/nowhere/part1.json", "/nowhere/part2.json"], 2),
+    (env!("CARGO_BIN_EXE_fleet"), &["replay", "/nowhere/u_ex.log", "--target", "http://127.0.0.1:1"], 2),
+    (
+        env!("CARGO_BIN_EXE_fleet"),
+        &["run", "steady", "--target", "http://127.0.0.1:1", "--part", "1/2", "--at", "2000-01-01T00:00:00Z"],
+        2,
+    ),
     (env!("CARGO_BIN_EXE_compare"), &["--works", "nothing"], 1),
 ];
 

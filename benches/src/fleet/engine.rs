@@ -13,7 +13,7 @@ use super::schedule::Schedule;
 use super::worker::{Share, Worker};
 use crate::hold::raise_open_files;
 use crate::load::{Measured, Watch};
-use crate::record::{Collected, Generator, Run};
+use crate::record::{Collected, Generator, Histograms, Part, Run};
 
 /// Files that a process needs besides its connections.
 const OTHER_FILES: usize = 200;
@@ -39,6 +39,7 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
     let schedule = Arc::new(Schedule::new(fleet));
     let (fleet, troubles) = (Arc::new(fleet.clone()), Arc::new(Troubles::default()));
     let (recorders, collector) = watch.recorders(keys(&fleet.groups), threads as usize, fleet.warm_up);
+    let collector = collector.with(if fleet.part.is_some() { Histograms::Kept } else { Histograms::Forgotten });
     let began = SystemTime::now();
     let started = Instant::now();
     let mut workers = Vec::new();
@@ -65,7 +66,7 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
     // Each tells of the whole process.
     let cpu = cpu.first().copied().unwrap_or_default();
     let generator = generator(&limits, &troubles, &collected, threads, cpu);
-    let (planned, speedup, clients) = (fleet.duration, fleet.speedup, fleet.clients);
+    let (planned, speedup, clients) = (fleet.duration, fleet.speedup, fleet.own_clients());
     let measured = Measured {
         generator,
         interrupted: watch.stop.load(Ordering::Relaxed),
@@ -74,7 +75,10 @@ pub fn run(scenario: &Scenario, fleet: &Fleet, target: &Target, running: &Runnin
         series: collected.series,
         timeline: collected.timeline,
     };
-    Ok(Ran { scenario, running, began, planned, speedup, clients }.record(measured))
+    let (name, text) = (scenario.name.as_str(), scenario.text.as_str());
+    let (seed, part) = (Some(fleet.seed), fleet.part);
+    let thresholds = scenario.thresholds.as_slice();
+    Ok(Ran { name, text, thresholds, running, began, planned, speedup, clients, seed, part }.record(measured))
 }
 
 /// What the system lets a fleet have.
@@ -85,30 +89,41 @@ struct Limits {
     /// Clients that should hold a connection for notification, and that can.
     wished: u32,
     notified: u32,
+    part: Part,
 }
 
 impl Limits {
     fn new(fleet: &Fleet, target: &Target) -> Self {
-        let clients = f64::from(fleet.clients);
+        let alone = Part { number: 1, of: 1, clients: u64::from(fleet.clients), agreed_unix_ms: None };
+        let (part, clients) = (fleet.part.unwrap_or(alone), f64::from(fleet.clients));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let wished = if target.notification.is_some() { (clients * fleet.notification.share).ceil() as u32 } else { 0 };
         let concurrency = fleet.details.concurrency;
-        let most = fleet.under_way as usize * concurrency;
-        let kept = if fleet.keep.is_some() { fleet.clients as usize } else { 0 };
-        let needed = most.min(fleet.clients as usize * concurrency) + kept + wished as usize + OTHER_FILES;
+        let (own, wished) = (fleet.own_clients() as usize, part.share(wished));
+        let under_way = part.share(fleet.under_way).max(1) as usize;
+        let kept = if fleet.keep.is_some() { own } else { 0 };
+        let needed = under_way.min(own) * concurrency + kept + wished as usize + OTHER_FILES;
         // A system that does not tell lets us have the usual number.
         let files = raise_open_files(needed as u64).map_or(1024, |files| usize::try_from(files).unwrap_or(usize::MAX));
         let free = files.saturating_sub(OTHER_FILES).max(16);
         // A quarter is left to activities, whatever else is held.
         let notified = wished.min(u32::try_from(free - free / 4).unwrap_or(u32::MAX));
         let free = free - notified as usize;
-        let under_way = (fleet.under_way as usize).min((free / 2 / concurrency).max(1));
-        Self { files, under_way, kept: free - (under_way * concurrency).min(free), wished, notified }
+        let under_way = under_way.min((free / 2 / concurrency).max(1));
+        Self { files, under_way, kept: free - (under_way * concurrency).min(free), wished, notified, part }
     }
 
+    /// What thread `number` of so many may use. Clients are dealt to parts in turn, and in each part to threads in turn.
     fn share(&self, number: u32, threads: u32) -> Share {
         let (under_way, kept) = (self.under_way / threads as usize, self.kept / threads as usize);
-        Share { number, threads, under_way: under_way.max(1), kept, notified: self.notified }
+        let Part { of, .. } = self.part;
+        Share {
+            first: self.part.before() + of * number,
+            stride: of * threads,
+            under_way: under_way.max(1),
+            kept,
+            notified: self.part.first_of(self.notified),
+        }
     }
 }
 

@@ -4,22 +4,22 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Clients with a connection. The one kept longest goes first when there are too many.
-pub(super) struct Kept<C> {
+pub(crate) struct Kept<C> {
     most: usize,
     keep: Duration,
     clients: HashMap<u32, (C, Instant)>,
     /// When each was put here, oldest first; some may have been taken since.
     order: VecDeque<(Instant, u32)>,
     /// Closed before their time, to make room.
-    pub(super) closed_early: u64,
+    pub(crate) closed_early: u64,
 }
 
 impl<C> Kept<C> {
-    pub(super) fn new(most: usize, keep: Duration) -> Self {
+    pub(crate) fn new(most: usize, keep: Duration) -> Self {
         Self { most, keep, clients: HashMap::new(), order: VecDeque::new(), closed_early: 0 }
     }
 
-    pub(super) fn put(&mut self, number: u32, client: C, now: Instant) {
+    pub(crate) fn put(&mut self, number: u32, client: C, now: Instant) {
         if self.most == 0 {
             return;
         }
@@ -36,13 +36,13 @@ impl<C> Kept<C> {
     }
 
     /// The client, if its connection was not kept too long.
-    pub(super) fn take(&mut self, number: u32, now: Instant) -> Option<C> {
+    pub(crate) fn take(&mut self, number: u32, now: Instant) -> Option<C> {
         let (client, since) = self.clients.remove(&number)?;
         (now.saturating_duration_since(since) < self.keep).then_some(client)
     }
 
     /// Closes what was kept too long.
-    pub(super) fn sweep(&mut self, now: Instant) {
+    pub(crate) fn sweep(&mut self, now: Instant) {
         while let Some((since, number)) = self.order.front().copied()
             && now.saturating_duration_since(since) >= self.keep
         {

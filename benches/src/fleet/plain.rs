@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -13,8 +13,8 @@ use super::scenario::{Pace, Plain, Scenario};
 use super::sources::Group;
 use crate::client::Tls;
 use crate::dial::dial_secured;
-use crate::load::{self, Mode, PlainRequest, Plan, Watch};
-use crate::record::{Failure, Run};
+use crate::load::{self, Mode, PlainRequest, Plan, Slice, Spacing, Watch};
+use crate::record::{Failure, Part, Run};
 
 /// Addresses of a network that connections come from in turn.
 const MAX_SOURCES: u32 = 65_536;
@@ -57,12 +57,21 @@ pub fn run_plain(
     let plan = plan(plain, to, tls, running.threads);
     let began = SystemTime::now();
     let measured = load::run(&plan, watch)?;
-    let (planned, speedup, clients) = (plain.duration, 1.0, plain.connections);
-    Ok(Ran { scenario, running, began, planned, speedup, clients }.record(measured))
+    // When the first request was due, and not when connections were opened.
+    let first = watch.began.get().and_then(|first| SystemTime::now().checked_sub(first.elapsed()));
+    let began = first.unwrap_or(began);
+    let (planned, speedup, clients) = (plain.duration, 1.0, plain.own_connections());
+    let (name, text, part) = (scenario.name.as_str(), scenario.text.as_str(), plain.part);
+    let seed = match plain.spacing {
+        Spacing::Even => None,
+        Spacing::Poisson { seed } => Some(seed),
+    };
+    let thresholds = scenario.thresholds.as_slice();
+    Ok(Ran { name, text, thresholds, running, began, planned, speedup, clients, seed, part }.record(measured))
 }
 
 fn plan(plain: &Plain, to: &Address, tls: Option<Tls>, threads: u32) -> Plan {
-    let connections = plain.connections as usize;
+    let connections = plain.own_connections() as usize;
     let mode = match plain.pace {
         Pace::Closed => Mode::Closed { connections },
         Pace::Rate(per_second) => Mode::Rate { per_second, connections },
@@ -92,8 +101,16 @@ fn plan(plain: &Plain, to: &Address, tls: Option<Tls>, threads: u32) -> Plan {
         duration: plain.duration,
         warm_up: plain.warm_up,
         timeout: plain.timeout,
+        spacing: plain.spacing,
+        part: plain.part.map(slice),
         ..Plan::new(to.socket, &to.host)
     }
+}
+
+fn slice(part: Part) -> Slice {
+    let until = |ms| (UNIX_EPOCH + Duration::from_millis(ms)).duration_since(SystemTime::now()).ok();
+    let begin = part.agreed_unix_ms.and_then(until).map(|until| Instant::now() + until);
+    Slice { number: part.before() as usize, of: part.of as usize, begin }
 }
 
 #[cfg(test)]

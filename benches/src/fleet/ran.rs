@@ -3,46 +3,58 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::engine::Running;
-use super::scenario::Scenario;
 use crate::load::Measured;
-use crate::record::{FORMAT, Machine, Run};
-use crate::threshold::judge;
+use crate::record::{FORMAT, Machine, Part, Run};
+use crate::threshold::{Threshold, judge};
 
 /// How a scenario was run.
-pub(super) struct Ran<'a> {
-    pub(super) scenario: &'a Scenario,
-    pub(super) running: &'a Running,
-    pub(super) began: SystemTime,
+pub(crate) struct Ran<'a> {
+    pub(crate) name: &'a str,
+    /// What was done, in TOML.
+    pub(crate) text: &'a str,
+    /// What has to hold of it.
+    pub(crate) thresholds: &'a [Threshold],
+    pub(crate) running: &'a Running,
+    pub(crate) began: SystemTime,
     /// How long was to be measured.
-    pub(super) planned: Duration,
-    pub(super) speedup: f64,
-    /// Or connections of plain load.
-    pub(super) clients: u32,
+    pub(crate) planned: Duration,
+    pub(crate) speedup: f64,
+    /// Or connections of plain load, here.
+    pub(crate) clients: u32,
+    /// Where the dice of the schedule began, if there were any.
+    pub(crate) seed: Option<u64>,
+    pub(crate) part: Option<Part>,
 }
 
 impl Ran<'_> {
-    /// With what was measured, all that a report needs, judged by the scenario's thresholds.
-    pub(super) fn record(&self, measured: Measured) -> Run {
+    /// With what was measured, all that a report needs, judged by what has to hold. A part of a load is not: it has to hold of the
+    /// whole.
+    pub(crate) fn record(&self, measured: Measured) -> Run {
         let mut run = Run {
             format: FORMAT,
-            name: self.scenario.name.clone(),
+            name: self.name.to_owned(),
             label: self.running.label.clone(),
             started_unix_ms: unix_ms(self.began),
             target: self.running.address.clone(),
-            scenario: self.scenario.text.clone(),
+            scenario: self.text.to_owned(),
             machine: Machine::here(),
             planned_s: self.planned.as_secs_f64(),
             measured_s: measured.measured_s,
             interrupted: measured.interrupted,
             speedup: self.speedup,
             clients: u64::from(self.clients),
+            seed: self.seed,
+            part: self.part,
+            parts: Vec::new(),
             generator: measured.generator,
             dropped: measured.dropped,
             thresholds: Vec::new(),
             series: measured.series,
             timeline: measured.timeline,
         };
-        run.thresholds = judge(&self.scenario.thresholds, &run);
+        if self.part.is_none() {
+            run.thresholds = judge(self.thresholds, &run);
+        }
         run
     }
 }

@@ -15,6 +15,7 @@ use super::scenario::{Clock, Fleet, MAX_CLIENTS, Notification, Outage, Pace, Pla
 use super::sense::{self, Event, Places, Rest};
 use super::sources::Group;
 use crate::content::Package;
+use crate::load::Spacing;
 use crate::load::bounds::{CONNECTIONS, LONGEST_RUN, LONGEST_WAIT, RATES};
 use crate::threshold::{Names, Threshold};
 
@@ -84,6 +85,7 @@ pub(super) fn fleet(fields: &mut Fields<'_>, notes: &mut Notes<'_>) -> Fleet {
         notification: notification(fields.table("notification", notes), notes),
         tls: tls(fields.table("tls", notes), notes),
         groups,
+        part: None,
     };
     let end = notes.mistakes.is_empty().then(|| fleet.total().mul_f64(fleet.speedup));
     let rest = Rest { groups: &fleet.groups, habits: &fleet.habits, end };
@@ -347,6 +349,7 @@ pub(super) fn plain(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Plain {
         (None, Some((from, to))) => Pace::Ramp(from, to),
         (None, None) => Pace::Closed,
     };
+    let spacing = spacing(&mut fields, pace, notes);
     let (duration, warm_up) = run_times(&mut fields, Duration::from_secs(10), notes);
     let place = fields.place("headers");
     let headers: Vec<String> = fields.take("headers", notes).unwrap_or_default();
@@ -369,6 +372,8 @@ pub(super) fn plain(mut fields: Fields<'_>, notes: &mut Notes<'_>) -> Plain {
         source: fields.read("source", notes, |text| text.parse().map_err(|_| format!("'{text}' is no network"))),
         timeout: fields.time("timeout", &some(), notes).unwrap_or(Duration::from_secs(30)),
         resume: fields.take("resume", notes).unwrap_or(true),
+        spacing,
+        part: None,
     };
     fields.end(notes);
     plain
@@ -386,6 +391,22 @@ pub(super) fn thresholds(fields: &mut Fields<'_>, names: &Names, notes: &mut Not
         }
     }
     thresholds
+}
+
+/// How requests are spaced. A closed loop has none that are due.
+fn spacing(fields: &mut Fields<'_>, pace: Pace, notes: &mut Notes<'_>) -> Spacing {
+    let seed = fields.number("seed", &(0..=i64::MAX), notes).map_or(1, i64::unsigned_abs);
+    let place = fields.place("arrivals");
+    let spacing = fields.read("arrivals", notes, |text| match text {
+        "even" => Ok(Spacing::Even),
+        "poisson" => Ok(Spacing::Poisson { seed }),
+        _ => Err(format!("'{text}' is neither \"even\" nor \"poisson\"")),
+    });
+    if pace == Pace::Closed && matches!(spacing, Some(Spacing::Poisson { .. })) {
+        let called = fields.called("arrivals");
+        notes.at(&place, format!("{called}: \"poisson\" needs a rate or a ramp: in a closed loop nothing is due"));
+    }
+    spacing.unwrap_or_default()
 }
 
 /// Reads `100..5000`, in requests a second.

@@ -16,6 +16,8 @@ use super::set::set;
 use super::sources::Group;
 use super::{messages, read};
 use crate::content::Package;
+use crate::load::Spacing;
+use crate::record::Part;
 use crate::threshold::{Names, Threshold};
 
 /// Most clients of a fleet.
@@ -42,7 +44,7 @@ pub enum Kind {
     /// Configuration Manager clients on their schedules.
     Fleet(Box<Fleet>),
     /// The same requests over and over.
-    Plain(Plain),
+    Plain(Box<Plain>),
 }
 
 /// Clients and what they do.
@@ -88,6 +90,8 @@ pub struct Fleet {
     pub notification: Notification,
     /// How connections are secured, if the target's address is `https`.
     pub tls: TlsFiles,
+    /// Which of the clients are here, if others make the load of the rest.
+    pub part: Option<Part>,
 }
 
 /// Whose time a time is.
@@ -191,6 +195,10 @@ pub struct Plain {
     pub timeout: Duration,
     /// Whether a connection may resume the TLS session of an earlier one.
     pub resume: bool,
+    /// How requests that come at a rate are spaced.
+    pub spacing: Spacing,
+    /// Which part of the load this is, if others make the rest.
+    pub part: Option<Part>,
 }
 
 /// How plain requests are paced.
@@ -235,6 +243,12 @@ impl Fleet {
         self.habits[activity.index()].share = 0.0;
     }
 
+    /// How many clients are here.
+    #[must_use]
+    pub fn own_clients(&self) -> u32 {
+        self.part.map_or(self.clients, |part| part.share(self.clients))
+    }
+
     /// How long all of it takes, warm-up and all.
     #[must_use]
     pub fn total(&self) -> Duration {
@@ -254,6 +268,14 @@ impl Kind {
     }
 }
 
+impl Plain {
+    /// How many connections are here.
+    #[must_use]
+    pub fn own_connections(&self) -> u32 {
+        self.part.map_or(self.connections, |part| part.share(self.connections))
+    }
+}
+
 impl Scenario {
     /// Reads a scenario.
     ///
@@ -269,7 +291,7 @@ impl Scenario {
         let about = fields.take("about", &mut notes).unwrap_or_default();
         let plain = fields.table("plain", &mut notes);
         let kind = match plain {
-            Some(plain) => Kind::Plain(read::plain(plain, &mut notes)),
+            Some(plain) => Kind::Plain(Box::new(read::plain(plain, &mut notes))),
             None => Kind::Fleet(Box::new(read::fleet(&mut fields, &mut notes))),
         };
         let thresholds = read::thresholds(&mut fields, &kind.names(None), &mut notes);

@@ -32,10 +32,10 @@ const COUNTING: Duration = Duration::from_secs(2);
 /// What a thread may use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
-    /// The number of the thread.
-    pub(super) number: u32,
-    /// Of so many.
-    pub(super) threads: u32,
+    /// The number of its first client.
+    pub(super) first: u32,
+    /// From one of its clients to the next: as many as there are threads, those of other parts included.
+    pub(super) stride: u32,
     /// Activities under way.
     pub(super) under_way: usize,
     /// Connections kept between activities.
@@ -80,7 +80,7 @@ impl Worker {
         let fleet = &desk.fleet;
         let keep = fleet.kept().unwrap_or_default();
         Self {
-            crowd: Crowd::new(&desk.schedule, fleet.clients, share.number, share.threads),
+            crowd: Crowd::new(&desk.schedule, fleet.clients, share.first, share.stride),
             share,
             under_way: JoinSet::new(),
             waiting: VecDeque::new(),
@@ -102,7 +102,7 @@ impl Worker {
         let (said, mut heard) = mpsc::unbounded_channel();
         let mut held = JoinSet::new();
         if let Some(to) = self.desk.target.notification {
-            let numbers = (self.share.number..self.share.notified).step_by(self.share.threads as usize);
+            let numbers = (self.share.first..self.share.notified).step_by(self.share.stride as usize);
             for client in numbers {
                 held.spawn(notify::hold(Arc::clone(&self.desk), to, client, said.clone()));
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 use super::arrivals::{Arrivals, Due, Place};
-use super::connection::Connection;
+use super::connection::{Connection, Outgoing};
 use super::plan::Prepared;
 use super::response::Answer;
 use super::worker::Shared;
@@ -181,7 +181,8 @@ async fn exchange(
             connection.insert(new)
         }
     };
-    open.exchange(&request.bytes, request.head, &shared.scratch).await
+    let outgoing = Outgoing { bytes: &request.bytes, filler: 0, head_only: request.head };
+    open.exchange(outgoing, &shared.scratch).await
 }
 
 /// Ends what takes too long, with a timer that is touched only when it rings: most requests are over long before.

@@ -13,12 +13,13 @@ use tokio_rustls::client::TlsStream;
 use super::response::{Answer, Reader};
 use super::{Error, Plan};
 use crate::client::Connector;
+use crate::content;
 use crate::dial::dial;
 use crate::record::Failure;
 
 /// Opens connections as a plan wants them.
 #[derive(Debug)]
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     target: SocketAddr,
     host: String,
     sources: Vec<IpAddr>,
@@ -33,9 +34,19 @@ impl Dialer {
         Ok(Self { target: plan.target, host: plan.host.clone(), sources: plan.sources.clone(), secured })
     }
 
+    /// Opens connections to this target, secured or not, from addresses that are named for each.
+    pub(crate) const fn to(target: SocketAddr, host: String, secured: Option<Connector>) -> Self {
+        Self { target, host, sources: Vec::new(), secured }
+    }
+
     /// Opens the connection of this number.
     pub(super) async fn open(&self, number: usize) -> Result<Connection, Failure> {
-        let dialed = dial(self.source(number), self.target).await;
+        self.open_from(self.source(number)).await
+    }
+
+    /// Opens a connection from this address, or from one that the system chooses if it is unspecified.
+    pub(crate) async fn open_from(&self, source: IpAddr) -> Result<Connection, Failure> {
+        let dialed = dial(source, self.target).await;
         let stream = dialed.map_err(|error| Failure::of_opening(&error))?;
         let stream = match &self.secured {
             None => Stream::Plain(stream),
@@ -93,9 +104,33 @@ impl Stream {
     }
 }
 
+/// A request as it goes out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing<'r> {
+    /// What it begins with.
+    pub(crate) bytes: &'r [u8],
+    /// So many bytes that are made up follow.
+    pub(crate) filler: usize,
+    /// Its answer has no body, whatever it says.
+    pub(crate) head_only: bool,
+}
+
+impl<'r> Outgoing<'r> {
+    /// What comes next when so many bytes were sent.
+    fn after(self, sent: usize) -> Option<&'r [u8]> {
+        if sent < self.bytes.len() {
+            return Some(&self.bytes[sent..]);
+        }
+        let (block, sent) = (content::block(), sent - self.bytes.len());
+        let from = sent % block.len();
+        let next = &block[from..block.len().min(from + (self.filler - sent))];
+        (!next.is_empty()).then_some(next)
+    }
+}
+
 /// A connection that is open.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: Stream,
     reader: Reader,
 }
@@ -103,7 +138,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Whether the other side has ended it, or said something unasked, while it was idle. It asks the system only if there
     /// is something to hear.
-    pub(super) async fn is_stale(&mut self, scratch: &Scratch) -> bool {
+    pub(crate) async fn is_stale(&mut self, scratch: &Scratch) -> bool {
         let heard = |cx: &mut Context<'_>| {
             scratch.with(|bytes| Poll::Ready(self.stream.poll_read(cx, &mut ReadBuf::new(bytes)).is_ready()))
         };
@@ -111,8 +146,8 @@ impl Connection {
     }
 
     /// Sends a request and reads its answer.
-    pub(super) async fn exchange(&mut self, request: &[u8], head: bool, scratch: &Scratch) -> Result<Answer, Failure> {
-        self.reader.begin(head);
+    pub(crate) async fn exchange(&mut self, request: Outgoing<'_>, scratch: &Scratch) -> Result<Answer, Failure> {
+        self.reader.begin(request.head_only);
         let mut sent = 0;
         let said = poll_fn(|cx| self.poll_send(cx, request, &mut sent)).await;
         let heard = poll_fn(|cx| self.poll_answer(cx, scratch)).await;
@@ -127,9 +162,9 @@ impl Connection {
         }
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, request: &[u8], sent: &mut usize) -> Poll<io::Result<()>> {
-        while *sent < request.len() {
-            match ready!(self.stream.poll_write(cx, &request[*sent..]))? {
+    fn poll_send(&mut self, cx: &mut Context<'_>, request: Outgoing<'_>, sent: &mut usize) -> Poll<io::Result<()>> {
+        while let Some(next) = request.after(*sent) {
+            match ready!(self.stream.poll_write(cx, next))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 len => *sent += len,
             }
@@ -182,14 +217,33 @@ impl Connection {
 
 /// What all connections of a thread read into.
 #[derive(Debug)]
-pub(super) struct Scratch(std::cell::RefCell<Box<[u8]>>);
+pub(crate) struct Scratch(std::cell::RefCell<Box<[u8]>>);
 
 impl Scratch {
-    pub(super) fn new(len: usize) -> Self {
+    pub(crate) fn new(len: usize) -> Self {
         Self(std::cell::RefCell::new(vec![0; len].into_boxed_slice()))
     }
 
     fn with<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
         read(&mut self.0.borrow_mut())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_up_follows_what_is_written() {
+        let filler = 2 * content::block().len() + 3;
+        let outgoing = Outgoing { bytes: b"POST", filler, head_only: false };
+        let (mut sent, mut pieces) = (0, 0);
+        // A socket takes less than it is given, now and then.
+        while let Some(next) = outgoing.after(sent) {
+            sent += next.len().min(if pieces == 1 { 5 } else { usize::MAX });
+            pieces += 1;
+        }
+        assert_eq!((sent, pieces), (filler + 4, 5));
+        assert!(Outgoing { filler: 0, ..outgoing }.after(4).is_none());
     }
 }

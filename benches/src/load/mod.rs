@@ -37,12 +37,15 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use connection::{Connection, Dialer, Outgoing, Scratch};
 pub(crate) use plan::message_types;
-pub use plan::{Mode, PlainRequest, Plan, Spacing};
+pub use plan::{Mode, PlainRequest, Plan, Slice, Spacing};
+pub(crate) use response::Answer;
 pub(crate) use timer::Timer;
+pub(crate) use worker::SCRATCH;
 
 use crate::hold::raise_open_files;
-use crate::record::{self, Collected, Collector, Generator, Interval, Live, Recorder, Series, SeriesKey};
+use crate::record::{self, Collected, Collector, Generator, Histograms, Interval, Live, Recorder, Series, SeriesKey};
 use worker::{Ended, Job};
 
 /// Intervals that nobody has looked at yet, before new ones are not shown.
@@ -159,9 +162,11 @@ pub fn run(plan: &Plan, watch: &Watch) -> Result<Measured, Error> {
     let _ = raise_open_files(plan.mode.connections() as u64);
     let (requests, keys) = plan::prepare(plan)?;
     let (recorders, collector) = watch.recorders(keys, threads, plan.warm_up);
+    let collector = collector.with(if plan.part.is_some() { Histograms::Kept } else { Histograms::Forgotten });
     let dialer = Arc::new(connection::Dialer::new(plan)?);
     let (plan, requests, stop) = (Arc::new(plan.clone()), requests.into(), Arc::clone(&watch.stop));
-    let start = Arc::new(worker::Start::new(Arc::clone(&watch.began)));
+    let agreed = plan.part.and_then(|part| part.begin);
+    let start = Arc::new(worker::Start::new(Arc::clone(&watch.began), agreed));
     let first = Job { plan, requests, dialer, stop, number: 0, threads, start };
     let mut running = Vec::new();
     for (number, recorder) in recorders.into_iter().enumerate() {

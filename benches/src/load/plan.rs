@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -87,6 +87,17 @@ pub enum Spacing {
     },
 }
 
+/// A part of a load, of which others make the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// How many parts come before it, less than `of`.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+    /// When all of them begin; as soon as connections are open, if it is not known or over.
+    pub begin: Option<Instant>,
+}
+
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -96,7 +107,7 @@ pub struct Plan {
     pub host: String,
     /// What is sent, one after the other and then from the start again. Not empty.
     pub requests: Vec<PlainRequest>,
-    /// When it is sent.
+    /// When it is sent. In a part of a load the connections are its own, and the rate is that of all.
     pub mode: Mode,
     /// How a rate is spaced.
     pub spacing: Spacing,
@@ -117,6 +128,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// How long a request may take from when it has a connection, and how long one may wait for a connection.
     pub timeout: Duration,
+    /// Which part of a load it is; the whole if `None`.
+    pub part: Option<Slice>,
 }
 
 impl Plan {
@@ -137,6 +150,7 @@ impl Plan {
             duration: Duration::from_secs(10),
             warm_up: Duration::ZERO,
             timeout: Duration::from_secs(30),
+            part: None,
         }
     }
 
@@ -168,10 +182,18 @@ impl Plan {
         if self.sources.iter().any(|source| source.is_ipv4() != self.target.is_ipv4()) {
             return Err(Error::Plan("the addresses of the clients and of the target are of different kinds"));
         }
+        if self.part.is_some_and(|part| part.number >= part.of) {
+            return Err(Error::Plan("the number of a part is less than that of all parts"));
+        }
         if self.requests.is_empty() {
             return Err(Error::Plan("there is no request"));
         }
         Ok(())
+    }
+
+    /// The number of a thread among those of all parts, and how many these are: they take turns.
+    pub(super) fn turn(&self, number: usize, threads: usize) -> (usize, usize) {
+        self.part.map_or((number, threads), |part| (part.number + part.of * number, part.of * threads))
     }
 
     /// From the first request to the last, if nothing ends it before.

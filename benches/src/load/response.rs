@@ -17,12 +17,12 @@ const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
 
 /// An answer that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Bytes of its body, without what frames it.
-    pub(super) body: u64,
+    pub(crate) body: u64,
     /// Whether the connection can carry another request.
-    pub(super) keep: bool,
+    pub(crate) keep: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,13 +24,15 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// That of thread `number` of so many; `None` in a closed loop, where nothing is due.
+    /// That of thread `number` of so many; `None` in a closed loop, where nothing is due. The threads of other parts of a load
+    /// are among those that take turns.
     pub(super) fn new(plan: &Plan, number: usize, threads: usize) -> Option<Self> {
         let (from, to) = match plan.mode {
             Mode::Closed { .. } => return None,
             Mode::Rate { per_second, .. } => (per_second, per_second),
             Mode::Ramp { from, to, .. } => (from, to),
         };
+        let (number, threads) = plan.turn(number, threads);
         let dice = match plan.spacing {
             Spacing::Even => None,
             // So far apart that neighbouring seeds of users do not meet.
@@ -100,15 +102,20 @@ impl Schedule {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::Slice;
     use super::*;
 
     fn times(mode: Mode, spacing: Spacing, warm_up: u64, threads: usize) -> Vec<f64> {
         let mut plan = Plan::new(([127, 0, 0, 1], 1).into(), "");
         (plan.mode, plan.spacing) = (mode, spacing);
         (plan.warm_up, plan.duration) = (Duration::from_secs(warm_up), Duration::from_secs(10));
+        times_of(&plan, threads)
+    }
+
+    fn times_of(plan: &Plan, threads: usize) -> Vec<f64> {
         let mut all = Vec::new();
         for number in 0..threads {
-            let mut schedule = Schedule::new(&plan, number, threads).unwrap();
+            let mut schedule = Schedule::new(plan, number, threads).unwrap();
             while let Some(at) = schedule.peek() {
                 all.push(at.as_secs_f64());
                 schedule.advance();
@@ -116,6 +123,23 @@ mod tests {
         }
         all.sort_by(f64::total_cmp);
         all
+    }
+
+    /// Those of all parts, each with another number of threads.
+    fn times_of_parts(plan: &Plan, of: usize) -> Vec<f64> {
+        let part = |number| Plan { part: Some(Slice { number, of, begin: None }), ..plan.clone() };
+        let mut all: Vec<_> = (0..of).flat_map(|number| times_of(&part(number), number + 1)).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
+
+    /// How many there are in each hundredth of a second: their mean, and their variance.
+    fn spread(times: &[f64], seconds: f64) -> (f64, f64) {
+        let bins = (seconds * 100.0) as usize;
+        let mut counts = vec![0.0; bins];
+        times.iter().for_each(|at| counts[((at * 100.0) as usize).min(bins - 1)] += 1.0);
+        let mean = counts.iter().sum::<f64>() / bins as f64;
+        (mean, counts.iter().map(|count| (count - mean) * (count - mean)).sum::<f64>() / bins as f64)
     }
 
     const fn rate(per_second: f64) -> Mode {
@@ -148,6 +172,40 @@ mod tests {
         // In Poisson's process, e^-1 of the gaps are longer than their mean.
         let long = between(&gaps, 1e-3, f64::MAX) as f64 / gaps.len() as f64;
         assert!((long - 0.3679).abs() < 0.05, "{long}");
+    }
+
+    #[test]
+    fn random_arrivals_are_as_far_from_even_as_they_should_be() {
+        // Of a Poisson process the variance of counts is their mean. Of 1,000 counts, 0.05 is their ratio's own deviation.
+        for seed in 1..=5 {
+            let times = times(rate(1000.0), Spacing::Poisson { seed }, 0, 3);
+            let (mean, variance) = spread(&times, 10.0);
+            assert!(
+                (mean - 10.0).abs() < 0.4 && (0.85..1.15).contains(&(variance / mean)),
+                "{seed}: {mean} {variance}"
+            );
+        }
+        let (mean, variance) = spread(&times(rate(1000.0), Spacing::Even, 0, 3), 10.0);
+        assert!((mean - 10.0).abs() < 0.01 && variance < 0.2, "{mean} {variance}");
+        // A ramp has its rates, and no more from one seed to another than chance.
+        let ramped = times(ramp(100.0, 1900.0), Spacing::Poisson { seed: 3 }, 0, 2);
+        let halves = [between(&ramped, 0.0, 5.0), between(&ramped, 5.0, 10.0)];
+        assert!(halves[0].abs_diff(2750) < 200 && halves[1].abs_diff(7250) < 300, "{halves:?}");
+    }
+
+    #[test]
+    fn parts_together_are_the_whole() {
+        for mode in [rate(100.0), ramp(10.0, 200.0)] {
+            let mut plan = Plan::new(([127, 0, 0, 1], 1).into(), "");
+            (plan.mode, plan.warm_up, plan.duration) = (mode, Duration::from_secs(1), Duration::from_secs(10));
+            let (whole, parts) = (times_of(&plan, 2), times_of_parts(&plan, 3));
+            assert_eq!(whole.len(), parts.len());
+            assert!(whole.iter().zip(&parts).all(|(one, other)| (one - other).abs() < 1e-6), "{mode:?}");
+        }
+        let mut plan = Plan::new(([127, 0, 0, 1], 1).into(), "");
+        (plan.mode, plan.spacing) = (rate(1000.0), Spacing::Poisson { seed: 1 });
+        let (mean, variance) = spread(&times_of_parts(&plan, 4), 10.0);
+        assert!((mean - 10.0).abs() < 0.4 && (0.85..1.15).contains(&(variance / mean)), "{mean} {variance}");
     }
 
     #[test]

@@ -506,7 +506,8 @@ fn sessions_are_resumed_only_if_that_is_wanted() {
         let resumed = runtime.block_on(async {
             let mut first = dialer.open(0).await.unwrap();
             // What it takes to resume comes with the answer.
-            first.exchange(&request.bytes, false, &scratch).await.unwrap();
+            let outgoing = Outgoing { bytes: &request.bytes, filler: 0, head_only: false };
+            first.exchange(outgoing, &scratch).await.unwrap();
             [first.is_resumed(), dialer.open(1).await.unwrap().is_resumed()]
         });
         assert_eq!(resumed, [false, resume_tls]);

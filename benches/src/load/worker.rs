@@ -22,7 +22,7 @@ use super::{Mode, Plan};
 use crate::record::{CpuTime, Failure, Recorder};
 
 /// Bodies are read in pieces of at most this size.
-const SCRATCH: usize = 128 * 1024;
+pub(crate) const SCRATCH: usize = 128 * 1024;
 /// How often it is seen that a second or all is over.
 const TICK: Duration = Duration::from_millis(50);
 /// Tasks that run before sockets and the timer are looked at again, where time matters.
@@ -38,12 +38,14 @@ const LEAD: Duration = Duration::from_millis(10);
 pub(super) struct Start {
     ready: AtomicUsize,
     begin: Arc<OnceLock<Instant>>,
+    /// Not before this.
+    agreed: Option<Instant>,
 }
 
 impl Start {
-    /// `begin` is where it is told.
-    pub(super) const fn new(begin: Arc<OnceLock<Instant>>) -> Self {
-        Self { ready: AtomicUsize::new(0), begin }
+    /// `begin` is where it is told. It is not before `agreed`.
+    pub(super) const fn new(begin: Arc<OnceLock<Instant>>, agreed: Option<Instant>) -> Self {
+        Self { ready: AtomicUsize::new(0), begin, agreed }
     }
 
     /// A thread is ready. Returns when they begin, as soon as that is known.
@@ -55,7 +57,10 @@ impl Start {
             }
             if self.ready.load(Relaxed) >= job.threads || job.is_stopped() {
                 let lead = if job.threads > 1 { LEAD } else { Duration::ZERO };
-                return *self.begin.get_or_init(|| Instant::now() + lead);
+                return *self.begin.get_or_init(|| {
+                    let ready = Instant::now() + lead;
+                    self.agreed.map_or(ready, |agreed| agreed.max(ready))
+                });
             }
             tokio::time::sleep(READY).await;
         }
@@ -124,6 +129,7 @@ pub(super) struct Shared {
 
 impl Shared {
     fn new(job: Job, recorder: Recorder) -> Self {
+        let (number, threads) = job.plan.turn(job.number, job.threads);
         Self {
             recorder: RefCell::new(recorder),
             scratch: Scratch::new(SCRATCH),
@@ -131,8 +137,8 @@ impl Shared {
             redirected: Cell::new(0),
             opening: Semaphore::new(OPENING),
             // Threads begin at different places of the list.
-            next_request: Cell::new(job.number * job.requests.len() / job.threads),
-            next_connection: Cell::new(job.number),
+            next_request: Cell::new(number * job.requests.len() / threads),
+            next_connection: Cell::new(number),
             begin: OnceCell::new(),
             total: job.plan.total(),
             job,
@@ -149,7 +155,8 @@ impl Shared {
     /// A number of its own for each connection of all threads.
     pub(super) fn next_connection(&self) -> usize {
         let number = self.next_connection.get();
-        self.next_connection.set(number.wrapping_add(self.job.threads));
+        let (_, threads) = self.job.plan.turn(self.job.number, self.job.threads);
+        self.next_connection.set(number.wrapping_add(threads));
         number
     }
 

@@ -11,17 +11,21 @@ mod failure;
 mod histogram;
 mod judged;
 mod live;
+mod merge;
+mod part;
 mod recorder;
 mod sample;
 
 pub use failure::{ConnectFault, Failure, Handshake, TlsFault};
 pub(crate) use histogram::LONGEST_US;
-pub use histogram::{Latencies, is_enough};
+pub use histogram::{Latencies, Packed, is_enough};
 pub use judged::{Judged, JudgedUnit, Outcome};
 pub(crate) use live::BUCKETS_US;
 pub use live::{Live, LiveSeries};
+pub use merge::{Missing, merge};
+pub use part::{Contribution, MOST_PARTS, Part};
 pub(crate) use recorder::watched;
-pub use recorder::{Collected, Collector, CpuTime, Recorder, doubts, recorders};
+pub use recorder::{Collected, Collector, CpuTime, Histograms, Recorder, doubts, recorders};
 pub use sample::{Sample, SeriesKey};
 
 /// The version of the JSON file. Another one is refused.
@@ -52,8 +56,17 @@ pub struct Run {
     pub interrupted: bool,
     /// Seconds of the clients' schedules in a second of ours.
     pub speedup: f64,
-    /// Simulated clients, or connections of a plain mode.
+    /// Simulated clients, or connections of a plain mode; of a part those that it had.
     pub clients: u64,
+    /// Where the dice of the schedule began. Plain load has none but at random times, and files of before do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Which part of the load this is, if others made the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// What each part was, if this was merged of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Contribution>,
     /// What the generator itself needed.
     pub generator: Generator,
     /// Requests that were under way when the run was over and whose answers nobody waited for: neither good answers nor
@@ -148,6 +161,9 @@ pub struct Interval {
     pub under_way: u64,
     /// Role by role, if there are roles.
     pub roles: BTreeMap<String, RoleInterval>,
+    /// All latencies, in a part of a run only: percentiles of several parts follow from nothing less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Packed>,
 }
 
 /// A role's part of an [`Interval`].
@@ -161,4 +177,7 @@ pub struct RoleInterval {
     pub p50_us: u64,
     /// 99 % were faster.
     pub p99_us: u64,
+    /// See [`Interval::latency`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Packed>,
 }

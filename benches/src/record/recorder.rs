@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-pub use collector::{Collected, Collector};
+pub use collector::{Collected, Collector, Histograms};
 pub use own::{CpuTime, doubts};
 
 use super::live::{Live, LiveThread};

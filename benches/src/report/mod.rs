@@ -11,7 +11,9 @@ mod file;
 mod format;
 mod junit;
 mod page;
+mod parts;
 mod prometheus;
+mod repeats;
 mod rows;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -30,4 +32,5 @@ pub use file::{ReadError, read, read_comparison, replace, try_folder, write_comp
 pub use junit::write_junit;
 pub use page::write_html;
 pub use prometheus::prometheus;
+pub use repeats::repeats_text;
 pub use text::{compare_text, text};

@@ -37,6 +37,9 @@ pub(crate) fn run(label: &str, seed: u64, seconds: u32, slower: f64) -> Run {
         interrupted: false,
         speedup: 60.0,
         clients: 5_000,
+        seed: Some(1),
+        part: None,
+        parts: Vec::new(),
         generator: Generator {
             threads: 2,
             cpu_s: f64::from(seconds) * 0.4,
@@ -102,7 +105,7 @@ fn interval(dice: &mut Rng, second: u32, slower: f64, series: &mut [Series]) -> 
 
 fn of_role(latency: &Latencies, errors: u64) -> RoleInterval {
     let (done, p50_us, p99_us) = (latency.count(), latency.percentile(50.0), latency.percentile(99.0));
-    RoleInterval { done, errors, p50_us, p99_us }
+    RoleInterval { done, errors, p50_us, p99_us, latency: None }
 }
 
 /// A comparison of proxies at five works: two are won, one is lost, one is even, one cannot be decided.

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::comparison::Spread;
 use super::figures::{self, By, PERCENTILES, Total, by_count, dropped, latency_text, machine, not_in_figures, samples};
 use super::format::{bytes, count, latency, length, moment, number, percent, percentile, rate, ratio};
+use super::parts;
 use super::rows::{self, Row, Sample, differences, how_to_read, names, rows, rows_by};
 use super::thresholds::{Line, lines, tally};
 use crate::record::{Failure, Run};
@@ -23,6 +24,7 @@ pub fn text(run: &Run) -> String {
     let total = Total::of(run);
     let mut out = doubts(std::slice::from_ref(run));
     out += &head(run);
+    out += &of_parts(run);
     let failed = total.failed();
     // Writing to a string cannot fail.
     let _ = writeln!(
@@ -152,6 +154,25 @@ fn head(run: &Run) -> String {
         run.generator.threads,
         length(run.generator.cpu_s),
     )
+}
+
+/// What there is to say of parts, for a terminal; nothing of a run that has none.
+fn of_parts(run: &Run) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    if let Some(which) = parts::which(run) {
+        let _ = writeln!(out, "{which}");
+    }
+    if run.parts.is_empty() {
+        return out;
+    }
+    let mut table = table(parts::HEADS.into_iter().map(str::to_owned));
+    for part in &run.parts {
+        let _ = writeln!(out, "{}", parts::whence(part));
+        table.add_row(parts::row(part));
+    }
+    let _ = writeln!(out, "\n{}\n", aligned(table));
+    out
 }
 
 fn parts_table(run: &Run, parts: &[(String, Total)]) -> String {

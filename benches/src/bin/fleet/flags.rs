@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
+use rolegate_bench::record::Part;
 use rolegate_bench::threshold::{Names, Threshold};
 
 /// Simulated Configuration Manager clients as load, and plain load
@@ -58,6 +59,32 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
+    /// Makes one run of the parts of a load that were written with --part
+    Merge {
+        /// Their files
+        #[arg(required = true, num_args = 1..)]
+        runs: Vec<PathBuf>,
+        /// Takes what there is if parts are missing
+        #[arg(long)]
+        partial: bool,
+        /// What the whole is called in reports; what the parts are called if not given
+        #[arg(long)]
+        label: Option<String>,
+        /// Writes the whole: for fleet compare and fleet report
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Writes a page for a browser
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Reports runs of one scenario as one sample: median and spread of each figure
+    Repeats {
+        /// Their files
+        #[arg(required = true, num_args = 1..)]
+        runs: Vec<PathBuf>,
+    },
+    /// Sends the requests of an access log again: of IIS (W3C), or of rolegate
+    Replay(Box<Replay>),
     /// Reports a run that was written with --json
     Report {
         /// Its file
@@ -83,6 +110,8 @@ pub(crate) struct Run {
     /// Where the figures can be read while it runs, as Prometheus does: 127.0.0.1:9100; port 0 is any
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) several: Several,
     /// How many clients; connections of a plain scenario
     #[arg(long)]
     pub(crate) clients: Option<u32>,
@@ -92,7 +121,7 @@ pub(crate) struct Run {
     /// Seconds of the clients in one of ours: 60 makes an hour a minute
     #[arg(long)]
     pub(crate) speedup: Option<f64>,
-    /// The same seed, the same schedule
+    /// The same seed, the same schedule; repeats have one each if not given
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Where client notification is: 127.0.0.1:10123
@@ -123,12 +152,20 @@ pub(crate) struct Plain {
     /// Where the figures can be read while it runs, as Prometheus does: 127.0.0.1:9100; port 0 is any
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) several: Several,
     /// So many requests a second, whatever the answers
     #[arg(long, conflicts_with = "ramp")]
     pub(crate) rate: Option<f64>,
     /// From so many requests a second to so many: 100..5000
     #[arg(long, value_name = "FROM..TO")]
     pub(crate) ramp: Option<String>,
+    /// How requests that come at a rate are spaced: even, or poisson, as those of very many clients
+    #[arg(long, default_value = "even")]
+    pub(crate) arrivals: String,
+    /// Where the dice of --arrivals poisson begin; repeats have a seed each if not given
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
     /// How many connections
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: u32,
@@ -162,6 +199,69 @@ pub(crate) struct Plain {
     /// The network that connections come from: 127.1.0.0/16
     #[arg(long, value_name = "NETWORK")]
     pub(crate) source: Option<IpNet>,
+}
+
+/// Runs that belong together.
+#[derive(Debug, Args)]
+pub(crate) struct Several {
+    /// Makes one part of the load while other machines make the others: 2/5
+    #[arg(long, value_name = "K/N")]
+    pub(crate) part: Option<Part>,
+    /// When all parts begin: 2026-03-01T08:00:00Z, or +30s from now
+    #[arg(long, value_name = "TIME", requires = "part")]
+    pub(crate) at: Option<String>,
+    /// Runs it so many times and reports median and spread of each figure
+    #[arg(long, value_name = "N", conflicts_with_all = ["part", "json", "html", "junit", "metrics_listen"], value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) repeat: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The logs, the oldest first
+    #[arg(required = true, num_args = 1.., value_name = "LOG")]
+    pub(crate) logs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) to: To,
+    #[command(flatten)]
+    pub(crate) out: Out,
+    #[command(flatten)]
+    pub(crate) judge: Judge,
+    /// Where the figures can be read while it runs, as Prometheus does: 127.0.0.1:9100; port 0 is any
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Seconds of the log in one of ours: 60 makes an hour a minute
+    #[arg(long, default_value_t = 1.0, conflicts_with = "rate")]
+    pub(crate) speedup: f64,
+    /// So many requests a second in the order of the log, instead of at its times
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+    /// Only the first so many requests
+    #[arg(long)]
+    pub(crate) limit: Option<u64>,
+    /// Only what is due within this, of our time
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// How long an answer may take, and how long a request may wait to be sent
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+    /// How long a client keeps its connection between two requests
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) keep: Duration,
+    /// The network that the clients' addresses are mapped into; 127.0.0.0/8 if not given and the target is on this machine
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) sources: Option<IpNet>,
+    /// Clients have the address that the system gives them
+    #[arg(long, conflicts_with = "sources")]
+    pub(crate) no_sources: bool,
+    /// Sends requests that change something too, such as PUT and DELETE
+    #[arg(long)]
+    pub(crate) all_methods: bool,
+    /// Does not begin if more than this part of the lines cannot be read, 0 to 1
+    #[arg(long, default_value_t = 0.01, value_name = "PART")]
+    pub(crate) max_broken: f64,
+    /// Requests under way at a time
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) under_way: u32,
 }
 
 #[derive(Debug, Args)]

@@ -9,8 +9,10 @@ mod metrics;
 mod outcome;
 mod pki;
 mod plain;
+mod replay;
 mod run;
 mod screen;
+mod several;
 mod signals;
 
 use std::path::Path;
@@ -19,9 +21,10 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Parser as _;
 use rolegate_bench::fleet::{self, Scenario};
+use rolegate_bench::record::Missing;
 use rolegate_bench::{report, say};
 
-use flags::{Command, Flags};
+use flags::{Command, Flags, Out};
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -40,6 +43,12 @@ fn main() -> ExitCode {
             pki::make(&folder, &names, there)
         }
         Command::Compare { runs, html } => outcome::compare(&runs, html.as_deref()),
+        Command::Merge { runs, partial, label, json, html } => {
+            let missing = if partial { Missing::Doubted } else { Missing::Refused };
+            several::merge(&runs, missing, &Out { label, out: None, json, html })
+        }
+        Command::Repeats { runs } => several::repeats(&runs),
+        Command::Replay(flags) => replay::replay(&flags),
         Command::Report { run, html, judge } => outcome::report(&run, html.as_deref(), &judge),
     };
     match done {

@@ -8,9 +8,8 @@ use rolegate_bench::load::Watch;
 use rolegate_bench::{fleet, say};
 use tokio::runtime::Runtime;
 
-/// Serves the figures of the run that is watched, if an address is given, and says where.
-pub(crate) fn expose(address: Option<SocketAddr>, watch: &mut Watch, runtime: &Runtime) -> anyhow::Result<()> {
-    let Some(address) = address else { return Ok(()) };
+/// Serves the figures of the run that is watched, and says where.
+pub(crate) fn expose(address: SocketAddr, watch: &mut Watch, runtime: &Runtime) -> anyhow::Result<()> {
     let listen = || {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;

@@ -29,7 +29,7 @@ pub(crate) fn tell(run: &Run, files: &Files, annotations: Annotations) -> anyhow
     Ok(ExitCode::from(status(run)))
 }
 
-fn annotate(run: &Run, annotations: Annotations) {
+pub(crate) fn annotate(run: &Run, annotations: Annotations) {
     let told = report::annotations(run);
     if annotations == Annotations::Printed && !told.is_empty() {
         say::out(told.trim_end());
@@ -37,7 +37,7 @@ fn annotate(run: &Run, annotations: Annotations) {
 }
 
 /// A run that was ended early may have nothing to show.
-fn status(run: &Run) -> u8 {
+pub(crate) fn status(run: &Run) -> u8 {
     let done: u64 = run.series.iter().map(|series| series.done).sum();
     if done == 0 && !run.interrupted {
         return NOTHING;

@@ -23,6 +23,12 @@ pub(crate) fn scenario(flags: &Plain) -> anyhow::Result<Scenario> {
     if let Some(ramp) = &flags.ramp {
         set("ramp", ramp.as_str().into());
     }
+    if flags.arrivals != "even" {
+        set("arrivals", flags.arrivals.as_str().into());
+    }
+    if let Some(seed) = flags.seed {
+        set("seed", i64::try_from(seed).with_context(|| format!("--seed: {seed} is too large"))?.into());
+    }
     set("connections", i64::from(flags.connections).into());
     set("duration", time(flags.duration));
     set("warm_up", time(flags.warm_up));

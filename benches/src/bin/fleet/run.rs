@@ -1,24 +1,22 @@
 //! The commands that make load.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use rolegate_bench::client::Tls;
 use rolegate_bench::content::Package;
 use rolegate_bench::fleet::{self, Address, Fleet, Kind, Running, Scenario, Target, TlsFiles};
-use rolegate_bench::load::Watch;
+use rolegate_bench::load::Spacing;
 use rolegate_bench::pki::Identity;
-use rolegate_bench::{record, say};
+use rolegate_bench::say;
 use tokio::runtime::Runtime;
 
-use crate::files::Files;
 use crate::flags::{Judge, Out, Plain, Run, To};
-use crate::{metrics, outcome, read, screen, signals};
+use crate::several::{Repeats, Shown};
+use crate::{read, several};
 
 /// How long a connection may take before a run.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,10 +32,11 @@ pub(crate) fn scenario(flags: &Run) -> anyhow::Result<ExitCode> {
                 bail!("{flag} is of no use here: {} is plain load, without clients", scenario.name);
             }
             let source = plain.source.filter(|_| !flags.no_sources);
-            let plain = fleet::Plain { source, ..plain.clone() };
-            let (judge, metrics) = (&flags.judge, flags.metrics_listen);
-            let how = How { to: &flags.to, out: &flags.out, judge, metrics };
-            plainly(&scenario, &plain, &how, if flags.no_check { First::Begun } else { First::Reached })
+            let plain = fleet::Plain { source, ..fleet::Plain::clone(plain) };
+            let shown = Shown { judge: &flags.judge, metrics: flags.metrics_listen };
+            let repeats = Repeats { flags: &flags.several, seed: flags.seed, shown };
+            let how = How { to: &flags.to, out: &flags.out, repeats };
+            plainly(&scenario, plain, &how, if flags.no_check { First::Begun } else { First::Reached })
         }
         Kind::Fleet(fleet) => {
             let mut fleet = Fleet::clone(fleet);
@@ -50,11 +49,12 @@ pub(crate) fn scenario(flags: &Run) -> anyhow::Result<ExitCode> {
 /// The flags that are keys of a scenario too, so that they are checked as those are.
 fn settings(flags: &Run, is_plain: bool) -> Vec<String> {
     let mut set = flags.set.clone();
-    let (clients, duration) = if is_plain { ("plain.connections", "plain.duration") } else { ("clients", "duration") };
+    let [clients, duration, seed_key] =
+        if is_plain { ["plain.connections", "plain.duration", "plain.seed"] } else { ["clients", "duration", "seed"] };
     set.extend(flags.clients.map(|number| format!("{clients}={number}")));
     set.extend(flags.duration.map(|time| format!("{duration}=\"{}\"", humantime::format_duration(time))));
     set.extend(flags.speedup.map(|speedup| format!("speedup={speedup}")));
-    set.extend(flags.seed.map(|seed| format!("seed={seed}")));
+    set.extend(flags.seed.map(|seed| format!("{seed_key}={seed}")));
     set
 }
 
@@ -105,7 +105,10 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
             .map_err(|error| anyhow!("TLS: {error}"))?,
         notification: notification.map_err(|error| anyhow!("client notification: {error}"))?,
     };
-    let files = Files::check(&flags.out, &flags.judge, &scenario.name, &running(&flags.to, &flags.out).label)?;
+    let shown = Shown { judge: &flags.judge, metrics: flags.metrics_listen };
+    let repeats = Repeats { flags: &flags.several, seed: flags.seed, shown };
+    fleet.part = several::part(repeats.flags, fleet.clients, "clients")?;
+    let files = repeats.files(&flags.out, &scenario.name, &running(&flags.to, &flags.out).label)?;
     let runtime = runtime()?;
     if !flags.no_check {
         let found = runtime.block_on(fleet::check(&fleet, &target));
@@ -122,31 +125,26 @@ fn simulate(scenario: &Scenario, mut fleet: Fleet, flags: &Run) -> anyhow::Resul
     say::err(format_args!(
         "{}: {} clients for {} at {} times the speed against {}; Ctrl-C ends it with a report",
         scenario.name,
-        fleet.clients,
+        fleet.own_clients(),
         humantime::format_duration(fleet.total()),
         fleet.speedup,
         running.address
     ));
-    let (mut watch, seconds) = Watch::new();
-    metrics::expose(flags.metrics_listen, &mut watch, &runtime)?;
-    let total = fleet.duration;
-    let run = watched(&runtime, watch, |watch| {
-        let shown = std::thread::spawn(move || screen::show(&seconds, total));
-        let run = fleet::run(scenario, &fleet, &target, &running, &watch);
-        drop(watch);
-        // What was drawn is of no interest any more.
-        let _ = shown.join();
-        run
-    })?;
-    outcome::tell(&run, &files, flags.judge.annotations())
+    several::wait(fleet.part, Duration::ZERO)?;
+    repeats.run(&runtime, fleet.duration, &files, |repeat, watch| {
+        let seed = repeats.seed(repeat, fleet.seed);
+        fleet::run(scenario, &Fleet { seed, ..fleet.clone() }, &target, &running, watch)
+    })
 }
 
 pub(crate) fn plain(flags: &Plain) -> anyhow::Result<ExitCode> {
     let mut scenario = crate::plain::scenario(flags)?;
     demand(&mut scenario, &flags.judge, &flags.to)?;
-    let how = How { to: &flags.to, out: &flags.out, judge: &flags.judge, metrics: flags.metrics_listen };
+    let shown = Shown { judge: &flags.judge, metrics: flags.metrics_listen };
+    let repeats = Repeats { flags: &flags.several, seed: flags.seed, shown };
+    let how = How { to: &flags.to, out: &flags.out, repeats };
     match &scenario.kind {
-        Kind::Plain(plain) => plainly(&scenario, plain, &how, First::Reached),
+        Kind::Plain(plain) => plainly(&scenario, fleet::Plain::clone(plain), &how, First::Reached),
         Kind::Fleet(_) => bail!("the flags are no plain load"),
     }
 }
@@ -155,8 +153,7 @@ pub(crate) fn plain(flags: &Plain) -> anyhow::Result<ExitCode> {
 struct How<'a> {
     to: &'a To,
     out: &'a Out,
-    judge: &'a Judge,
-    metrics: Option<SocketAddr>,
+    repeats: Repeats<'a>,
 }
 
 /// What is done first.
@@ -168,41 +165,38 @@ enum First {
     Begun,
 }
 
-fn plainly(scenario: &Scenario, plain: &fleet::Plain, how: &How<'_>, first: First) -> anyhow::Result<ExitCode> {
-    let How { to, out, judge, metrics } = *how;
+fn plainly(scenario: &Scenario, mut plain: fleet::Plain, how: &How<'_>, first: First) -> anyhow::Result<ExitCode> {
+    let How { to, out, repeats } = *how;
     let mut address = address(to)?;
     let tls = tls(&address, to, &TlsFiles::default())?;
     let runtime = runtime()?;
     let running = running(to, out);
-    fleet::check_plain(plain, &address, tls.as_ref(), running.threads)?;
-    let files = Files::check(out, judge, &scenario.name, &running.label)?;
+    plain.part = several::part(repeats.flags, plain.connections, "connections")?;
+    fleet::check_plain(&plain, &address, tls.as_ref(), running.threads)?;
+    let files = repeats.files(out, &scenario.name, &running.label)?;
     if first == First::Reached {
         reach(&mut address, tls.as_ref(), &runtime)?;
     }
     say::err(format_args!(
         "{}: {} connections for {} against {}; Ctrl-C ends it with a report",
         scenario.name,
-        plain.connections,
+        plain.own_connections(),
         humantime::format_duration(plain.warm_up + plain.duration),
         running.address
     ));
-    let (mut watch, seconds) = Watch::new();
-    metrics::expose(metrics, &mut watch, &runtime)?;
-    let total = plain.duration;
-    let run = watched(&runtime, watch, |watch| {
-        let shown = std::thread::spawn(move || screen::show(&seconds, total));
-        let run = fleet::run_plain(scenario, plain, &address, tls, &running, &watch);
-        drop(watch);
-        // See above.
-        let _ = shown.join();
-        run
-    })?;
-    outcome::tell(&run, &files, judge.annotations())
+    several::wait(plain.part, several::OPENING)?;
+    repeats.run(&runtime, plain.duration, &files, |repeat, watch| {
+        let spacing = match plain.spacing {
+            Spacing::Poisson { seed } => Spacing::Poisson { seed: repeats.seed(repeat, seed) },
+            Spacing::Even => Spacing::Even,
+        };
+        fleet::run_plain(scenario, &fleet::Plain { spacing, ..plain.clone() }, &address, tls.clone(), &running, watch)
+    })
 }
 
 /// That somebody listens there, and comes together with us over TLS if that is wanted, before thousands find out that nobody
 /// does. Nothing is asked.
-fn reach(address: &mut Address, tls: Option<&Tls>, runtime: &Runtime) -> anyhow::Result<()> {
+pub(crate) fn reach(address: &mut Address, tls: Option<&Tls>, runtime: &Runtime) -> anyhow::Result<()> {
     address.settle(PATIENCE).map_err(|error| anyhow!("{error}: start the proxy or the site, or check --target"))?;
     if let Some(tls) = tls {
         let secured = runtime.block_on(fleet::secures(address, tls, PATIENCE));
@@ -211,25 +205,12 @@ fn reach(address: &mut Address, tls: Option<&Tls>, runtime: &Runtime) -> anyhow:
     Ok(())
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.context("starting the runtime")
 }
 
-/// Runs it while a signal may end it early. After it, the first signal ends the process.
-fn watched<E: Into<anyhow::Error>>(
-    runtime: &Runtime,
-    watch: Watch,
-    run: impl FnOnce(Watch) -> Result<record::Run, E>,
-) -> anyhow::Result<record::Run> {
-    let stop = Arc::clone(&watch.stop);
-    signals::heed(runtime, Arc::clone(&stop))?;
-    let run = run(watch).map_err(Into::into);
-    stop.store(true, Ordering::Relaxed);
-    run
-}
-
-fn address(to: &To) -> anyhow::Result<Address> {
+pub(crate) fn address(to: &To) -> anyhow::Result<Address> {
     let mut address = Address::parse(&to.target).map_err(|error| anyhow!("--target: {error}"))?;
     if let Some(host) = &to.host {
         address.host.clone_from(host);
@@ -237,13 +218,13 @@ fn address(to: &To) -> anyhow::Result<Address> {
     Ok(address)
 }
 
-fn running(to: &To, out: &Out) -> Running {
+pub(crate) fn running(to: &To, out: &Out) -> Running {
     let label = out.label.clone().unwrap_or_else(|| to.target.clone());
     Running { label, address: to.target.clone(), threads: to.threads() }
 }
 
 /// How connections are secured, if they are: the flags come before the scenario.
-fn tls(address: &Address, flags: &To, files: &TlsFiles) -> anyhow::Result<Option<Tls>> {
+pub(crate) fn tls(address: &Address, flags: &To, files: &TlsFiles) -> anyhow::Result<Option<Tls>> {
     if !address.secure {
         return Ok(None);
     }

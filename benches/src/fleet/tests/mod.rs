@@ -1,6 +1,7 @@
 mod demands;
 mod life;
 mod model;
+mod parts;
 mod scenarios;
 mod schedules;
 mod sense;

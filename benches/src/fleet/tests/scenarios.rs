@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::load::Spacing;
 
 #[test]
 fn every_shipped_scenario_is_fine_and_listed() {
@@ -112,6 +113,25 @@ fn plain_scenarios_are_checked_too() {
     assert_eq!(told.len(), 3, "{told:#?}");
     let both = Scenario::parse("[plain]\nrate = 1\nramp = \"1..2\"\n").unwrap_err();
     assert!(both[0].what.contains("exclude each other"), "{both:?}");
+}
+
+#[test]
+fn arrivals_at_random_have_a_seed_and_need_a_rate() {
+    let spacing = |text: &str| match Scenario::parse(text).unwrap().kind {
+        Kind::Plain(plain) => plain.spacing,
+        Kind::Fleet(fleet) => panic!("{fleet:?}"),
+    };
+    assert_eq!(spacing("[plain]\nrate = 5\narrivals = \"poisson\"\nseed = 7"), Spacing::Poisson { seed: 7 });
+    assert_eq!(spacing("[plain]\nramp = \"1..5\"\narrivals = \"poisson\""), Spacing::Poisson { seed: 1 });
+    assert_eq!(spacing("[plain]\nrate = 5"), Spacing::Even);
+    for (text, what) in [
+        ("[plain]\narrivals = \"poisson\"", "plain.arrivals: \"poisson\" needs a rate or a ramp"),
+        ("[plain]\nrate = 5\narrivals = \"often\"", "plain.arrivals: 'often' is neither \"even\" nor \"poisson\""),
+    ] {
+        let mistakes = Scenario::parse(text).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].what.starts_with(what), "{mistakes:?}");
+        assert_eq!(mistakes[0].place.map(|(line, _)| line), Some(text.lines().count()), "{mistakes:?}");
+    }
 }
 
 #[test]

@@ -137,11 +137,11 @@ async fn content_with_other_bytes_fails_in_the_requests_that_brought_it() {
     assert_eq!(requests(&run), site.counters().requests());
 }
 
-const LISTS: &str = "/SMS_MP/.sms_aut?MPLIST";
+pub(super) const LISTS: &str = "/SMS_MP/.sms_aut?MPLIST";
 
 /// What is done with a request for the list of management points or for a certificate, and what that comes to. A connection
 /// that had no answer yet is ended only where it is new: one that was kept is tried again.
-fn act(asked: &Asked) -> (&'static str, Act) {
+pub(super) fn act(asked: &Asked) -> (&'static str, Act) {
     let short = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n<MPList";
     match (asked.target == LISTS, asked.number % 8) {
         (true, 0) => ("closed", Act::Close(Vec::new())),

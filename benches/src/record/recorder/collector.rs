@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::{Counted, ENDED, Gauges, Layout, Part, Roles, Told};
-use crate::record::{Interval, Latencies, RoleInterval, Series};
+use crate::record::{Interval, Latencies, Packed, RoleInterval, Series};
 
 /// Seconds that may wait for a thread that lags behind.
 const MAX_WAITING: usize = 30;
@@ -48,6 +48,17 @@ pub struct Collector {
     /// The last of these.
     kept: VecDeque<Roles>,
     open_max: u64,
+    histograms: Histograms,
+}
+
+/// What becomes of the histograms of a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Histograms {
+    /// They are thrown away when their percentiles are known.
+    #[default]
+    Forgotten,
+    /// They stay in the timeline, so that those of other machines can be added.
+    Kept,
 }
 
 #[derive(Debug)]
@@ -75,7 +86,15 @@ impl Collector {
             timeline: Vec::new(),
             kept: VecDeque::new(),
             open_max: 0,
+            histograms: Histograms::Forgotten,
         }
+    }
+
+    /// The same, but the timeline has these histograms.
+    #[must_use]
+    pub const fn with(mut self, histograms: Histograms) -> Self {
+        self.histograms = histograms;
+        self
     }
 
     /// Collects until every recorder was finished or dropped, and tells of each second as soon as it can.
@@ -143,7 +162,7 @@ impl Collector {
         let kept = second.checked_sub(oldest).and_then(|place| self.kept.get_mut(usize::try_from(place).ok()?));
         if let Some(kept) = kept {
             merge(kept, roles);
-            figures(interval, &self.layout.roles, kept);
+            figures(interval, &self.layout.roles, kept, self.histograms);
             return;
         }
         for (role, part) in self.layout.roles.iter().zip(roles) {
@@ -152,10 +171,12 @@ impl Collector {
             interval.errors += part.errors;
             interval.received += part.received;
             interval.max_us = interval.max_us.max(part.latency.percentile(100.0));
+            self.histograms.add(&mut interval.latency, &part.latency);
             if !role.is_empty() {
                 let its = interval.roles.entry(role.clone()).or_default();
                 its.done += part.done;
                 its.errors += part.errors;
+                self.histograms.add(&mut its.latency, &part.latency);
             }
         }
     }
@@ -174,7 +195,7 @@ impl Collector {
     /// Puts the first second that was not told of into the timeline.
     fn tell(&mut self, second: Second) -> &Interval {
         let mut interval = Interval { at_s: seconds(self.first), length_s: 1.0, ..Interval::default() };
-        figures(&mut interval, &self.layout.roles, &second.roles);
+        figures(&mut interval, &self.layout.roles, &second.roles, self.histograms);
         let mut open_max = 0;
         for (known, its) in self.gauges.iter_mut().zip(second.gauges) {
             // One that stood still holds what it held.
@@ -206,7 +227,7 @@ fn merge(all: &mut [Option<Part>], more: Roles) {
 }
 
 /// Writes what there is of each role into a second.
-fn figures(interval: &mut Interval, names: &[String], roles: &[Option<Part>]) {
+fn figures(interval: &mut Interval, names: &[String], roles: &[Option<Part>], histograms: Histograms) {
     (interval.done, interval.errors, interval.received) = (0, 0, 0);
     let mut latency = Latencies::default();
     for (role, part) in names.iter().zip(roles) {
@@ -215,7 +236,7 @@ fn figures(interval: &mut Interval, names: &[String], roles: &[Option<Part>]) {
         interval.errors += part.errors;
         interval.received += part.received;
         if !role.is_empty() {
-            interval.roles.insert(role.clone(), part.as_role());
+            interval.roles.insert(role.clone(), part.as_role(histograms));
         }
         latency.merge(&part.latency);
     }
@@ -223,6 +244,24 @@ fn figures(interval: &mut Interval, names: &[String], roles: &[Option<Part>]) {
     interval.p99_us = latency.percentile(99.0);
     interval.p999_us = latency.percentile(99.9);
     interval.max_us = latency.percentile(100.0);
+    interval.latency = histograms.pack(&latency);
+}
+
+impl Histograms {
+    /// What stays of these.
+    fn pack(self, latencies: &Latencies) -> Option<Packed> {
+        match self {
+            Self::Kept if latencies.count() > 0 => Packed::new(latencies),
+            Self::Kept | Self::Forgotten => None,
+        }
+    }
+
+    /// Adds more to what has stayed.
+    fn add(self, packed: &mut Option<Packed>, more: &Latencies) {
+        let mut all = packed.as_ref().and_then(|packed| packed.unpack().ok()).unwrap_or_default();
+        all.merge(more);
+        *packed = self.pack(&all);
+    }
 }
 
 impl Part {
@@ -233,9 +272,9 @@ impl Part {
         self.latency.merge(&other.latency);
     }
 
-    fn as_role(&self) -> RoleInterval {
+    fn as_role(&self, histograms: Histograms) -> RoleInterval {
         let (p50_us, p99_us) = (self.latency.percentile(50.0), self.latency.percentile(99.0));
-        RoleInterval { done: self.done, errors: self.errors, p50_us, p99_us }
+        RoleInterval { done: self.done, errors: self.errors, p50_us, p99_us, latency: histograms.pack(&self.latency) }
     }
 }
 

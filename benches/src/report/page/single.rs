@@ -10,6 +10,7 @@ use crate::report::figures::{
     By, PERCENTILES, Total, Unit, by_count, curve, doubts, dropped, latency_text, machine, not_in_figures, per_second,
 };
 use crate::report::format::{bytes, count, latency, length, moment, number, percent, percentile, rate};
+use crate::report::parts;
 use crate::report::thresholds::{lines, tally};
 
 pub(super) fn body(run: &Run) -> Markup {
@@ -21,6 +22,7 @@ pub(super) fn body(run: &Run) -> Markup {
         (tiles(run, &total))
         @if let Some(left) = dropped(run) { p.note { (left) } }
         (generator(run))
+        (of_parts(run))
         (over_time(run))
         (percentiles(run, &total))
         @for by in By::ALL { (parts(run, by)) }
@@ -102,6 +104,23 @@ fn generator(run: &Run) -> Markup {
             " late, all at most " (latency(generator.late_max_us as f64)) ". It used "
             (number(per_second(1, run.measured_s) * generator.cpu_s)) " of " (run.machine.cores) " cores with "
             (generator.threads) " threads, and had at most " (count(generator.open_max)) " connections open."
+        }
+    }
+}
+
+/// Which part it is, or which ones it was merged of.
+fn of_parts(run: &Run) -> Markup {
+    html! {
+        @if let Some(which) = parts::which(run) { p.note { (which) } }
+        @if !run.parts.is_empty() {
+            section {
+                h2 { "Parts" }
+                @for part in &run.parts { p.note { (parts::whence(part)) } }
+                table {
+                    thead { tr { @for head in parts::HEADS { th { (head) } } } }
+                    tbody { @for part in &run.parts { tr { @for cell in parts::row(part) { td { (cell) } } } } }
+                }
+            }
         }
     }
 }
