@@ -43,6 +43,14 @@ impl Latencies {
         if self.0.is_empty() { 0 } else { self.0.value_at_percentile(percent) }
     }
 
+    /// Whether there are enough for a percentile: at least one is slower than it. The slowest of all needs no other.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn is_enough(&self, percent: f64) -> bool {
+        let slower = self.count() as f64 * (100.0 - percent) / 100.0;
+        self.count() > 0 && (percent >= 100.0 || slower >= 0.999)
+    }
+
     /// How many.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -105,6 +113,17 @@ mod tests {
         assert_eq!(read, latencies);
         assert_eq!(read.count(), 7);
         assert!(read.percentile(100.0).abs_diff(LONGEST_US) < LONGEST_US / 1000);
+    }
+
+    #[test]
+    fn a_percentile_needs_one_that_is_slower() {
+        let mut latencies = Latencies::default();
+        let enough = |latencies: &Latencies| [50.0, 90.0, 99.0, 100.0].map(|percent| latencies.is_enough(percent));
+        assert_eq!(enough(&latencies), [false; 4]);
+        (0..10).for_each(|value| latencies.record(value));
+        assert_eq!(enough(&latencies), [true, true, false, true]);
+        (0..90).for_each(|value| latencies.record(value));
+        assert_eq!(enough(&latencies), [true; 4]);
     }
 
     #[test]

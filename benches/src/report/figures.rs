@@ -73,11 +73,9 @@ impl Total {
     }
 }
 
-/// Whether there are enough for a percentile: at least one is slower than it. The slowest of all needs no other.
-#[allow(clippy::cast_precision_loss)]
+/// Whether there are enough for a percentile.
 pub(super) fn is_enough(latencies: &Latencies, percent: f64) -> bool {
-    let slower = latencies.count() as f64 * (100.0 - percent) / 100.0;
-    latencies.count() > 0 && (percent >= 100.0 || slower >= 0.999)
+    latencies.is_enough(percent)
 }
 
 /// A percentile for people; a dash if too little was measured for it.
