@@ -106,6 +106,13 @@ fn what_cannot_be_decided_says_why() {
     failing(ROLEGATE);
     let disagree = [12.0, 12.0, 12.0, 12.0, 12.0, 9.0];
     assert_eq!(outcome(Better::Lower, &same, &disagree), undecided(Why::RoundsDisagree));
+    // One of twelve may have been disturbed, three may not.
+    let twelve = |disturbed: usize| {
+        let peer: Vec<_> = (0..12).map(|round| if round < disturbed { 9.0 } else { 12.0 }).collect();
+        outcome(Better::Lower, &[10.0; 12], &peer)
+    };
+    let expected = [Outcome::Win, Outcome::Win, Outcome::Win, undecided(Why::RoundsDisagree)];
+    assert_eq!([0, 1, 2, 3].map(twelve), expected);
     // No round says the opposite by more than 1 %, but some say nothing.
     let chance = [10.4, 9.95, 10.5, 9.95, 10.4, 9.95];
     assert_eq!(outcome(Better::Lower, &same, &chance), undecided(Why::Chance));
