@@ -8,7 +8,8 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rolegate::model::balance::Tried;
-use rolegate::model::decision::{Decision, Facts};
+use rolegate::model::decision::Decision;
+use rolegate::model::facts::Facts;
 use rolegate::model::snapshot::Snapshot;
 use support::World;
 

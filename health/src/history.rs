@@ -3,24 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
-
-use crate::verdict::Failure;
+use crate::verdict::{Failure, Outcome};
 
 /// How many records a [`History`] keeps.
 pub const HISTORY_LENGTH: usize = 64;
-
-/// A verdict without its reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// As expected.
-    Pass,
-    /// The server answers, but what it depends on does not.
-    Degraded,
-    /// No answer, or not the expected one.
-    Fail,
-}
 
 /// One probe's result.
 #[derive(Clone, Debug, PartialEq)]

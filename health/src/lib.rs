@@ -51,11 +51,11 @@ mod verdict;
 
 pub use checker::{Checker, HealthEvent, Report, Target};
 pub use ejection::{Change, Ejections, Member};
-pub use history::{HISTORY_LENGTH, History, Outcome, Record};
+pub use history::{HISTORY_LENGTH, History, Record};
 pub use passive::{Passive, PassivePolicy};
 pub use probe::{Attempt, HttpProbe, Probe, TlsProbe};
 pub use schedule::{Phase, Schedule};
 pub use shortage::is_own_shortage;
 pub use status::Health;
 pub use tracker::{Tracker, Transition};
-pub use verdict::{DETAIL_LIMIT, Failure, FailureKind, Verdict};
+pub use verdict::{DETAIL_LIMIT, Failure, FailureKind, Outcome, Verdict};

@@ -15,10 +15,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::history::{History, Outcome, Record};
+use crate::history::{History, Record};
 use crate::schedule::{Phase, Schedule};
 use crate::status::Health;
-use crate::verdict::{Failure, Verdict};
+use crate::verdict::{Failure, Outcome, Verdict};
 
 /// A change of a server's state.
 #[derive(Clone, Debug, PartialEq)]

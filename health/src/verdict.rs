@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::history::Outcome;
-
 /// The longest [`Failure::detail`], in bytes.
 pub const DETAIL_LIMIT: usize = 256;
 
@@ -56,6 +54,18 @@ impl Verdict {
             Self::Degraded(failure) | Self::Fail(failure) | Self::Unknown(failure) => Some(failure),
         }
     }
+}
+
+/// A verdict without its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// As expected.
+    Pass,
+    /// The server answers, but what it depends on does not.
+    Degraded,
+    /// No answer, or not the expected one.
+    Fail,
 }
 
 /// Why a probe did not pass, with the evidence.

@@ -172,7 +172,7 @@ fn line(out: &mut impl Write, record: &Record) -> io::Result<()> {
         host: record.host.as_ref().and_then(|host| host.to_str().ok()),
         role,
         boundary_groups: record.groups,
-        tier: record.tier.map(crate::model::cluster::TierKind::as_str),
+        tier: record.tier.map(crate::model::tier::TierKind::as_str),
         site_system: record.site_system.as_deref(),
         endpoint: record.endpoint.map(|endpoint| endpoint.to_string()),
         attempts: record.attempts,

@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod forward;
 pub mod headers;
 pub mod hello;
+pub mod hops;
 pub mod http1;
 pub mod http2;
 pub mod idle;

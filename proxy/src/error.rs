@@ -213,7 +213,7 @@ impl Error {
             Self::NeedsHttp11 => "Windows authentication is bound to a connection and needs HTTP/1.1",
             Self::BadRequest => "the request cannot be forwarded",
             Self::InvalidHost => "Host is missing, is there twice, or is not a host with an optional port",
-            Self::InvalidTarget => "the target has a fragment",
+            Self::InvalidTarget => "the target has a fragment, or it is * and the method is not OPTIONS",
             Self::DotSegment => "the path has a segment of dots, plain or encoded",
             Self::UnknownCoding => "the request body has a transfer coding besides chunked",
             Self::InvalidBody => "the framing of the request body is broken",

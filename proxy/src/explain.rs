@@ -9,11 +9,13 @@ use crate::control::director::View;
 use crate::error::Error;
 use crate::model::balance::Tried;
 use crate::model::content::Part;
-use crate::model::decision::{Decision, Facts, Refusal};
+use crate::model::decision::{Decision, Refusal};
+use crate::model::facts::Facts;
 use crate::model::role::Role;
 use crate::model::snapshot::Snapshot;
 
 mod assumed;
+mod known;
 mod outcome;
 mod question;
 mod servers;
@@ -21,9 +23,10 @@ mod why_not;
 mod words;
 
 pub use assumed::{Assumed, assume};
+pub use known::KnownContent;
 pub use outcome::{AnswerFacts, PickFacts};
 pub use question::Question;
-pub use servers::{KnownContent, ServerFacts, TierFacts};
+pub use servers::{ServerFacts, TierFacts};
 pub use why_not::{Answer, WhyNot};
 
 /// Everything about one request. What has no meaning for it is absent.

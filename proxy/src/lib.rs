@@ -6,6 +6,7 @@
 
 // What a closed pipe makes of these is a panic; `cli::say` knows better.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod access_log;
 pub mod admin;
@@ -24,3 +25,4 @@ pub mod model;
 pub mod process_log;
 pub mod status;
 pub mod text;
+pub mod wire;

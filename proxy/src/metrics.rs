@@ -10,8 +10,8 @@ use metrics::{Counter, Gauge, Histogram};
 
 use crate::connection_error::ConnectionError;
 use crate::error::Error;
-use crate::model::cluster::TierKind;
 use crate::model::live::Verdict;
+use crate::model::tier::TierKind;
 
 mod families;
 mod histogram;

@@ -7,12 +7,16 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What is logged when `RUST_LOG` does not say it.
-const FILTER: &str = "info,hickory_proto=warn,hickory_net=warn,hickory_resolver=warn";
+/// What a level without a target is for. Not for libraries: they write a line for what a peer sends, and a peer may send it
+/// without end.
+const OURS: [&str; 2] = ["rolegate", "rolegate_health"];
+/// How much is logged when `RUST_LOG` does not say it.
+const LEVEL: &str = "info";
 /// Bytes of lines that wait to be written.
 const WAITING: usize = 4 << 20;
 /// What a line costs besides its bytes, so that many short ones are bounded too.
@@ -40,7 +44,9 @@ impl ProcessLog {
     /// Sends the log of all threads to standard error.
     pub fn start() -> Self {
         let (lines, log) = to(io::stderr());
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| FILTER.into());
+        let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|asked| !asked.trim().is_empty());
+        let filter = EnvFilter::try_new(directives(asked.as_deref().unwrap_or(LEVEL)));
+        let filter = filter.unwrap_or_else(|_| EnvFilter::new(directives(LEVEL)));
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
@@ -55,6 +61,13 @@ impl ProcessLog {
     pub fn lost(&self) -> u64 {
         self.tally.lost.load(Relaxed)
     }
+}
+
+/// Directives in which a level alone is that of our own lines: `debug,h2=warn` is `rolegate=debug,rolegate_health=debug,h2=warn`.
+fn directives(asked: &str) -> String {
+    let of_ours = |level: &str| OURS.map(|name| format!("{name}={level}")).join(",");
+    let directive = |text: &str| if text.parse::<LevelFilter>().is_ok() { of_ours(text) } else { text.to_owned() };
+    asked.split(',').map(|text| directive(text.trim())).collect::<Vec<_>>().join(",")
 }
 
 fn to(out: impl Write + Send + 'static) -> (Lines, ProcessLog) {
@@ -269,5 +282,14 @@ mod tests {
         drop(log);
         let text = disk.text();
         assert!(text.ends_with("x ... (cut)\nnext\n") && text.len() == LONGEST + CUT.len() + 5, "{}", text.len());
+    }
+
+    #[test]
+    fn a_level_alone_is_that_of_our_own_lines() {
+        assert_eq!(directives("info"), "rolegate=info,rolegate_health=info");
+        assert_eq!(directives("WARN, h2=debug"), "rolegate=WARN,rolegate_health=WARN,h2=debug");
+        for text in ["info", "debug,hyper", "rolegate::data=trace"] {
+            assert!(EnvFilter::try_new(directives(text)).is_ok(), "{text}");
+        }
     }
 }

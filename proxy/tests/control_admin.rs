@@ -15,7 +15,7 @@ use rolegate::app::App;
 use rolegate::connection_error::ConnectionError;
 use rolegate::error::Error;
 use rolegate::metrics::{FAMILIES, Kind};
-use rolegate::model::cluster::TierKind;
+use rolegate::model::tier::TierKind;
 use rolegate::status::Status;
 use rolegate_bench::pki::Authority;
 use rolegate_bench::site::SiteSystem;

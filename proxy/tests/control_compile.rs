@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use rolegate::control::compile::{Compiled, RolePlan, compile};
 use rolegate::control::config::{Problems, Severity, parse};
-use rolegate::model::cluster::TierKind;
 use rolegate::model::live::Capacity;
 use rolegate::model::role::Clock;
+use rolegate::model::tier::TierKind;
 use sha2::{Digest, Sha256};
 
 use marks::{GROUP, LISTENER, MP1, SITE, error, look, warning, with, with_group};

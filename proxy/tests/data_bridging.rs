@@ -323,7 +323,7 @@ async fn switching(pki: &Pki) -> SocketAddr {
 async fn an_upgrade_goes_over_http_1_1() {
     let pki = Pki::new();
     let more = format!("[tls]\nca_file = {}", pki.path("ca.crt"));
-    let setup = Setup::new([switching(&pki).await]).role("tls = true\nhttp2 = true").more(&more);
+    let setup = Setup::new([switching(&pki).await]).role("tls = true\nhttp2 = true\nupgrades = [\"x\"]").more(&more);
     let proxy = setup.start();
     for _ in 0..3 {
         let mut client = proxy.open().await;

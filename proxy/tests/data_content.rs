@@ -9,7 +9,8 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
 use rolegate::model::balance::Tried;
-use rolegate::model::decision::{Decision, Facts};
+use rolegate::model::decision::Decision;
+use rolegate::model::facts::Facts;
 use support::peers::refuse;
 use support::{Message, Peer, Proxy, status, until};
 use tokio::task::JoinSet;
@@ -112,6 +113,31 @@ async fn a_miss_goes_on_and_is_remembered() {
     let learned = |verdict: &str| proxy.metric("rolegate_content_learned_total", &[verdict]);
     assert_eq!((learned("verdict=\"lacks\""), learned("verdict=\"has\"")), (1.0, 1.0));
     assert_eq!(proxy.metric("rolegate_content_misses_total", &["missing=\"content\""]), 1.0);
+}
+
+#[tokio::test]
+async fn a_server_that_lacks_something_keeps_its_connection() {
+    let (near, far) = (Point::new(&[]).await, Point::new(&["ABC00012"]).await);
+    let proxy = start(&[&near, &far], NEAR_AND_FAR);
+    let mut client = proxy.open().await;
+    // Each is another file that the near one has not, and then one that neither has.
+    far.filter("/SMS_DP_SMSPKG$/ABC00012/none.msi");
+    near.set(&["ABC00012"]);
+    for number in 0..50 {
+        let target = format!("/SMS_DP_SMSPKG$/ABC00012/{number}.msi");
+        near.filter(&target);
+        client.ask(&ask("GET", &target)).await.is_from_server(200);
+    }
+    near.filter("/SMS_DP_SMSPKG$/ABC00012/none.msi");
+    let answer = client.ask(&ask("GET", "/SMS_DP_SMSPKG$/ABC00012/none.msi")).await;
+    answer.is_from_server(404);
+    assert_eq!(answer.text(), "no such content here");
+    assert!(near.asked() >= 50, "{}", near.asked());
+    // The proxy's own questions come on connections of their own.
+    let own = near.peer.heard().len() - near.asked();
+    assert!(near.peer.accepted() <= 1 + own && own < 5, "{} and {own}", near.peer.accepted());
+    assert_eq!(far.peer.accepted(), 1);
+    proxy.until_idle().await;
 }
 
 #[tokio::test]

@@ -317,6 +317,8 @@ async fn claims_with_another_spelling_are_claims() {
     assert_eq!(server.heard().pop().unwrap().trailers, [("x-sum".to_owned(), "1".to_owned())]);
 }
 
+const UPGRADES: &str = "upgrades = [\"WebSocket\"]";
+
 #[tokio::test]
 async fn http2_is_never_spoken_past_us() {
     let server = Peer::answering(|request, _| match request.field("upgrade") {
@@ -324,7 +326,7 @@ async fn http2_is_never_spoken_past_us() {
         None => ok(&format!("{:?}", request.fields)),
     })
     .await;
-    let proxy = Setup::new([server.address]).start();
+    let proxy = Setup::new([server.address]).role(UPGRADES).start();
     let ask = |protocols: &str| {
         format!(
             "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocols}\r\n\
@@ -337,10 +339,13 @@ async fn http2_is_never_spoken_past_us() {
         let heard = answer.text().to_ascii_lowercase();
         assert!(!heard.contains("upgrade") && !heard.contains("http2-settings"), "{protocols}: {heard}");
     }
-    // What else was asked for goes on.
+    // What else was asked for goes on, if the role has it.
     let answer = proxy.ask(&ask("h2c, websocket")).await;
     assert_eq!((answer.status(), answer.field("upgrade")), (101, Some("websocket")));
     assert_eq!(server.heard().pop().unwrap().field("upgrade"), Some("websocket"));
+    proxy.ask(&ask("chat")).await.is_from_server(200);
+    let closed = Setup::new([server.address]).start();
+    closed.ask(&ask("websocket")).await.is_from_server(200);
 }
 
 #[tokio::test]
@@ -350,7 +355,7 @@ async fn a_server_switches_to_what_was_asked_for() {
     {
         let field = if switched.is_empty() { String::new() } else { format!("Upgrade: {switched}\r\n") };
         let server = Peer::saying(format!("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\n{field}\r\n")).await;
-        let proxy = Setup::new([server.address]).start();
+        let proxy = Setup::new([server.address]).role(UPGRADES).start();
         let request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
         assert_eq!(proxy.ask(request).await.status(), expected, "{switched}");
     }

@@ -170,7 +170,7 @@ async fn a_shutdown_moves_every_kind_of_tunnel() {
     let pki = Pki::new();
     let asks = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
     for kind in ["upgrade", "secured upgrade", "passthrough"] {
-        let setup = Setup::new([server.address]);
+        let setup = Setup::new([server.address]).role("upgrades = [\"x\"]");
         let proxy = match kind {
             "upgrade" => setup.start(),
             "secured upgrade" => setup.listener(&pki.terminates("")).start(),

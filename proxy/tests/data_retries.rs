@@ -47,6 +47,20 @@ async fn a_refused_connection_costs_no_method_anything() {
 }
 
 #[tokio::test]
+async fn a_sick_answer_costs_no_connection() {
+    let sick = Peer::saying(status(503, "no database")).await;
+    let well = Peer::saying(ok("done")).await;
+    let role = "retry = { budget_min_per_second = 1000, on_status = [503] }\npassive = { consecutive_failures = 1000 }";
+    let proxy = Setup::new([sick.address, well.address]).role(role).start();
+    let mut client = proxy.open().await;
+    for _ in 0..40 {
+        client.ask(&get("/")).await.is_from_server(200);
+    }
+    assert!(sick.heard().len() > 5, "{}", sick.heard().len());
+    assert_eq!((sick.accepted(), well.accepted()), (1, 1));
+}
+
+#[tokio::test]
 async fn connections_that_the_server_closed_while_idle_are_nobodys_failure() {
     // Every connection is closed after its second answer, which does not say so.
     let server = Peer::serve(|mut talk| async move {

@@ -9,6 +9,7 @@ use rolegate_bench::site::{Role, SiteSystem, Spec};
 use support::{Peer, Proxy, Setup, Wire, get, ok, peers, until};
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n";
+const UPGRADES: &str = "upgrades = [\"websocket\", \"x\"]";
 const AGREE: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nX-Key: 1\r\n\r\n";
 
 /// Agrees to every upgrade and sends back what it hears, once the other side has ended its direction, with `bye`.
@@ -31,7 +32,7 @@ async fn switching(early: &'static str) -> Peer {
 #[tokio::test]
 async fn an_upgrade_is_a_tunnel_and_no_byte_is_lost() {
     let server = switching("early ").await;
-    let proxy = Setup::new([server.address]).start();
+    let proxy = Setup::new([server.address]).role(UPGRADES).start();
     let mut client = proxy.open().await;
     client.say(format!("{ASK}too early ")).await;
     let answer = client.response("GET").await;
@@ -58,7 +59,7 @@ async fn an_upgrade_is_a_tunnel_and_no_byte_is_lost() {
 #[tokio::test]
 async fn either_side_can_end_a_tunnel() {
     let server = switching("").await;
-    let proxy = Setup::new([server.address]).start();
+    let proxy = Setup::new([server.address]).role(UPGRADES).start();
     let mut client = proxy.open().await;
     assert_eq!(client.ask(ASK).await.status(), 101);
     client.reset();
@@ -69,7 +70,7 @@ async fn either_side_can_end_a_tunnel() {
         talk.say(format!("{AGREE}gone")).await;
     })
     .await;
-    let proxy = Setup::new([leaving.address]).start();
+    let proxy = Setup::new([leaving.address]).role(UPGRADES).start();
     let mut client = proxy.open().await;
     assert_eq!(client.ask(ASK).await.status(), 101);
     assert_eq!(client.take(5).await, b"gone");
@@ -80,7 +81,7 @@ async fn either_side_can_end_a_tunnel() {
 #[tokio::test]
 async fn an_upgrade_that_the_server_declines_is_an_ordinary_request() {
     let server = Peer::saying(ok("no")).await;
-    let proxy = Setup::new([server.address]).start();
+    let proxy = Setup::new([server.address]).role(UPGRADES).start();
     let mut client = proxy.open().await;
     for request in [ASK, &get("/"), ASK] {
         let answer = client.ask(request).await;
@@ -103,7 +104,9 @@ async fn a_switch_that_nobody_asked_for_is_refused() {
 #[tokio::test]
 async fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
     let server = switching("").await;
-    let proxy = Setup::new([server.address]).role("timeouts = { tunnel_idle = \"700ms\", total = \"500ms\" }").start();
+    let proxy = Setup::new([server.address])
+        .role("upgrades = [\"websocket\"]\ntimeouts = { tunnel_idle = \"700ms\", total = \"500ms\" }")
+        .start();
     let mut client = proxy.open().await;
     assert_eq!(client.ask(ASK).await.status(), 101);
     for _ in 0..15 {
@@ -119,7 +122,7 @@ async fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
 #[tokio::test]
 async fn a_client_that_leaves_while_the_server_agrees_gives_its_place_back() {
     let server = Peer::saying(AGREE).await;
-    let proxy = Setup::new([server.address]).start();
+    let proxy = Setup::new([server.address]).role(UPGRADES).start();
     for round in 0..200 {
         let mut client = proxy.open().await;
         client.say(ASK).await;
@@ -141,7 +144,7 @@ async fn http_1_0_has_no_upgrades() {
         None => ok("plain"),
     })
     .await;
-    let proxy = Setup::new([server.address]).start();
+    let proxy = Setup::new([server.address]).role(UPGRADES).start();
     let answer = proxy.ask("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n").await;
     answer.is_from_server(200);
     assert_eq!(answer.text(), "plain");

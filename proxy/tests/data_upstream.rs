@@ -411,7 +411,7 @@ async fn what_a_server_says_with_its_101_belongs_to_the_tunnel() {
         talk.wait().await;
     })
     .await;
-    let proxy = Setup::new([server.address]).start();
+    let proxy = Setup::new([server.address]).role("upgrades = [\"x\"]").start();
     for _ in 0..3 {
         let mut client = proxy.open().await;
         client.say("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n").await;

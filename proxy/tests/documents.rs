@@ -134,6 +134,7 @@ fn defaults_in_the_reference_are_those_of_the_code() {
     for (heading, key, default) in [
         ("### `[proxy]`", "drain_timeout", time(proxy.drain_timeout)),
         ("### `[proxy]`", "trusted_proxies", format!("{:?}", proxy.trusted_proxies)),
+        ("### `[proxy]`", "client_address_field", text(proxy.client_address_field.get_ref())),
         ("### `[proxy]`", "name", text(proxy.name.get_ref())),
         ("### `[proxy]`", "request_header_timeout", time(proxy.request_header_timeout)),
         ("### `[proxy]`", "client_keepalive_timeout", time(proxy.client_keepalive_timeout)),

@@ -9,8 +9,9 @@ use control_support::world::{DOWN, UP, World, facts};
 use http::header::RANGE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rolegate::model::balance::{How, NoPick, Tried};
-use rolegate::model::decision::{Decision, Facts};
+use rolegate::model::decision::Decision;
 use rolegate::model::endpoint::Lease;
+use rolegate::model::facts::Facts;
 
 const NOW: u64 = 1000;
 const FILE: &str = "/SMS_DP_SMSPKG$/ABC00012/setup.msi";

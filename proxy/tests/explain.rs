@@ -13,8 +13,9 @@ use proptest::test_runner::RngSeed;
 use rolegate::error::Error;
 use rolegate::explain::{Answer, Explanation, Question, assume};
 use rolegate::model::balance::{Nobody, Pick, Tried};
-use rolegate::model::decision::{Decision, Facts};
+use rolegate::model::decision::Decision;
 use rolegate::model::endpoint::Lease;
+use rolegate::model::facts::Facts;
 use rolegate::model::live::{Live, Verdict};
 use rolegate::model::snapshot::Snapshot;
 

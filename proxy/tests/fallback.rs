@@ -12,7 +12,8 @@ use control_support::world::{DOWN, UP, World, facts};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rolegate::model::balance::{How, Tried};
 use rolegate::model::content::Said;
-use rolegate::model::decision::{Decision, Facts};
+use rolegate::model::decision::Decision;
+use rolegate::model::facts::Facts;
 use rolegate::model::live::Verdict;
 
 const PACKAGE: &str = "/SMS_DP_SMSPKG$/ABC00012";

@@ -9,9 +9,10 @@ use std::hint::black_box;
 use control_support::world::{DEGRADED, DOWN, World};
 use rolegate::metrics::{EndpointMetrics, Metrics, RoleMetrics};
 use rolegate::model::balance::{NoPick, Tried};
-use rolegate::model::cluster::TierKind;
-use rolegate::model::decision::{Decision, Facts, Refusal};
+use rolegate::model::decision::{Decision, Refusal};
+use rolegate::model::facts::Facts;
 use rolegate::model::snapshot::Snapshot;
+use rolegate::model::tier::TierKind;
 
 const BALANCES: [&str; 6] = ["least-requests", "random", "client", "content", "named", "device"];
 

@@ -189,6 +189,35 @@ fn a_log_whose_reader_stands_still_stops_nothing() {
 }
 
 #[test]
+fn a_peer_cannot_write_the_log_full() {
+    let configuration = configuration("/first").replace("roles = [\"web\"]", "roles = [\"web\"]\nhttp2 = true");
+    let mut process = Process::spawn(&configuration);
+    process.find_addresses();
+    let mut client = TcpStream::connect_timeout(&process.listener, PATIENCE).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let frame = |kind: u8, flags: u8, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, flags, 0, 0, 0, 0], payload].concat()
+    };
+    // Settings, answers to pings that were never sent, and a ping whose answer says that all that was read.
+    let (settings, unasked, ping) = (frame(4, 0, b""), frame(6, 1, b"unasked!"), frame(6, 0, b"the last"));
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    client.write_all(&[preface.as_slice(), &settings, &unasked.repeat(2000), &ping].concat()).unwrap();
+    let (mut heard, answer) = (Vec::new(), frame(6, 1, b"the last"));
+    while !heard.windows(answer.len()).any(|part| part == answer) {
+        let mut piece = [0; 1024];
+        let count = client.read(&mut piece).unwrap();
+        assert!(count > 0, "it has closed");
+        heard.extend_from_slice(&piece[..count]);
+    }
+    let log = process.log.take().unwrap();
+    drop(client);
+    process.ends();
+    let lines: Vec<String> = log.lines().map_while(Result::ok).collect();
+    assert!(lines.len() < 20, "{} lines, of which the last: {:?}", lines.len(), lines.last());
+}
+
+#[test]
 fn signals_without_a_meaning_end_nothing() {
     let mut process = Process::start();
     for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGIO, Signal::SIGPIPE] {

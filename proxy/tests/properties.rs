@@ -10,9 +10,9 @@ use control_support::world::{DOWN, World, decide};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rolegate::model::balance::{NoPick, Tried};
-use rolegate::model::cluster::TierKind;
 use rolegate::model::endpoint::Lease;
 use rolegate::model::snapshot::Snapshot;
+use rolegate::model::tier::TierKind;
 
 /// The statistics below are exact repetitions: the same dice in every run.
 const SEED: u64 = 0x5eed_0001;

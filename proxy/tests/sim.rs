@@ -11,8 +11,9 @@ use std::sync::Arc;
 use control_support::world::World;
 use rolegate::model::balance::{NoPick, Tried};
 use rolegate::model::cluster::{Class, Standing};
-use rolegate::model::decision::{Decision, Facts};
+use rolegate::model::decision::Decision;
 use rolegate::model::endpoint::Lease;
+use rolegate::model::facts::Facts;
 use rolegate::model::snapshot::Snapshot;
 use rolegate_health::Health;
 

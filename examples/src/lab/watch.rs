@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
-use rolegate::model::cluster::TierKind;
 use rolegate::model::location::ContentLocation;
 use rolegate::model::snapshot::Snapshot;
+use rolegate::model::tier::TierKind;
 
 use super::Lab;
 use super::site::Place;

@@ -110,6 +110,8 @@ fn details(role: &Role) -> String {
         ("lend_certificate", role.lend_certificate.to_string()),
         ("proxy_protocol", word(&role.proxy_protocol)),
         ("source_addresses", sources(role)),
+        ("strip_fields", role.strip_fields.written().join(" ")),
+        ("upgrades", if role.upgrades.is_empty() { "none".to_owned() } else { role.upgrades.join(" ") }),
         ("locality", word(&role.locality)),
         ("default_fallback", fallback),
         ("fallback_rule", word(&role.fallback_rule)),

@@ -8,15 +8,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, header};
 use ipnet::IpNet;
 
-use super::config::{Config, Problems, ProxySettings};
+use super::config::{Config, Problems, ProxySettings, text};
 use crate::model::boundary::{BoundaryTable, GroupId};
-use crate::model::cluster::{Link, TierKind};
+use crate::model::cluster::Link;
 use crate::model::live::Capacity;
 use crate::model::mix::hash_ignore_case;
 use crate::model::role::Role;
-use crate::model::snapshot::{Limits, Site};
+use crate::model::snapshot::{ClientAddressField, Limits, Site};
+use crate::model::tier::TierKind;
 
 /// Linux counts this in seconds, up to 32,767 of them.
 const KEEPALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(9 * 3600);
@@ -30,6 +32,7 @@ mod connections;
 mod entry;
 mod fallback;
 mod files;
+mod given;
 mod groups;
 mod lending;
 mod listeners;
@@ -123,12 +126,15 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let content = remembered::content(config, problems);
     let capacity = remembered::capacity(config, problems);
     let trusted_proxies = networks(&config.proxy.trusted_proxies, problems);
+    let client_address_field = client_address_field(config, problems);
     admin(config, problems);
     let admin_token = token::hash(config, files, problems);
     proxy_name(config, problems);
     check_threads(config, problems);
     check_numbers(config, problems);
-    systems.warn_about_unserved(&roles, &listeners, problems);
+    if let Some(listeners) = &listeners {
+        listeners.warn_about_unserved(&roles, &systems, problems);
+    }
     lending::check(config, &roles, &systems, &listeners, problems);
     if problems.is_fatal() {
         return None;
@@ -142,6 +148,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         boundaries,
         group_names: groups.names.clone().into_boxed_slice(),
         trusted_proxies: trusted_proxies.into_boxed_slice(),
+        client_address_field,
         limits: limits(config),
         group_hashes: groups.names.iter().map(|name| hash_ignore_case(0, name.as_bytes())).collect(),
         boundary_list: groups.boundaries.clone().into_boxed_slice(),
@@ -240,6 +247,27 @@ fn proxy_name(config: &Config, problems: &mut Problems) {
             format!("{:?} cannot stand in a header field", name.get_ref()),
             "write letters, digits, hyphens, dots and underscores, for example \"rolegate-1\"",
         );
+    }
+}
+
+/// The name is known here, or such that a proxy may say an address in it.
+fn client_address_field(config: &Config, problems: &mut Problems) -> ClientAddressField {
+    let written = &config.proxy.client_address_field;
+    let name = text::one(written, text::field, problems).and_then(|name| HeaderName::try_from(name).ok());
+    match name {
+        Some(name) if name == header::FORWARDED => ClientAddressField::Forwarded,
+        Some(name) if name == "x-forwarded-for" => ClientAddressField::XForwardedFor,
+        Some(name) if [header::HOST, header::VIA, header::COOKIE, header::AUTHORIZATION].contains(&name) => {
+            let message = format!("{name} does not say who the client is");
+            problems.error(
+                written.span(),
+                message,
+                "write \"x-forwarded-for\", \"forwarded\", or a name such as \"x-real-ip\"",
+            );
+            ClientAddressField::XForwardedFor
+        }
+        Some(name) => ClientAddressField::Other(name),
+        None => ClientAddressField::XForwardedFor,
     }
 }
 

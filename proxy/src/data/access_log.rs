@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::error::Error;
-use crate::model::cluster::TierKind;
 use crate::model::route::ClusterId;
 use crate::model::snapshot::Snapshot;
+use crate::model::tier::TierKind;
 
 /// One finished exchange. Everything here is moved or counted, nothing is formatted on the data thread.
 #[derive(Debug)]

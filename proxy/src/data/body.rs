@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::exchange::{End, Exchange};
-use super::headers::strip_trailers;
+use super::headers::strip_response_trailers;
 use super::session::{Phase, Session};
 use super::splice::{self, Piece};
 use crate::error::Error;
+use crate::model::role::Role;
 
 /// Why a body ended early; hyper closes the connection that it was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct Uploading {
     pub incoming: Incoming,
     /// Whose request it is.
     pub session: Rc<Session>,
+    /// Whose servers it is for.
+    pub role: Arc<Role>,
     /// Bytes that may still come.
     pub left: u64,
     /// The client must send a piece within this time.
@@ -92,7 +96,7 @@ impl Uploading {
         match ready!(frame) {
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    strip_trailers(trailers);
+                    self.session.strip_trailers(trailers, &self.role);
                 }
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 if length > self.left {
@@ -117,8 +121,9 @@ impl Uploading {
 
     fn progress(&self, done: bool) {
         self.session.upload.done.set(done);
-        // A server may answer before it has all of the body; what comes afterwards has no deadline of its own.
-        if matches!(self.session.phase(), Phase::Idle | Phase::Flush) {
+        // A server may answer before it has all of the body. What comes afterwards has no deadline of its own, and must not put
+        // off that of the response.
+        if self.session.phase() != Phase::Request {
             return;
         }
         self.session.timer.set(if done { self.response_header } else { self.idle });
@@ -270,7 +275,11 @@ impl Downloading {
 }
 
 fn handed_on<E>(frame: Result<Frame<Bytes>, E>) -> Result<Frame<Piece>, ()> {
-    frame.map(|frame| frame.map_data(Piece::Bytes)).map_err(|_| ())
+    let mut frame = frame.map_err(|_| ())?;
+    if let Some(trailers) = frame.trailers_mut() {
+        strip_response_trailers(trailers);
+    }
+    Ok(frame.map_data(Piece::Bytes))
 }
 
 /// The next piece of a large body, in a pipe. `None`: it has to be read.
@@ -290,7 +299,8 @@ fn poll_splice(exchange: &mut Exchange, cx: &mut Context<'_>) -> Poll<Option<Res
 
 impl Drop for Downloading {
     fn drop(&mut self) {
-        self.end(End::ClientGone);
+        let timed_out = self.exchange.as_ref().is_some_and(|exchange| exchange.session.timer.cap_passed());
+        self.end(if timed_out { End::Cut(Error::TotalTimeout) } else { End::ClientGone });
     }
 }
 

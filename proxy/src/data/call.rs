@@ -1,6 +1,7 @@
 //! A request as it is sent to endpoints: prepared once, sent one or more times.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -9,12 +10,14 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::body::{RequestBody, Uploading};
-use super::headers::{self, list_elements};
+use super::headers;
 use super::pin;
 use super::session::Session;
-use super::upstream::{Reading, RequestHead};
+use super::upstream::Reading;
 use crate::error::{Error, Retry};
 use crate::model::role::{Role, Timeouts};
+use crate::wire::head::RequestHead;
+use crate::wire::list::list_elements;
 
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
@@ -41,7 +44,7 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::BadRequest`] for a target that cannot be written, [`Error::BodyTooLarge`] when the length is known to be.
-    pub fn prepare(session: &Rc<Session>, role: &Role, request: Request<Incoming>) -> Result<Self, Error> {
+    pub fn prepare(session: &Rc<Session>, role: &Arc<Role>, request: Request<Incoming>) -> Result<Self, Error> {
         let (mut parts, incoming) = request.into_parts();
         let hop = headers::strip_hop_by_hop(&mut parts.headers);
         if hop.close {
@@ -49,7 +52,7 @@ impl Call {
         }
         into_origin_form(&mut parts)?;
         // RFC 9110, section 7.8: an upgrade in an HTTP/1.0 request is ignored.
-        let upgrade = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11).and_then(|asked| forwardable(&asked));
+        let upgrade = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11).and_then(|asked| allowed(&asked, role));
         if let Some(protocol) = &upgrade {
             parts.headers.insert(header::UPGRADE, protocol.clone());
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -57,7 +60,7 @@ impl Call {
             parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
-        headers::strip_reserved(&mut parts.headers);
+        session.strip(&mut parts.headers, role);
         if session.http2 {
             join_cookies(&mut parts.headers);
         }
@@ -72,7 +75,8 @@ impl Call {
         } else {
             let idle = role.timeouts.request_body_idle;
             let response_header = role.timeouts.response_header;
-            RequestBody::Stream(Uploading { incoming, session: Rc::clone(session), left: limit, idle, response_header })
+            let (session, role) = (Rc::clone(session), Arc::clone(role));
+            RequestBody::Stream(Uploading { incoming, session, role, left: limit, idle, response_header })
         };
         let authorizes = role.connection_auth && pin::authorizes_connection(&parts.headers);
         let method = parts.method.as_str();
@@ -224,13 +228,10 @@ impl Call {
     }
 }
 
-/// The protocols of an upgrade, without HTTP itself and TLS (RFC 2817): what follows would be requests that pass none of our rules.
-fn forwardable(asked: &HeaderValue) -> Option<HeaderValue> {
-    let is_http = |protocol: &[u8]| {
-        let name = protocol.split(|&byte| byte == b'/').next().unwrap_or_default();
-        [&b"h2c"[..], b"h2", b"http", b"tls"].iter().any(|http| name.eq_ignore_ascii_case(http))
-    };
-    let kept: Vec<&[u8]> = list_elements(asked.as_bytes()).filter(|protocol| !is_http(protocol)).collect();
+/// The protocols of an upgrade that the role may switch to. What follows passes none of the rules of a request.
+fn allowed(asked: &HeaderValue, role: &Role) -> Option<HeaderValue> {
+    let may = |protocol: &&[u8]| role.upgrades.iter().any(|may| protocol.eq_ignore_ascii_case(may.as_bytes()));
+    let kept: Vec<&[u8]> = list_elements(asked.as_bytes()).filter(may).collect();
     // Parts of a value that was allowed are allowed.
     (!kept.is_empty()).then(|| HeaderValue::from_bytes(&kept.join(&b", "[..])).ok())?
 }
@@ -254,7 +255,7 @@ fn into_origin_form(parts: &mut Parts) -> Result<(), Error> {
     let Some(authority) = parts.uri.authority() else { return Ok(()) };
     let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Error::BadRequest)?;
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let origin = if target.starts_with('/') { target.parse() } else { format!("/{target}").parse() };
+    let origin = if target.starts_with('/') || target == "*" { target.parse() } else { format!("/{target}").parse() };
     let origin: Uri = origin.map_err(|_| Error::BadRequest)?;
     parts.headers.insert(header::HOST, host);
     parts.uri = origin;

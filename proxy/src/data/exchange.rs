@@ -19,10 +19,11 @@ use super::upstream::Upstream;
 use super::worker::Held;
 use crate::error::Error;
 use crate::metrics::{RoleMetrics, code_class};
-use crate::model::cluster::{EndpointIndex, TierKind};
+use crate::model::cluster::EndpointIndex;
 use crate::model::decision::Decision;
 use crate::model::endpoint::{Endpoint, Hold, Lease};
 use crate::model::route::ClusterId;
+use crate::model::tier::TierKind;
 
 /// One request and its response.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ struct RequestLine {
 /// The connection that a response is read from, and where it goes afterwards.
 #[derive(Debug)]
 struct HeldConnection {
-    sender: Sender,
+    sender: Option<Sender>,
     lease: Lease,
     then: Afterwards,
 }
@@ -156,9 +157,14 @@ impl Exchange {
         }
     }
 
-    /// The response head is here and its body, read from `sender`, follows.
-    pub fn hold(&mut self, sender: Sender, lease: Lease, then: Afterwards) {
+    /// The response head is here and its body, read from `sender`, follows. Without a sender all of it is here.
+    pub fn hold(&mut self, sender: Option<Sender>, lease: Lease, then: Afterwards) {
         self.held = Some(HeldConnection { sender, lease, then });
+    }
+
+    /// All of the response, so many bytes, is handed on.
+    pub fn handed_on(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
     }
 
     /// Keeps the place at the endpoint until the exchange ends: a tunnel has no response body to carry it.
@@ -168,7 +174,7 @@ impl Exchange {
 
     /// The connection that the response body is read from, where no task drives it.
     pub fn upstream(&mut self) -> Option<&mut Upstream> {
-        match &mut self.held.as_mut()?.sender {
+        match self.held.as_mut()?.sender.as_mut()? {
             Sender::Direct(upstream) => Some(upstream),
             Sender::Driven(_) => None,
         }
@@ -176,7 +182,7 @@ impl Exchange {
 
     /// Bytes of the response body that are still to come on that connection, if anybody knows.
     pub fn left(&self) -> Option<u64> {
-        match &self.held.as_ref()?.sender {
+        match self.held.as_ref()?.sender.as_ref()? {
             Sender::Direct(upstream) => upstream.left(),
             Sender::Driven(_) => None,
         }
@@ -184,7 +190,7 @@ impl Exchange {
 
     /// Whether the response comes over HTTP/2.
     pub fn is_over_http2(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.sender.is_http2())
+        self.held.as_ref().and_then(|held| held.sender.as_ref()).is_some_and(Sender::is_http2)
     }
 
     /// The time to the response head, for the access log.
@@ -226,7 +232,7 @@ impl Exchange {
 
     /// Gives the connection back and tells the endpoint's passive health how it went.
     fn release(&mut self, complete: bool) {
-        let Some(HeldConnection { mut sender, lease: _lease, then }) = self.held.take() else { return };
+        let Some(HeldConnection { sender, lease: _lease, then }) = self.held.take() else { return };
         let (Some(role), Some(index)) = (self.role, self.endpoint) else { return };
         let worker = &self.session.worker;
         let endpoint = self.snapshot.cluster(role).endpoint(index);
@@ -243,6 +249,7 @@ impl Exchange {
             endpoint.metrics.failure(error).increment(1);
             worker.failed(endpoint);
         }
+        let Some(mut sender) = sender else { return };
         match then {
             Afterwards::Pool if complete && sender.sending().is_some() => {
                 let (worker, snapshot) = (Rc::clone(worker), self.snapshot.clone());

@@ -1,9 +1,12 @@
 //! One attempt at one endpoint: send the request, wait for the response head.
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode, Uri, Version, header, response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -11,27 +14,78 @@ use hyper::client::conn::TrySendError;
 use super::body::RequestBody;
 use super::call::Call;
 use super::connect::{self, From};
+use super::headers;
 use super::pool::{Driven, Requests, Sender};
 use super::session::Session;
 use super::upstream::Upstream;
 use super::worker::Worker;
 use crate::error::Error;
 use crate::model::endpoint::Endpoint;
+use crate::model::role::ProxyProtocol;
+use crate::model::snapshot::Snapshot;
 
 /// Idle connections that are tried before a new one is opened. An endpoint that has restarted has closed them all.
 const STALE_LIMIT: usize = 2;
 
-/// A response head, its body still to come on the connection.
+/// Largest body of an answer that is read before it is known whether a client gets it, in bytes. An error page of IIS has less.
+const SMALL: u64 = 16 * 1024;
+/// How long the rest of one is waited for. It nearly always comes with the head.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A response head, and its body.
 #[derive(Debug)]
 pub struct Answer {
     /// The head.
     pub parts: response::Parts,
-    /// Its body, where a task of its own drives the connection.
+    /// Its body.
+    pub source: Source,
+}
+
+/// Where the body of an answer is.
+#[derive(Debug)]
+pub enum Source {
+    /// Still to come on its connection.
+    Connection(Coming),
+    /// Here, all of it.
+    Whole(Bytes),
+}
+
+/// A body that is still to come.
+#[derive(Debug)]
+pub struct Coming {
+    /// The body, where a task of its own drives the connection.
     pub incoming: Option<Incoming>,
     /// The connection.
     pub sender: Sender,
     /// Other clients may have used it, or do.
     pub reused: bool,
+}
+
+impl Answer {
+    /// Reads a small body to its end, so that its connection serves others while it is found out what becomes of the answer. A
+    /// connection that belongs to one client, or closes after this answer, stays as it is, and so does one with a large body.
+    pub async fn take_in(&mut self, session: &Session, snapshot: &Snapshot, endpoint: &Endpoint) {
+        let closes = headers::closes(&self.parts) || endpoint.role.proxy_protocol != ProxyProtocol::Off;
+        let Source::Connection(coming) = &mut self.source else { return };
+        let Sender::Direct(upstream) = &mut coming.sender else { return };
+        if closes || upstream.is_sending() {
+            return;
+        }
+        let here = session.timer.within(PATIENCE, poll_fn(|cx| upstream.poll_whole(cx, SMALL))).await;
+        if !here.unwrap_or(false) {
+            return;
+        }
+        let mut body = BytesMut::new();
+        // It is in memory, and its length is known.
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(Ok(frame))) = upstream.poll_frame(&mut cx) {
+            body.extend(frame.into_data().ok());
+        }
+        let whole = Source::Whole(body.freeze());
+        if let Source::Connection(coming) = mem::replace(&mut self.source, whole) {
+            session.worker.give_back(snapshot, endpoint, coming.sender);
+        }
+    }
 }
 
 /// An attempt that brought no response.
@@ -116,7 +170,7 @@ pub async fn on_connection(
     {
         return Err(failure(Error::BadResponse));
     }
-    Ok(Answer { parts, incoming, sender, reused })
+    Ok(Answer { parts, source: Source::Connection(Coming { incoming, sender, reused }) })
 }
 
 /// Makes a connection that belongs to one client ready for its next request: the client may have sent the end of the last

@@ -9,11 +9,14 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Version, response};
 use rustls::pki_types::CertificateDer;
 
 use super::io::Transport;
 use crate::model::entry::CertificateField;
-use crate::model::snapshot::Site;
+use crate::model::field_set::FieldSet;
+use crate::model::snapshot::{ClientAddressField, Site};
+use crate::wire::list::{list_elements, split_unquoted};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -62,19 +65,20 @@ const CLAIMS: [HeaderName; 4] = [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED
 /// Lengths of the names in both lists, without `Forwarded`, which has no other spelling.
 const RESERVED_LENGTHS: [usize; 4] = [11, 15, 16, 17];
 
-/// Takes out what no client may say: who showed which certificate (RFC 9440, section 4), and where the request comes from when
-/// it is spelled with `_` for `-`. To a server that turns fields into variables, as IIS does, both spellings are the same, and a
-/// trusted proxy in front of us that knows one of them may hand on the other.
-pub fn strip_reserved(headers: &mut HeaderMap) {
-    let reserved = |name: &HeaderName| {
-        // Every field of every request is looked at, and nearly none has the length of one of these.
-        if !RESERVED_LENGTHS.contains(&name.as_str().len()) {
-            return false;
-        }
-        let certificate = CERTIFICATE_FIELDS.iter().any(|ours| is_like(name, ours));
-        certificate || CLAIMS.iter().any(|ours| is_like(name, ours) && name != ours)
-    };
-    while let Some(name) = headers.keys().find(|name| reserved(name)).cloned() {
+/// Whether a field is one that no client may send: who showed which certificate (RFC 9440, section 4), and where the request
+/// comes from when it is spelled with `_` for `-`. To a server that turns fields into variables, as IIS does, both spellings are
+/// the same, and a trusted proxy in front of us that knows one of them may hand on the other.
+fn is_reserved(name: &HeaderName) -> bool {
+    // Every field of every request is looked at, and nearly none has the length of one of these.
+    if !RESERVED_LENGTHS.contains(&name.as_str().len()) {
+        return false;
+    }
+    let certificate = CERTIFICATE_FIELDS.iter().any(|ours| is_like(name, ours));
+    certificate || CLAIMS.iter().any(|ours| is_like(name, ours) && name != ours)
+}
+
+fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| unwanted(name)).cloned() {
         headers.remove(name);
     }
 }
@@ -86,12 +90,9 @@ fn is_like(name: &HeaderName, ours: &HeaderName) -> bool {
     name.len() == ours.len() && name.iter().zip(ours).all(like)
 }
 
-/// Takes out of the trailers of a request what may not come after a body.
-pub fn strip_trailers(trailers: &mut HeaderMap) {
-    strip_reserved(trailers);
-    while let Some(name) = trailers.keys().find(|name| !may_be_trailer(name)).cloned() {
-        trailers.remove(name);
-    }
+/// Takes out of the trailers of a response what may not come after a body.
+pub fn strip_response_trailers(trailers: &mut HeaderMap) {
+    remove_all(trailers, |name| !may_be_trailer(name));
 }
 
 /// Says in a response how its server was chosen.
@@ -154,6 +155,12 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
     found
 }
 
+/// Whether the connection of a response closes after it.
+pub fn closes(head: &response::Parts) -> bool {
+    let lines = head.headers.get_all(header::CONNECTION).into_iter();
+    head.version < Version::HTTP_11 || lines.flat_map(elements).any(|token| token.eq_ignore_ascii_case(b"close"))
+}
+
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -174,10 +181,11 @@ pub fn named_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
     lines.flat_map(elements).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
-/// Whether a field of a request may come after its body (RFC 9110, section 6.5.1): none that frames, routes, authorizes or says
-/// where a request comes from.
+/// Whether a field may come after a body (RFC 9110, section 6.5.1): none that frames, routes, authorizes, changes how the
+/// message is dealt with or says where a request comes from.
 pub fn may_be_trailer(name: &HeaderName) -> bool {
-    const FORBIDDEN: [HeaderName; 13] = [
+    const FORBIDDEN: [HeaderName; 21] = [
+        header::AGE,
         header::AUTHORIZATION,
         header::CACHE_CONTROL,
         header::CONTENT_ENCODING,
@@ -185,12 +193,19 @@ pub fn may_be_trailer(name: &HeaderName) -> bool {
         header::CONTENT_RANGE,
         header::CONTENT_TYPE,
         header::COOKIE,
+        header::DATE,
         header::HOST,
+        header::LOCATION,
         header::MAX_FORWARDS,
+        header::PROXY_AUTHENTICATE,
         header::PROXY_AUTHORIZATION,
+        header::RANGE,
+        header::RETRY_AFTER,
         header::SET_COOKIE,
         header::TRAILER,
+        header::VARY,
         header::VIA,
+        header::WWW_AUTHENTICATE,
     ];
     !is_hop_by_hop(name) && !is_claim(name) && !FORBIDDEN.contains(name)
 }
@@ -213,7 +228,12 @@ pub struct HopByHop {
 #[derive(Debug)]
 pub struct ForwardingValues {
     peer: IpAddr,
-    trusted: bool,
+    /// Where the peer, a trusted proxy, says who its client is.
+    trusted: Option<ClientAddressField>,
+    /// Where others would say it.
+    told_in: Option<HeaderName>,
+    /// Who sent the last request.
+    client: IpAddr,
     peer_value: HeaderValue,
     via: HeaderValue,
     /// `http` or `https`.
@@ -228,44 +248,76 @@ impl ForwardingValues {
     /// Prepares the values for one client connection.
     pub fn new(peer: IpAddr, (secured, http2): (Option<&Secured>, bool), site: &Site, listener: u16) -> Self {
         let peer = peer.to_canonical();
-        let peer_value = HeaderValue::from_bytes(&text(peer)).unwrap_or(HeaderValue::from_static("unknown"));
+        let peer_value = address_value(peer);
         let version = if http2 { "2 " } else { "1.1 " };
         let via = HeaderValue::try_from([version, &site.proxy_name].concat())
             .unwrap_or(HeaderValue::from_static("1.1 rolegate"));
         let proto = if secured.is_some() { "https" } else { "http" };
         let told = site.listeners.get(usize::from(listener)).and_then(|listener| listener.entry.terminated());
         let certificate = told.zip(secured).and_then(|(told, secured)| certificate_field(told.forward, secured));
-        Self { peer, trusted: site.trusts(peer), peer_value, via, proto, certificate, forwarded: None }
+        let field = &site.client_address_field;
+        let told_in = match field {
+            ClientAddressField::Other(name) => Some(name.clone()),
+            ClientAddressField::XForwardedFor | ClientAddressField::Forwarded => None,
+        };
+        let trusted = site.trusts(peer).then(|| field.clone());
+        Self { peer, trusted, told_in, client: peer, peer_value, via, proto, certificate, forwarded: None }
     }
 
-    /// The client's address: the peer's or, from a trusted peer, the last address in the forwarding fields that is not
-    /// itself a trusted proxy.
-    pub fn client(&self, headers: &HeaderMap, site: &Site) -> IpAddr {
-        if !self.trusted {
-            return self.peer;
-        }
-        let mut client = self.peer;
-        let mut chain: Vec<Option<IpAddr>> = Vec::new();
-        if headers.contains_key(X_FORWARDED_FOR) {
-            headers.get_all(X_FORWARDED_FOR).iter().for_each(|line| chain.extend(x_forwarded_for(line)));
-        } else {
-            headers.get_all(header::FORWARDED).iter().for_each(|line| chain.extend(forwarded_for(line)));
-        }
+    /// The client's address: the peer's or, from a trusted peer, the last address in its field that is not itself a trusted
+    /// proxy.
+    pub fn client(&mut self, headers: &HeaderMap, site: &Site) -> IpAddr {
+        let Some(field) = &self.trusted else { return self.peer };
+        let chain: Vec<Option<IpAddr>> = match field {
+            ClientAddressField::XForwardedFor => {
+                headers.get_all(X_FORWARDED_FOR).iter().flat_map(x_forwarded_for).collect()
+            }
+            ClientAddressField::Forwarded => {
+                headers.get_all(header::FORWARDED).iter().flat_map(forwarded_for).collect()
+            }
+            ClientAddressField::Other(name) => headers.get_all(name).iter().flat_map(x_forwarded_for).collect(),
+        };
+        self.client = self.peer;
         // What stands before a hop that is not told was told by somebody unknown.
         for hop in chain.into_iter().rev().map_while(|hop| hop) {
-            client = hop;
+            self.client = hop;
             if !site.trusts(hop) {
                 break;
             }
         }
-        client
+        self.client
+    }
+
+    /// Takes out of the head of a request what its sender may not say.
+    pub fn strip(&self, headers: &mut HeaderMap, role: &FieldSet) {
+        remove_all(headers, |name| self.is_unwanted(name, role) && !self.believes(name));
+    }
+
+    /// Takes out of the trailers of a request what may not come after a body, or what its sender may not say.
+    pub fn strip_trailers(&self, trailers: &mut HeaderMap, role: &FieldSet) {
+        remove_all(trailers, |name| self.is_unwanted(name, role) || !may_be_trailer(name));
+    }
+
+    fn is_unwanted(&self, name: &HeaderName, role: &FieldSet) -> bool {
+        let told_in = self.told_in.as_ref().is_some_and(|told_in| is_like(name, told_in));
+        is_reserved(name) || role.contains(name.as_str()) || told_in
+    }
+
+    /// Whether this is the field in which a trusted proxy says who the client is, or one that goes with it.
+    fn believes(&self, name: &HeaderName) -> bool {
+        match &self.trusted {
+            Some(ClientAddressField::XForwardedFor) => *name != header::FORWARDED && is_claim(name),
+            Some(ClientAddressField::Forwarded) => *name == header::FORWARDED,
+            Some(ClientAddressField::Other(told_in)) => name == told_in,
+            None => false,
+        }
     }
 
     /// Gives every field that a site system gets to `put`: the client's, without claims that nobody can believe, and ours.
     pub fn each(&mut self, headers: &HeaderMap, mut put: impl FnMut(&HeaderName, &HeaderValue)) {
         let (mut proto_told, mut host_told) = (false, false);
         for (name, value) in headers {
-            if !self.trusted && is_claim(name) {
+            if is_claim(name) && !self.believes(name) {
                 continue;
             }
             proto_told |= name == X_FORWARDED_PROTO;
@@ -279,8 +331,16 @@ impl ForwardingValues {
             let value = forwarded_value((self.peer, &self.peer_value), host.as_ref(), self.proto);
             self.forwarded = Some((host, value));
         }
+        // Who reads another field than the one in which the peer has said it learns it too.
+        let told = (self.client != self.peer).then_some(self.client);
+        if let Some(client) = told.filter(|_| !self.believes(&header::FORWARDED)) {
+            put(&header::FORWARDED, &for_value(client));
+        }
         if let Some((_, value)) = &self.forwarded {
             put(&header::FORWARDED, value);
+        }
+        if let Some(client) = told.filter(|_| !self.believes(&X_FORWARDED_FOR)) {
+            put(&X_FORWARDED_FOR, &address_value(client));
         }
         put(&X_FORWARDED_FOR, &self.peer_value);
         if !proto_told {
@@ -323,6 +383,16 @@ fn forwarded_value((peer, node): (IpAddr, &HeaderValue), host: Option<&HeaderVal
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
 }
 
+fn address_value(address: IpAddr) -> HeaderValue {
+    HeaderValue::from_bytes(&text(address)).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// `for=10.1.2.3`
+fn for_value(address: IpAddr) -> HeaderValue {
+    let text = if address.is_ipv6() { format!("for=\"[{address}]\"") } else { format!("for={address}") };
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
+}
+
 /// An address as text. Once for each client connection, where formatting costs more than a look-up of boundaries.
 fn text(address: IpAddr) -> Vec<u8> {
     let IpAddr::V4(v4) = address else { return address.to_string().into_bytes() };
@@ -349,41 +419,26 @@ fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     list_elements(line.as_bytes())
 }
 
-/// The elements of a list (RFC 9110, section 5.6.1), empty ones left out. A comma between quotes separates nothing.
-pub fn list_elements(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    let separates = move |&byte: &u8| {
-        let literal = std::mem::take(&mut escaped);
-        match byte {
-            b'"' if !literal => quoted = !quoted,
-            b'\\' if quoted && !literal => escaped = true,
-            _ => {}
-        }
-        byte == b',' && !quoted
-    };
-    line.split(separates).map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
-}
-
 /// As [`x_forwarded_for`].
 fn forwarded_for(line: &HeaderValue) -> Vec<Option<IpAddr>> {
     elements(line)
         .map(|element| {
-            element.split(|&byte| byte == b';').find_map(|pair| {
-                let pair = pair.trim_ascii();
-                let (name, value) = pair.split_at_checked(4)?;
+            split_unquoted(element, b';').find_map(|pair| {
+                let (name, value) = pair.trim_ascii().split_at_checked(4)?;
                 name.eq_ignore_ascii_case(b"for=").then(|| address(value))?
             })
         })
         .collect()
 }
 
-/// An address with or without quotes, brackets and port.
+/// An address with or without quotes, brackets and port. An IPv4 client is the same one however it is spelled.
 fn address(node: &[u8]) -> Option<IpAddr> {
     let node = std::str::from_utf8(node).ok()?.trim_matches('"');
-    if let Some(rest) = node.strip_prefix('[') {
-        return rest.split(']').next()?.parse().ok();
-    }
-    node.parse::<IpAddr>().ok().or_else(|| node.rsplit_once(':')?.0.parse().ok()).map(|ip| ip.to_canonical())
+    let bare = match node.strip_prefix('[') {
+        Some(rest) => rest.split(']').next()?.parse::<IpAddr>().ok(),
+        None => node.parse().ok().or_else(|| node.rsplit_once(':')?.0.parse().ok()),
+    };
+    bare.map(|address| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -423,6 +478,21 @@ mod tests {
         assert_eq!(left, ["ccmclientid", "authorization"]);
     }
 
+    fn values(trusted: Option<ClientAddressField>) -> ForwardingValues {
+        let peer = IpAddr::from([127, 0, 0, 1]);
+        ForwardingValues {
+            peer,
+            trusted,
+            told_in: None,
+            client: peer,
+            peer_value: address_value(peer),
+            via: HeaderValue::from_static("1.1 rolegate"),
+            proto: "http",
+            certificate: None,
+            forwarded: None,
+        }
+    }
+
     #[test]
     fn no_client_says_what_only_we_may_say() {
         for name in CERTIFICATE_FIELDS.into_iter().chain(CLAIMS).filter(|name| name != header::FORWARDED) {
@@ -443,13 +513,14 @@ mod tests {
             ("x-forwarded-for", "believed if it is trusted"),
             ("x_forwarded", "kept"),
         ]);
-        strip_reserved(&mut map);
+        let stranger = values(None);
+        stranger.strip(&mut map, &FieldSet::default());
         let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["client-certs", "x-forwarded-for", "x_forwarded"]);
         let mut trailers =
             headers(&[("x-hash", "1"), ("x-forwarded-for", "1.2.3.4"), ("authorization", "x"), ("te", "x")]);
-        strip_trailers(&mut trailers);
+        stranger.strip_trailers(&mut trailers, &FieldSet::default());
         assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-hash"]);
     }
 
@@ -468,6 +539,9 @@ mod tests {
             ("\"[2001:db8::1]:80\"", Some("2001:db8::1")),
             ("[2001:db8::1]", Some("2001:db8::1")),
             ("2001:db8::1", Some("2001:db8::1")),
+            ("::ffff:10.1.2.3", Some("10.1.2.3")),
+            ("[::ffff:10.1.2.3]", Some("10.1.2.3")),
+            ("\"[::ffff:a01:203]:80\"", Some("10.1.2.3")),
             ("_hidden", None),
             ("", None),
         ] {

@@ -136,6 +136,7 @@ fn spoiled(ended: &Ended) -> Option<bool> {
         Ended::Hyper(Ok(())) => None,
         Ended::Hyper(Err(error)) => Some(error.is_parse() || error.is_timeout()),
         Ended::Over(Over::SlowHead | Over::SlowReader) => Some(true),
+        Ended::Over(Over::TooLong) => Some(false),
         Ended::Over(Over::Drained | Over::Idle | Over::Parked | Over::PinClosed) => None,
     }
 }

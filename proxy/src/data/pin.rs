@@ -10,13 +10,13 @@ use std::task::Context;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 
-use super::headers::list_elements;
 use super::pool::Sender;
 use super::worker::Held;
 use crate::metrics::RoleMetrics;
 use crate::model::cluster::EndpointIndex;
 use crate::model::endpoint::Hold;
 use crate::model::route::ClusterId;
+use crate::wire::list::list_elements;
 
 /// An upstream connection that belongs to one client connection. Between two requests it takes no place at its endpoint: a
 /// client that signs in and says nothing more takes nothing away from others.

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use super::body::{Downloading, ResponseBody};
 use super::call::Call;
 use super::exchange::{Afterwards, End, Exchange};
-use super::forward::{self, Answer, Failure};
+use super::forward::{self, Answer, Coming, Failure, Source};
 use super::headers;
+use super::hops::{self, Hops};
 use super::io::Early;
 use super::lawful;
 use super::outcome::{self, Head, Next};
@@ -25,9 +26,10 @@ use super::session::{PendingTunnel, Session, Upgraded};
 use crate::error::{Error, Retry};
 use crate::metrics::code_class;
 use crate::model::balance::Tried;
-use crate::model::decision::{Decision, Facts, Refusal};
+use crate::model::decision::{Decision, Refusal};
 use crate::model::endpoint::{Endpoint, Lease};
 use crate::model::entry::Security;
+use crate::model::facts::Facts;
 use crate::model::role::ProxyProtocol;
 use crate::model::route::host_without_port;
 use crate::model::snapshot::Snapshot;
@@ -39,7 +41,11 @@ use crate::model::snapshot::Snapshot;
 pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
     let mut exchange = Exchange::begin(&session, &request);
     let mut response = match serve(&session, &mut exchange, request).await {
-        Ok(served) => served.finish(exchange),
+        Ok(Reply::Served(served)) => served.finish(exchange),
+        Ok(Reply::Ours(response)) => {
+            exchange.end(End::Complete);
+            response
+        }
         Err(error) => {
             let role = exchange.role.map(|role| &*exchange.snapshot.cluster(role).topology.role);
             let after = exchange.retry_after.unwrap_or_else(|| outcome::retry_after(session.worker.dice()));
@@ -49,18 +55,16 @@ pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<
             answer
         }
     };
-    if session.closes() && !session.http2 {
+    // A tunnel closes by itself.
+    let switched = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
+    if session.closes() && !session.http2 && !switched {
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     }
     Ok(response)
 }
 
 /// The request path.
-async fn serve(
-    session: &Rc<Session>,
-    exchange: &mut Exchange,
-    mut request: Request<Incoming>,
-) -> Result<Served, Error> {
+async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Request<Incoming>) -> Result<Reply, Error> {
     lawful::check(session, &mut request)?;
     let snapshot = exchange.snapshot.clone();
     let (uri, method) = (request.uri().clone(), request.method().clone());
@@ -68,6 +72,9 @@ async fn serve(
     exchange.locate(&decision, &method);
     check_certificate(session, &snapshot, uri.path())?;
     let role = &decision.cluster.topology.role;
+    if hops::count(&mut request)? == Hops::EndsHere {
+        return Ok(Reply::Ours(hops::answer(&request, role)));
+    }
     session.worker.count_request(decision.cluster_id);
     session.timer.cap(role.timeouts.total);
     let mut call = Call::prepare(session, role, request)?;
@@ -78,14 +85,15 @@ async fn serve(
     let pinned = session.pins.borrow_mut().take(&role.name);
     if let Some(pinned) = pinned {
         // Boxed because it is seldom: what is large in the request's future is copied with it.
-        return Box::pin(on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path()))).await;
+        let served = Box::pin(on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path()))).await;
+        return served.map(Reply::Served);
     }
     if call.may_keep_body(role) {
         call.keep_body(session, role).await?;
     }
     let served = on_endpoints(session, exchange, &decision, &mut call, (&method, uri.path())).await;
     call.end(&session.worker.reading);
-    served
+    served.map(Reply::Served)
 }
 
 /// Route, locate and pick, as far as they follow from the request alone.
@@ -142,12 +150,20 @@ async fn on_endpoints(
                     misses += 1;
                     // Whoever waits for another's search takes no place at this server.
                     lease = None;
+                    if !call.authorizes() {
+                        answer.take_in(session, &exchange.snapshot, endpoint).await;
+                    }
                     if call.repeatable() {
                         outcome::await_turn(session, decision, &tried, &mut search).await;
                     }
                     outcome::missing(session, exchange, decision, &tried, said, call.repeatable())
                 } else if attempts_left && call.repeatable() {
-                    unless_sick(session, decision, &tried, endpoint, answer.parts.status)
+                    let next = unless_sick(session, decision, &tried, endpoint, answer.parts.status);
+                    if next == Next::Elsewhere {
+                        // Its error page is thrown away, and not the connection.
+                        answer.take_in(session, &exchange.snapshot, endpoint).await;
+                    }
+                    next
                 } else {
                     Next::Serve
                 };
@@ -268,6 +284,14 @@ async fn on_pinned(
     }
 }
 
+/// What a request is answered with.
+enum Reply {
+    /// The answer of an endpoint.
+    Served(Served),
+    /// One of our own that is no error.
+    Ours(Response<ResponseBody>),
+}
+
 /// A response head from an endpoint.
 struct Served {
     answer: Answer,
@@ -279,7 +303,7 @@ struct Served {
 impl Served {
     /// Hands the response on; the exchange ends with its body.
     fn finish(self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
-        let Answer { mut parts, incoming, sender, reused } = self.answer;
+        let Answer { mut parts, source } = self.answer;
         let hop = headers::strip_hop_by_hop(&mut parts.headers);
         exchange.status = parts.status;
         exchange.first_byte();
@@ -288,6 +312,17 @@ impl Served {
         let challenged = role.is_some_and(|role| role.connection_auth) && pin::challenges(parts.status, &parts.headers);
         let announced = role.is_some_and(|role| role.proxy_protocol != ProxyProtocol::Off);
         let idle = role.map(|role| role.timeouts.response_body_idle);
+        let Coming { incoming, sender, reused } = match source {
+            Source::Connection(coming) => coming,
+            Source::Whole(body) => {
+                exchange.hold(None, self.lease, Afterwards::Close);
+                exchange.handed_on(body.len());
+                exchange.end(End::Complete);
+                parts.version = http::Version::HTTP_11;
+                let body = if body.is_empty() { ResponseBody::Empty } else { ResponseBody::Full(Some(body)) };
+                return Response::from_parts(parts, body);
+            }
+        };
         if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
             return switch(parts, sender, hop.upgrade, exchange, self.lease);
         }
@@ -301,7 +336,7 @@ impl Served {
         if pin && then == Afterwards::Close {
             session.close_after_response();
         }
-        exchange.hold(sender, self.lease, then);
+        exchange.hold(Some(sender), self.lease, then);
         parts.version = http::Version::HTTP_11;
         let over = incoming.as_ref().map_or_else(|| exchange.left() == Some(0), Body::is_end_stream);
         if over {

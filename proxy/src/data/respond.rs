@@ -1,4 +1,4 @@
-//! Answers of our own. Only this file makes them.
+//! Answers of our own to what went wrong. Only this file makes them.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};

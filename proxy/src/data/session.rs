@@ -19,6 +19,7 @@ use super::splice::Pipe;
 use super::ticker::Timer;
 use super::worker::Worker;
 use crate::error::Error;
+use crate::model::role::Role;
 use crate::model::snapshot::{Limits, Snapshot};
 use crate::model::tls::Proof;
 
@@ -355,6 +356,7 @@ impl Session {
             (Phase::Idle, Poll::Ready(_)) if self.may_park() => Poll::Ready(Over::Parked),
             (Phase::Idle, Poll::Ready(_)) => Poll::Ready(Over::Idle),
             (Phase::Head, Poll::Ready(_)) => Poll::Ready(Over::SlowHead),
+            (Phase::Response, Poll::Ready(_)) if self.timer.cap_passed() => Poll::Ready(Over::TooLong),
             (Phase::Response | Phase::Flush, Poll::Ready(_)) => Poll::Ready(Over::SlowReader),
         }
     }
@@ -367,7 +369,17 @@ impl Session {
     /// The client's address, for boundary groups.
     pub fn client(&self, headers: &HeaderMap, snapshot: &Snapshot) -> IpAddr {
         self.renew_forwarding(snapshot);
-        self.forwarding.borrow().1.client(headers, &snapshot.site)
+        self.forwarding.borrow_mut().1.client(headers, &snapshot.site)
+    }
+
+    /// Takes out of the head of a request what the client may not say.
+    pub fn strip(&self, headers: &mut HeaderMap, role: &Role) {
+        self.forwarding.borrow().1.strip(headers, &role.strip_fields);
+    }
+
+    /// As [`Self::strip`], of trailers.
+    pub fn strip_trailers(&self, trailers: &mut HeaderMap, role: &Role) {
+        self.forwarding.borrow().1.strip_trailers(trailers, &role.strip_fields);
     }
 
     /// The client connection has ended, and with it the upstream connections that are its alone.
@@ -403,6 +415,8 @@ pub enum Over {
     SlowHead,
     /// The client does not take its response.
     SlowReader,
+    /// The exchange has taken all the time that it has, and its response is not complete.
+    TooLong,
     /// The upstream connection that belongs to it closed.
     PinClosed,
 }

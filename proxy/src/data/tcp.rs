@@ -14,8 +14,9 @@ use crate::error::Error;
 use crate::metrics::RoleMetrics;
 use crate::model::balance::Tried;
 use crate::model::content::Said;
-use crate::model::decision::{Decision, Facts};
+use crate::model::decision::Decision;
 use crate::model::endpoint::Lease;
+use crate::model::facts::Facts;
 use crate::model::route::ClusterId;
 
 /// A connection to an endpoint, with all that a tunnel needs. It holds no snapshot: a tunnel lives for hours.

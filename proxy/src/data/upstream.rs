@@ -14,8 +14,6 @@ use http::{HeaderMap, HeaderName};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
 
-pub mod arriving;
-pub mod head;
 pub mod sending;
 #[cfg(test)]
 mod tests;
@@ -25,9 +23,8 @@ use super::io::Transport;
 use super::made::Made;
 use super::splice::Pipe;
 use crate::error::Error;
-use arriving::{Framing, Step};
-use head::Names;
-pub use head::RequestHead;
+use crate::wire::body::{Framing, Step};
+use crate::wire::head::{self, Names};
 use sending::Sending;
 
 /// Largest response head in bytes.
@@ -158,7 +155,7 @@ impl Upstream {
         let fields = reading.spare.take();
         let parsed = head::parse(&bytes, fields, &mut reading.names.borrow_mut());
         let mut response = parsed.map_err(|_| Error::BadResponse)?;
-        self.framing = Framing::of(&mut response, self.bodiless)?;
+        self.framing = Framing::of(&mut response, self.bodiless).map_err(|_| Error::BadResponse)?;
         self.tidy();
         Ok(Some(response))
     }
@@ -211,6 +208,23 @@ impl Upstream {
                     self.framing = Framing::Over;
                 }
                 (Ok(_) | Err(_), _) => return self.broken(),
+            }
+        }
+    }
+
+    /// Reads ahead until all of the response body is here, if it is no longer than this. Ready with whether it is.
+    pub fn poll_whole(&mut self, cx: &mut Context<'_>, most: u64) -> Poll<bool> {
+        loop {
+            let Some(left) = self.left().filter(|left| *left <= most) else { return Poll::Ready(false) };
+            let missing = left.saturating_sub(self.read.len() as u64);
+            if missing == 0 {
+                return Poll::Ready(true);
+            }
+            let room = usize::try_from(missing).unwrap_or(ROOM);
+            self.read.reserve(room);
+            // The end of the connection is met again by whoever reads on.
+            if !matches!(ready!(pin!(self.transport.read_buf(&mut (&mut self.read).limit(room))).poll(cx)), Ok(1..)) {
+                return Poll::Ready(false);
             }
         }
     }

@@ -8,7 +8,8 @@ use crate::data::outcome::retry_after;
 use crate::error::Error;
 use crate::model::balance::{Ask, How, NoPick, Nobody, Pick};
 use crate::model::cluster::{Class, EndpointIndex};
-use crate::model::decision::{Decision, Facts};
+use crate::model::decision::Decision;
+use crate::model::facts::Facts;
 use crate::model::learn::Waits;
 use crate::model::role::{Balance, FallbackRule, Protocol};
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Uri};
 use super::Explanation;
 use crate::control::director::View;
 use crate::lookup;
-use crate::model::decision::Facts;
+use crate::model::facts::Facts;
 use crate::model::route::host_without_port;
 use crate::model::snapshot::Snapshot;
 

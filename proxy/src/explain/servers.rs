@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::known::{KnownContent, TICKS};
 use super::words;
 use crate::model::balance::{Ask, Not, Pick, hashed};
 use crate::model::boundary::GroupId;
-use crate::model::cluster::{Class, EndpointIndex, TierKind, Topology};
+use crate::model::cluster::{Class, EndpointIndex, Topology};
 use crate::model::decision::Decision;
 use crate::model::knowledge::{Knowledge, Lack};
 use crate::model::live::Verdict;
 use crate::model::location::Tier;
 use crate::model::role::Balance;
 use crate::model::stay::Stay;
-
-/// Ticks of a second.
-pub(super) const TICKS: f64 = 10.0;
+use crate::model::tier::TierKind;
 
 /// Servers that open together.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -68,19 +67,6 @@ pub struct ServerFacts {
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why_not: Option<String>,
-}
-
-/// What is known of the content at one server.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct KnownContent {
-    /// `has`, `lacks`, `lacks-file` or `unknown`.
-    pub verdict: String,
-    /// Seconds since the server said so.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub ago: Option<f64>,
-    /// Seconds until a server that lacks it is asked again.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub asked_again_in: Option<f64>,
 }
 
 /// All servers: by tier, each in the first that opens for it, and those that are in none.

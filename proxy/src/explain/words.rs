@@ -1,10 +1,11 @@
 //! The sentences of an explanation.
 
-use super::servers::{KnownContent, TICKS};
+use super::known::{KnownContent, TICKS};
 use super::{ClockFacts, RequestFacts};
 use crate::model::balance::{NoPick, Not};
 use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing};
-use crate::model::decision::{Decision, Facts};
+use crate::model::decision::Decision;
+use crate::model::facts::Facts;
 use crate::model::knowledge::Lack;
 use crate::model::role::{Balance, Clock, FallbackRule, SWITCH_MINUTES};
 use crate::model::snapshot::{FallbackSettings, Site, Snapshot};

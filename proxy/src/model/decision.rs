@@ -3,15 +3,13 @@
 //! The request path, `explain` and the tests call the same three steps with the same arguments, so an explanation can never
 //! differ from what was served. What follows from an answer is in [`super::learn`].
 
-use std::net::IpAddr;
-
-use http::HeaderMap;
 use http::header::{RANGE, USER_AGENT};
 
 use super::balance::{Ask, How, NoPick, Nobody, Not, Pick, Tried, hashed, pick};
 use super::boundary::GroupId;
-use super::cluster::{Class, Cluster, EndpointIndex, TierKind};
+use super::cluster::{Class, Cluster, EndpointIndex};
 use super::content::{ContentPath, Part, continues};
+use super::facts::Facts;
 use super::fallback::Opening;
 use super::knowledge::Knowledge;
 use super::live::{Domain, Live, Ticks};
@@ -22,25 +20,7 @@ use super::role::{Balance, Clock, FallbackRule};
 use super::route::{ClusterId, Route};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, upload};
-
-/// What the decision needs to know of a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a, 'h> {
-    /// Position of the listener.
-    pub listener: u16,
-    /// `Host` without its port.
-    pub host: Option<&'h str>,
-    /// Method, as sent.
-    pub method: &'h str,
-    /// Path, as sent.
-    pub path: &'a str,
-    /// Query, as sent.
-    pub query: Option<&'a str>,
-    /// The client's address, after trusted forwarding fields.
-    pub client: IpAddr,
-    /// The fields of the request; `None` for a connection of a TCP role.
-    pub headers: Option<&'h HeaderMap>,
-}
+use super::tier::TierKind;
 
 /// Where a request belongs; the same for all attempts.
 #[derive(Clone, Copy, Debug)]

@@ -5,10 +5,10 @@
 //! when the open tiers could not serve, later tiers open as it passes their times, and a success in a tier that needs no
 //! clock ends it.
 
-use super::cluster::TierKind;
 use super::live::{TICKS_PER_MINUTE, Ticks};
 use super::location::{ContentLocation, Tier};
 use super::role::{FallbackRule, SWITCH_MINUTES};
+use super::tier::TierKind;
 
 /// Which tiers of a location are open at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use http::{HeaderMap, Method, StatusCode};
 
 use super::balance::{How, Pick};
-use super::cluster::TierKind;
 use super::content::Said;
 use super::decision::Decision;
 use super::knowledge::Lack;
 use super::live::{TICKS_PER_MINUTE, Verdict, Who};
 use super::role::FallbackRule;
 use super::stay::{BITS_SESSION_ID, after_upload, upload_key, who_stays};
+use super::tier::TierKind;
 
 /// What was learned from an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

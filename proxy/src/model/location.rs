@@ -6,8 +6,9 @@
 //! `Content-Location`.
 
 use super::boundary::GroupId;
-use super::cluster::{EndpointIndex, TierKind, Topology};
+use super::cluster::{EndpointIndex, Topology};
 use super::role::Locality;
+use super::tier::TierKind;
 
 /// The ordered tiers for one client and one role.
 #[derive(Clone, Copy, Debug)]

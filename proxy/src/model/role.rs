@@ -10,6 +10,8 @@ use std::time::Duration;
 use rolegate_health::{PassivePolicy, Schedule};
 use serde::Serialize;
 
+use super::field_set::FieldSet;
+
 /// Everything the proxy needs to know about one role.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Role {
@@ -42,6 +44,10 @@ pub struct Role {
     /// Own addresses that connections to the site systems come from, in turn; empty leaves it to the system. Each one has
     /// ports of its own: about 28,000 on Linux to one address and port.
     pub source_addresses: Vec<IpAddr>,
+    /// Fields that no client may send to the site systems: they, or what runs on them, take them for a proxy's word.
+    pub strip_fields: FieldSet,
+    /// Protocols that a connection may be switched to with `Upgrade`, such as `websocket`; others are not asked for.
+    pub upgrades: Vec<String>,
     /// Which site systems a client may be sent to.
     pub locality: Locality,
     /// The time after which the site default boundary group is used when no relationship names it, in minutes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use http::HeaderName;
 use ipnet::IpNet;
 
 use super::boundary::{BoundaryTable, GroupId};
@@ -48,8 +49,10 @@ pub struct Site {
     pub group_hashes: Box<[u64]>,
     /// Every boundary with its group, for explanations.
     pub boundary_list: Box<[(AddressRange, GroupId)]>,
-    /// Whose forwarding fields are believed.
+    /// Whose word about the client is believed.
     pub trusted_proxies: Box<[IpNet]>,
+    /// Where they say it.
+    pub client_address_field: ClientAddressField,
     /// Bounds of client connections.
     pub limits: Limits,
     /// How fallback times are counted.
@@ -62,6 +65,17 @@ pub struct Site {
     pub decision_header: bool,
     /// SHA-256 of the token that changes of state need; `None` refuses them all.
     pub admin_token: Option<[u8; 32]>,
+}
+
+/// The field in which a trusted proxy says who the client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientAddressField {
+    /// `X-Forwarded-For`: a list, to which each proxy adds its client.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239): the same with names.
+    Forwarded,
+    /// Another one, with one address.
+    Other(HeaderName),
 }
 
 /// How fallback times are counted.

@@ -6,7 +6,7 @@ use http::header::HeaderName;
 
 use super::cluster::{Cluster, EndpointIndex};
 use super::content::ContentPath;
-use super::decision::Facts;
+use super::facts::Facts;
 use super::live::{Domain, Live, Ticks, Who};
 use super::mix::{hash_ignore_case, mix};
 use super::role::{Balance, Role};

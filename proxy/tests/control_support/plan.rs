@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use proptest::prelude::*;
-use rolegate::model::cluster::{Class, Standing, TierKind};
+use rolegate::model::cluster::{Class, Standing};
+use rolegate::model::tier::TierKind;
 use rolegate_health::Health;
 
 /// Where the client of every test is.

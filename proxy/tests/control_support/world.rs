@@ -11,7 +11,8 @@ use rolegate::control::publish::Publisher;
 use rolegate::control::registry::Registry;
 use rolegate::metrics::Metrics;
 use rolegate::model::cluster::{Cluster, EndpointIndex, Standing};
-use rolegate::model::decision::{Decision, Facts, Refusal};
+use rolegate::model::decision::{Decision, Refusal};
+use rolegate::model::facts::Facts;
 use rolegate::model::snapshot::Snapshot;
 use rolegate_health::Health;
 

@@ -139,6 +139,8 @@ pub fn the_same_for_all(roles: &[Role]) -> String {
             ("lend_certificate", role.lend_certificate.to_string()),
             ("proxy_protocol", word(&role.proxy_protocol)),
             ("source_addresses", if role.source_addresses.is_empty() { "none".to_owned() } else { "some".to_owned() }),
+            ("strip_fields", codes(role.strip_fields.written())),
+            ("upgrades", if role.upgrades.is_empty() { "none".to_owned() } else { codes(&role.upgrades) }),
             ("clock", word(&role.clock)),
             ("client_field", role.client_field.clone().unwrap_or_else(|| "none".to_owned())),
             ("prefer_named", role.prefer_named.to_string()),

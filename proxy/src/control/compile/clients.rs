@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
-use super::listeners::Given;
+use super::given::Given;
 use super::{SpannedName, pem};
 use crate::control::config::fields::word;
 use crate::control::config::{Listener, ListenerTls, Problems, text};

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::certificates::Certificates;
 use super::clients::{self, Clients};
-use super::listeners::Given;
+use super::given::Given;
 use super::{finite, networks};
 use crate::control::config::fields::word;
 use crate::control::config::{Config, Listener, ListenerTls, Problems};

@@ -11,8 +11,9 @@ use super::{GroupPlan, Once, RolePlan, connections, link};
 use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, nearest, parse_boundary, role_key};
 use crate::model::boundary::GroupId;
 use crate::model::boundary_range::AddressRange;
-use crate::model::cluster::{Link, TierKind};
+use crate::model::cluster::Link;
 use crate::model::role::{Fallback, FallbackRule, Locality, Role};
+use crate::model::tier::TierKind;
 
 /// What the configuration calls the site default boundary group.
 const DEFAULT: &str = "default";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::entry;
 use super::files::Files;
+use super::given::Given;
 use super::roles::Roles;
 use super::systems::Systems;
 use super::{Once, SpannedName};
@@ -25,12 +26,6 @@ pub struct Bound {
     pub protocol: Protocol,
 }
 
-/// What every listener is made of, besides its own table.
-pub(super) struct Given<'a> {
-    pub(super) config: &'a Config,
-    pub(super) files: &'a Files,
-}
-
 /// Positions of roles, and where a listener names them.
 type Found<'a> = Vec<(usize, &'a SpannedName)>;
 
@@ -42,6 +37,19 @@ pub(super) struct Listeners {
     pub(super) served: HashSet<usize>,
     /// Positions in `routes`, by the position of the role.
     pub(super) of_role: HashMap<usize, Vec<usize>>,
+}
+
+impl Listeners {
+    /// A role that site systems hold and no listener serves is probably a mistake.
+    pub(super) fn warn_about_unserved(&self, roles: &Roles<'_>, systems: &Systems<'_>, problems: &mut Problems) {
+        for position in (0..roles.len()).filter(|position| !self.served.contains(position)) {
+            if let Some(name) = systems.first_mention(position) {
+                let title = &roles.get(position).title;
+                let text = format!("no listener serves {title}, which {:?} holds", name.get_ref());
+                problems.warning(name.span(), text, "add the role to a [[listeners]]");
+            }
+        }
+    }
 }
 
 pub(super) fn compile<'a>(

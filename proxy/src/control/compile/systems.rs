@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::listeners::Listeners;
 use super::roles::Roles;
 use super::tls::Trust;
 use super::{Once, SpannedName};
@@ -158,23 +157,9 @@ impl<'a> Systems<'a> {
         self.members.get(position).map_or(&[], Vec::as_slice)
     }
 
-    /// A role that site systems hold and no listener serves is probably a mistake.
-    pub(super) fn warn_about_unserved(
-        &self,
-        roles: &Roles<'_>,
-        listeners: &Option<Listeners>,
-        problems: &mut Problems,
-    ) {
-        let Some(listeners) = listeners else { return };
-        for position in 0..roles.len() {
-            if let Some(name) = self.mentioned.get(&position)
-                && !listeners.served.contains(&position)
-            {
-                let title = &roles.get(position).title;
-                let text = format!("no listener serves {title}, which {:?} holds", name.get_ref());
-                problems.warning(name.span(), text, "add the role to a [[listeners]]");
-            }
-        }
+    /// Where some site system is first said to hold the role.
+    pub(super) fn first_mention(&self, position: usize) -> Option<&'a SpannedName> {
+        self.mentioned.get(&position).copied()
     }
 }
 

@@ -6,6 +6,7 @@ use toml::Spanned;
 
 use super::problem::{Problems, nearest, quoted};
 use super::types::{RoleOnSiteSystem, RoleOverrides};
+use crate::model::field_set::FieldSet;
 use crate::model::presets;
 use crate::model::role::{Balance, Locality, Panic, Protocol, Role};
 pub use fallback::check_time;
@@ -167,7 +168,13 @@ fn override_role(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems
 
 /// The fields that only make sense for a role of requests.
 fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems: &mut Problems) {
-    let lists = [("paths", &o.paths), ("methods", &o.methods), ("hosts", &o.hosts)];
+    let lists = [
+        ("paths", &o.paths),
+        ("methods", &o.methods),
+        ("hosts", &o.hosts),
+        ("strip_fields", &o.strip_fields),
+        ("upgrades", &o.upgrades),
+    ];
     if role.protocol == Protocol::Tcp {
         for (key, list) in lists {
             if let Some(list) = list {
@@ -188,6 +195,12 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
     }
     if let Some(list) = &o.hosts {
         role.hosts = text::each(list, text::host, problems);
+    }
+    if let Some(list) = &o.strip_fields {
+        role.strip_fields = FieldSet::new(text::each(list, text::stripped_field, problems));
+    }
+    if let Some(list) = &o.upgrades {
+        role.upgrades = text::each(list, text::upgrade, problems);
     }
 }
 

@@ -78,6 +78,8 @@ pub struct ProxySettings {
     pub drain_timeout: HumanDuration,
     /// Addresses whose `Forwarded` / `X-Forwarded-For` is believed (CIDR).
     pub trusted_proxies: Vec<Spanned<String>>,
+    /// The field in which they say who the client is: `x-forwarded-for`, `forwarded`, or another one with one address.
+    pub client_address_field: Spanned<String>,
     /// The name in `Via` and `Proxy-Status`.
     pub name: Spanned<String>,
     /// Time a client may take to send a request's head.
@@ -112,6 +114,7 @@ impl Default for ProxySettings {
             threads: None,
             drain_timeout: HumanDuration::from_secs(30),
             trusted_proxies: Vec::new(),
+            client_address_field: Spanned::new(0..0, "x-forwarded-for".to_owned()),
             name: Spanned::new(0..0, "rolegate".to_owned()),
             request_header_timeout: HumanDuration::from_secs(10),
             client_keepalive_timeout: HumanDuration::from_secs(75),
@@ -315,6 +318,10 @@ pub struct RoleOverrides {
     pub proxy_protocol: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::source_addresses`].
     pub source_addresses: Option<Vec<Spanned<String>>>,
+    /// Names of fields; a `*` at the end stands for anything. See [`crate::model::role::Role::strip_fields`].
+    pub strip_fields: Option<Vec<Spanned<String>>>,
+    /// See [`crate::model::role::Role::upgrades`].
+    pub upgrades: Option<Vec<Spanned<String>>>,
     /// `boundary-groups`, `boundary-groups-or-site` or `site`.
     pub locality: Option<Spanned<String>>,
     /// Minutes, or `"never"`.

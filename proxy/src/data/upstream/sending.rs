@@ -10,11 +10,11 @@ use http::header::{HeaderMap, HeaderName};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
-use super::head;
 use crate::data::body::RequestBody;
 use crate::data::headers::may_be_trailer;
 use crate::data::io::Transport;
 use crate::error::Error;
+use crate::wire::head;
 
 /// Pieces that are together no larger than this are written as one.
 const SMALL: usize = 4096;

@@ -227,7 +227,8 @@ async fn what_is_no_head_is_refused() {
 async fn fields_arrive_as_they_were_sent() {
     let many = |count: usize| (1..count).map(|number| format!("X-{number}: {number}\r\n")).collect::<String>();
     assert_eq!(fields(&many(100)).await.unwrap().len(), 100);
-    assert_eq!(fields(&many(101)).await.unwrap_err(), Error::BadResponse);
+    assert_eq!(fields(&many(4000)).await.unwrap().len(), 4000);
+    assert_eq!(fields(&many(8000)).await.unwrap_err(), Error::BadResponse, "the size is what counts");
     let read =
         fields("A:\r\nB:  \r\nC: \t x y \t\r\nSET-Cookie: 1\r\nset-cookie: 2\r\nSet-Cookie: 1\r\n").await.unwrap();
     assert_eq!(

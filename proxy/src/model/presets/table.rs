@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rolegate_health::{PassivePolicy, Schedule};
 
+use crate::model::field_set::FieldSet;
 use crate::model::role::{
     Balance, Clock, Fallback, FallbackRule, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol, ProxyProtocol,
     Retry, Role, Timeouts,
@@ -13,6 +14,40 @@ use crate::model::role::{
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+
+/// What servers, modules and frameworks are known to take for the word of a proxy in front of them: who the client is, what it
+/// has shown, what it really asks for. A client that sends one speaks for us.
+const STRIP_FIELDS: [&str; 29] = [
+    "X-Real-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "X-Remote-IP",
+    "X-Remote-Addr",
+    "X-Remote-User",
+    "X-Originating-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "X-Forwarded",
+    "X-Forwarded-By",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Proto-Version",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Client-Cert",
+    "X-Client-Cert-*",
+    "X-SSL-*",
+    "SSL-Client-*",
+    "Front-End-Https",
+    "MS-ASPNETCORE-*",
+    "X-Original-*",
+    "X-Rewrite-URL",
+    "X-HTTP-Method*",
+    "X-Method-Override",
+    "Proxy",
+];
 
 /// Every HTTP row starts here. `connection_auth` is on although nothing is known about the application: an upstream
 /// connection that a client has authenticated must not be shared, and looking for the handshake costs next to nothing.
@@ -32,6 +67,8 @@ pub(super) fn plain() -> Role {
         lend_certificate: false,
         proxy_protocol: ProxyProtocol::Off,
         source_addresses: Vec::new(),
+        strip_fields: FieldSet::new(STRIP_FIELDS),
+        upgrades: Vec::new(),
         locality: Locality::Site,
         default_fallback: Fallback::Minutes(120),
         fallback_rule: FallbackRule::Offsets,

@@ -3,9 +3,24 @@
 use toml::Spanned;
 
 use crate::control::config::problem::{Problems, quoted};
+use crate::model::field_set::FieldSet;
 
 /// Longer names in a path are no content ids for the request path either.
 const LONGEST_ID: usize = 128;
+/// Fields that frame a request, say where it goes, or what the client may do there.
+const NEEDED: [&str; 9] = [
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "range",
+    "authorization",
+    "bits-packet-type",
+    "user-agent",
+];
+/// Fields that every request gets from us.
+const OURS: [&str; 5] = ["via", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
 
 /// What is wrong, and what to do.
 pub(in crate::control) type Refusal = (String, String);
@@ -119,12 +134,47 @@ pub(super) fn authority(text: &str) -> Result<String, Refusal> {
 }
 
 /// The name of a field, a token. Its case does not count.
-pub(super) fn field(text: &str) -> Result<String, Refusal> {
+pub(in crate::control) fn field(text: &str) -> Result<String, Refusal> {
     if is_token(text) {
         return Ok(text.to_ascii_lowercase());
     }
     let help = "write one such as \"CCMClientID\", without a colon";
     Err((format!("{} is not the name of a header field", quoted(text)), help.to_owned()))
+}
+
+/// The name of a field that a client may not send, or a beginning of names.
+pub(super) fn stripped_field(text: &str) -> Result<String, Refusal> {
+    let stem = text.strip_suffix('*').unwrap_or(text);
+    if !is_token(stem) || stem.contains('*') {
+        let help = "write a name such as \"X-Real-IP\", or how names begin, such as \"X-SSL-*\"";
+        return Err((format!("{} is not the name of a header field", quoted(text)), help.to_owned()));
+    }
+    let set = FieldSet::new([text]);
+    if let Some(needed) = NEEDED.iter().find(|needed| set.contains(needed)) {
+        let message = format!("without `{needed}` no request could be forwarded as it came");
+        return Err((message, format!("take {} out", quoted(text))));
+    }
+    if let Some(ours) = OURS.iter().find(|ours| set.contains(ours)) {
+        let message =
+            format!("`{ours}` is taken from clients that are not in trusted_proxies in any case, and written anew");
+        return Err((message, format!("take {} out", quoted(text))));
+    }
+    Ok(text.to_owned())
+}
+
+/// A protocol that a connection may be switched to.
+pub(super) fn upgrade(text: &str) -> Result<String, Refusal> {
+    let name = text.split('/').next().unwrap_or_default();
+    if !text.split('/').all(is_token) || text.split('/').count() > 2 {
+        let help = "write one such as \"websocket\"";
+        return Err((format!("{} is not a protocol", quoted(text)), help.to_owned()));
+    }
+    if ["h2c", "h2", "http", "tls"].iter().any(|http| name.eq_ignore_ascii_case(http)) {
+        let message =
+            format!("after an upgrade to {} requests would pass none of the rules of a request", quoted(text));
+        return Err((message, "take it out".to_owned()));
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 /// The id of a package or content, as it stands in the path.

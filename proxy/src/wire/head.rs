@@ -1,4 +1,4 @@
-//! Heads of HTTP/1.1 messages to and from an endpoint.
+//! Heads of HTTP/1.1 messages.
 
 use std::mem::MaybeUninit;
 
@@ -11,10 +11,12 @@ use hyper::ext::ReasonPhrase;
 
 /// Room for a usual request head.
 const USUAL: usize = 1024;
-/// Most fields of a response.
-const MAX_FIELDS: usize = 100;
+/// Fields that a response usually has at most. More are read too, in a second try.
+const USUAL_FIELDS: usize = 64;
 /// Fields that are added to a response.
 const ADDED: usize = 4;
+/// Bytes of a trailer section.
+pub const MAX_TRAILERS: usize = 16 * 1024;
 /// Field names that are remembered, a power of two.
 const NAMES: usize = 64;
 /// Longer ones are not, in bytes.
@@ -80,10 +82,17 @@ pub fn end(read: &[u8], searched: usize) -> Option<usize> {
 /// # Errors
 /// It is none.
 pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names) -> Result<ResponseHead, BadHead> {
-    let mut places = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut places = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
+    let mut many;
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut places) {
+    let mut lexed = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut places);
+    if lexed == Err(httparse::Error::TooManyHeaders) {
+        many = vec![httparse::EMPTY_HEADER; lines(bytes)];
+        parsed = httparse::Response::new(&mut many);
+        lexed = config.parse_response(&mut parsed, bytes);
+    }
+    match lexed {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) | Err(_) => return Err(BadHead),
     }
@@ -98,19 +107,30 @@ pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names) -> Result<Resp
     Ok(head)
 }
 
+/// As many fields as there may be, and no more than there are bytes for.
+fn lines(head: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', head).count()
+}
+
 /// Takes the trailer section of a chunked message out of what was read. `None` when it is not complete.
 ///
 /// # Errors
 /// It is none.
 pub fn parse_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, BadHead> {
-    let nothing = read.starts_with(b"\r\n") || read.starts_with(b"\n");
-    if !nothing && end(read, 0).is_none() {
-        return Ok(None);
+    // A section with nothing in it is the rule.
+    let nothing = [&b"\r\n"[..], b"\n"].into_iter().find(|line| read.starts_with(line));
+    if let Some(line) = nothing {
+        read.advance(line.len());
+        return Ok(Some(HeaderMap::new()));
     }
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    match end(read, 0) {
+        None => return Ok(None),
+        Some(end) if end > MAX_TRAILERS => return Err(BadHead),
+        Some(_) => {}
+    }
+    let mut fields = vec![httparse::EMPTY_HEADER; lines(read)];
     let complete = match httparse::parse_headers(read, &mut fields) {
         Ok(httparse::Status::Complete((length, parsed))) => {
-            // A section with nothing in it is the rule.
             let mut trailers = HeaderMap::new();
             for field in parsed {
                 let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BadHead)?;

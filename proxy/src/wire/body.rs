@@ -1,4 +1,4 @@
-//! How the body of a response is framed (RFC 9112, section 6.3), and what is in it.
+//! How a body is framed (RFC 9112, section 6.3), and what is in it.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderValue};
@@ -7,14 +7,15 @@ use http::{StatusCode, Version};
 use http_body::Frame;
 
 use super::head;
-use crate::error::Error;
 
 /// Bytes of a chunk's size with all its extensions.
 const MAX_SIZE_LINE: usize = 4 * 1024;
-/// Bytes of a trailer section.
-const MAX_TRAILERS: usize = 16 * 1024;
 /// What is read at once where nobody knows how much comes.
 const UNKNOWN: u64 = 32 * 1024;
+
+/// A length that cannot be believed, or a coding that was not asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadFraming;
 
 /// What is left of a response body.
 #[derive(Debug)]
@@ -59,8 +60,8 @@ impl Framing {
     /// What the head of a response says. Fields that frame the message and are not true of it are taken out.
     ///
     /// # Errors
-    /// [`Error::BadResponse`]: several lengths, or none that can be believed.
-    pub fn of(head: &mut ResponseHead, to_head: bool) -> Result<Self, Error> {
+    /// [`BadFraming`]: several lengths, or none that can be believed.
+    pub fn of(head: &mut ResponseHead, to_head: bool) -> Result<Self, BadFraming> {
         let status = head.status;
         let empty = status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         if head.headers.contains_key(header::TRANSFER_ENCODING) {
@@ -71,7 +72,7 @@ impl Framing {
                 (true, _) => Ok(Self::Over),
                 (false, true) => Ok(Self::Chunked(Chunk::Size)),
                 // Nobody asked for another coding.
-                (false, false) => Err(Error::BadResponse),
+                (false, false) => Err(BadFraming),
             };
         }
         let length = content_length(&mut head.headers);
@@ -173,7 +174,7 @@ impl Chunk {
         match head::parse_trailers(read) {
             Ok(Some(trailers)) if trailers.is_empty() => (Step::Over, true),
             Ok(Some(trailers)) => (Step::Frame(Frame::trailers(trailers)), true),
-            Ok(None) if read.len() < MAX_TRAILERS => (Step::More, false),
+            Ok(None) if read.len() < head::MAX_TRAILERS => (Step::More, false),
             Ok(None) | Err(_) => (Step::Broken, false),
         }
     }
@@ -193,14 +194,14 @@ fn is_chunked(headers: &HeaderMap) -> bool {
 }
 
 /// The one length that all fields agree on (RFC 9112, section 6.3), which is then in one field.
-fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, Error> {
+fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadFraming> {
     let mut length = None;
     let mut values = 0;
     for line in headers.get_all(header::CONTENT_LENGTH) {
         for value in line.as_bytes().split(|&byte| byte == b',') {
-            let value = digits(value.trim_ascii()).ok_or(Error::BadResponse)?;
+            let value = digits(value.trim_ascii()).ok_or(BadFraming)?;
             if length.is_some_and(|known| known != value) {
-                return Err(Error::BadResponse);
+                return Err(BadFraming);
             }
             length = Some(value);
             values += 1;

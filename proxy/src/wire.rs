@@ -1,0 +1,6 @@
+//! HTTP/1.1 without I/O: bytes in, values out. No runtime, no clock.
+
+pub mod body;
+pub mod head;
+pub mod host;
+pub mod list;
