@@ -80,10 +80,11 @@ pub async fn run(
     let mut sitting = sitting::facts(&options, &found.programs, &cores, tool.as_ref());
     sitting.extend(found.missing.iter().map(|why| format!("{why}.")));
     sitting.iter().for_each(|fact| tell(fact));
-    let stage = Stage::new(options, found.programs, cores, tool)?;
+    let stage = Stage::new(options, found.programs, cores)?;
     tell(&estimate::of_all(&stage));
     let dice = Rng::with_seed(stage.options.seed);
-    let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), doubts: found.unfit, dice, tell };
+    let mut run =
+        Run { stage: &stage, tool, sheet: Sheet::default(), more: Vec::new(), doubts: found.unfit, dice, tell };
     let interrupted = all_works(&mut run, stopped).await;
     let doubts = run.doubts;
     let set = stage.options.set;

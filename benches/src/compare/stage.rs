@@ -19,7 +19,6 @@ use super::probe;
 use super::process::Group;
 use super::proxies::{Kind, Program};
 use super::template::{self, Bodies, Values};
-use super::tools::Tool;
 use super::usage;
 use crate::pki::{Algorithm, Identity, Wanted};
 
@@ -30,18 +29,11 @@ pub(super) struct Stage {
     pub(super) programs: Vec<Program>,
     pub(super) cores: Cores,
     pub(super) folder: TempDir,
-    /// What makes the load instead of our generator, where it can.
-    pub(super) tool: Option<Tool>,
     keeper: Arc<Keeper>,
 }
 
 impl Stage {
-    pub(super) fn new(
-        options: Options,
-        programs: Vec<Program>,
-        cores: Cores,
-        tool: Option<Tool>,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(options: Options, programs: Vec<Program>, cores: Cores) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("rolegate-compare-").tempdir().context("a folder for files")?;
         for algorithm in [Algorithm::EcdsaP256, Algorithm::Rsa2048] {
             let identity = Identity::self_signed(&Wanted::server(&[HOST]).algorithm(algorithm));
@@ -53,7 +45,7 @@ impl Stage {
             }
         }
         let keeper = Keeper::start(&options.helper).with_context(|| options.helper.display().to_string())?;
-        Ok(Self { options, programs, cores, folder, tool, keeper })
+        Ok(Self { options, programs, cores, folder, keeper })
     }
 
     pub(super) fn program(&self, kind: Kind) -> Option<&Program> {

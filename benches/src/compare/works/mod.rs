@@ -22,6 +22,7 @@ use super::rates;
 use super::sheet::Sheet;
 use super::stage::{Bed, Running, Setup, Stage};
 use super::template::Bodies;
+use super::tools::Tool;
 use crate::pki::Algorithm;
 use crate::report::comparison::Proxy;
 
@@ -31,6 +32,8 @@ pub(super) const FIRST: Duration = Duration::from_millis(500);
 /// A comparison on its way.
 pub(super) struct Run<'a> {
     pub(super) stage: &'a Stage,
+    /// What makes the load instead of our generator, where it can.
+    pub(super) tool: Option<Tool>,
     pub(super) sheet: Sheet,
     /// What takes part besides the proxies.
     pub(super) more: Vec<Proxy>,
@@ -143,7 +146,7 @@ impl Run<'_> {
                     continue;
                 }
                 let load = load(proxy);
-                let mut outcome = of_one(self.stage, &load, duration, proxy.id()).await?;
+                let mut outcome = of_one(self.tool.as_ref(), &load, duration, proxy.id()).await?;
                 outcome.doubts.extend(outcome.short_of(load.mode, name));
                 let told = take(&mut self.sheet, proxy, round, &outcome);
                 let failed = outcome.failed_words();
@@ -195,8 +198,8 @@ impl Run<'_> {
 }
 
 /// Makes load on one proxy: by a generator of others, if that is wanted and possible.
-async fn of_one(stage: &Stage, load: &Load, duration: Duration, group: u32) -> anyhow::Result<Outcome> {
-    match stage.tool.as_ref().filter(|tool| tool.name.connections(load).is_some()) {
+async fn of_one(tool: Option<&Tool>, load: &Load, duration: Duration, group: u32) -> anyhow::Result<Outcome> {
+    match tool.filter(|tool| tool.name.connections(load).is_some()) {
         Some(tool) => tool.of_group(load, duration, group).await,
         None => measure::of_group(load, duration, group).await,
     }
