@@ -1,12 +1,15 @@
-//! What docs/load.md says about scenarios, works and peers is compared with the code.
+//! What docs/load.md says about scenarios, works, peers and flags is compared with the code, and benches/results with its list.
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rolegate_bench::client::Subject;
-use rolegate_bench::compare::{Peer, WorkName};
+use rolegate_bench::compare::{Cast, GeneratorName, Options, Peer, WorkName, minutes};
 use rolegate_bench::fleet::{Activity, Kind, SHIPPED, Scenario};
 use rolegate_bench::record::Failure;
 
@@ -219,4 +222,172 @@ fn all_kinds_of_failures_are_listed() {
     let rows = &tables(&text, "### How latency is counted")[0];
     let kinds = rows.iter().flat_map(|row| row[0].split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>());
     assert_eq!(sorted(kinds), sorted(Failure::ALL.iter().map(ToString::to_string)));
+}
+
+#[test]
+fn works_take_as_long_as_the_document_says() {
+    let text = document();
+    let options = Options::new("/bin/compare".into());
+    // rolegate, its control, all peers and the forwarder; rolegate, its control, HAProxy and the forwarder have tunnels.
+    let cast = Cast { all: Peer::ALL.len() + 3, tunnels: 4, builds: 1 };
+    let mut usual = 0;
+    for row in &tables(&text, "### Works")[0] {
+        let work: WorkName = code(&row[0]).parse().unwrap();
+        let takes = minutes(work, &options, cast);
+        assert_eq!(row[3], takes.to_string(), "{work}");
+        usual += if WorkName::DEFAULT.contains(&work) { takes } else { 0 };
+    }
+    assert!(text.contains("With the defaults and all peers it takes about two hours"));
+    assert!((105..=140).contains(&usual), "{usual} min are not about two hours");
+}
+
+#[test]
+fn all_generators_are_listed() {
+    let text = document();
+    let listed = tables(&text, "### Generators")[0].iter().map(|row| code(&row[0]).to_owned()).collect::<Vec<_>>();
+    assert_eq!(listed, GeneratorName::ALL.iter().map(|name| name.name()).collect::<Vec<_>>());
+}
+
+/// The flags that a program says it has, each with its default, which is empty if it tells none.
+fn flags(program: &str, arguments: &[&str]) -> BTreeMap<String, String> {
+    let output = Command::new(program).args(arguments).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    let help = String::from_utf8(output.stdout).unwrap();
+    let mut flags: BTreeMap<String, String> = BTreeMap::new();
+    let mut last = String::new();
+    for line in help.lines().map(str::trim) {
+        let words = line.strip_prefix("-h, ").or_else(|| line.strip_prefix("-V, ")).unwrap_or(line);
+        if words.starts_with("--") {
+            last = words.split([' ', '=']).next().unwrap().to_owned();
+            flags.insert(last.clone(), String::new());
+        }
+        if let Some((_, rest)) = line.split_once("[default: ") {
+            rest.trim_end_matches(']').clone_into(flags.get_mut(&last).unwrap());
+        }
+    }
+    flags.remove("--help").unwrap();
+    flags.remove("--version");
+    flags
+}
+
+/// The flag in a cell such as `--peers NAMES`.
+fn flag(cell: &str) -> String {
+    code(cell).split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn flags_of_compare_are_those_of_the_program() {
+    let text = document();
+    let program = env!("CARGO_BIN_EXE_compare");
+    let known = flags(program, &[]);
+    let written = &tables(&text, "## compare")[0];
+    assert_eq!(sorted(written.iter().map(|row| flag(&row[0]))), sorted(known.keys()));
+    for row in written {
+        // Others are told in words.
+        let default = &known[&flag(&row[0])];
+        assert!(
+            default.contains(',') || row[1].trim_matches('`') == default || default.is_empty(),
+            "{row:?}: {default}"
+        );
+    }
+    let control = flags(program, &["control"]);
+    let own = &tables(&text, "### rolegate beside itself")[0];
+    let without = ["--peers", "--before", "--any-build"];
+    let others = known.keys().map(String::as_str).filter(|name| !without.contains(name));
+    let expected: BTreeSet<String> = others.map(str::to_owned).chain(own.iter().map(|row| flag(&row[0]))).collect();
+    assert_eq!(sorted(expected), sorted(control.keys()));
+    for row in own {
+        let default = &control[&flag(&row[0])];
+        assert!(row[1].trim_matches('`') == default || default.is_empty(), "{row:?}: {default}");
+    }
+}
+
+#[test]
+fn flags_of_hold_are_those_of_the_program() {
+    let text = document();
+    let rows = &tables(&text, "### Flags of hold")[0];
+    for command in &tables(&text, "## hold")[0] {
+        let mode = code(&command[0]).strip_prefix("hold ").unwrap();
+        let known = flags(env!("CARGO_BIN_EXE_hold"), &[mode]);
+        let its: Vec<_> = rows.iter().filter(|row| code(&row[1]).split(' ').any(|word| word == mode)).collect();
+        assert_eq!(sorted(its.iter().map(|row| flag(&row[0]))), sorted(known.keys()), "{mode}");
+        for row in its {
+            let default = &known[&flag(&row[0])];
+            assert!(*default == row[2] || default.is_empty(), "{mode}: {row:?}: {default}");
+        }
+    }
+}
+
+/// The commands of the first two blocks below a heading.
+fn commands(text: &str, heading: &str) -> Vec<String> {
+    let (_, below) = text.split_once(heading).unwrap();
+    let blocks = below.split("```sh\n").skip(1).take(2).map(|block| block.split("```").next().unwrap());
+    blocks.flat_map(str::lines).map(str::to_owned).collect()
+}
+
+/// A process that is killed when the test is over.
+struct Serving(std::process::Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The commands of the document, with fewer connections for a shorter time, and another port.
+#[test]
+fn what_the_document_does_with_hold_works_and_says_what_it_says() {
+    let text = document();
+    let commands = commands(&text, "\n## hold\n");
+    let words = |command: &str, port: &str| {
+        let small =
+            command.replace("127.0.0.1:8301", port).replace(" 2000 ", " 20 ").replace("--hold 5s", "--hold 50ms");
+        small.split(' ').skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [serve, holds @ ..] = commands.as_slice() else { panic!("{commands:?}") };
+    let mut server = Command::new(env!("CARGO_BIN_EXE_hold"));
+    let mut server =
+        Serving(server.args(words(serve, "127.0.0.1:0")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut address = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut address).unwrap();
+    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    assert_eq!(holds.len(), 2, "{holds:?}");
+    for hold in holds {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hold"));
+        command.args(words(hold, address.trim())).args(["--pid", &std::process::id().to_string()]).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let mut last = serde_json::Value::Null;
+        for line in output.stdout.lines() {
+            last = serde_json::from_str(&line.unwrap()).unwrap();
+            let fields = last.as_object().unwrap().keys().filter(|key| *key != "report").cloned();
+            seen.entry(last["report"].as_str().unwrap().to_owned()).or_default().extend(fields);
+        }
+        assert_eq!(
+            (last["report"].as_str(), last["alive"].as_u64(), last["failed"].as_u64()),
+            (Some("end"), Some(20), Some(0))
+        );
+    }
+    let rows = &tables(&text, "### What hold says")[0];
+    for (report, fields) in seen {
+        let row = rows.iter().find(|row| code(&row[0]) == report).unwrap_or_else(|| panic!("{report} is not listed"));
+        let missing: Vec<_> = fields.into_iter().filter(|field| !row[1].contains(&format!("`{field}`"))).collect();
+        assert_eq!(missing, [""; 0], "{report}");
+    }
+}
+
+#[test]
+fn every_file_of_results_is_listed_and_every_listed_one_is_there() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let list = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let listed = tables(&list, "# Measured results")[0].iter().map(|row| code(&row[0]).to_owned()).collect::<Vec<_>>();
+    let mut there = BTreeSet::new();
+    for day in std::fs::read_dir(&folder).unwrap().map(Result::unwrap).filter(|day| day.path().is_dir()) {
+        for file in std::fs::read_dir(day.path()).unwrap().map(Result::unwrap).filter(|file| file.path().is_file()) {
+            let stem = file.path().file_stem().unwrap().to_str().unwrap().to_owned();
+            there.insert(format!("{}/{stem}", day.file_name().to_str().unwrap()));
+        }
+    }
+    assert_eq!(sorted(listed), sorted(there));
 }

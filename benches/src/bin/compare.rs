@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use rolegate_bench::compare::{self, Builds, GeneratorName, Options, Peer, Set, WorkName, forwarder, list, origin};
-use rolegate_bench::report::comparison::Comparison;
+use rolegate_bench::report::comparison::{Comparison, SAME};
 use rolegate_bench::report::{
     comparison_markdown, comparison_text, replace, try_folder, write_comparison_html, write_comparison_json,
 };
@@ -35,13 +35,18 @@ struct Flags {
     compare: Compare,
 }
 
-/// What this program is for its own children.
+/// What this program does besides, and what it is for its own children.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
 enum Helper {
+    /// Compares rolegate with itself, sitting after sitting, and counts the winners that are named: there should be none
+    Control(Control),
     /// A site system with the files that are asked for
     #[command(hide = true)]
     Origin { name: String, address: SocketAddr },
+    /// What client notification ends at
+    #[command(hide = true)]
+    Lines { address: SocketAddr },
     /// A forwarder that knows no HTTP
     #[command(hide = true)]
     Forwarder {
@@ -65,9 +70,40 @@ struct Compare {
     /// Which peers, with commas between; 'all', or 'none' for rolegate and the forwarder alone
     #[arg(long, default_value = "all")]
     peers: String,
+    /// So many more of the same rolegate instead of peers: a winner that is named then is a mistake
+    #[arg(long, value_name = "N", conflicts_with = "peers", value_parser = clap::value_parser!(u8).range(1..=SAME.len() as i64))]
+    same: Option<u8>,
     /// Which works, with commas between; 'all' for every one
     #[arg(long, default_value_t = default_works())]
     works: String,
+    #[command(flatten)]
+    shared: Shared,
+    /// Another build of rolegate, measured beside it
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
+    /// Measures builds of peers too that no user would run: too old, for debugging, or not optimized
+    #[arg(long)]
+    any_build: bool,
+}
+
+#[derive(Debug, Args)]
+struct Control {
+    /// How many sittings
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    sittings: u16,
+    /// How many more of the same rolegate there are, besides the control of each sitting
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=SAME.len() as i64))]
+    same: u8,
+    /// Which works, with commas between; 'all' for every one
+    #[arg(long, default_value_t = WorkName::Small.name().to_owned())]
+    works: String,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// How it is measured, whatever it is.
+#[derive(Debug, Args)]
+struct Shared {
     /// How often each proxy is measured at each work; with fewer than 6 nothing is decided
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
@@ -77,24 +113,18 @@ struct Compare {
     /// Which configurations: plain, or full (with access log, health checks and retries)
     #[arg(long, default_value_t = Set::Plain, value_name = "SET")]
     set: Set,
-    /// Another build of rolegate, measured beside it
-    #[arg(long, value_name = "FILE")]
-    before: Option<PathBuf>,
     /// rolegate's program; beside this one, or on the path, if not given
     #[arg(long, value_name = "FILE")]
     rolegate: Option<PathBuf>,
-    /// Where peers are looked for first; may come several times
+    /// Where programs of others are looked for first; may come several times
     #[arg(long, value_name = "FOLDER")]
     find: Vec<PathBuf>,
-    /// What makes the load: own, or wrk for closed loops without TLS on kept connections
+    /// What makes the load: own; wrk or h2load for the closed loops that they can make
     #[arg(long, default_value_t = GeneratorName::Own, value_name = "NAME")]
     generator: GeneratorName,
     /// Decides in which order the proxies are measured in each round; any, and printed, if not given
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// Measures builds of peers too that no user would run: too old, for debugging, or not optimized
-    #[arg(long)]
-    any_build: bool,
     /// Where the reports go; a dated folder in benches/results if not given
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -113,38 +143,77 @@ fn works_help() -> String {
     format!("Works: {}\nPeers: {}", names(WorkName::ALL).replace(',', ", "), peers.join(", "))
 }
 
+fn wrong(flag: &'static str) -> impl Fn(String) -> anyhow::Error {
+    move |error| anyhow::anyhow!("{flag}: {error}")
+}
+
 impl Compare {
     fn options(&self) -> anyhow::Result<Options> {
-        let wrong = |flag: &'static str| move |error: String| anyhow::anyhow!("{flag}: {error}");
-        let helper = std::env::current_exe().context("finding this program")?;
-        let usual = Options::new(helper);
+        let peers = if self.peers == "none" || self.same.is_some() {
+            Vec::new()
+        } else {
+            list(&self.peers, Peer::ALL).map_err(wrong("--peers"))?
+        };
         Ok(Options {
-            peers: if self.peers == "none" {
-                Vec::new()
-            } else {
-                list(&self.peers, Peer::ALL).map_err(wrong("--peers"))?
-            },
+            peers,
+            same: self.same.unwrap_or_default().into(),
             works: list(&self.works, WorkName::ALL).map_err(wrong("--works"))?,
+            before: self.before.as_deref().map(absolute).transpose()?,
+            builds: if self.any_build { Builds::Any } else { Builds::Fit },
+            ..self.shared.options()?
+        })
+    }
+}
+
+impl Control {
+    fn options(&self) -> anyhow::Result<Options> {
+        Ok(Options {
+            peers: Vec::new(),
+            same: self.same.into(),
+            works: list(&self.works, WorkName::ALL).map_err(wrong("--works"))?,
+            ..self.shared.options()?
+        })
+    }
+
+    /// All sittings. Whether the verdicts hold is the exit status.
+    async fn run(&self) -> anyhow::Result<ExitCode> {
+        let (options, out) = (self.options()?, self.shared.out("control"));
+        let reports = || format!("writing reports to {}", out.display());
+        try_folder(&out).with_context(reports)?;
+        let mut keep =
+            |number: usize, comparison: &Comparison| write(comparison, &out.join(format!("sitting-{number:02}")));
+        let mut tell = |line: &str| say::out(line);
+        let control = compare::control(options, self.sittings.into(), stopped()?, &mut tell, &mut keep).await?;
+        let text = control.text() + "\n";
+        replace(&out.join("control.txt"), |to| to.write_all(text.as_bytes())).with_context(reports)?;
+        say::out(format_args!("\n{}", control.text()));
+        say::out(format_args!("reports: {}", out.display()));
+        Ok(if control.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Shared {
+    fn options(&self) -> anyhow::Result<Options> {
+        let usual = Options::new(std::env::current_exe().context("finding this program")?);
+        Ok(Options {
             rounds: self.rounds.into(),
             seconds: self.seconds.into(),
             set: self.set,
             // Children run in other folders.
             rolegate: self.rolegate.as_deref().map(absolute).transpose()?,
-            before: self.before.as_deref().map(absolute).transpose()?,
             find: self.find.iter().map(|folder| absolute(folder)).collect::<Result<_, _>>()?,
-            builds: if self.any_build { Builds::Any } else { Builds::Fit },
             generator: self.generator,
             seed: self.seed.unwrap_or(usual.seed),
             ..usual
         })
     }
 
-    fn out(&self) -> PathBuf {
+    fn out(&self, name: &str) -> PathBuf {
         self.out.clone().unwrap_or_else(|| {
             let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
             let (date, time) = now.split_once('T').unwrap_or((&now, ""));
             let time = time.trim_end_matches('Z').replace(':', "");
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(date).join(format!("compare-{time}"))
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(date).join(format!("{name}-{time}"))
         })
     }
 }
@@ -194,7 +263,7 @@ fn become_child(command: &[OsString]) -> anyhow::Error {
 }
 
 async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
-    if !matches!(flags.helper, None | Some(Helper::Keeper)) {
+    if !matches!(flags.helper, None | Some(Helper::Keeper | Helper::Control(_))) {
         // Even if whoever started this cannot kill it any more.
         set_pdeathsig(Signal::SIGKILL).context("asking to end with the parent")?;
     }
@@ -203,9 +272,13 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             compare::keep(std::io::stdin().lock());
             return Ok(ExitCode::SUCCESS);
         }
+        Some(Helper::Control(control)) => return control.run().await,
         Some(Helper::Child { command }) => return Err(become_child(command)),
         Some(Helper::Origin { name, address }) => {
             return origin::serve(name, *address).await.map(|()| ExitCode::SUCCESS);
+        }
+        Some(Helper::Lines { address }) => {
+            return origin::serve_lines(*address).await.map(|()| ExitCode::SUCCESS);
         }
         Some(Helper::Forwarder { listen, origins }) => {
             let listener = forwarder::listen(*listen).with_context(|| listen.to_string())?;
@@ -214,7 +287,7 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         }
         None => {}
     }
-    let (options, out) = (flags.compare.options()?, flags.compare.out());
+    let (options, out) = (flags.compare.options()?, flags.compare.shared.out("compare"));
     let reports = || format!("writing reports to {}", out.display());
     // Before anything is measured that could not be written then.
     try_folder(&out).with_context(reports)?;
@@ -263,8 +336,11 @@ mod tests {
         assert_eq!((some.peers, some.works.len(), some.set), (vec![Peer::Nginx], WorkName::ALL.len(), Set::Full));
         assert!(options(&["--peers", "none"]).unwrap().peers.is_empty());
         assert_eq!(options(&["--seed", "7"]).unwrap().seed, 7);
-        let wrk = options(&["--generator", "wrk"]).unwrap().generator;
-        assert_eq!((plain.generator, wrk), (GeneratorName::Own, GeneratorName::Wrk));
+        let generator = |name| options(&["--generator", name]).unwrap().generator;
+        assert_eq!(["wrk", "h2load"].map(generator), [GeneratorName::Wrk, GeneratorName::H2load]);
+        assert_eq!((plain.generator, plain.same), (GeneratorName::Own, 0));
+        let same = options(&["--same", "3"]).unwrap();
+        assert!(same.peers.is_empty() && same.same == 3);
         assert_eq!((plain.builds, options(&["--any-build"]).unwrap().builds), (Builds::Fit, Builds::Any));
     }
 
@@ -275,11 +351,25 @@ mod tests {
             (["--works", "smal"], "small-1000"),
             (["--set", "half"], "plain, full"),
             (["--rounds", "0"], "1..=1000"),
+            (["--same", "7"], "1..=6"),
+            (["--generator", "ab"], "own, wrk, h2load"),
             (["--seconds", "x"], "--seconds"),
             (["--rolegate", "/nowhere/rolegate"], "/nowhere/rolegate"),
         ] {
             let error = options(&arguments).unwrap_err();
             assert!(error.contains(word), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_control_is_ten_sittings_of_rolegate_alone() {
+        let parsed = |arguments: &[&str]| Flags::try_parse_from([&["compare"], arguments].concat());
+        let Some(Helper::Control(control)) = parsed(&["control", "--rounds", "8"]).unwrap().helper else { panic!() };
+        let options = control.options().unwrap();
+        assert_eq!((control.sittings, options.same, options.rounds), (10, 2, 8));
+        assert_eq!((options.works, options.peers), (vec![WorkName::Small], Vec::new()));
+        for arguments in [&["control", "--peers", "nginx"][..], &["--same", "2", "--peers", "nginx"]] {
+            assert!(parsed(arguments).is_err(), "{arguments:?}");
         }
     }
 

@@ -27,6 +27,11 @@ impl Build {
         Self { flags, tls, said: said.trim().to_owned() }
     }
 
+    /// Whether it says this word about itself.
+    pub(super) fn has(&self, word: &str) -> bool {
+        self.said.split_whitespace().any(|said| said == word)
+    }
+
     /// Why no user would run this build: it is too old, made for debugging or not made to be fast. In parts of a sentence.
     pub(super) fn faults(&self, peer: Peer, version: &str) -> Vec<String> {
         let mut faults = match peer {

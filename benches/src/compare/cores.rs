@@ -39,8 +39,29 @@ pub(super) fn allowed() -> io::Result<Vec<usize>> {
     Ok((0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false)).collect())
 }
 
+/// The calling thread runs on some cores only as long as this is there, and whatever it starts meanwhile stays there.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    before: Vec<usize>,
+}
+
+impl Pinned {
+    pub(super) fn on(cores: &[usize]) -> io::Result<Self> {
+        let before = allowed()?;
+        pin(cores)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // They were allowed before, so they are now.
+        let _ = pin(&self.before);
+    }
+}
+
 /// Lets the calling thread, and whatever it starts from now on, run on these cores only.
-pub(super) fn pin(cores: &[usize]) -> io::Result<()> {
+fn pin(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
     cores.iter().try_for_each(|core| set.set(*core))?;
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
@@ -48,11 +69,8 @@ pub(super) fn pin(cores: &[usize]) -> io::Result<()> {
 
 /// Runs something, which must not wait for anything, on other cores; processes that it starts stay there.
 pub(super) fn on<T>(cores: &[usize], start: impl FnOnce() -> T) -> io::Result<T> {
-    let before = allowed()?;
-    pin(cores)?;
-    let started = start();
-    pin(&before)?;
-    Ok(started)
+    let _pinned = Pinned::on(cores)?;
+    Ok(start())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::options::Options;
 use super::process::Group;
 
 /// The longest that a program may take to say its version.
@@ -11,13 +12,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The folder in which `install.sh` leaves the peers: that of the source tree that this program was built from.
 #[must_use]
-pub(super) fn installed() -> PathBuf {
+fn installed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/.local")
 }
 
 /// The first program of that name in these folders.
 pub(super) fn program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     folders.iter().map(|folder| folder.join(name)).find(|file| is_program(file))
+}
+
+/// Where programs of others are looked for, in this order.
+pub(super) fn folders(options: &Options) -> Vec<PathBuf> {
+    options.find.iter().cloned().chain([installed()]).chain(path()).collect()
 }
 
 /// The folders of the environment's `PATH`, and those in which distributions have servers, which are not on every user's path.

@@ -19,6 +19,8 @@ use crate::record::{Latencies, Series};
 pub(super) const WARM_UP: Duration = Duration::from_millis(500);
 /// How often it is seen whether the load has begun.
 const SOON: Duration = Duration::from_millis(1);
+/// The part of a rate that has to be answered.
+const ENOUGH: f64 = 0.98;
 /// The longest that one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -86,6 +88,19 @@ impl Outcome {
 
     pub(super) fn per_second(&self) -> f64 {
         rates::per_second(self.done, self.measured_s)
+    }
+
+    /// A percentile of the latency in microseconds; `NaN` if too few were answered for it.
+    pub(super) fn latency_us(&self, percent: f64) -> f64 {
+        if self.latency.is_enough(percent) { self.latency.percentile(percent) as f64 } else { f64::NAN }
+    }
+
+    /// Why this is no measurement at the rate that was asked for, if it is not.
+    pub(super) fn short_of(&self, mode: Mode, proxy: &str) -> Option<String> {
+        let Mode::Rate { per_second, .. } = mode else { return None };
+        let good = self.per_second();
+        (good < per_second * ENOUGH)
+            .then(|| format!("{proxy} answered only {good:.0} of {per_second:.0} requests a second as it should have."))
     }
 
     /// How much of one core the measured processes used: 1 is all of it.
@@ -167,4 +182,29 @@ pub(super) async fn measure(load: &Load, duration: Duration, used: impl Fn() -> 
 /// The same, at the cost of a process group.
 pub(super) async fn of_group(load: &Load, duration: Duration, group: u32) -> anyhow::Result<Outcome> {
     measure(load, duration, || Used::by_group(group)).await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_that_was_not_reached_is_told() {
+        let outcome = |done| Outcome { done, measured_s: 2.0, ..Outcome::default() };
+        let rate = Mode::Rate { per_second: 100.0, connections: 8 };
+        assert_eq!(outcome(200).short_of(rate, "nginx"), None);
+        assert_eq!(outcome(197).short_of(rate, "nginx"), None);
+        let told = outcome(150).short_of(rate, "nginx").unwrap();
+        assert_eq!(told, "nginx answered only 75 of 100 requests a second as it should have.");
+        assert_eq!(outcome(0).short_of(Mode::Closed { connections: 8 }, "nginx"), None);
+    }
+
+    #[test]
+    fn too_few_answers_have_no_high_percentile() {
+        let mut outcome = Outcome::default();
+        assert!(outcome.latency_us(50.0).is_nan());
+        (1..=100).for_each(|value| outcome.latency.record(value));
+        assert!((outcome.latency_us(99.0) - 99.0).abs() < 1e-9 && outcome.latency_us(99.9).is_nan());
+    }
 }

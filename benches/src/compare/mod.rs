@@ -2,14 +2,16 @@
 //!
 //! The proxies run on one core, the origins (two site systems, each a process) and the load generator on the others. One
 //! proxy is measured at a time. The others of the same work run on that core too and have no requests then, but they probe,
-//! and may collect garbage: that takes a little of the core, and is not in the CPU time of the one that is measured. A round measures every proxy once, in any order. What counts most is the CPU time
-//! of a proxy's processes divided by what they did: it holds on a busy machine, where requests a second do not.
+//! and may collect garbage: that takes a little of the core, and is not in the CPU time of the one that is measured. A round
+//! starts every proxy anew and measures it once, in any order. What counts most is the CPU time of a proxy's processes divided by what they did: it holds on a busy machine, where requests a second do not.
 //!
 //! Peers and their configurations are in `benches/peers`. A [`forwarder`] that knows no HTTP is measured beside them. The
 //! program that runs a comparison is also the origin and the forwarder, when it is started with other arguments.
 
 mod build;
+mod control;
 mod cores;
+mod estimate;
 mod find;
 pub mod forwarder;
 mod keeper;
@@ -24,9 +26,9 @@ mod sheet;
 mod sitting;
 mod stage;
 mod template;
+mod tools;
 mod usage;
 mod works;
-mod wrk;
 
 use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,6 +36,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use fastrand::Rng;
 
+pub use control::{Control, Named, control};
+pub use estimate::{Cast, minutes};
 pub use keeper::keep;
 pub use options::{Builds, GeneratorName, Options, Peer, Set, WorkName, list};
 
@@ -51,7 +55,7 @@ const OPEN_FILES: u64 = 19_800;
 /// From how many cores on two data threads are compared with one.
 const CORES_FOR_THREADS: usize = 4;
 
-/// Compares, and says meanwhile how it goes, line by line. It runs on a runtime of one thread, pins that thread, and kills
+/// Compares, and says meanwhile how it goes, line by line. It runs on a runtime of one thread, pins that thread meanwhile, and kills
 /// everything that it started when it is dropped. When `stopped` is ready, it ends with what there is. A peer that does not
 /// start is left out, and a work that fails ends, but those that follow are done; both is told in [`Comparison::doubts`].
 ///
@@ -69,14 +73,18 @@ pub async fn run(
     let started_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let machine = Machine::here();
     let found = proxies::find(&options).map_err(anyhow::Error::msg)?;
-    let wrk = wrk::wanted(&options).map_err(anyhow::Error::msg)?;
+    let tool = tools::wanted(&options).map_err(anyhow::Error::msg)?;
     introduce(&found, tell);
-    cores::pin(&cores.others).context("pinning this process")?;
-    let sitting = sitting::facts(&options, &found.programs, &cores);
+    // Until the end: there may be another sitting.
+    let _pinned = cores::Pinned::on(&cores.others).context("pinning this process")?;
+    let mut sitting = sitting::facts(&options, &found.programs, &cores, tool.as_ref());
+    sitting.extend(found.missing.iter().map(|why| format!("{why}.")));
     sitting.iter().for_each(|fact| tell(fact));
-    let stage = Stage::new(options, found.programs, cores, wrk)?;
+    let stage = Stage::new(options, found.programs, cores)?;
+    tell(&estimate::of_all(&stage));
     let dice = Rng::with_seed(stage.options.seed);
-    let mut run = Run { stage: &stage, sheet: Sheet::default(), more: Vec::new(), doubts: found.unfit, dice, tell };
+    let mut run =
+        Run { stage: &stage, tool, sheet: Sheet::default(), more: Vec::new(), doubts: found.unfit, dice, tell };
     let interrupted = all_works(&mut run, stopped).await;
     let doubts = run.doubts;
     let set = stage.options.set;
@@ -104,7 +112,6 @@ fn introduce(found: &Found, tell: &mut dyn FnMut(&str)) {
         }
     }
     found.unfit.iter().for_each(|why| tell(why));
-    found.missing.iter().for_each(|why| tell(why));
     if let Ok(files) = raise_open_files(OPEN_FILES)
         && files < OPEN_FILES
     {
@@ -117,6 +124,7 @@ async fn all_works(run: &mut Run<'_>, stopped: impl Future<Output = ()>) -> bool
     let mut stopped = pin!(stopped);
     let mut interrupted = false;
     for work in &run.stage.options.works {
+        (run.tell)(&estimate::of_one(run.stage, *work));
         let result = tokio::select! {
             biased;
             () = &mut stopped => None,

@@ -117,6 +117,8 @@ named! {
     Own = "own",
     /// `wrk`, where it can: closed loops without TLS on connections that are kept.
     Wrk = "wrk",
+    /// `h2load`, where it can: closed loops over HTTP/1.1.
+    H2load = "h2load",
 }
 
 impl Peer {
@@ -168,6 +170,8 @@ pub struct Options {
     pub before: Option<PathBuf>,
     /// Whether rolegate takes part.
     pub with_rolegate: bool,
+    /// So many more of rolegate are measured as if they were peers, at most as many as there are [names](crate::report::comparison::SAME).
+    pub same: usize,
     /// Which builds of peers may be measured.
     pub builds: Builds,
     /// What makes the load.
@@ -193,6 +197,7 @@ impl Options {
             rolegate: None,
             before: None,
             with_rolegate: true,
+            same: 0,
             builds: Builds::Fit,
             generator: GeneratorName::Own,
             seed: fastrand::u32(..).into(),

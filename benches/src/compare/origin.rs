@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use super::cores;
 use super::probe;
 use super::process::Group;
 use super::stage::Stage;
+use super::{cores, forwarder};
 use crate::content::{Content, Package};
+use crate::hold::{self, Alive};
 use crate::site::{Role, SiteSystem, Spec};
 
 /// A file of 1 KiB.
@@ -37,6 +38,24 @@ pub async fn serve(name: &str, address: SocketAddr) -> anyhow::Result<()> {
     std::future::pending().await
 }
 
+/// Serves as what client notification ends at, until the process ends: a line is answered with the line.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn serve_lines(address: SocketAddr) -> anyhow::Result<()> {
+    hold::serve(forwarder::listen(address)?, Alive::default()).await;
+    Ok(())
+}
+
+/// What an origin serves.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Serves<'a> {
+    /// A site's files, under this name.
+    Files(&'a str),
+    /// Lines of client notification.
+    Lines,
+}
+
 /// An origin that runs.
 #[derive(Debug)]
 pub(super) struct Origin {
@@ -46,9 +65,13 @@ pub(super) struct Origin {
 
 impl Origin {
     /// Starts it and waits until it answers.
-    pub(super) async fn start(stage: &Stage, name: &str, address: SocketAddr) -> Result<Self, String> {
+    pub(super) async fn start(stage: &Stage, serves: Serves<'_>, address: SocketAddr) -> Result<Self, String> {
         let mut command = Command::new(&stage.options.helper);
-        command.args(["origin", name, &address.to_string()]);
+        match serves {
+            Serves::Files(name) => command.args(["origin", name]),
+            Serves::Lines => command.arg("lines"),
+        };
+        command.arg(address.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let started = cores::on(&stage.cores.others, || Group::start(&mut command)).and_then(|started| started);
         let mut group = started.map_err(|error| format!("{}: {error}", stage.options.helper.display()))?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::build::Build;
 use super::find;
 use super::options::{Builds, Options, Peer, Set};
-use super::template::{self, Template, Values};
+use super::template::{self, Template, Tunnels, Values};
 use crate::report::comparison;
 
 /// A kind of proxy.
@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Rolegate,
     /// The same program once more.
     Control,
+    /// The same program as a peer: its place in [`comparison::SAME`].
+    Same(usize),
     Before,
     Forwarder,
     Peer(Peer),
@@ -25,6 +27,8 @@ impl Kind {
         match self {
             Self::Rolegate => comparison::ROLEGATE,
             Self::Control => comparison::CONTROL,
+            // There are as many at most.
+            Self::Same(number) => comparison::SAME[number % comparison::SAME.len()],
             Self::Before => comparison::BEFORE,
             Self::Forwarder => comparison::FORWARDER,
             Self::Peer(peer) => peer.name(),
@@ -32,13 +36,13 @@ impl Kind {
     }
 
     pub(super) fn is_rolegate(self) -> bool {
-        matches!(self, Self::Rolegate | Self::Control | Self::Before)
+        matches!(self, Self::Rolegate | Self::Control | Self::Same(_) | Self::Before)
     }
 
     /// The files of its configuration, the first of which the program is told.
     const fn templates(self) -> &'static [Template] {
         match self {
-            Self::Rolegate | Self::Control | Self::Before => &[template::ROLEGATE],
+            Self::Rolegate | Self::Control | Self::Same(_) | Self::Before => &[template::ROLEGATE],
             Self::Forwarder => &[],
             Self::Peer(Peer::Haproxy) => &[template::HAPROXY],
             Self::Peer(Peer::Nginx) => &[template::NGINX],
@@ -59,6 +63,7 @@ impl Kind {
             Self::Peer(Peer::Envoy | Peer::Pingora)
             | Self::Rolegate
             | Self::Control
+            | Self::Same(_)
             | Self::Before
             | Self::Forwarder => &[&["--version"]],
         }
@@ -68,7 +73,7 @@ impl Kind {
     fn build(self, said: &str) -> Build {
         match self {
             Self::Peer(peer) => Build::read(peer, said),
-            Self::Rolegate | Self::Control | Self::Before => {
+            Self::Rolegate | Self::Control | Self::Same(_) | Self::Before => {
                 Build { tls: "rustls with aws-lc".to_owned(), said: said.trim().to_owned(), ..Build::default() }
             }
             Self::Forwarder => Build::default(),
@@ -79,7 +84,7 @@ impl Kind {
     const fn note(self, set: Set) -> &'static str {
         match (self, set) {
             (Self::Rolegate, _) => "everything on: boundary groups, probes, passive detection, affinity, metrics",
-            (Self::Control, _) => "configured alike: what differs is chance",
+            (Self::Control | Self::Same(_), _) => "configured alike: what differs is chance",
             (Self::Before, _) => "another build, configured like rolegate",
             (Self::Forwarder, _) => "no HTTP at all: bytes are moved, each client connection is one to an origin",
             (Self::Peer(Peer::Haproxy), Set::Plain) => {
@@ -134,12 +139,35 @@ impl Program {
         }
     }
 
-    /// Writes the configuration into a folder.
-    pub(super) fn configure(&self, set: Set, folder: &Path, values: &Values) -> Result<(), String> {
+    /// What makes it pass connections of client notification on, besides requests; or why it does not, in parts of a sentence.
+    pub(super) fn tunnels(&self) -> Result<Option<Tunnels>, &'static str> {
+        match self.kind {
+            Kind::Rolegate | Kind::Control | Kind::Same(_) | Kind::Before => Ok(Some(template::ROLEGATE_TUNNELS)),
+            // It moves any bytes.
+            Kind::Forwarder => Ok(None),
+            Kind::Peer(Peer::Haproxy) => Ok(Some(template::HAPROXY_TUNNELS)),
+            // As a module of its own, `--with-stream=dynamic`, it may be there or not.
+            Kind::Peer(Peer::Nginx) if self.build.has("--with-stream") => Ok(Some(template::NGINX_TUNNELS)),
+            Kind::Peer(Peer::Nginx) => Err("its build has no stream module"),
+            Kind::Peer(Peer::Envoy | Peer::Pingora | Peer::Caddy | Peer::Traefik) => {
+                Err("it has no configuration for that here")
+            }
+        }
+    }
+
+    /// Writes the configuration into a folder. What makes tunnels stands at the end of the first file.
+    pub(super) fn configure(
+        &self,
+        set: Set,
+        tunnels: Option<Tunnels>,
+        folder: &Path,
+        values: &Values,
+    ) -> Result<(), String> {
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        for template in self.kind.templates() {
+        let more = std::iter::once(tunnels).chain(std::iter::repeat(None));
+        for (template, tunnels) in self.kind.templates().iter().zip(more) {
             let file = folder.join(template.name);
-            let text = template.fill(set, values)?;
+            let text = template.fill(set, tunnels, values)?;
             std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         }
         Ok(())
@@ -154,7 +182,9 @@ impl Program {
         }
         let file = self.kind.templates().first().map(|template| folder.join(template.name)).unwrap_or_default();
         match self.kind {
-            Kind::Rolegate | Kind::Control | Kind::Before => command.arg("run").arg(file).env("RUST_LOG", "warn"),
+            Kind::Rolegate | Kind::Control | Kind::Same(_) | Kind::Before => {
+                command.arg("run").arg(file).env("RUST_LOG", "warn")
+            }
             Kind::Forwarder => {
                 let value = |name| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
                 command.args(["forwarder", value("http"), value("one"), value("two")])
@@ -195,14 +225,14 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
             "rolegate's program was not found: cargo build --release -p rolegate, or say where it is with --rolegate",
         )?;
         let rolegate = Program::new(Kind::Rolegate, path)?;
-        found.programs.extend([rolegate.clone(), Program { kind: Kind::Control, ..rolegate }]);
+        let copies = (0..options.same).map(Kind::Same);
+        let kinds = [Kind::Rolegate, Kind::Control].into_iter().chain(copies);
+        found.programs.extend(kinds.map(|kind| Program { kind, ..rolegate.clone() }));
         if let Some(before) = &options.before {
             found.programs.push(Program::new(Kind::Before, before.clone())?);
         }
     }
-    let mut folders = options.find.clone();
-    folders.push(find::installed());
-    folders.extend(find::path());
+    let folders = find::folders(options);
     for peer in &options.peers {
         let missing =
             |why: String| format!("{peer} is left out: {why}; install it with benches/peers/install.sh {peer}");
@@ -288,12 +318,36 @@ mod tests {
     }
 
     #[test]
+    fn only_those_that_can_make_tunnels_are_told_to() {
+        let program = |kind, said: &str| Program {
+            kind,
+            path: "/bin/proxy".into(),
+            version: "1".to_owned(),
+            build: Build { said: said.to_owned(), ..Build::default() },
+        };
+        let can = |kind, said| program(kind, said).tunnels().is_ok();
+        let nginx = Kind::Peer(Peer::Nginx);
+        assert!(can(nginx, "configure arguments: --with-stream --with-stream_ssl_module"));
+        for said in ["--with-stream=dynamic", "--with-stream_ssl_module", ""] {
+            assert!(!can(nginx, said), "{said}");
+        }
+        assert!(can(Kind::Peer(Peer::Haproxy), "") && can(Kind::Rolegate, "") && can(Kind::Forwarder, ""));
+        assert!(!can(Kind::Peer(Peer::Traefik), ""));
+        let folder = tempfile::tempdir().unwrap();
+        let haproxy = program(Kind::Peer(Peer::Haproxy), "");
+        haproxy.configure(Set::Plain, haproxy.tunnels().unwrap(), folder.path(), &values_for_tests()).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("haproxy.cfg")).unwrap();
+        assert!(text.contains("mode tcp"), "{text}");
+    }
+
+    #[test]
     fn every_peer_is_told_its_configuration() {
         let folder = tempfile::tempdir().unwrap();
-        let kinds = Peer::ALL.iter().map(|peer| Kind::Peer(*peer)).chain([Kind::Rolegate, Kind::Control, Kind::Before]);
+        let own = [Kind::Rolegate, Kind::Control, Kind::Same(0), Kind::Before];
+        let kinds = Peer::ALL.iter().map(|peer| Kind::Peer(*peer)).chain(own);
         for kind in kinds {
             let program = Program { kind, path: "/bin/proxy".into(), version: "1".to_owned(), build: Build::default() };
-            program.configure(Set::Full, folder.path(), &values_for_tests()).unwrap();
+            program.configure(Set::Full, None, folder.path(), &values_for_tests()).unwrap();
             let command =
                 format!("{:?}", program.command(Path::new("/bin/helper"), folder.path(), &values_for_tests(), 1));
             let file = folder.path().join(kind.templates()[0].name);

@@ -135,7 +135,13 @@ impl Sheet {
             if !told.is_empty() {
                 work.doubts.push(format!("Requests that failed: {}.", told.join(", ")));
             }
+            let failures = self.failures.get(work.name.as_str());
             for figures in &mut work.figures {
+                if let Some(Failures { failed, all }) = failures.and_then(|of| of.get(figures.proxy.as_str()))
+                    && *all > 0
+                {
+                    figures.failed = *failed as f64 / *all as f64;
+                }
                 let of = self.busy.iter().find(|((row, proxy), _)| *row == work.name && *proxy == figures.proxy);
                 let spread = of.and_then(|(_, parts)| Spread::of(parts.iter().copied()));
                 figures.busy = spread.map(|spread| spread.median);
@@ -166,6 +172,7 @@ mod tests {
         sheet.put("rate", "nginx", 0, 1.0);
         sheet.put("unknown", "nginx", 0, 1.0);
         sheet.failed("time", "nginx", 0, 10);
+        sheet.failed("time", "rolegate", 1, 40);
         sheet.failed("time", "envoy", 2, 10);
         sheet.failed("time", "envoy", 1, 10);
         [0.5, 0.9, 0.7].into_iter().for_each(|part| sheet.busy("time", "rolegate", part));
@@ -178,12 +185,13 @@ mod tests {
         let works = sheet.finish();
         assert_eq!(works.iter().map(|work| work.name.as_str()).collect::<Vec<_>>(), ["time", "rate"]);
         assert_eq!((works[0].note.as_str(), works[1].note.as_str()), ("As it was.", ""));
-        assert_eq!(works[0].doubts, ["Requests that failed: envoy 3 of 20."]);
+        assert_eq!(works[0].doubts, ["Requests that failed: envoy 3 of 20, rolegate 1 of 40."]);
         let doubts = [(2, "It waited for 12.5 %."), (1, "Another.")];
         let doubts =
             doubts.map(|(count, text)| format!("Doubtful in {count} measurements, of which the first: {text}"));
         assert_eq!(works[1].doubts, doubts);
         assert!(works[0].figures[0].rounds[1].is_nan());
+        assert!((works[0].figures[0].failed - 0.025).abs() < 1e-9 && works[1].figures[0].failed == 0.0);
         assert_eq!((works[0].figures[0].busy, works[1].figures[0].busy), (Some(0.7), None));
         assert_eq!((works[1].better, works[1].goal.as_deref()), (Better::Higher, Some("the most")));
     }

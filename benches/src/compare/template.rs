@@ -38,6 +38,14 @@ templates! {
     TRAEFIK_SITE = "traefik-site.yaml",
 }
 
+/// What is added to a configuration so that it passes connections of client notification on: they are tunnels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tunnels(&'static str);
+
+pub(super) const ROLEGATE_TUNNELS: Tunnels = Tunnels(include_str!("../../peers/configs/tunnels/rolegate.toml"));
+pub(super) const HAPROXY_TUNNELS: Tunnels = Tunnels(include_str!("../../peers/configs/tunnels/haproxy.cfg"));
+pub(super) const NGINX_TUNNELS: Tunnels = Tunnels(include_str!("../../peers/configs/tunnels/nginx.conf"));
+
 /// What nginx is told where bodies are large. Its defaults are made for small answers, and there they stay: it reads 4 KiB at
 /// a time, into buffers that go to a file if the client is slow.
 const NGINX_DOWNLOADS: &str = "proxy_buffering off;
@@ -73,9 +81,10 @@ impl Template {
         }
     }
 
-    /// The file with its holes filled, or the name of a hole that nothing fits.
-    pub(super) fn fill(&self, set: Set, values: &Values) -> Result<String, String> {
-        fill(self.text(set), values).map_err(|hole| format!("{}: nothing for @{hole}@", self.name))
+    /// The file with its holes filled, and with tunnels if they are wanted; or the name of a hole that nothing fits.
+    pub(super) fn fill(&self, set: Set, tunnels: Option<Tunnels>, values: &Values) -> Result<String, String> {
+        let text = [self.text(set), tunnels.map_or("", |Tunnels(text)| text)].concat();
+        fill(&text, values).map_err(|hole| format!("{}: nothing for @{hole}@", self.name))
     }
 }
 
@@ -102,12 +111,13 @@ pub(super) fn fill(text: &str, values: &Values) -> Result<String, String> {
     Ok(filled)
 }
 
-/// What a test fills templates with; the origins listen on 7001 and 7002, the proxy on 7003 to 7005.
+/// What a test fills templates with; the origins listen on 7001 and 7002, the proxy on 7003 to 7006, and client notification
+/// is on 7007.
 #[cfg(test)]
 pub(super) fn values_for_tests() -> Values {
-    let names = ["one", "two", "http", "https", "admin"];
+    let names = ["one", "two", "http", "https", "admin", "notify", "bgb"];
     let mut values: Values = names.into_iter().zip(7001..).map(|(name, port)| (name, port.to_string())).collect();
-    let words = [("threads", "1"), ("probe", "/probe"), ("bodies", bodies(Bodies::Small))];
+    let words = [("threads", "1"), ("probe", "/probe"), ("bodies", bodies(Bodies::Small)), ("connections", "1000")];
     values.extend(words.map(|(name, value)| (name, value.to_owned())));
     let files = ["folder", "certificate", "key", "pem"];
     values.extend(files.map(|name| (name, format!("/somewhere/{name}"))));
@@ -135,7 +145,7 @@ mod tests {
         let values = values_for_tests();
         for template in ALL {
             for set in Set::ALL {
-                let text = template.fill(*set, &values).unwrap();
+                let text = template.fill(*set, None, &values).unwrap();
                 assert!(text.contains("7001") || template.name == "traefik.yaml", "{}: no origin", template.name);
                 assert!(text.contains("7003") || template.name == "traefik-site.yaml", "{}: no port", template.name);
             }
@@ -148,7 +158,7 @@ mod tests {
             let told = |kind| {
                 let mut values = values_for_tests();
                 values.insert(0, ("bodies", bodies(kind).to_owned()));
-                NGINX.fill(*set, &values).unwrap()
+                NGINX.fill(*set, None, &values).unwrap()
             };
             let (small, large) = (told(Bodies::Small), told(Bodies::Large));
             assert!(!small.contains("proxy_buffer") && large.contains("proxy_buffer_size 64k;"), "{small}{large}");
@@ -164,10 +174,29 @@ mod tests {
         values.insert(0, ("certificate", files.certificate.display().to_string()));
         values.insert(0, ("key", files.key.display().to_string()));
         for set in Set::ALL {
-            let text = ROLEGATE.fill(*set, &values).unwrap();
-            let source = Source { name: "rolegate.toml".to_owned(), text };
-            let (_, warnings) = director::read(&source, false).unwrap();
-            assert_eq!(warnings, None);
+            for tunnels in [None, Some(ROLEGATE_TUNNELS)] {
+                let text = ROLEGATE.fill(*set, tunnels, &values).unwrap();
+                let source = Source { name: "rolegate.toml".to_owned(), text };
+                let (_, warnings) = director::read(&source, false).unwrap();
+                assert_eq!(warnings, None);
+            }
+        }
+    }
+
+    #[test]
+    fn tunnels_have_a_port_of_their_own() {
+        let values = values_for_tests();
+        let all = [
+            (ROLEGATE, ROLEGATE_TUNNELS, "BGB"),
+            (HAPROXY, HAPROXY_TUNNELS, "mode tcp"),
+            (NGINX, NGINX_TUNNELS, "stream {"),
+        ];
+        for (template, tunnels, word) in all {
+            let with = template.fill(Set::Plain, Some(tunnels), &values).unwrap();
+            let without = template.fill(Set::Plain, None, &values).unwrap();
+            for word in [word, "7006", "7007"] {
+                assert!(with.contains(word) && !without.contains(word), "{}: {word}", template.name);
+            }
         }
     }
 }

@@ -71,11 +71,11 @@ async fn converse(mut stream: TcpStream) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
         }
-        let said = answers(&mut kept);
+        let Answers { said, last } = answers(&mut kept);
         if !said.is_empty() {
             stream.write_all(&said).await?;
         }
-        if kept.len() > MAX_KEPT {
+        if last || kept.len() > MAX_KEPT {
             return Ok(());
         }
     }
@@ -89,11 +89,19 @@ fn hear(stream: &TcpStream, kept: &mut Vec<u8>) -> io::Result<bool> {
     Ok(len > 0)
 }
 
+/// What is said to a client.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Answers {
+    said: Vec<u8>,
+    /// The client wants no connection after these.
+    last: bool,
+}
+
 /// Takes everything that is whole from `kept`, and answers it.
-fn answers(kept: &mut Vec<u8>) -> Vec<u8> {
-    let mut said = Vec::new();
+fn answers(kept: &mut Vec<u8>) -> Answers {
+    let Answers { mut said, mut last } = Answers::default();
     let mut from = 0;
-    loop {
+    while !last {
         let rest = &kept[from..];
         let reads = rest.starts_with(b"GET ");
         let http = reads || rest.starts_with(b"HEAD ");
@@ -103,6 +111,7 @@ fn answers(kept: &mut Vec<u8>) -> Vec<u8> {
         if http {
             said.extend_from_slice(HEAD);
             said.extend_from_slice(if reads { BODY } else { b"" });
+            last = closes(whole);
         } else {
             said.extend_from_slice(whole);
         }
@@ -113,7 +122,15 @@ fn answers(kept: &mut Vec<u8>) -> Vec<u8> {
     } else {
         kept.drain(..from);
     }
-    said
+    Answers { said, last }
+}
+
+/// Whether a head says `Connection: close`.
+fn closes(head: &[u8]) -> bool {
+    let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter_map(|line| line.split_at_checked(b"connection:".len())).any(|(name, value)| {
+        name.eq_ignore_ascii_case(b"connection:") && value.trim_ascii().eq_ignore_ascii_case(b"close")
+    })
 }
 
 #[cfg(test)]
@@ -123,14 +140,21 @@ mod tests {
     #[test]
     fn whole_requests_and_lines_are_answered_and_the_rest_is_kept() {
         let mut kept = b"Ping\nPong\nGET / HT".to_vec();
-        assert_eq!(answers(&mut kept), b"Ping\nPong\n");
+        assert_eq!(answers(&mut kept).said, b"Ping\nPong\n");
         kept.extend_from_slice(b"TP/1.1\r\nHost: a\r\n");
-        assert_eq!(answers(&mut kept), b"");
+        assert_eq!(answers(&mut kept).said, b"");
         kept.extend_from_slice(b"\r\nHEAD / HTTP/1.1\r\n\r\nla");
-        assert_eq!(answers(&mut kept), [HEAD, BODY, HEAD].concat());
+        assert_eq!(answers(&mut kept), Answers { said: [HEAD, BODY, HEAD].concat(), last: false });
         assert_eq!(kept, b"la");
         kept.push(b'\n');
-        assert_eq!(answers(&mut kept), b"la\n");
+        assert_eq!(answers(&mut kept), Answers { said: b"la\n".to_vec(), last: false });
         assert_eq!(kept.capacity(), 0);
+    }
+
+    #[test]
+    fn a_client_that_wants_no_connection_after_its_answer_has_none() {
+        let mut kept = b"GET / HTTP/1.1\r\nHost: a\r\nCONNECTION:  Close\r\n\r\nGET / HTTP/1.1\r\n\r\n".to_vec();
+        assert_eq!(answers(&mut kept), Answers { said: [HEAD, BODY].concat(), last: true });
+        assert!(!closes(b"GET /connection:close HTTP/1.1\r\nConnection: keep-alive\r\nX: close\r\n\r\n"));
     }
 }

@@ -160,6 +160,17 @@ mod tests {
     }
 
     #[test]
+    fn a_percentile_needs_one_that_is_slower() {
+        let mut latencies = Latencies::default();
+        let enough = |latencies: &Latencies| [50.0, 90.0, 99.0, 100.0].map(|percent| latencies.is_enough(percent));
+        assert_eq!(enough(&latencies), [false; 4]);
+        (0..10).for_each(|value| latencies.record(value));
+        assert_eq!(enough(&latencies), [true, true, false, true]);
+        (0..90).for_each(|value| latencies.record(value));
+        assert_eq!(enough(&latencies), [true; 4]);
+    }
+
+    #[test]
     fn none_have_no_percentile() {
         assert_eq!(Latencies::default().percentile(99.0), 0);
     }

@@ -148,7 +148,11 @@ fn work(name: &str, title: &str, unit: &str, better: Better, goal: Option<&str>,
         doubts: Vec::new(),
         figures: figures
             .iter()
-            .map(|(proxy, rounds)| Figures { proxy: (*proxy).to_owned(), rounds: rounds.to_vec(), busy: None })
+            .map(|(proxy, rounds)| Figures {
+                proxy: (*proxy).to_owned(),
+                rounds: rounds.to_vec(),
+                ..Figures::default()
+            })
             .chain([control(figures[0].1)])
             .collect(),
     }
@@ -158,7 +162,7 @@ fn work(name: &str, title: &str, unit: &str, better: Better, goal: Option<&str>,
 fn control(rolegate: [f64; 6]) -> Figures {
     let parts = [1.0, 1.01, 0.99, 1.0, 1.02, 0.995];
     let rounds = rolegate.iter().zip(parts).map(|(figure, part)| (figure * part * 10.0).round() / 10.0).collect();
-    Figures { proxy: "control".to_owned(), rounds, busy: None }
+    Figures { proxy: "control".to_owned(), rounds, ..Figures::default() }
 }
 
 fn spread(middle: f64) -> [f64; 6] {

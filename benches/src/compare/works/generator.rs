@@ -1,29 +1,22 @@
-//! What the load generator itself costs, against `wrk`.
+//! What the load generator itself costs, against those of others.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use anyhow::Context as _;
 use nix::sys::resource::{UsageWho, getrusage};
-use tokio::time::Instant;
 
-use super::super::cores;
 use super::super::find;
 use super::super::measure::{self, Load};
 use super::super::origin::SMALL;
-use super::super::process::Group;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::Origins;
+use super::super::tools::{Tool, ToolName};
 use super::super::usage::Used;
-use super::super::wrk;
 use super::Run;
 use super::plain::SOME;
 use crate::report::comparison::Proxy;
 
 const OURS: &str = "generator";
-const WRK: &str = "wrk";
 const ROW: &str = "generator-cpu";
 
 pub(super) async fn generator(run: &mut Run<'_>) -> anyhow::Result<()> {
@@ -35,15 +28,7 @@ pub(super) async fn generator(run: &mut Run<'_>) -> anyhow::Result<()> {
         note: "the load generator of this comparison, no proxy".to_owned(),
         ..Proxy::default()
     });
-    let wrk = find::program(WRK, &find::path());
-    match &wrk {
-        Some(_) => run.more.push(Proxy {
-            name: WRK.to_owned(),
-            note: "a load generator, no proxy".to_owned(),
-            ..Proxy::default()
-        }),
-        None => run.say("generator: wrk was not found on the path, so there is nothing to compare with"),
-    }
+    let tools = tools(run);
     let origins = Origins::start(run.stage).await?;
     let to = origins.one.address;
     for round in 0..run.stage.options.rounds {
@@ -55,12 +40,33 @@ pub(super) async fn generator(run: &mut Run<'_>) -> anyhow::Result<()> {
         let origin = rates::each_us(Used::by_group(origins.one.id()).since_s(&before) * part, outcome.done);
         tell(run, round, OURS, outcome.cpu_us(), outcome.per_second());
         run.say(format!("              the origin needs about {origin:.1} us{}", outcome.failed_words()));
-        if let Some(wrk) = &wrk {
-            let (cpu, rate) = of_wrk(run, wrk, to).await?;
-            tell(run, round, WRK, cpu, rate);
+        for tool in &tools {
+            of_tool(run, round, tool, to).await?;
         }
     }
     Ok(())
+}
+
+/// The generators of others that are installed.
+fn tools(run: &mut Run<'_>) -> Vec<Tool> {
+    let folders = find::folders(&run.stage.options);
+    let mut tools = Vec::new();
+    for name in ToolName::ALL {
+        match name.find(&folders) {
+            Ok(Some(tool)) => {
+                run.more.push(Proxy {
+                    name: name.name().to_owned(),
+                    version: tool.version.clone(),
+                    note: "a load generator, no proxy".to_owned(),
+                    ..Proxy::default()
+                });
+                tools.push(tool);
+            }
+            Ok(None) => run.say(format!("generator: {} was not found, so it is not in the comparison", name.name())),
+            Err(why) => run.left_out(&format!("generator: {} is left out: {why}", name.name())),
+        }
+    }
+    tools
 }
 
 fn tell(run: &mut Run<'_>, round: usize, name: &str, cpu_us: f64, rate: f64) {
@@ -68,24 +74,18 @@ fn tell(run: &mut Run<'_>, round: usize, name: &str, cpu_us: f64, rate: f64) {
     run.say(format!("generator     round {:2}  {name:9} {cpu_us:8.2} us CPU/request {rate:8.0} requests/s", round + 1));
 }
 
-/// Its time of the processor per request, in microseconds, and its requests a second.
-async fn of_wrk(run: &Run<'_>, wrk: &std::path::Path, to: SocketAddr) -> anyhow::Result<(f64, f64)> {
-    let seconds = run.duration();
-    let mut command = Command::new(wrk);
-    command.args(["-t1", &format!("-c{SOME}"), &format!("-d{}s", seconds.as_secs()), &format!("http://{to}{SMALL}")]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+/// One measurement of another generator: all of its time of the processor, also that of its start.
+async fn of_tool(run: &mut Run<'_>, round: usize, tool: &Tool, to: SocketAddr) -> anyhow::Result<()> {
+    let (duration, load) = (run.duration(), Load::closed(to, SMALL, SOME));
+    let amount = tool.amount(&load, duration).await?;
     let before = children_s();
-    let mut group = cores::on(&run.stage.cores.others, || Group::start(&mut command)).and_then(|started| started)?;
-    let until = Instant::now() + seconds + Duration::from_secs(10);
-    while group.ended().is_none() {
-        anyhow::ensure!(Instant::now() < until, "wrk did not end");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let said = tool.end(tool.start(&load, amount)?, duration).await?;
+    let cpu_us = rates::each_us(children_s() - before, said.good);
+    tell(run, round, tool.name.name(), cpu_us, rates::per_second(said.good, said.seconds));
+    if said.failed > 0 {
+        run.doubt(&[ROW], &format!("{} had {} failed requests.", tool.name.name(), said.failed));
     }
-    let said = group.said();
-    let done = wrk::read(&said)
-        .map(|told| told.requests)
-        .with_context(|| format!("wrk says: {}", find::last_lines(&said, 3)))?;
-    Ok((rates::each_us(children_s() - before, done), rates::per_second(done, seconds.as_secs_f64())))
+    Ok(())
 }
 
 /// User and system time of the children that were waited for, in seconds.

@@ -6,7 +6,6 @@ use super::super::proxies::Kind;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::{Bed, Running};
-use super::super::template::Bodies;
 use super::Run;
 use super::plain::SOME;
 
@@ -18,22 +17,27 @@ const PARTS: [(u32, [&str; 3], &str); 2] = [
 const PERCENTILES: [(f64, &str); 3] = [(50.0, "p50"), (99.0, "p99"), (99.9, "p99.9")];
 
 pub(super) async fn latency(run: &mut Run<'_>) -> anyhow::Result<()> {
-    let mut bed = run.bed(Bodies::Small, |_| true).await?;
+    let mut bed = run.bed().await?;
     let limits = limits(run, &bed).await?;
     for (percent, rows, work) in PARTS {
         let Some(rate) = rates::part_of_slowest(limits.iter().copied(), percent) else {
             run.say("latency: nobody answers anything");
             return Ok(());
         };
-        let note = format!("{rate} requests a second for all, 1 KiB, 64 connections; from when a request was due.");
-        for (row, (_, name)) in rows.into_iter().zip(PERCENTILES) {
+        let requests = rate * run.duration().as_secs_f64();
+        for (row, (percentile, name)) in rows.into_iter().zip(PERCENTILES) {
             let title = format!("Latency {name} at {percent} % of what the slowest can do");
-            run.sheet.row(Line::lower(row, title, "us").note(&note));
+            let slower = requests * (100.0 - percentile) / 100.0;
+            let note = format!(
+                "{rate} requests a second for all, 1 KiB, 64 connections; from when a request was due. Of {requests:.0} in each \
+                 round {slower:.0} are slower. Proxy, origins and generator wait for each other where they share cores."
+            );
+            run.sheet.row(Line::lower(row, title, "us").note(note));
         }
         let load = |proxy: &Running| Load::rate(proxy.http, SMALL, SOME, rate);
         run.rounds(&mut bed, (work, &rows), load, |sheet, proxy, round, outcome| {
             for (row, (percentile, _)) in rows.into_iter().zip(PERCENTILES) {
-                sheet.put(row, proxy.name(), round, outcome.latency.percentile(percentile) as f64);
+                sheet.put(row, proxy.name(), round, outcome.latency_us(percentile));
             }
             told(outcome)
         })
@@ -43,12 +47,12 @@ pub(super) async fn latency(run: &mut Run<'_>) -> anyhow::Result<()> {
 }
 
 fn told(outcome: &Outcome) -> String {
-    let [p50, p99, p999] = PERCENTILES.map(|(percentile, _)| outcome.latency.percentile(percentile));
+    let [p50, p99, p999] = PERCENTILES.map(|(percentile, _)| outcome.latency_us(percentile));
     format!("{:8.0} requests/s  p50 {p50} us  p99 {p99} us  p99.9 {p999} us", outcome.per_second())
 }
 
 /// What each proxy manages in a closed loop, in requests a second: as it was measured before, or measured now.
-pub(super) async fn limits(run: &mut Run<'_>, bed: &Bed) -> anyhow::Result<Vec<f64>> {
+pub(super) async fn limits(run: &mut Run<'_>, bed: &Bed<'_>) -> anyhow::Result<Vec<f64>> {
     let mut limits = Vec::new();
     for proxy in bed.proxies.iter().filter(|proxy| proxy.kind != Kind::Forwarder) {
         let limit = match run.sheet.limit(proxy.name()) {

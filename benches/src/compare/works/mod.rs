@@ -2,7 +2,7 @@
 
 mod death;
 mod generator;
-mod idle;
+pub(super) mod idle;
 mod latency;
 mod own;
 mod plain;
@@ -22,12 +22,18 @@ use super::rates;
 use super::sheet::Sheet;
 use super::stage::{Bed, Running, Setup, Stage};
 use super::template::Bodies;
-use super::wrk;
+use super::tools::Tool;
+use crate::pki::Algorithm;
 use crate::report::comparison::Proxy;
+
+/// How long a proxy has load that is not measured when it was started, besides the warm-up of each measurement.
+pub(super) const FIRST: Duration = Duration::from_millis(500);
 
 /// A comparison on its way.
 pub(super) struct Run<'a> {
     pub(super) stage: &'a Stage,
+    /// What makes the load instead of our generator, where it can.
+    pub(super) tool: Option<Tool>,
     pub(super) sheet: Sheet,
     /// What takes part besides the proxies.
     pub(super) more: Vec<Proxy>,
@@ -83,31 +89,55 @@ impl Run<'_> {
         self.stage.cores.others.len().div_ceil(2)
     }
 
-    /// Starts proxies for such bodies, and says who did not.
-    async fn bed(&mut self, bodies: Bodies, wanted: impl Fn(Kind) -> bool) -> anyhow::Result<Bed> {
-        let setup = Setup { bodies, ..Setup::of(self.stage.options.set) };
-        let bed = Bed::start(self.stage, setup, wanted).await?;
-        for why in &bed.failed {
-            self.left_out(&format!("left out: {why}"));
-        }
+    /// Starts proxies for small answers, and says who did not.
+    async fn bed(&mut self) -> anyhow::Result<Bed<'static>> {
+        let setup = Setup::of(self.stage.options.set);
+        self.bed_of(setup, |_| true).await
+    }
+
+    /// Starts proxies for bodies of 10 MiB.
+    async fn bed_for_downloads(&mut self) -> anyhow::Result<Bed<'static>> {
+        let setup = Setup { bodies: Bodies::Large, ..Setup::of(self.stage.options.set) };
+        self.bed_of(setup, |_| true).await
+    }
+
+    /// Starts proxies that speak TLS with a key of this kind: the forwarder does not.
+    async fn bed_of_tls(&mut self, key: Algorithm, bodies: Bodies) -> anyhow::Result<Bed<'static>> {
+        let setup = Setup { bodies, key, ..Setup::of(self.stage.options.set) };
+        self.bed_of(setup, |kind| kind != Kind::Forwarder).await
+    }
+
+    async fn bed_of<'a>(&mut self, setup: Setup<'a>, wanted: impl Fn(Kind) -> bool) -> anyhow::Result<Bed<'a>> {
+        let mut bed = Bed::start(self.stage, setup, wanted).await?;
+        self.tell_failed(&mut bed);
         Ok(bed)
     }
 
-    /// Every proxy of the bed once a round, after a short warm-up of all. `take` gets each outcome, fills in the rows and
-    /// says what to tell.
+    fn tell_failed(&mut self, bed: &mut Bed<'_>) {
+        for why in std::mem::take(&mut bed.failed) {
+            self.left_out(&format!("left out: {why}"));
+        }
+    }
+
+    /// Every proxy of the bed once a round, after a short warm-up of all; in each round they are started anew. `take` gets
+    /// each outcome, fills in the rows and says what to tell.
     async fn rounds(
         &mut self,
-        bed: &mut Bed,
+        bed: &mut Bed<'_>,
         (work, rows): (&'static str, &[&'static str]),
         load: impl Fn(&Running) -> Load,
         take: impl Fn(&mut Sheet, &Running, usize, &Outcome) -> String,
     ) -> anyhow::Result<()> {
         let (duration, threads) = (self.duration(), self.threads());
         let load = |proxy: &Running| Load { threads, ..load(proxy) };
-        for proxy in &bed.proxies {
-            measure::of_group(&load(proxy), duration.min(Duration::from_millis(500)), proxy.id()).await?;
-        }
         for round in 0..self.stage.options.rounds {
+            if round > 0 {
+                bed.renew(self.stage).await?;
+                self.tell_failed(bed);
+            }
+            for proxy in &bed.proxies {
+                measure::of_group(&load(proxy), duration.min(FIRST), proxy.id()).await?;
+            }
             for at in self.order(bed.proxies.len()) {
                 let proxy = &mut bed.proxies[at];
                 let name = proxy.name();
@@ -115,7 +145,9 @@ impl Run<'_> {
                     self.say(format!("{work:13} round {:2}  {name:9} has ended", round + 1));
                     continue;
                 }
-                let outcome = of_one(self.stage, &load(proxy), duration, proxy.id()).await?;
+                let load = load(proxy);
+                let mut outcome = of_one(self.tool.as_ref(), &load, duration, proxy.id()).await?;
+                outcome.doubts.extend(outcome.short_of(load.mode, name));
                 let told = take(&mut self.sheet, proxy, round, &outcome);
                 let failed = outcome.failed_words();
                 self.say(format!("{work:13} round {:2}  {name:9} {told}{failed}", round + 1));
@@ -165,11 +197,11 @@ impl Run<'_> {
     }
 }
 
-/// Makes load on one proxy: by `wrk`, if that is wanted and possible.
-async fn of_one(stage: &Stage, load: &Load, duration: Duration, group: u32) -> anyhow::Result<Outcome> {
-    match (&stage.wrk, wrk::connections(load)) {
-        (Some(wrk), Some(connections)) => wrk::of_group(wrk, (load, connections), duration, group).await,
-        (Some(_), None) | (None, _) => measure::of_group(load, duration, group).await,
+/// Makes load on one proxy: by a generator of others, if that is wanted and possible.
+async fn of_one(tool: Option<&Tool>, load: &Load, duration: Duration, group: u32) -> anyhow::Result<Outcome> {
+    match tool.filter(|tool| tool.name.connections(load).is_some()) {
+        Some(tool) => tool.of_group(load, duration, group).await,
+        None => measure::of_group(load, duration, group).await,
     }
 }
 

@@ -3,13 +3,13 @@
 use super::super::measure::{Load, Outcome};
 use super::super::options::WorkName;
 use super::super::origin::{LARGE, LARGE_BYTES, SMALL};
-use super::super::proxies::Kind;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::Running;
 use super::super::template::Bodies;
 use super::super::usage;
 use super::Run;
+use crate::pki::Algorithm;
 
 const MIB: f64 = 1024.0 * 1024.0;
 const KIB: f64 = 1024.0;
@@ -20,7 +20,7 @@ pub(super) const SOME: usize = 64;
 
 fn told(outcome: &Outcome) -> String {
     let p99 = outcome.latency.percentile(99.0);
-    // wrk tells no latencies.
+    // The generators of others tell no latencies.
     let p99 = if p99 > 0 { format!("  p99 {p99} us") } else { String::new() };
     format!("{:8.2} us CPU/request {:8.0} requests/s{p99}", outcome.cpu_us(), outcome.per_second())
 }
@@ -29,7 +29,7 @@ pub(super) async fn small(run: &mut Run<'_>) -> anyhow::Result<()> {
     let note = "CPU of the proxy's processes, user and system. Its inverse is requests for each second of CPU.";
     run.sheet
         .row(Line::lower("small-cpu", "CPU per request: 1 KiB, 64 connections", "us").note(note).goal("the least"));
-    let mut bed = run.bed(Bodies::Small, |_| true).await?;
+    let mut bed = run.bed().await?;
     let load = |proxy: &Running| Load::closed(proxy.http, SMALL, SOME);
     run.rounds(&mut bed, (WorkName::Small.name(), &["small-cpu"]), load, |sheet, proxy, round, outcome| {
         sheet.put("small-cpu", proxy.name(), round, outcome.cpu_us());
@@ -42,7 +42,7 @@ pub(super) async fn small(run: &mut Run<'_>) -> anyhow::Result<()> {
 pub(super) async fn small_1000(run: &mut Run<'_>) -> anyhow::Result<()> {
     let note = "CPU of the proxy's processes, user and system.";
     run.sheet.row(Line::lower("small-1000-cpu", "CPU per request: 1 KiB, 1,000 connections", "us").note(note));
-    let mut bed = run.bed(Bodies::Small, |_| true).await?;
+    let mut bed = run.bed().await?;
     let load = |proxy: &Running| Load::closed(proxy.http, SMALL, 1000);
     run.rounds(&mut bed, (WorkName::Small1000.name(), &["small-1000-cpu"]), load, |sheet, proxy, round, outcome| {
         sheet.put("small-1000-cpu", proxy.name(), round, outcome.cpu_us());
@@ -58,12 +58,7 @@ pub(super) async fn large(run: &mut Run<'_>) -> anyhow::Result<()> {
     let note = "The most that was resident during the work, less what was resident when the proxy had just started, for each \
                 of 8 client connections. What a proxy needs only once is in it.";
     run.sheet.row(Line::lower("large-memory", "Memory growth for each download of 10 MiB", "KiB").note(note));
-    let mut bed = run.bed(Bodies::Large, |_| true).await?;
-    let rest: Vec<_> = bed.proxies.iter().map(|proxy| (proxy.kind, usage::resident(proxy.id()))).collect();
-    for proxy in &bed.proxies {
-        // Without the right to do so, the peak since the start counts, which is the same in the first round.
-        let _ = usage::forget_peak(proxy.id());
-    }
+    let mut bed = run.bed_for_downloads().await?;
     let load = |proxy: &Running| Load::closed(proxy.http, LARGE, FEW);
     run.rounds(
         &mut bed,
@@ -72,9 +67,7 @@ pub(super) async fn large(run: &mut Run<'_>) -> anyhow::Result<()> {
         |sheet, proxy, round, outcome| {
             let cpu_ms = outcome.cpu_us() / 1e3;
             sheet.put("large-cpu", proxy.name(), round, cpu_ms);
-            let before = rest.iter().find(|(kind, _)| *kind == proxy.kind).map_or(0, |(_, resident)| *resident);
-            let growth = rates::growth_each(before, usage::peak(proxy.id()), FEW as u64) / KIB;
-            let _ = usage::forget_peak(proxy.id());
+            let growth = rates::growth_each(proxy.rest, usage::peak(proxy.id()), FEW as u64) / KIB;
             sheet.put("large-memory", proxy.name(), round, growth);
             let per_cpu = outcome.per_cpu_second() * LARGE_BYTES as f64 / MIB;
             format!("{cpu_ms:8.2} ms CPU/body {per_cpu:8.0} MiB per CPU second  {growth:8.0} KiB more per connection")
@@ -85,8 +78,11 @@ pub(super) async fn large(run: &mut Run<'_>) -> anyhow::Result<()> {
 
 pub(super) async fn new(run: &mut Run<'_>) -> anyhow::Result<()> {
     let title = "CPU per request with a connection of its own: 1 KiB, 64 at a time";
-    run.sheet.row(Line::lower("new-cpu", title, "us").note("Each request says Connection: close."));
-    let mut bed = run.bed(Bodies::Small, |_| true).await?;
+    run.sheet.row(
+        Line::lower("new-cpu", title, "us")
+            .note("Each request says Connection: close. Connections to the origins are kept."),
+    );
+    let mut bed = run.bed().await?;
     let load = |proxy: &Running| Load { keep_alive: false, ..Load::closed(proxy.http, SMALL, SOME) };
     run.rounds(&mut bed, (WorkName::New.name(), &["new-cpu"]), load, |sheet, proxy, round, outcome| {
         sheet.put("new-cpu", proxy.name(), round, outcome.cpu_us());
@@ -95,26 +91,52 @@ pub(super) async fn new(run: &mut Run<'_>) -> anyhow::Result<()> {
     .await
 }
 
+/// A kind of key, and the rows of what is done with it.
+struct Keys {
+    key: Algorithm,
+    name: &'static str,
+    handshake: &'static str,
+    bulk: &'static str,
+}
+
+const KEYS: [Keys; 2] = [
+    Keys { key: Algorithm::EcdsaP256, name: "ECDSA P-256", handshake: "tls-handshake", bulk: "tls-bulk" },
+    Keys { key: Algorithm::Rsa2048, name: "RSA 2048", handshake: "tls-handshake-rsa", bulk: "tls-bulk-rsa" },
+];
+
 pub(super) async fn tls(run: &mut Run<'_>) -> anyhow::Result<()> {
-    let title = "Full handshakes with a request of 1 KiB each, for each second of CPU: ECDSA P-256";
-    let note = "TLS 1.3 with AES-256-GCM, nothing is resumed, 32 at a time.";
-    run.sheet.row(Line::higher("tls-handshake", title, "1/s").note(note).goal("the most"));
-    let note = "TLS 1.3 with AES-256-GCM, 8 connections.";
-    run.sheet.row(Line::higher("tls-bulk", "Bodies of 10 MiB over TLS, for each second of CPU", "MiB/s").note(note));
-    let mut bed = run.bed(Bodies::Small, |kind| kind != Kind::Forwarder).await?;
+    for keys in &KEYS {
+        handshakes(run, keys).await?;
+    }
+    for keys in &KEYS {
+        bulk(run, keys).await?;
+    }
+    Ok(())
+}
+
+async fn handshakes(run: &mut Run<'_>, &Keys { key, name, handshake: row, .. }: &Keys) -> anyhow::Result<()> {
+    let title = format!("Full handshakes with a request of 1 KiB each, for each second of CPU: {name}");
+    let note = "TLS 1.3 with AES-256-GCM and X25519, nothing is resumed, 32 at a time. Each proxy sends as many session tickets \
+                as it does by itself.";
+    run.sheet.row(Line::higher(row, title, "1/s").note(note).goal("the most"));
+    let mut bed = run.bed_of_tls(key, Bodies::Small).await?;
     let load = |proxy: &Running| Load { keep_alive: false, tls: true, ..Load::closed(proxy.https, SMALL, 32) };
-    run.rounds(&mut bed, ("tls-handshake", &["tls-handshake"]), load, |sheet, proxy, round, outcome| {
-        sheet.put("tls-handshake", proxy.name(), round, outcome.per_cpu_second());
+    run.rounds(&mut bed, (row, &[row]), load, |sheet, proxy, round, outcome| {
+        sheet.put(row, proxy.name(), round, outcome.per_cpu_second());
         format!("{:8.0} handshakes per CPU second", outcome.per_cpu_second())
     })
-    .await?;
-    // These are gone before the next are there.
-    drop(bed);
-    let mut bed = run.bed(Bodies::Large, |kind| kind != Kind::Forwarder).await?;
+    .await
+}
+
+async fn bulk(run: &mut Run<'_>, &Keys { key, name, bulk: row, .. }: &Keys) -> anyhow::Result<()> {
+    let title = format!("Bodies of 10 MiB over TLS, for each second of CPU: {name}");
+    let note = "TLS 1.3 with AES-256-GCM, 8 connections that are kept: the kind of key matters in 8 handshakes only.";
+    run.sheet.row(Line::higher(row, title, "MiB/s").note(note));
+    let mut bed = run.bed_of_tls(key, Bodies::Large).await?;
     let load = |proxy: &Running| Load { tls: true, ..Load::closed(proxy.https, LARGE, FEW) };
-    run.rounds(&mut bed, ("tls-bulk", &["tls-bulk"]), load, |sheet, proxy, round, outcome| {
+    run.rounds(&mut bed, (row, &[row]), load, |sheet, proxy, round, outcome| {
         let figure = outcome.per_cpu_second() * LARGE_BYTES as f64 / MIB;
-        sheet.put("tls-bulk", proxy.name(), round, figure);
+        sheet.put(row, proxy.name(), round, figure);
         format!("{figure:8.0} MiB per CPU second")
     })
     .await

@@ -5,7 +5,6 @@ use super::super::origin::SMALL;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::Running;
-use super::super::template::Bodies;
 use super::plain::SOME;
 use super::{Run, latency};
 
@@ -13,7 +12,7 @@ use super::{Run, latency};
 const PARTS: [(u32, &str); 3] = [(25, "rates-25-cpu"), (50, "rates-50-cpu"), (75, "rates-75-cpu")];
 
 pub(super) async fn rates(run: &mut Run<'_>) -> anyhow::Result<()> {
-    let mut bed = run.bed(Bodies::Small, |_| true).await?;
+    let mut bed = run.bed().await?;
     let limits = latency::limits(run, &bed).await?;
     for (percent, row) in PARTS {
         let Some(rate) = rates::part_of_slowest(limits.iter().copied(), percent) else {

@@ -29,8 +29,8 @@ pub(super) async fn swap(run: &mut Run<'_>) -> anyhow::Result<()> {
     let heavy = text.replace(ANCHOR, "name = \"one\"\nweight = 100\n");
     let light = text.replace(ANCHOR, "name = \"one\"\nweight = 99\n");
     let setup = Setup { text: Some(&heavy), ..Setup::of(run.stage.options.set) };
-    // It is not compared with others, so it needs no control.
-    let wanted = |kind: Kind| kind.is_rolegate() && kind != Kind::Control;
+    // It is not compared with others, so it needs no control and no copies.
+    let wanted = |kind: Kind| matches!(kind, Kind::Rolegate | Kind::Before);
     let bed = Bed::start(run.stage, setup, wanted).await?;
     for proxy in &bed.proxies {
         of_one(run, proxy, [&light, &heavy]).await?;

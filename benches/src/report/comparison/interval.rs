@@ -25,12 +25,14 @@ impl Interval {
         if figures.len() < 2 {
             return None;
         }
+        let mut sorted = figures.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
         let mut dice = Rng::with_seed(SEED);
-        let mut drawn = vec![0.0; figures.len()];
+        let mut times = vec![0; sorted.len()];
         let mut draw = || {
-            drawn.fill_with(|| figures[dice.usize(..figures.len())]);
-            drawn.sort_unstable_by(f64::total_cmp);
-            middle(&drawn)
+            times.fill(0);
+            (0..times.len()).for_each(|_| times[dice.usize(..sorted.len())] += 1);
+            middle_of_drawn(&sorted, &times)
         };
         let mut medians: Vec<f64> = (0..DRAWS).map(|_| draw()).collect();
         medians.sort_unstable_by(f64::total_cmp);
@@ -42,6 +44,20 @@ impl Interval {
     pub(super) fn has(&self, figure: f64) -> bool {
         (self.low..=self.high).contains(&figure)
     }
+}
+
+/// The middle of as many figures as there are, each of which was drawn so many times.
+fn middle_of_drawn(sorted: &[f64], times: &[usize]) -> f64 {
+    let at = |place: usize| {
+        let mut seen = 0;
+        let drawn = times.iter().position(|times| {
+            seen += times;
+            seen > place
+        });
+        sorted[drawn.unwrap_or_default()]
+    };
+    let half = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { at(half) } else { f64::midpoint(at(half - 1), at(half)) }
 }
 
 /// How many of the lowest medians are outside, and as many of the highest.
@@ -73,6 +89,20 @@ mod tests {
         assert!(width(&figures, 0.5) < width(&figures, 0.95) && width(&figures, 0.95) < width(&figures, 0.999));
         let noisy = figures.map(|figure| 1.005 + (figure - 1.005) * 3.0);
         assert!(width(&figures, 0.95) * 2.0 < width(&noisy, 0.95));
+    }
+
+    #[test]
+    fn the_middle_of_what_was_drawn_is_that_of_the_drawn_figures() {
+        let mut dice = Rng::with_seed(3);
+        for len in 2..9 {
+            let sorted: Vec<f64> = (0..len).map(|figure| figure as f64).collect();
+            let drawn: Vec<usize> = (0..len).map(|_| dice.usize(..len)).collect();
+            let mut times = vec![0; len];
+            drawn.iter().for_each(|figure| times[*figure] += 1);
+            let mut expected: Vec<f64> = drawn.iter().map(|figure| sorted[*figure]).collect();
+            expected.sort_by(f64::total_cmp);
+            assert!((middle_of_drawn(&sorted, &times) - middle(&expected)).abs() < 1e-9, "{drawn:?}");
+        }
     }
 
     #[test]

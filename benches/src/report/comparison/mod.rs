@@ -22,6 +22,9 @@ mod told;
 mod verdict;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod verdict_simulation;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod verdict_tests;
 mod words;
 
@@ -43,6 +46,8 @@ pub const FORWARDER: &str = "forwarder";
 pub const BEFORE: &str = "before";
 /// The name of the same rolegate once more: what differs there is chance.
 pub const CONTROL: &str = "control";
+/// The names of more of the same rolegate, which are peers: a winner among them is a mistake.
+pub const SAME: [&str; 6] = ["same-1", "same-2", "same-3", "same-4", "same-5", "same-6"];
 /// Figures that are closer to each other than this are even.
 pub(super) const EVEN: f64 = 0.01;
 
@@ -73,7 +78,7 @@ pub struct Comparison {
 /// A proxy that took part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proxy {
-    /// [`ROLEGATE`], [`FORWARDER`], [`BEFORE`], [`CONTROL`] or a peer's name: `haproxy`.
+    /// [`ROLEGATE`], [`FORWARDER`], [`BEFORE`], [`CONTROL`], one of [`SAME`] or a peer's name: `haproxy`.
     pub name: String,
     /// Its version.
     pub version: String,
@@ -134,6 +139,9 @@ pub struct Figures {
     /// How much of its core it used meanwhile, the median of the rounds: 1 is all of it. Nothing if that says nothing here.
     #[serde(default)]
     pub busy: Option<f64>,
+    /// The share of its requests that failed meanwhile, 0 to 1.
+    #[serde(default)]
+    pub failed: f64,
 }
 
 /// What place a proxy has in a comparison.

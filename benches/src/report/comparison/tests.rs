@@ -4,7 +4,7 @@ use crate::report::tests::{check_alone, check_tags};
 use crate::report::{read_comparison, write_comparison_json};
 
 fn figures(proxy: &str, rounds: &[f64]) -> Figures {
-    Figures { proxy: proxy.to_owned(), rounds: rounds.to_vec(), busy: None }
+    Figures { proxy: proxy.to_owned(), rounds: rounds.to_vec(), ..Figures::default() }
 }
 
 fn work(better: Better, all: &[(&str, &[f64])]) -> Work {
@@ -128,7 +128,8 @@ fn files_of_before_are_read() {
     for work in fields["works"].as_array_mut().unwrap() {
         assert!(work.as_object_mut().unwrap().remove("doubts").is_some());
         for figures in work["figures"].as_array_mut().unwrap() {
-            assert!(figures.as_object_mut().unwrap().remove("busy").is_some());
+            let figures = figures.as_object_mut().unwrap();
+            assert!(figures.remove("busy").is_some() && figures.remove("failed").is_some());
         }
     }
     let mut expected = Comparison { sitting: Vec::new(), ..comparison() };
@@ -142,7 +143,7 @@ fn files_of_before_are_read() {
 #[test]
 fn measured_records_of_before_are_read_and_told() {
     let results = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results/2026-11-24");
-    for name in ["comparison", "comparison-quiet", "spliced-all", "spliced-full", "spliced-tls"] {
+    for name in ["spliced-all", "spliced-full", "spliced-latency", "spliced-own", "spliced-tls"] {
         let comparison = read_comparison(&results.join(name).with_extension("json")).unwrap();
         assert!(comparison_text(&comparison).contains("rolegate") && !comparison_markdown(&comparison).is_empty());
         check_tags(&page(&comparison));

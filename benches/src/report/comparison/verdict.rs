@@ -1,8 +1,10 @@
 //! Who is better at a work, and when that cannot be said.
 //!
-//! A difference is one only if all of this holds: there are [`ROUNDS`] rounds or more; no round says the opposite; 1 is not in
-//! the interval of the ratio; and the difference is larger than what the same rolegate shows beside itself, the [`CONTROL`].
-//! The interval is wider the more peers there are, after Bonferroni: the best of many is ahead by chance more easily.
+//! A difference is one only if all of this holds: there are [`ROUNDS`] rounds or more; neither had more than 1 % of its requests
+//! fail, because what fails is fast; the rounds agree, by a sign test; 1 is not in the interval of the ratio; and the difference is
+//! larger than what the same rolegate shows beside itself, the [`CONTROL`]. The interval is wider the more peers there are, after
+//! Bonferroni: the best of many is ahead by chance more easily. Few rounds cannot give that much confidence, so it is the control
+//! that keeps a lucky peer from being called better: see the simulated sittings in the tests.
 //!
 //! [`CONTROL`]: super::CONTROL
 
@@ -14,6 +16,8 @@ use serde::Serialize;
 use super::interval::{Interval, middle};
 use super::{Better, CONTROL, Comparison, EVEN, Place, ROLEGATE, Work};
 
+/// The share of requests that may fail where something is to be decided.
+const FAILURES: f64 = 0.01;
 /// Fewer rounds decide nothing.
 pub const ROUNDS: usize = 6;
 /// How often a difference may be seen where there is none, over all peers of a work.
@@ -81,9 +85,11 @@ pub enum Outcome {
 pub enum Why {
     /// So many rounds are too few.
     FewRounds(usize),
+    /// More than 1 % of the requests of one of them failed.
+    Failures,
     /// rolegate was not measured beside itself.
     NoControl,
-    /// In some rounds it was the other way round.
+    /// In too many rounds it was the other way round: one of six is too many.
     RoundsDisagree,
     /// The ratio may as well be 1.
     Chance,
@@ -163,6 +169,11 @@ impl Work {
         self.figures.iter().find(|figures| figures.proxy == proxy).map_or(&[], |figures| &figures.rounds)
     }
 
+    /// The share of a proxy's requests that failed.
+    fn failed(&self, proxy: &str) -> f64 {
+        self.figures.iter().find(|figures| figures.proxy == proxy).map_or(0.0, |figures| figures.failed)
+    }
+
     /// A proxy's figures, summed up.
     #[must_use]
     pub fn spread(&self, proxy: &str) -> Option<Spread> {
@@ -228,14 +239,11 @@ impl Work {
         if ratio.count < ROUNDS {
             return Some(Outcome::Undecided(Why::FewRounds(ratio.count)));
         }
+        if self.failed(proxy).max(self.failed(ROLEGATE)) > FAILURES {
+            return Some(Outcome::Undecided(Why::Failures));
+        }
         let side = self.better.side(ratio.median);
-        let ends = [ratio.lowest, ratio.highest].map(|end| self.better.side(end));
-        let opposite = match side {
-            Side::Own => ends.contains(&Side::Other),
-            Side::Other => ends.contains(&Side::Own),
-            Side::Neither => false,
-        };
-        if opposite {
+        if !agree(side, self.ratios(proxy).into_iter().map(|ratio| self.better.side(ratio))) {
             return Some(Outcome::Undecided(Why::RoundsDisagree));
         }
         let Some(least) = least() else { return Some(Outcome::Undecided(Why::NoControl)) };
@@ -284,6 +292,28 @@ impl Comparison {
         }
         tally
     }
+}
+
+/// Whether so few rounds lean to the other side that chance does not explain it: an exact sign test. Of 6 rounds none may, of 9
+/// one, of 12 two. So more rounds decide more, also where something else disturbs one of them.
+fn agree(side: Side, rounds: impl Iterator<Item = Side>) -> bool {
+    let opposite = match side {
+        Side::Own => Side::Other,
+        Side::Other => Side::Own,
+        Side::Neither => return true,
+    };
+    let (mut all, mut against) = (0_u32, 0_u32);
+    for round in rounds {
+        all += 1;
+        against += u32::from(round == opposite);
+    }
+    // How likely it is that of so many coins as few or fewer fall on one side, whichever that is.
+    let (mut ways, mut sum) = (1.0, 1.0);
+    for number in 1..=against {
+        ways *= f64::from(all - number + 1) / f64::from(number);
+        sum += ways;
+    }
+    2.0 * sum / 2_f64.powf(f64::from(all)) <= CHANCE
 }
 
 /// One figure divided by rolegate's; `NaN` if one of them is none.

@@ -3,8 +3,11 @@ use fastrand::Rng;
 use super::*;
 
 fn work(better: Better, all: &[(&str, Vec<f64>)]) -> Work {
-    let figures =
-        all.iter().map(|(proxy, rounds)| Figures { proxy: (*proxy).to_owned(), rounds: rounds.clone(), busy: None });
+    let figures = all.iter().map(|(proxy, rounds)| Figures {
+        proxy: (*proxy).to_owned(),
+        rounds: rounds.clone(),
+        ..Figures::default()
+    });
     Work {
         name: "w".to_owned(),
         title: "A work".to_owned(),
@@ -91,8 +94,25 @@ fn what_cannot_be_decided_says_why() {
     assert_eq!(outcome(Better::Lower, &same[..5], &[20.0; 5]), undecided(Why::FewRounds(5)));
     assert_eq!(outcome(Better::Lower, &same, &[20.0, 20.0, f64::NAN, 20.0, 20.0, 20.0]), undecided(Why::FewRounds(5)));
     assert_eq!(outcome(Better::Lower, &[], &[20.0; 6]), undecided(Why::NoControl));
+    let failing = |proxy: &str| {
+        let mut work =
+            work(Better::Lower, &[(ROLEGATE, same.to_vec()), (CONTROL, same.to_vec()), ("peer", vec![20.0; 6])]);
+        for (share, wanted) in [(0.009, Outcome::Win), (0.02, undecided(Why::Failures))] {
+            work.figures.iter_mut().filter(|figures| figures.proxy == proxy).for_each(|figures| figures.failed = share);
+            assert_eq!(work.verdict().unwrap().outcome, wanted, "{proxy} fails {share}");
+        }
+    };
+    failing("peer");
+    failing(ROLEGATE);
     let disagree = [12.0, 12.0, 12.0, 12.0, 12.0, 9.0];
     assert_eq!(outcome(Better::Lower, &same, &disagree), undecided(Why::RoundsDisagree));
+    // One of twelve may have been disturbed, three may not.
+    let twelve = |disturbed: usize| {
+        let peer: Vec<_> = (0..12).map(|round| if round < disturbed { 9.0 } else { 12.0 }).collect();
+        outcome(Better::Lower, &[10.0; 12], &peer)
+    };
+    let expected = [Outcome::Win, Outcome::Win, Outcome::Win, undecided(Why::RoundsDisagree)];
+    assert_eq!([0, 1, 2, 3].map(twelve), expected);
     // No round says the opposite by more than 1 %, but some say nothing.
     let chance = [10.4, 9.95, 10.5, 9.95, 10.4, 9.95];
     assert_eq!(outcome(Better::Lower, &same, &chance), undecided(Why::Chance));

@@ -8,9 +8,10 @@ use crate::report::format::{number, percent, ratio};
 /// How ratios and marks are to be read.
 pub(super) const HOW_TO_READ: &str = "A figure is the median of the rounds. The ratio beside it is that proxy's figure \
      divided by rolegate's of the same round: the median of these ratios, and in brackets the interval in which it lies (a \
-     bootstrap over the rounds; all intervals of a row hold together with 95 % confidence, after Bonferroni). It is ∞ if rolegate's figure is 0 and \
+     bootstrap over the rounds; all intervals of a row are made to hold together with 95 % confidence, after Bonferroni, which takes \
+     more rounds than 6 if there are several peers). It is ∞ if rolegate's figure is 0 and \
      the other is not. rolegate wins a row if it is better than every peer, and loses it if a peer is better; it is undecided if there are \
-     fewer than 6 rounds, the rounds disagree, 1 is in the interval, or the difference is no larger than that of the control, \
+     fewer than 6 rounds, more than 1 % of the requests of one of both failed, the rounds disagree, 1 is in the interval, or the difference is no larger than that of the control, \
      which is the same rolegate once more. It is even if all of the interval is within 1 %. The bare forwarder, the control and older builds \
      of rolegate are no peers.";
 
@@ -31,6 +32,7 @@ pub(super) fn why(why: Why) -> String {
     match why {
         Why::FewRounds(1) => format!("1 round, {ROUNDS} are needed"),
         Why::FewRounds(rounds) => format!("{rounds} rounds, {ROUNDS} are needed"),
+        Why::Failures => "more than 1 % of the requests failed".to_owned(),
         Why::NoControl => "there is no control".to_owned(),
         Why::RoundsDisagree => "the rounds disagree".to_owned(),
         Why::Chance => "it may be chance".to_owned(),
