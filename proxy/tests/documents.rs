@@ -291,6 +291,26 @@ fn the_table_of_connections_that_end_is_the_list_of_their_errors() {
 }
 
 #[test]
+fn every_rule_of_http_has_a_test_that_is_there() {
+    let tests = root().join("proxy/tests");
+    let sources =
+        std::fs::read_dir(tests).unwrap().filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok());
+    let sources: Vec<String> = sources.collect();
+    let text = document("docs/http.md");
+    let mut rules = 0;
+    for heading in ["## Requests", "## Fields", "## Bodies", "## Responses", "## Upgrades"] {
+        for row in table(&text, heading) {
+            rules += 1;
+            for name in row[3].split(", ").map(code) {
+                let written = format!("async fn {name}()");
+                assert!(sources.iter().any(|source| source.contains(&written)), "{}: there is no test {name}", row[0]);
+            }
+        }
+    }
+    assert!(rules > 30, "only {rules} were found");
+}
+
+#[test]
 fn links_in_the_pages_lead_somewhere() {
     for (name, text) in documents().into_iter().filter(|(name, _)| name.starts_with("docs/")) {
         let folder = root().join(&name).parent().unwrap().to_owned();

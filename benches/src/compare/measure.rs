@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::time::Instant;
 
-use super::origin::HOST;
 use super::rates;
+use super::targets::HOST;
 use super::usage::Used;
 use crate::client::Tls;
 use crate::load::{self, Mode, PlainRequest, Plan, Watch};

@@ -25,6 +25,7 @@ mod rates;
 mod sheet;
 mod sitting;
 mod stage;
+mod targets;
 mod template;
 mod tools;
 mod usage;

@@ -1,29 +1,18 @@
 //! The origins: two site systems, each a process of its own, so that one can die.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use super::cores::Cores;
 use super::probe;
 use super::process::Group;
-use super::stage::Stage;
+use super::targets::SMALL;
 use super::{cores, forwarder};
 use crate::content::{Content, Package};
 use crate::hold::{self, Alive};
 use crate::site::{Role, SiteSystem, Spec};
-
-/// A file of 1 KiB.
-pub(super) const SMALL: &str = "/SMS_DP_SMSPKG$/PKG00001/sccm?/file%201.bin";
-/// A file of 10 MiB.
-pub(super) const LARGE: &str = "/SMS_DP_SMSPKG$/BIG00001/sccm?/file%201.bin";
-/// The bytes of [`LARGE`].
-pub(super) const LARGE_BYTES: u64 = 10 * 1024 * 1024;
-/// Something of a management point.
-pub(super) const PROBE: &str = "/SMS_MP/.sms_aut?MPLIST";
-/// A small answer of a management point: rolegate keeps nothing about who asked.
-pub(super) const REMEMBERED_BY_NOBODY: &str = "/SMS_MP/.sms_aut?MPCERT";
-/// The name of the site in certificates and `Host`.
-pub(super) const HOST: &str = "mp1.lab.test";
 
 /// Serves as an origin until the process ends.
 ///
@@ -56,6 +45,15 @@ pub(super) enum Serves<'a> {
     Lines,
 }
 
+/// How an origin is started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StartedBy<'a> {
+    /// The program that is one when it is started with other arguments.
+    pub(super) helper: &'a Path,
+    /// It runs on those that are for no proxy.
+    pub(super) cores: &'a Cores,
+}
+
 /// An origin that runs.
 #[derive(Debug)]
 pub(super) struct Origin {
@@ -65,16 +63,16 @@ pub(super) struct Origin {
 
 impl Origin {
     /// Starts it and waits until it answers.
-    pub(super) async fn start(stage: &Stage, serves: Serves<'_>, address: SocketAddr) -> Result<Self, String> {
-        let mut command = Command::new(&stage.options.helper);
+    pub(super) async fn start(by: &StartedBy<'_>, serves: Serves<'_>, address: SocketAddr) -> Result<Self, String> {
+        let mut command = Command::new(by.helper);
         match serves {
             Serves::Files(name) => command.args(["origin", name]),
             Serves::Lines => command.arg("lines"),
         };
         command.arg(address.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let started = cores::on(&stage.cores.others, || Group::start(&mut command)).and_then(|started| started);
-        let mut group = started.map_err(|error| format!("{}: {error}", stage.options.helper.display()))?;
+        let started = cores::on(&by.cores.others, || Group::start(&mut command)).and_then(|started| started);
+        let mut group = started.map_err(|error| format!("{}: {error}", by.helper.display()))?;
         probe::until_ready(address, SMALL, || group.ended().is_some())
             .await
             .map_err(|why| format!("an origin {why}"))?;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::origin::HOST;
+use super::targets::HOST;
 
 /// The longest that a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -14,10 +14,11 @@ use super::cores::{self, Cores};
 use super::find::last_lines;
 use super::keeper::{Keeper, Kept};
 use super::options::{Options, Set};
-use super::origin::{HOST, Origin, PROBE, SMALL, Serves};
+use super::origin::{Origin, Serves, StartedBy};
 use super::probe;
 use super::process::Group;
 use super::proxies::{Kind, Program};
+use super::targets::{HOST, PROBE, SMALL};
 use super::template::{self, Bodies, Values};
 use super::usage;
 use crate::pki::{Algorithm, Identity, Wanted};
@@ -47,6 +48,11 @@ impl Stage {
         let keeper =
             Keeper::start(&options.helper, folder.path()).with_context(|| options.helper.display().to_string())?;
         Ok(Self { options, programs, cores, folder, keeper })
+    }
+
+    /// How its origins are started.
+    pub(super) fn starts(&self) -> StartedBy<'_> {
+        StartedBy { helper: &self.options.helper, cores: &self.cores }
     }
 
     pub(super) fn program(&self, kind: Kind) -> Option<&Program> {
@@ -79,8 +85,9 @@ impl Origins {
     pub(super) async fn start(stage: &Stage) -> anyhow::Result<Self> {
         let addresses = probe::free::<2>().context("ports for the origins")?;
         let [one, two] = addresses;
-        let one = Origin::start(stage, Serves::Files("one"), one).await.map_err(anyhow::Error::msg)?;
-        let two = Origin::start(stage, Serves::Files("two"), two).await.map_err(anyhow::Error::msg)?;
+        let by = stage.starts();
+        let one = Origin::start(&by, Serves::Files("one"), one).await.map_err(anyhow::Error::msg)?;
+        let two = Origin::start(&by, Serves::Files("two"), two).await.map_err(anyhow::Error::msg)?;
         Ok(Self { one, two: Some(two), addresses })
     }
 

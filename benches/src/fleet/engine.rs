@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::desk::{Desk, Target, Troubles};
 use super::messages::keys;
-use super::ran::Ran;
+use super::ran::{Ran, Running};
 use super::scenario::{Fleet, Scenario};
 use super::schedule::Schedule;
 use super::worker::{Share, Worker};
@@ -17,17 +17,6 @@ use crate::record::{Collected, Generator, Histograms, Part, Run};
 
 /// Files that a process needs besides its connections.
 const OTHER_FILES: usize = 200;
-
-/// How a fleet is run.
-#[derive(Debug, Clone)]
-pub struct Running {
-    /// What it is measured as: `rolegate 0.1.0`.
-    pub label: String,
-    /// The target as the user wrote it.
-    pub address: String,
-    /// Threads, 1 to 256.
-    pub threads: u32,
-}
 
 /// Runs a fleet to its end, or until `watch` ends it. It blocks the thread.
 ///

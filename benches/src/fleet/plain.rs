@@ -7,8 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::address::Address;
-use super::engine::Running;
-use super::ran::Ran;
+use super::ran::{Ran, Running};
 use super::scenario::{Pace, Plain, Scenario};
 use super::sources::Group;
 use crate::client::Tls;

@@ -2,10 +2,20 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::engine::Running;
 use crate::load::Measured;
 use crate::record::{FORMAT, Machine, Part, Run};
 use crate::threshold::{Threshold, judge};
+
+/// How a fleet is run.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// What it is measured as: `rolegate 0.1.0`.
+    pub label: String,
+    /// The target as the user wrote it.
+    pub address: String,
+    /// Threads, 1 to 256.
+    pub threads: u32,
+}
 
 /// How a scenario was run.
 pub(crate) struct Ran<'a> {

@@ -11,7 +11,7 @@ use super::arrivals::{Arrivals, Due, Place};
 use super::connection::{Connection, Outgoing};
 use super::plan::Prepared;
 use super::response::Answer;
-use super::worker::Shared;
+use super::shared::Shared;
 use crate::record::{ConnectFault, Failure, Sample};
 
 /// How long a closed loop pauses after a connection has failed, at first and at most. It would do nothing but fail.

@@ -22,6 +22,7 @@ mod connection;
 mod plan;
 mod response;
 mod schedule;
+mod shared;
 mod timer;
 mod worker;
 
@@ -41,12 +42,13 @@ pub(crate) use connection::{Connection, Dialer, Outgoing, Scratch};
 pub(crate) use plan::message_types;
 pub use plan::{Mode, PlainRequest, Plan, Slice, Spacing};
 pub(crate) use response::Answer;
+pub(crate) use shared::SCRATCH;
 pub(crate) use timer::Timer;
-pub(crate) use worker::SCRATCH;
 
 use crate::hold::raise_open_files;
 use crate::record::{self, Collected, Collector, Generator, Histograms, Interval, Live, Recorder, Series, SeriesKey};
-use worker::{Ended, Job};
+use shared::Job;
+use worker::Ended;
 
 /// Intervals that nobody has looked at yet, before new ones are not shown.
 const UNSEEN: usize = 64;
@@ -166,7 +168,7 @@ pub fn run(plan: &Plan, watch: &Watch) -> Result<Measured, Error> {
     let dialer = Arc::new(connection::Dialer::new(plan)?);
     let (plan, requests, stop) = (Arc::new(plan.clone()), requests.into(), Arc::clone(&watch.stop));
     let agreed = plan.part.and_then(|part| part.begin);
-    let start = Arc::new(worker::Start::new(Arc::clone(&watch.began), agreed));
+    let start = Arc::new(shared::Start::new(Arc::clone(&watch.began), agreed));
     let first = Job { plan, requests, dialer, stop, number: 0, threads, start };
     let mut running = Vec::new();
     for (number, recorder) in recorders.into_iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::super::measure::Load;
-use super::super::origin::HOST;
+use super::super::targets::HOST;
 use super::{Said, seconds};
 
 pub(super) fn arguments(command: &mut Command, load: &Load, connections: usize, seconds: u64) {

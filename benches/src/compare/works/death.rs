@@ -16,11 +16,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::super::options::Set;
-use super::super::origin::{HOST, SMALL};
 use super::super::proxies::Program;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::{Origins, Running, Setup};
+use super::super::targets::{HOST, SMALL};
 use super::Run;
 
 /// Clients, each with a connection of its own.

@@ -6,10 +6,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 use super::super::find;
 use super::super::measure::{self, Load};
-use super::super::origin::SMALL;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::Origins;
+use super::super::targets::SMALL;
 use super::super::tools::{Tool, ToolName};
 use super::super::usage::Used;
 use super::Run;

@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::origin::{HOST, Origin, REMEMBERED_BY_NOBODY, Serves};
+use super::super::origin::{Origin, Serves};
 use super::super::probe;
 use super::super::proxies::{Kind, Program};
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::{Origins, Running, Setup};
+use super::super::targets::{HOST, REMEMBERED_BY_NOBODY};
 use super::super::usage;
 use super::Run;
 use crate::client::Tls;
@@ -103,7 +104,7 @@ fn rows(run: &mut Run<'_>) {
 pub(super) async fn idle(run: &mut Run<'_>) -> anyhow::Result<()> {
     rows(run);
     let [address] = probe::free::<1>()?;
-    let notification = Origin::start(run.stage, Serves::Lines, address).await.map_err(anyhow::Error::msg)?;
+    let notification = Origin::start(&run.stage.starts(), Serves::Lines, address).await.map_err(anyhow::Error::msg)?;
     let behind = Behind { site: Origins::start(run.stage).await?, notification };
     for round in 0..run.stage.options.rounds {
         for at in run.order(run.stage.programs.len()) {

@@ -1,11 +1,11 @@
 //! How long a request takes at a rate that all can do.
 
 use super::super::measure::{self, Load, Outcome};
-use super::super::origin::SMALL;
 use super::super::proxies::Kind;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::{Bed, Running};
+use super::super::targets::SMALL;
 use super::Run;
 use super::plain::SOME;
 

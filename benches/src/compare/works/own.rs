@@ -1,10 +1,10 @@
 //! rolegate against itself: two data threads.
 
 use super::super::measure::{self, Load};
-use super::super::origin::SMALL;
 use super::super::proxies::Kind;
 use super::super::sheet::Line;
 use super::super::stage::{Origins, Running, Setup};
+use super::super::targets::SMALL;
 use super::Run;
 
 /// Enough to keep two threads busy.

@@ -2,10 +2,10 @@
 
 use super::super::measure::{Load, Outcome};
 use super::super::options::WorkName;
-use super::super::origin::{LARGE, LARGE_BYTES, SMALL};
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::Running;
+use super::super::targets::{LARGE, LARGE_BYTES, SMALL};
 use super::super::template::Bodies;
 use super::super::usage;
 use super::Run;

@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::super::measure::{self, Load};
-use super::super::origin::SMALL;
 use super::super::proxies::Kind;
 use super::super::sheet::Line;
 use super::super::stage::{Origins, Running, Setup};
+use super::super::targets::SMALL;
 use super::super::template;
 use super::Run;
 use super::plain::SOME;

@@ -1,10 +1,10 @@
 //! What a request costs at rates that are the same for all: a proxy that is nearly idle needs more for each.
 
 use super::super::measure::{Load, Outcome};
-use super::super::origin::SMALL;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::Running;
+use super::super::targets::SMALL;
 use super::plain::SOME;
 use super::{Run, latency};
 

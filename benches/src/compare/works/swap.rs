@@ -8,12 +8,12 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::super::measure::{self, Load, Outcome};
-use super::super::origin::SMALL;
 use super::super::probe;
 use super::super::proxies::Kind;
 use super::super::rates;
 use super::super::sheet::Line;
 use super::super::stage::{Running, Setup};
+use super::super::targets::SMALL;
 use super::super::template::{self, fill};
 use super::plain::SOME;
 use super::{Bed, Run};
