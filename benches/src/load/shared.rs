@@ -95,7 +95,7 @@ pub(super) struct Shared {
     next_connection: Cell<usize>,
     /// Once it is known.
     pub(super) begin: OnceCell<Instant>,
-    total: Duration,
+    pub(super) total: Duration,
 }
 
 impl Shared {

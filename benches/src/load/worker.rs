@@ -1,15 +1,10 @@
 //! One thread that makes load: its runtime, its clients, its clock.
 
-use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep_until;
 
@@ -17,7 +12,7 @@ use super::arrivals::Arrivals;
 use super::client::Client;
 use super::schedule::Schedule;
 use super::shared::{Job, Shared};
-use crate::record::{CpuTime, Failure, Recorder};
+use crate::record::{CpuTime, Recorder};
 
 /// How often it is seen that a second or all is over.
 const TICK: Duration = Duration::from_millis(50);
