@@ -12,6 +12,7 @@
 
 // What a closed pipe makes of these is a panic; `say` knows better.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod client;
 pub mod compare;

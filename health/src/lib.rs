@@ -38,6 +38,8 @@
 //! assert_eq!(down.to, Health::Down);
 //! ```
 
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 mod checker;
 mod ejection;
 mod history;
