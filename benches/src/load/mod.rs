@@ -1,6 +1,6 @@
 //! Plain load: the same few requests as fast as the target answers, or at a rate.
 //!
-//! [`run`] starts threads that share nothing. Each has a runtime, connections and a [`Recorder`](crate::record::Recorder)
+//! [`run`] starts threads that share nothing. Each has a runtime, connections and a [`Recorder`]
 //! of its own; requests are written once, before it all begins, and answers are read into one buffer for each thread.
 //!
 //! A rate is an *open loop*: requests are due at times that were fixed before, and their latency counts from then. A target
