@@ -222,7 +222,7 @@ impl Upstream {
             }
             let room = usize::try_from(missing).unwrap_or(ROOM);
             self.read.reserve(room);
-            // The end of the connection is met again by whoever reads on.
+            // The next read meets the end of the connection again.
             if !matches!(ready!(pin!(self.transport.read_buf(&mut (&mut self.read).limit(room))).poll(cx)), Ok(1..)) {
                 return Poll::Ready(false);
             }

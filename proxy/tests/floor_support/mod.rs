@@ -1,5 +1,5 @@
 //! Reads the source of a package: which file uses which.
-#![allow(dead_code, unreachable_pub)]
+#![allow(unreachable_pub)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
