@@ -20,6 +20,12 @@ pub enum Error {
     NeedsHttp11,
     /// The request cannot be forwarded without changing its meaning.
     BadRequest,
+    /// What came is no head of a request (RFC 9112, section 3).
+    BadHead,
+    /// The head of the request is larger than `max_header_size` (RFC 6585, section 5).
+    HeadTooLarge,
+    /// The request is of another major version than 1.
+    UnknownVersion,
     /// The host is missing, there are two, or it is none (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
     InvalidHost,
     /// The target has a fragment, which no client may send (RFC 9112, section 3.2), or it cannot be told where the request begins.
@@ -98,13 +104,16 @@ pub enum Retry {
 
 impl Error {
     /// All of them, in the order of [`Error::index`].
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::NotNamed,
         Self::NoClientCertificate,
         Self::NeedsHttp11,
         Self::BadRequest,
+        Self::BadHead,
+        Self::HeadTooLarge,
+        Self::UnknownVersion,
         Self::InvalidHost,
         Self::InvalidTarget,
         Self::DotSegment,
@@ -145,8 +154,9 @@ impl Error {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotNamed => StatusCode::MISDIRECTED_REQUEST,
             Self::NoClientCertificate => StatusCode::FORBIDDEN,
-            Self::NeedsHttp11 => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::BadRequest | Self::InvalidHost | Self::InvalidTarget | Self::DotSegment | Self::InvalidBody => {
+            Self::NeedsHttp11 | Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BadRequest | Self::BadHead | Self::InvalidHost | Self::InvalidTarget | Self::DotSegment | Self::InvalidBody => {
                 StatusCode::BAD_REQUEST
             }
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
@@ -178,6 +188,9 @@ impl Error {
             Self::NoRoute | Self::NotNamed => "destination_not_found",
             Self::MethodNotAllowed | Self::NoClientCertificate | Self::NeedsHttp11 => "http_request_denied",
             Self::BadRequest
+            | Self::BadHead
+            | Self::HeadTooLarge
+            | Self::UnknownVersion
             | Self::InvalidHost
             | Self::InvalidTarget
             | Self::DotSegment
@@ -212,8 +225,11 @@ impl Error {
             Self::NoClientCertificate => "Client certificate required",
             Self::NeedsHttp11 => "Windows authentication is bound to a connection and needs HTTP/1.1",
             Self::BadRequest => "the request cannot be forwarded",
+            Self::BadHead => "what came is not the head of an HTTP/1.1 request",
+            Self::HeadTooLarge => "the head of the request is larger than max_header_size",
+            Self::UnknownVersion => "the version is not HTTP/1.0 or HTTP/1.1",
             Self::InvalidHost => "Host is missing, is there twice, or is not a host with an optional port",
-            Self::InvalidTarget => "the target has a fragment, or it is * and the method is not OPTIONS",
+            Self::InvalidTarget => "the target has a fragment or a byte that no target has, is none, or is * and the method is not OPTIONS",
             Self::DotSegment => "the path has a segment of dots, plain or encoded",
             Self::UnknownCoding => "the request body has a transfer coding besides chunked",
             Self::InvalidBody => "the framing of the request body is broken",
@@ -252,6 +268,9 @@ impl Error {
             | Self::NoClientCertificate
             | Self::NeedsHttp11
             | Self::BadRequest
+            | Self::BadHead
+            | Self::HeadTooLarge
+            | Self::UnknownVersion
             | Self::InvalidHost
             | Self::InvalidTarget
             | Self::DotSegment
@@ -299,6 +318,9 @@ impl Error {
             | Self::NoClientCertificate
             | Self::NeedsHttp11
             | Self::BadRequest
+            | Self::BadHead
+            | Self::HeadTooLarge
+            | Self::UnknownVersion
             | Self::InvalidHost
             | Self::InvalidTarget
             | Self::DotSegment

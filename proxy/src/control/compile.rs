@@ -19,6 +19,7 @@ use crate::model::mix::hash_ignore_case;
 use crate::model::role::Role;
 use crate::model::snapshot::{ClientAddressField, Limits, Site};
 use crate::model::tier::TierKind;
+use crate::wire::case::Spelling;
 
 /// Linux counts this in seconds, up to 32,767 of them.
 const KEEPALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(9 * 3600);
@@ -185,7 +186,7 @@ fn limits(config: &Config) -> Limits {
         request_header_timeout: finite(proxy.request_header_timeout),
         client_keepalive_timeout: finite(proxy.client_keepalive_timeout),
         max_header_size: usize::try_from(proxy.max_header_size.get().unwrap_or(64 << 10)).unwrap_or(64 << 10),
-        preserve_header_case: proxy.preserve_header_case,
+        spelling: if proxy.preserve_header_case { Spelling::Kept } else { Spelling::Lower },
         max_connections: *proxy.max_connections.get_ref() as usize,
         max_idle_per_endpoint: proxy.max_idle_per_endpoint as usize,
         tcp_keepalive: proxy.tcp_keepalive.get_ref().get(),

@@ -7,19 +7,22 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 
-use super::body::{RequestBody, Uploading};
+use super::body::Uploading;
 use super::headers;
 use super::pin;
+use super::request_body::RequestBody;
 use super::session::Session;
 use super::upstream::Reading;
+use super::upstream::sending::{Begins, WrittenHead};
 use crate::error::{Error, Retry};
 use crate::model::role::{Role, Timeouts};
-use crate::wire::head::RequestHead;
+use crate::wire::head::Writing;
 use crate::wire::list::list_elements;
 
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+const CONTINUE: HeaderValue = HeaderValue::from_static("100-continue");
 
 /// Largest body that is kept for another attempt, in bytes.
 const KEPT: u64 = 16 << 10;
@@ -35,6 +38,8 @@ pub struct Call {
     ours_in_it: bool,
     repeatable: bool,
     authorizes: bool,
+    /// When its body may be sent.
+    begins: Begins,
     /// The protocols of an upgrade that it asks for.
     upgrade: Option<HeaderValue>,
 }
@@ -44,12 +49,9 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::BadRequest`] for a target that cannot be written, [`Error::BodyTooLarge`] when the length is known to be.
-    pub fn prepare(session: &Rc<Session>, role: &Arc<Role>, request: Request<Incoming>) -> Result<Self, Error> {
-        let (mut parts, incoming) = request.into_parts();
+    pub fn prepare(session: &Rc<Session>, role: &Arc<Role>, request: Request<RequestBody>) -> Result<Self, Error> {
+        let (mut parts, body) = request.into_parts();
         let hop = headers::strip_hop_by_hop(&mut parts.headers);
-        if hop.close {
-            session.last_request();
-        }
         into_origin_form(&mut parts)?;
         // RFC 9110, section 7.8: an upgrade in an HTTP/1.0 request is ignored.
         let upgrade = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11).and_then(|asked| allowed(&asked, role));
@@ -61,35 +63,37 @@ impl Call {
             parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
         }
         session.strip(&mut parts.headers, role);
-        if session.http2 {
+        if session.is_http2() {
             join_cookies(&mut parts.headers);
         }
         parts.version = Version::HTTP_11;
 
         let limit = role.max_body.unwrap_or(u64::MAX);
-        if incoming.size_hint().lower() > limit {
+        if body.size_hint().lower() > limit {
             return Err(Error::BodyTooLarge);
         }
-        let body = if incoming.is_end_stream() {
-            RequestBody::Empty
-        } else {
-            let idle = role.timeouts.request_body_idle;
-            let response_header = role.timeouts.response_header;
-            let (session, role) = (Rc::clone(session), Arc::clone(role));
-            RequestBody::Stream(Uploading { incoming, session, role, left: limit, idle, response_header })
+        let body = match body {
+            RequestBody::Stream(source) if !source.is_end_stream() => {
+                let (session, role) = (Rc::clone(session), Arc::clone(role));
+                RequestBody::Stream(Box::pin(Uploading { source, session, role, left: limit }))
+            }
+            RequestBody::Stream(_) | RequestBody::Kept(_) | RequestBody::Empty => RequestBody::Empty,
         };
         let authorizes = role.connection_auth && pin::authorizes_connection(&parts.headers);
         let method = parts.method.as_str();
         let repeatable =
             matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
-        Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, upgrade })
+        // A server that wants to know its client first would have to end a connection that is signed in.
+        let waits = session.upload.expects.get() && !role.connection_auth;
+        let begins = if waits { Begins::WhenAsked } else { Begins::AtOnce };
+        Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, begins, upgrade })
     }
 
     /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
     /// `PROPFIND` of a download may carry a few lines of XML.
     pub fn may_keep_body(&self, role: &Role) -> bool {
-        let (Some(parts), Some(RequestBody::Stream(uploading))) = (&self.parts, &self.body) else { return false };
-        let small = uploading.incoming.size_hint().exact().is_some_and(|size| size <= KEPT);
+        let (Some(parts), Some(RequestBody::Stream(stream))) = (&self.parts, &self.body) else { return false };
+        let small = stream.size_hint().exact().is_some_and(|size| size <= KEPT);
         let method = parts.method.as_str();
         small && !self.authorizes && self.upgrade.is_none() && role.retry.methods.iter().any(|may| may == method)
     }
@@ -102,6 +106,7 @@ impl Call {
         let Some(body) = &mut self.body else { return Ok(()) };
         let read = session.timer.within(role.timeouts.request_body_idle, body.collect()).await;
         session.timer.clear();
+        self.begins = Begins::AtOnce;
         let whole = read.map_err(|_| Error::BodyTimeout)?.map_err(|cut| cut.0)?.to_bytes();
         *body = RequestBody::Kept(Some(whole));
         self.repeatable = true;
@@ -136,13 +141,17 @@ impl Call {
         }
     }
 
-    /// The head as an endpoint gets it, and the trailers that it names.
-    pub fn write_head(&self, session: &Session, body: &RequestBody) -> Option<(Vec<u8>, Vec<HeaderName>)> {
+    /// The head as an endpoint gets it.
+    pub fn write_head(&self, session: &Session, body: &RequestBody) -> Option<WrittenHead> {
         let parts = self.parts.as_ref()?;
-        let mut out = RequestHead::begin(parts);
+        let mut out = Writing::request(parts);
         let chunked = body.size_hint().exact().is_none();
         if chunked {
             out.put(&header::TRANSFER_ENCODING, &CHUNKED);
+        }
+        let begins = if matches!(body, RequestBody::Stream(_)) { self.begins } else { Begins::AtOnce };
+        if begins == Begins::WhenAsked {
+            out.put(&header::EXPECT, &CONTINUE);
         }
         let mut put = |name: &HeaderName, value: &HeaderValue| {
             if !(chunked && name == header::CONTENT_LENGTH) {
@@ -154,12 +163,18 @@ impl Call {
         } else {
             session.each_field(&parts.headers, put);
         }
-        Some((out.end(), headers::named_trailers(&parts.headers)))
+        Some(WrittenHead {
+            bytes: out.end(),
+            trailers: headers::named_trailers(&parts.headers),
+            begins,
+            head_only: parts.method == Method::HEAD,
+            spelling: session.limits().spelling,
+        })
     }
 
-    /// Whether it asks for the head of a response alone.
-    pub fn asks_for_head(&self) -> bool {
-        self.parts.as_ref().is_some_and(|parts| parts.method == Method::HEAD)
+    /// Whether the body waits until its server asks for it.
+    pub fn waits_to_be_asked(&self) -> bool {
+        self.begins == Begins::WhenAsked
     }
 
     /// The request for one attempt, for hyper: a copy if it may be needed again.
@@ -220,11 +235,10 @@ impl Call {
     }
 
     /// Gives the body the bounds of the endpoint that it is sent to. Says whether there is none.
-    pub fn prepare_body(&mut self, timeouts: &Timeouts) -> bool {
-        let Some(RequestBody::Stream(uploading)) = &mut self.body else { return true };
-        uploading.idle = timeouts.request_body_idle;
-        uploading.response_header = timeouts.response_header;
-        false
+    pub fn prepare_body(&self, session: &Session, timeouts: &Timeouts) -> bool {
+        session.upload.idle.set(timeouts.request_body_idle);
+        session.upload.response_header.set(timeouts.response_header);
+        !matches!(self.body, Some(RequestBody::Stream(_)))
     }
 }
 

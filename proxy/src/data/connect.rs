@@ -7,20 +7,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 use rolegate_health::is_own_shortage;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
-use super::body::RequestBody;
 use super::io::Transport;
 use super::listener::keep_alive;
 use super::local::LocalExecutor;
 use super::made::Made;
-use super::pool::{Driven, Lifetime, Requests, STREAMS, Sender};
+use super::pool::{Driven, Lifetime, STREAMS, Sender};
 use super::proxy_protocol;
+use super::request_body::RequestBody;
 use super::ticker::Timer;
 use super::upstream::Upstream;
 use super::worker::Worker;
@@ -31,8 +31,6 @@ use crate::model::tls::Proof;
 
 /// Largest response head in bytes.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
-/// Most bytes that hyper buffers of one response.
-const READ_BUFFER: usize = 128 * 1024;
 /// Bytes that one stream of an HTTP/2 connection may have under way.
 const WINDOW: u32 = 64 * 1024;
 
@@ -93,17 +91,11 @@ async fn secured(endpoint: &Endpoint, from: &From<'_>, speaks: Speaks) -> Result
     handshake.map(|stream| Transport::Tls(Box::new(stream.into()))).map_err(|error| tls_error(&error))
 }
 
-/// Opens a connection for requests and hands its driving to this thread. `alone`: it will belong to one client, or leave
-/// HTTP, and so must not be HTTP/2.
+/// Opens a connection for requests. `alone`: it will belong to one client, or leave HTTP, and so must not be HTTP/2.
 ///
 /// # Errors
 /// As [`stream`].
-pub async fn http(
-    endpoint: &Endpoint,
-    from: &From<'_>,
-    alone: bool,
-    preserve_header_case: bool,
-) -> Result<Sender, Error> {
+pub async fn http(endpoint: &Endpoint, from: &From<'_>, alone: bool) -> Result<Sender, Error> {
     let wants_http2 = endpoint.role.http2 && !alone;
     let speaks = if wants_http2 { Speaks::Any } else { Speaks::Http1 };
     let transport = secured(endpoint, from, speaks).await?;
@@ -112,30 +104,21 @@ pub async fn http(
         Transport::Plain(_) => wants_http2,
         Transport::Tls(_) => transport.speaks_http2(),
     };
-    if !knows_http2 && !preserve_header_case {
+    if !knows_http2 {
         return Ok(Sender::Direct(Box::new(Upstream::new(transport, made))));
     }
-    let lifetime = Rc::new(Lifetime::new(made));
-    let driven = Rc::clone(&lifetime);
-    // A failure of the connection reaches whoever waits for its response; an idle one has nobody to tell.
-    if knows_http2 {
-        let secure = matches!(transport, Transport::Tls(_));
-        let mut builder = http2::Builder::new(LocalExecutor);
-        // Clients that do not take their responses hold back nobody else.
-        let all = WINDOW * u32::try_from(STREAMS).unwrap_or(1);
-        builder.initial_stream_window_size(WINDOW).initial_connection_window_size(all);
-        builder.max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD).unwrap_or(u32::MAX));
-        let handshake = builder.handshake::<_, RequestBody>(TokioIo::new(transport)).await;
-        let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
-        tokio::task::spawn_local(drive(connection, driven, from.worker.ticker.timer()));
-        return Ok(Sender::Driven(Driven { requests: Requests::Http2 { requests, secure }, lifetime }));
-    }
-    let mut builder = http1::Builder::new();
-    builder.max_header_size(MAX_RESPONSE_HEAD).max_buf_size(READ_BUFFER).preserve_header_case(preserve_header_case);
+    let secure = matches!(transport, Transport::Tls(_));
+    let mut builder = http2::Builder::new(LocalExecutor);
+    // Clients that do not take their responses hold back nobody else.
+    let all = WINDOW * u32::try_from(STREAMS).unwrap_or(1);
+    builder.initial_stream_window_size(WINDOW).initial_connection_window_size(all);
+    builder.max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD).unwrap_or(u32::MAX));
     let handshake = builder.handshake::<_, RequestBody>(TokioIo::new(transport)).await;
     let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
-    tokio::task::spawn_local(drive(connection.with_upgrades(), driven, from.worker.ticker.timer()));
-    Ok(Sender::Driven(Driven { requests: Requests::Http1(requests), lifetime }))
+    let lifetime = Rc::new(Lifetime::new(made));
+    // A failure of the connection reaches whoever waits for its response; an idle one has nobody to tell.
+    tokio::task::spawn_local(drive(connection, Rc::clone(&lifetime), from.worker.ticker.timer()));
+    Ok(Sender::Driven(Driven { requests, secure, lifetime }))
 }
 
 /// Drives a connection until it ends. One that the pool and all requests have let go of says goodbye to its server, which need

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::BytesMut;
 use tokio::net::TcpStream;
 
 use super::client::Client;
@@ -56,7 +57,7 @@ impl Future for Connection {
 
 impl Next {
     /// Takes the place of a wait that is over because a request has begun.
-    fn instead(self, state: &mut Self, early: Vec<u8>) -> Self {
+    fn instead(self, state: &mut Self, early: BytesMut) -> Self {
         match std::mem::replace(state, self) {
             Self::Wait(Waiting { transport, client, .. }) => {
                 Self::Work(Box::pin(http1::serve(transport, early, client)))

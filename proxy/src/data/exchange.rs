@@ -4,17 +4,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Buf;
 use http::{Method, Request, StatusCode, Uri};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::access_log::Record;
 use super::forward;
 use super::pin::Pinned;
 use super::pool::Sender;
+use super::request_body::RequestBody;
 use super::session::Session;
-use super::splice::Piece;
 use super::upstream::Upstream;
 use super::worker::Held;
 use crate::error::Error;
@@ -106,7 +104,7 @@ pub enum End {
 
 impl Exchange {
     /// A request's head is here.
-    pub fn begin(session: &Rc<Session>, request: &Request<Incoming>) -> Box<Self> {
+    pub fn begin(session: &Rc<Session>, request: &Request<RequestBody>) -> Box<Self> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         session.begin_request(hyper::body::Body::is_end_stream(request.body()));
         let snapshot = session.worker.snapshot();
@@ -200,14 +198,16 @@ impl Exchange {
         }
     }
 
-    /// A piece of the response was handed on: it is in a buffer of hyper's, or in a pipe.
-    pub fn moved(&mut self, piece: &Piece) {
-        let bytes = piece.remaining() as u64;
-        self.sent += bytes;
-        if matches!(piece, Piece::Piped(_)) {
-            self.spliced += bytes;
-        }
+    /// So many bytes of the response were handed on.
+    pub fn moved(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
         self.session.bytes_went();
+    }
+
+    /// As [`Self::moved`], of bytes that never came into our memory.
+    pub fn moved_past(&mut self, bytes: usize) {
+        self.spliced += bytes as u64;
+        self.moved(bytes);
     }
 
     /// The exchange is over.
@@ -316,7 +316,7 @@ impl Exchange {
             snapshot: self.snapshot.share(),
             peer: self.session.peer,
             tls: self.session.secured.as_ref().and_then(|secured| secured.version),
-            http2: self.session.http2,
+            http2: self.session.is_http2(),
             client: self.client,
             method: line.method,
             target: line.target,

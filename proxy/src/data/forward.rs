@@ -11,11 +11,11 @@ use http::{Request, StatusCode, Uri, Version, header, response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
-use super::body::RequestBody;
 use super::call::Call;
 use super::connect::{self, From};
 use super::headers;
-use super::pool::{Driven, Requests, Sender};
+use super::pool::{Driven, Sender};
+use super::request_body::RequestBody;
 use super::session::Session;
 use super::upstream::Upstream;
 use super::worker::Worker;
@@ -31,6 +31,10 @@ const STALE_LIMIT: usize = 2;
 const SMALL: u64 = 16 * 1024;
 /// How long the rest of one is waited for. It nearly always comes with the head.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a server is waited for that does not say whether it wants a body; then it gets it (RFC 9110, section 10.1.1). As
+/// long as curl waits.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A response head, and its body.
 #[derive(Debug)]
@@ -113,8 +117,8 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
         tokio::task::yield_now().await;
     }
     for _ in 0..idle {
-        let (now_ms, keeps_case) = (session.worker.ticker.now_ms(), session.limits().preserve_header_case);
-        let Some(sender) = pool.checkout(endpoint, session.proof(), now_ms, keeps_case) else { break };
+        let now_ms = session.worker.ticker.now_ms();
+        let Some(sender) = pool.checkout(endpoint, session.proof(), now_ms) else { break };
         if alone && sender.is_http2() {
             break;
         }
@@ -126,7 +130,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
     }
     let from = From { peer: session.peer, to: session.to, worker: &session.worker, proof: session.proof(), raw: false };
     // Boxed because it is seldom, and large.
-    let connecting = Box::pin(connect::http(endpoint, &from, alone, session.limits().preserve_header_case));
+    let connecting = Box::pin(connect::http(endpoint, &from, alone));
     let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {
         Ok(Ok(sender)) => {
             endpoint.metrics.connects.increment(1);
@@ -155,7 +159,7 @@ pub async fn on_connection(
     let reused = reused || sender.is_http2();
     let failure = |error| Failure { error, reused };
     let timeouts = &endpoint.role.timeouts;
-    let empty = call.prepare_body(timeouts);
+    let empty = call.prepare_body(session, timeouts);
     session.upload.done.set(empty);
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
     let result = match &mut sender {
@@ -195,10 +199,19 @@ pub async fn settle(session: &Session, endpoint: &Endpoint, sender: &mut Sender)
 
 /// On a connection that we drive.
 async fn direct(session: &Session, upstream: &mut Upstream, call: &mut Call) -> Result<response::Parts, Error> {
+    let waits = call.waits_to_be_asked();
     let body = call.body().ok_or(Error::Terminated)?;
     let head = call.write_head(session, &body).ok_or(Error::Terminated)?;
-    upstream.begin(head, body, call.asks_for_head());
-    let answered = in_time(session, poll_fn(|cx| upstream.poll_head(cx, &session.worker.reading))).await?;
+    upstream.begin(head, body);
+    let asks = waits.then(|| session.worker.ticker.timer());
+    asks.iter().for_each(|timer| timer.set(SILENCE));
+    let answer = poll_fn(|cx| {
+        if asks.as_ref().is_some_and(|timer| timer.poll_elapsed(cx).is_ready()) {
+            upstream.begin_body();
+        }
+        upstream.poll_head(cx, &session.worker.reading, |interim| session.interims.put(interim))
+    });
+    let answered = in_time(session, answer).await?;
     answered.map_err(|error| {
         if let Some(unsent) = upstream.take_unsent().filter(|_| error == Error::NeverSent) {
             call.give_body_back(unsent);
@@ -229,13 +242,8 @@ async fn driven_by_task(
     call: &mut Call,
 ) -> Result<(response::Parts, Option<Incoming>), Error> {
     let request = call.request(session).ok_or(Error::Terminated)?;
-    let result = match &mut driven.requests {
-        Requests::Http1(requests) => in_time(session, requests.try_send_request(request)).await,
-        Requests::Http2 { requests, secure } => {
-            let request = into_http2(request, *secure)?;
-            in_time(session, requests.try_send_request(request)).await
-        }
-    };
+    let request = into_http2(request, driven.secure)?;
+    let result = in_time(session, driven.requests.try_send_request(request)).await;
     match result {
         Ok(Ok(response)) => {
             let (parts, incoming) = response.into_parts();

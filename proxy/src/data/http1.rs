@@ -1,38 +1,41 @@
-//! Requests on an HTTP/1.1 client connection.
+//! An HTTP/1.1 client connection: one loop. Read a head, serve it, write the answer; then go on, wait, switch or linger.
 
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
+use http::{Request, Response};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
+use super::body::{PendingTunnel, ResponseBody};
+use super::channel::{Channel, NoHead};
 use super::client::Client;
 use super::connection::Next;
 use super::exchange::End;
 use super::headers::Secured;
 use super::http2;
 use super::idle::Waiting;
-use super::inbound::Inbound;
-use super::io::{Downstream, Transport};
+use super::io::Transport;
+use super::outcome;
 use super::pin::PinEnd;
 use super::proxy;
-use super::session::{Over, PendingTunnel, Phase, Session, Socket, Upgraded};
+use super::request_body::RequestBody;
+use super::respond;
+use super::responding::{After, Ends, Responding, Written};
+use super::session::{Session, Socket, Spoken};
 use super::ticker::Timer;
 use super::tunnel;
 use super::worker::Worker;
 use crate::error::Error;
-use crate::model::snapshot::Limits;
+use crate::metrics::code_class;
+use crate::wire::body::BadFraming;
+use crate::wire::request::{self, Asked, BadRequest, Manner};
 
-/// Most bytes that hyper buffers of one request or response.
-const BUFFER: usize = 128 * 1024;
 /// How long a closing connection waits for the client to have read the last response.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are thrown away meanwhile.
@@ -40,8 +43,15 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// So many at a time.
 const SCRATCH: usize = 4096;
 
-/// Serves requests until the connection ends, or has been idle for a while: then it waits without a parser.
-pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client) -> Next {
+/// How long a connection that waits for its next request keeps its parser and buffers.
+const PARK_AFTER: Duration = Duration::from_millis(500);
+/// As [`PARK_AFTER`], when so many connections hold theirs that the memory matters more than making new ones.
+const PARK_SOON: Duration = Duration::from_millis(100);
+/// So many.
+const CROWD: usize = 512;
+
+/// Serves requests until the connection ends, or has been idle for a while: then it waits without a buffer.
+pub async fn serve(mut transport: Transport, mut early: BytesMut, client: Client) -> Next {
     let socket = Socket { to: transport.tcp().local_addr().ok(), secured: Secured::of(&transport) };
     match http2::begins(&mut transport, &mut early, &client).await {
         Some(false) => {}
@@ -51,93 +61,250 @@ pub async fn serve(mut transport: Transport, mut early: Vec<u8>, client: Client)
         }
         None => return Next::Over,
     }
-    let session = Session::new(&client, &socket, false);
+    let session = Session::new(&client, &socket, Spoken::Http1);
     let working = Working::new(&client.worker);
-    let io = TokioIo::new(Downstream {
-        stream: transport,
-        early,
-        inbound: Inbound::default(),
-        session: Rc::clone(&session),
-    });
-    // In a box, because hyper lends its connection out only when nothing in it is pinned.
-    let service = service_fn(|request: Request<Incoming>| Box::pin(proxy::handle(Rc::clone(&session), request)));
-    let mut connection = builder(session.limits()).serve_connection(io, service);
-    let ended = poll_fn(|cx: &mut Context<'_>| {
-        let done = match connection.poll_without_shutdown(cx) {
-            // It can be done when nothing more is to be read, and not all is written.
-            Poll::Ready(Ok(())) if session.phase() == Phase::Flush => Pin::new(&mut connection).poll(cx),
-            done => done,
-        };
-        match done {
-            Poll::Ready(result) => Poll::Ready(Ended::Hyper(result)),
-            Poll::Pending => session.poll_over(cx).map(Ended::Over),
-        }
-    })
-    .await;
-    session.end();
-    let pin_closed = matches!(ended, Ended::Over(Over::PinClosed));
-    session.end_pins(if pin_closed { PinEnd::Server } else { PinEnd::Client });
-    if let Some(reason) = spoiled(&ended) {
-        if reason {
-            client.metrics.protocol_errors.increment(1);
-        }
-        // The client left before it heard of its upgrade, whose exchange holds the session that holds it.
-        let unheard = session.tunnel.borrow_mut().take();
-        if let Some(pending) = unheard {
-            pending.exchange.end(End::ClientGone);
-        }
-        return Next::Over;
-    }
-    let parts = connection.into_parts();
-    let Downstream { mut stream, early, .. } = parts.io.into_inner();
-    // What hyper has read and not used comes before what it has not read.
-    let rest = [&parts.read_buf[..], &early].concat();
-    drop((parts.read_buf, parts.service, working));
-    let upgraded = session.tunnel.borrow_mut().take();
-    match (upgraded, ended) {
-        (Some(pending), _) => run_tunnel(stream, rest, pending).await,
-        // The next request has begun already.
-        (None, Ended::Over(Over::Parked)) if !rest.is_empty() => {
-            return Next::Work(Box::pin(serve(stream, rest, client)));
-        }
-        (None, Ended::Over(Over::Parked)) => {
+    let channel = Channel::new(transport, early);
+    let ended = converse(&session, &channel).await;
+    session.end_pins(if matches!(ended, Ended::PinClosed) { PinEnd::Server } else { PinEnd::Client });
+    let Some((mut stream, rest)) = channel.take() else { return Next::Over };
+    drop(working);
+    match ended {
+        Ended::Parked => {
             client.worker.parked.set(client.worker.parked.get() + 1);
-            return Next::Wait(Waiting::new(stream, client, session.patience()));
+            let patience = session.limits().client_keepalive_timeout.saturating_sub(PARK_AFTER);
+            return Next::Wait(Waiting::new(stream, client, patience));
         }
-        (None, Ended::Over(_)) => say_goodbye(&mut stream).await,
+        Ended::Switched(pending) => run_tunnel(stream, rest, *pending).await,
+        Ended::Idle | Ended::PinClosed => say_goodbye(&mut stream).await,
+        Ended::Unheard => linger(&mut stream, &session.timer).await,
         // What was written is sent all the same when a plain socket is closed.
-        (None, Ended::Hyper(_)) if session.heard_all() && rest.is_empty() && stream.is_plain() => {}
-        (None, Ended::Hyper(_)) => linger(&mut stream, &session.timer).await,
+        Ended::Heard if stream.is_plain() && rest.is_empty() => {}
+        Ended::Heard => linger(&mut stream, &session.timer).await,
+        Ended::Broken(Ends::AtClose) => reset(&stream),
+        Ended::Broken(_) => {}
+        Ended::Misused => client.metrics.protocol_errors.increment(1),
+        Ended::Refused => {
+            client.metrics.protocol_errors.increment(1);
+            linger(&mut stream, &session.timer).await;
+        }
     }
     Next::Over
 }
 
-fn builder(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .max_header_size(limits.max_header_size)
-        .max_buf_size(BUFFER.max(limits.max_header_size))
-        .preserve_header_case(limits.preserve_header_case)
-        .auto_date_header(true);
-    builder
-}
-
 /// How the work on a connection ended.
 enum Ended {
-    /// hyper has nothing more to do, or cannot go on.
-    Hyper(hyper::Result<()>),
-    /// The session says that the connection has no reason to live, or none to be worked on.
-    Over(Over),
+    /// No request has come for a while: it waits without a buffer.
+    Parked,
+    /// No request will be served any more, and none has come.
+    Idle,
+    /// The upstream connection that belongs to it closed.
+    PinClosed,
+    /// Both sides leave HTTP.
+    Switched(Box<PendingTunnel>),
+    /// After the last response, and the client has said that it was its last request.
+    Heard,
+    /// After the last response, of which the client may not know that it was.
+    Unheard,
+    /// In the middle of a response that ends so, or the client has gone.
+    Broken(Ends),
+    /// The client has broken the rules, or is too slow.
+    Misused,
+    /// As [`Self::Misused`], and it was told.
+    Refused,
 }
 
-/// `Some` when the connection is of no use any more; whether the client broke the rules.
-fn spoiled(ended: &Ended) -> Option<bool> {
-    match ended {
-        Ended::Hyper(Ok(())) => None,
-        Ended::Hyper(Err(error)) => Some(error.is_parse() || error.is_timeout()),
-        Ended::Over(Over::SlowHead | Over::SlowReader) => Some(true),
-        Ended::Over(Over::TooLong) => Some(false),
-        Ended::Over(Over::Drained | Over::Idle | Over::Parked | Over::PinClosed) => None,
+/// The loop.
+async fn converse(session: &Rc<Session>, channel: &Rc<Channel>) -> Ended {
+    let mut wait = Wait::ForFirst;
+    session.timer.set(session.limits().request_header_timeout);
+    loop {
+        let asked = match poll_fn(|cx| wait.poll(cx, session, channel)).await {
+            Waited::Head(head) => parse(session, head),
+            Waited::Refused(refused) => Err(refused),
+            Waited::Ended(ended) => return ended,
+        };
+        let Asked { head, framing, manner } = match asked {
+            Ok(asked) => asked,
+            Err(refused) => return refuse(session, channel, refused).await,
+        };
+        session.upload.expects.set(manner.expects);
+        session.interims.want(!manner.old);
+        let body = channel.begin_request(framing, manner.expects);
+        let Some(response) = answer(session, channel, Request::from_parts(head, body)).await else {
+            return Ended::Broken(Ends::None);
+        };
+        if let Some(ended) = respond(session, channel, response, manner).await {
+            return ended;
+        }
+        wait = Wait::for_next(session);
+    }
+}
+
+/// Waits for the head of a request.
+enum Wait {
+    /// The first bytes of the connection's first request are here.
+    ForFirst,
+    /// Nothing of the next request has come yet; how the connection ends if nothing does.
+    ForNext(Idle),
+    /// Some of it has come.
+    ForRest,
+}
+
+/// What becomes of an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Idle {
+    Parks,
+    Closes,
+}
+
+enum Waited {
+    Head(BytesMut),
+    Refused(BadRequest),
+    Ended(Ended),
+}
+
+impl Wait {
+    /// A pinned upstream connection must be watched, and what watches it is the connection's task.
+    fn for_next(session: &Session) -> Self {
+        let keepalive = session.limits().client_keepalive_timeout;
+        let park_after = if session.worker.working.get() < CROWD { PARK_AFTER } else { PARK_SOON };
+        let (then, after) = match session.pins.borrow().is_empty() {
+            true => (Idle::Parks, park_after.min(keepalive)),
+            false => (Idle::Closes, keepalive),
+        };
+        session.timer.set(after);
+        Self::ForNext(then)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, session: &Session, channel: &Channel) -> Poll<Waited> {
+        session.pins.borrow_mut().poll_leftovers(cx);
+        let limits = session.limits();
+        let mut line = channel.line();
+        match line.poll_head(cx, limits.max_header_size) {
+            Poll::Ready(Ok(head)) => return Poll::Ready(Waited::Head(head)),
+            Poll::Ready(Err(NoHead::TooLarge)) => return Poll::Ready(Waited::Refused(BadRequest::TooLarge)),
+            Poll::Ready(Err(NoHead::NotHttp)) => return Poll::Ready(Waited::Refused(BadRequest::Head)),
+            Poll::Ready(Err(NoHead::Gone)) => return Poll::Ready(Waited::Ended(Ended::Idle)),
+            Poll::Pending => {}
+        }
+        if !matches!(self, Self::ForRest) && line.has_begun() {
+            *self = Self::ForRest;
+            session.timer.set(limits.request_header_timeout);
+        }
+        if !matches!(self, Self::ForRest) {
+            if session.worker.draining() {
+                return Poll::Ready(Waited::Ended(Ended::Idle));
+            }
+            if session.pins.borrow_mut().any_closed(cx) {
+                return Poll::Ready(Waited::Ended(Ended::PinClosed));
+            }
+        }
+        ready!(session.timer.poll_elapsed(cx));
+        Poll::Ready(Waited::Ended(match self {
+            Self::ForNext(Idle::Parks) => Ended::Parked,
+            Self::ForNext(Idle::Closes) => Ended::Idle,
+            Self::ForFirst | Self::ForRest => Ended::Misused,
+        }))
+    }
+}
+
+fn parse(session: &Session, head: BytesMut) -> Result<Asked, BadRequest> {
+    let worker = &session.worker;
+    request::parse(head, worker.spare_fields(), &mut worker.names.borrow_mut(), session.limits().spelling)
+}
+
+/// The request path's answer. `None`: the client has gone before there was one.
+async fn answer(
+    session: &Rc<Session>,
+    channel: &Channel,
+    request: Request<RequestBody>,
+) -> Option<Response<ResponseBody>> {
+    let mut handled = pin!(proxy::handle(Rc::clone(session), request));
+    poll_fn(|cx| {
+        if let Poll::Ready(Ok(response)) = handled.as_mut().poll(cx) {
+            return Poll::Ready(Some(response));
+        }
+        let mut line = channel.line();
+        session.interims.take().into_iter().for_each(|interim| line.put_interim(interim));
+        match (line.poll_write(cx), line.poll_gone(cx)) {
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(())) => Poll::Ready(None),
+            (Poll::Ready(Ok(())) | Poll::Pending, Poll::Pending) => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Writes a response. `Some`: the connection does not go on.
+async fn respond(
+    session: &Session,
+    channel: &Channel,
+    response: Response<ResponseBody>,
+    manner: Manner,
+) -> Option<Ended> {
+    let over = channel.is_upload_held() || channel.is_upload_over();
+    let after = if manner.stays && over && !session.closes() && !channel.line().has_ended() {
+        After::Stays
+    } else {
+        After::Closes
+    };
+    let (mut responding, after) = Responding::begin(channel, session, response, manner, after);
+    let written = poll_fn(|cx| responding.poll(cx)).await;
+    drop(responding);
+    match written {
+        Written::Whole => {}
+        Written::Switched(pending) => return Some(Ended::Switched(pending)),
+        Written::Cut(ends) => return Some(Ended::Broken(ends)),
+        Written::SlowReader => return Some(Ended::Misused),
+        Written::TooLong | Written::Gone => return Some(Ended::Broken(Ends::None)),
+    }
+    let whole = end_upload(session, channel).await;
+    match after {
+        After::Stays if whole => None,
+        After::Closes if whole && !manner.stays => Some(Ended::Heard),
+        After::Stays | After::Closes => Some(Ended::Unheard),
+    }
+}
+
+/// A server may answer before it has all of a request's body, and take the rest all the same: the next request comes after it.
+/// Whether the body came to its end.
+async fn end_upload(session: &Session, channel: &Channel) -> bool {
+    let mut before = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(whole) = channel.poll_upload_end(cx) {
+            return Poll::Ready(whole);
+        }
+        session.pins.borrow_mut().poll_leftovers(cx);
+        let bytes = Some(session.upload.bytes.get());
+        if before != bytes {
+            before = bytes;
+            session.timer.set(session.limits().client_keepalive_timeout);
+        }
+        session.timer.poll_elapsed(cx).map(|_| false)
+    })
+    .await
+}
+
+/// Answers what is no request.
+async fn refuse(session: &Session, channel: &Channel, refused: BadRequest) -> Ended {
+    let error = match refused {
+        BadRequest::Head => Error::BadHead,
+        BadRequest::TooLarge => Error::HeadTooLarge,
+        BadRequest::Target => Error::InvalidTarget,
+        BadRequest::Version => Error::UnknownVersion,
+        BadRequest::Framing(BadFraming::Broken) => Error::InvalidBody,
+        BadRequest::Framing(BadFraming::UnknownCoding) => Error::UnknownCoding,
+    };
+    let (worker, snapshot) = (&session.worker, session.worker.snapshot());
+    worker.no_role.requests[code_class(error.status())].increment(1);
+    worker.no_role.error(error).increment(1);
+    let again = outcome::retry_after(worker.dice());
+    let response = respond::error(error, &snapshot.site.proxy_name, None, again);
+    let manner = Manner { old: false, stays: true, head_only: false, trailers: false, expects: false };
+    session.end_exchange();
+    let (mut responding, _) = Responding::begin(channel, session, response, manner, After::Closes);
+    match poll_fn(|cx| responding.poll(cx)).await {
+        Written::Whole => Ended::Refused,
+        _ => Ended::Misused,
     }
 }
 
@@ -150,6 +317,11 @@ async fn say_goodbye(stream: &mut Transport) {
     .await;
 }
 
+/// Ends a connection so that what was sent on it does not look whole.
+fn reset(stream: &Transport) {
+    // A socket that cannot do it ends as it can.
+    let _ = SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
+}
 /// Counts a connection that holds a parser and buffers.
 struct Working(Rc<Worker>);
 
@@ -166,23 +338,14 @@ impl Drop for Working {
     }
 }
 
-async fn run_tunnel(mut client: Transport, early: Vec<u8>, pending: PendingTunnel) {
-    let PendingTunnel { upstream, exchange, idle } = pending;
+async fn run_tunnel(mut client: Transport, early: BytesMut, pending: PendingTunnel) {
+    let PendingTunnel { mut upstream, exchange, idle } = pending;
     let timer = exchange.session.worker.ticker.timer();
     if let Some(endpoint) = exchange.endpoint() {
         timer.belongs_to(endpoint.state.id);
     }
     let metrics = exchange.role_metrics();
-    match upstream {
-        Upgraded::Now(mut server) => tunnel::run(&mut client, &mut server, early, (&timer, idle), metrics).await,
-        Upgraded::Soon(upgrade) => match timer.within(tunnel::HANDOVER, upgrade).await {
-            Ok(Ok(upgraded)) => {
-                let mut server = TokioIo::new(upgraded);
-                tunnel::run(&mut client, &mut server, early, (&timer, idle), metrics).await;
-            }
-            Ok(Err(_)) | Err(_) => return exchange.end(End::Cut(Error::UpgradeFailed)),
-        },
-    }
+    tunnel::run(&mut client, &mut upstream, early.into(), (&timer, idle), metrics).await;
     exchange.end(End::Complete);
 }
 

@@ -5,12 +5,15 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -22,8 +25,10 @@ use super::idle;
 use super::io::{Early, Transport};
 use super::local::LocalExecutor;
 use super::proxy;
+use super::request_body::{BodyCut, RequestBody};
 use super::respond::NeedsHttp11;
-use super::session::{Session, Socket};
+use super::session::{Session, Socket, Spoken};
+use crate::error::Error;
 use crate::model::entry::Security;
 
 /// What one request body and all of a connection may have under way.
@@ -37,7 +42,7 @@ const SEND_BUFFER: usize = 128 * 1024;
 
 /// Whether a connection speaks HTTP/2: agreed on by ALPN, or begun so on a plain listener that allows it. `None` when it
 /// ends before that is known.
-pub async fn begins(transport: &mut Transport, early: &mut Vec<u8>, client: &Client) -> Option<bool> {
+pub async fn begins(transport: &mut Transport, early: &mut BytesMut, client: &Client) -> Option<bool> {
     if transport.speaks_http2() {
         return Some(true);
     }
@@ -50,15 +55,15 @@ pub async fn begins(transport: &mut Transport, early: &mut Vec<u8>, client: &Cli
 }
 
 /// Serves an HTTP/2 connection until it ends.
-pub async fn serve(transport: Transport, early: Vec<u8>, client: &Client, socket: &Socket) {
+pub async fn serve(transport: Transport, early: BytesMut, client: &Client, socket: &Socket) {
     let snapshot = client.snapshot();
     let limits = snapshot.site.limits;
     drop(snapshot);
     let open: Streams = Streams::default();
     let service = service_fn(|request: Request<Incoming>| {
-        let session = Session::new(client, socket, true);
+        let session = Session::new(client, socket, Spoken::Http2);
         open.add(&session);
-        async move { answer(proxy::handle(session, request).await) }
+        async move { answer(proxy::handle(session, request.map(body)).await) }
     });
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
@@ -120,6 +125,48 @@ fn answer(
         return Err(h2::Reason::HTTP_1_1_REQUIRED.into());
     }
     Ok(response)
+}
+
+/// A request's body as the request path takes it.
+fn body(incoming: Incoming) -> RequestBody {
+    if incoming.is_end_stream() { RequestBody::Empty } else { RequestBody::Stream(Box::pin(StreamBody(incoming))) }
+}
+
+/// The body of a stream.
+struct StreamBody(Incoming);
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = BodyCut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        let frame = match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+            Some(frame) => Some(frame.map_err(|error| BodyCut(why_cut(&error)))),
+            // hyper says so too of a stream that was reset without an error.
+            None if !self.0.is_end_stream() => Some(Err(BodyCut(Error::ClientGone))),
+            None => None,
+        };
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// Whether the client broke the framing of its body, or went away in the middle of it.
+fn why_cut(error: &hyper::Error) -> Error {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    // TLS that was broken off has the same kind as a chunk that is none.
+    let cause = cause.filter(|cause| !cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()));
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Error::InvalidBody,
+        Some(_) | None => Error::ClientGone,
+    }
 }
 
 /// Requests under way on one connection.

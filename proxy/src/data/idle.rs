@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::client::Client;
@@ -51,7 +52,7 @@ impl Waiting {
     }
 
     /// Ready when the client has sent something, with the first piece of it. `None` when the client has closed, the deadline passed, or the process shuts down.
-    pub fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+    pub fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<BytesMut>> {
         if let Poll::Ready(early) = poll_first_piece(&mut self.transport, cx) {
             if early.is_none() {
                 self.transport.farewell(cx);
@@ -69,20 +70,27 @@ impl Waiting {
 
 /// Reads the first piece of a request. That something can be read is no more than a guess of the runtime's, and a TLS record
 /// may hold no bytes of a request at all: only reading tells.
-fn poll_first_piece(transport: &mut Transport, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+fn poll_first_piece(transport: &mut Transport, cx: &mut Context<'_>) -> Poll<Option<BytesMut>> {
     let mut scratch = [const { MaybeUninit::uninit() }; SCRATCH];
     let mut buffer = ReadBuf::uninit(&mut scratch);
     Pin::new(transport).poll_read(cx, &mut buffer).map(|read| match read {
-        Ok(()) if !buffer.filled().is_empty() => Some(buffer.filled().to_vec()),
+        Ok(()) if !buffer.filled().is_empty() => Some(first_piece(buffer.filled())),
         Ok(()) | Err(_) => None,
     })
+}
+
+/// With room for a head of usual length, so that one that came in two pieces is not moved.
+fn first_piece(bytes: &[u8]) -> BytesMut {
+    let mut piece = BytesMut::with_capacity(SCRATCH);
+    piece.put_slice(bytes);
+    piece
 }
 
 /// Whether a plain connection begins as HTTP/2 with prior knowledge does. `None` when it ends before that is known.
 pub async fn begins_http2(
     transport: &mut Transport,
     client: &Client,
-    early: &mut Vec<u8>,
+    early: &mut BytesMut,
     patience: Duration,
 ) -> Option<bool> {
     let timer = client.worker.ticker.timer();

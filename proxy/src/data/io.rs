@@ -1,20 +1,17 @@
-//! Sockets as hyper sees them.
+//! Sockets, with or without TLS.
 
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use arrayvec::ArrayVec;
+use bytes::{Buf, BufMut, BytesMut};
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
-
-use super::inbound::Inbound;
-use super::session::Session;
-use super::splice;
 
 /// Pieces that are together no larger than this are copied and written as one: for a message that fits a few packets,
 /// gathering costs the kernel more than the copy costs us.
@@ -154,102 +151,13 @@ impl AsyncWrite for Transport {
     }
 }
 
-/// A client's connection. It tells the session when bytes come and go, which is how the session knows a slow head from an
-/// idle connection and a slow reader from a slow server.
-#[derive(Debug)]
-pub struct Downstream {
-    /// The socket.
-    pub stream: Transport,
-    /// What was read from it before.
-    pub early: Vec<u8>,
-    /// What has been read of it.
-    pub inbound: Inbound,
-    /// Whose connection it is.
-    pub session: Rc<Session>,
-}
-
-impl Downstream {
-    fn bytes_came(&mut self, bytes: &[u8]) {
-        self.inbound.follow(bytes);
-        if let Some(number) = self.inbound.refused() {
-            self.session.refuse_from(number);
-        }
-        self.session.bytes_came();
-    }
-}
-
-impl AsyncRead for Downstream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        if !this.early.is_empty() {
-            give(&mut this.early, buf);
-            this.bytes_came(&buf.filled()[before..]);
-            return Poll::Ready(Ok(()));
-        }
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            this.bytes_came(&buf.filled()[before..]);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Downstream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.session.has_piped() {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-        }
-        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
-        this.session.bytes_went();
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        // hyper flushes when it has written everything. It cannot have written this.
-        if this.session.has_piped() {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-        }
-        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        this.session.flushed();
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = ready!(match (splice::stand_in(bufs), &mut this.stream) {
-            (None, stream) if !this.session.has_piped() => Pin::new(stream).poll_write_vectored(cx, bufs),
-            (Some(0), Transport::Plain(stream)) => this.session.poll_drain(cx, stream, bufs[0].len()),
-            (Some(before), Transport::Plain(stream)) => poll_write_pieces(Pin::new(stream), cx, &bufs[..before]),
-            // Something else has been made of what stands for bytes in a pipe, and must not be written for them.
-            (None | Some(_), _) => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-        })?;
-        this.session.bytes_went();
-        Poll::Ready(Ok(written))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 /// A connection of which something has been read before.
 #[derive(Debug)]
 pub struct Early {
     /// The connection.
     pub stream: Transport,
     /// What was read.
-    pub early: Vec<u8>,
+    pub early: BytesMut,
 }
 
 impl AsyncRead for Early {
@@ -290,11 +198,24 @@ impl AsyncWrite for Early {
 }
 
 /// Hands on what was read before; an empty one holds no memory.
-fn give(early: &mut Vec<u8>, buf: &mut ReadBuf<'_>) {
+fn give(early: &mut BytesMut, buf: &mut ReadBuf<'_>) {
     let count = early.len().min(buf.remaining());
     buf.put_slice(&early[..count]);
-    early.drain(..count);
+    early.advance(count);
     if early.is_empty() {
-        *early = Vec::new();
+        *early = BytesMut::new();
     }
+}
+
+/// Reads once, no more than so many bytes. 0 at the end.
+///
+/// # Errors
+/// As the socket.
+pub fn poll_read_some(
+    transport: &mut Transport,
+    cx: &mut Context<'_>,
+    read: &mut BytesMut,
+    most: usize,
+) -> Poll<io::Result<usize>> {
+    pin!(transport.read_buf(&mut read.limit(most))).poll(cx)
 }

@@ -2,25 +2,21 @@
 
 use std::net::SocketAddr;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Method, Request, Version};
-use hyper::body::{Body, Incoming};
 
+use super::request_body::RequestBody;
 use super::session::Session;
 use crate::error::Error;
 use crate::wire::host::is_host;
-use crate::wire::list::list_elements;
 
 /// Refuses a request that must not be forwarded, and gives one without a host ours. What follows is routed by what is in the
 /// request now, and that is forwarded.
 ///
 /// # Errors
 /// Why it is refused. The connection closes after the answer, because the next request may not begin where it seems to.
-pub fn check(session: &Session, request: &mut Request<Incoming>) -> Result<(), Error> {
+pub fn check(session: &Session, request: &mut Request<RequestBody>) -> Result<(), Error> {
     let checked = settle_host(session, request).and_then(|()| {
-        if session.refuses_request() {
-            return Err(Error::InvalidTarget);
-        }
         if request.method() == Method::CONNECT {
             return Err(Error::BadRequest);
         }
@@ -28,14 +24,13 @@ pub fn check(session: &Session, request: &mut Request<Incoming>) -> Result<(), E
         if request.uri().path() == "*" && request.method() != Method::OPTIONS {
             return Err(Error::InvalidTarget);
         }
-        // Without a body there is no coding.
-        if request.body().is_end_stream() { Ok(()) } else { check_codings(request.headers()) }
+        Ok(())
     });
     checked.inspect_err(|_| session.close_after_response())
 }
 
 /// One host, and a valid one, in the field, in the target, or the same in both (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
-fn settle_host(session: &Session, request: &mut Request<Incoming>) -> Result<(), Error> {
+fn settle_host(session: &Session, request: &mut Request<RequestBody>) -> Result<(), Error> {
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
     let mut fields = request.headers().get_all(header::HOST).iter().map(HeaderValue::as_bytes);
     let (field, another) = (fields.next(), fields.next());
@@ -65,43 +60,4 @@ fn our_host(session: &Session) -> Option<HeaderValue> {
     let text = SocketAddr::new(to.ip(), to.port()).to_string();
     let host = if to.port() == usual { text.rsplit_once(':')?.0 } else { &text };
     HeaderValue::from_str(host).ok()
-}
-
-/// `chunked`, once: what another coding was would be lost, because the field concerns one hop alone.
-fn check_codings(headers: &HeaderMap) -> Result<(), Error> {
-    let lines = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut times = 0;
-    for coding in lines.flat_map(|line| list_elements(line.as_bytes())) {
-        if !coding.eq_ignore_ascii_case(b"chunked") {
-            return Err(Error::UnknownCoding);
-        }
-        times += 1;
-    }
-    if times > 1 { Err(Error::InvalidBody) } else { Ok(()) }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codings() {
-        let check = |lines: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append(header::TRANSFER_ENCODING, HeaderValue::from_str(line).unwrap());
-            }
-            check_codings(&headers)
-        };
-        assert_eq!(check(&[]), Ok(()));
-        assert_eq!(check(&["Chunked"]), Ok(()));
-        assert_eq!(check(&[", chunked,"]), Ok(()));
-        for lines in [&["gzip, chunked"][..], &["identity, chunked"], &["gzip", "chunked"], &["chunked;q=1"]] {
-            assert_eq!(check(lines), Err(Error::UnknownCoding), "{lines:?}");
-        }
-        for lines in [&["chunked, chunked"][..], &["chunked", "chunked"]] {
-            assert_eq!(check(lines), Err(Error::InvalidBody), "{lines:?}");
-        }
-    }
 }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 
-use super::body::RequestBody;
 use super::made::Made;
+use super::request_body::RequestBody;
 use super::upstream::Upstream;
 use crate::model::endpoint::Endpoint;
 use crate::model::tls::Proof;
@@ -24,31 +24,19 @@ pub const STREAMS: usize = 100;
 pub enum Sender {
     /// HTTP/1.1, driven by whoever waits for its response.
     Direct(Box<Upstream>),
-    /// hyper's, driven by a task of its own.
+    /// HTTP/2, driven by a task of its own.
     Driven(Driven),
 }
 
-/// The sending half of a connection that a task drives.
+/// The sending half of an HTTP/2 connection, which a task drives.
 #[derive(Debug)]
 pub struct Driven {
-    /// Takes requests.
-    pub requests: Requests,
+    /// Takes requests, many at the same time.
+    pub requests: http2::SendRequest<RequestBody>,
+    /// Over TLS: requests must say so.
+    pub secure: bool,
     /// Shared with whoever drives the connection.
     pub lifetime: Rc<Lifetime>,
-}
-
-/// Where requests are put.
-#[derive(Debug)]
-pub enum Requests {
-    /// One after the other: where field names keep their case, which hyper alone knows.
-    Http1(http1::SendRequest<RequestBody>),
-    /// Many at the same time.
-    Http2 {
-        /// Where they are put.
-        requests: http2::SendRequest<RequestBody>,
-        /// Over TLS: requests must say so.
-        secure: bool,
-    },
 }
 
 /// Whether a connection still lives, and who wants to know. An idle connection that is ready for a request wakes nobody
@@ -86,7 +74,7 @@ impl Sender {
 
     /// Whether it is HTTP/2.
     pub fn is_http2(&self) -> bool {
-        matches!(self, Self::Driven(Driven { requests: Requests::Http2 { .. }, .. }))
+        matches!(self, Self::Driven(_))
     }
 
     /// How the connection was made.
@@ -125,19 +113,15 @@ impl Sender {
 impl Driven {
     /// Whether the connection is closed, as far as anybody has noticed.
     fn is_closed(&self) -> bool {
-        self.lifetime.over.get()
-            || match &self.requests {
-                Requests::Http1(requests) => requests.is_closed(),
-                Requests::Http2 { requests, .. } => requests.is_closed(),
-            }
+        self.lifetime.over.get() || self.requests.is_closed()
     }
 
-    /// Another one for the same connection, if it takes many requests and has room for one more.
+    /// Another one for the same connection, if it has room for one more request.
     fn share(&self) -> Option<Self> {
-        let Requests::Http2 { requests, secure } = &self.requests else { return None };
         // Besides those who use it, the pool and whoever drives it have one each.
         (Rc::strong_count(&self.lifetime) < STREAMS + 2).then(|| Self {
-            requests: Requests::Http2 { requests: requests.clone(), secure: *secure },
+            requests: self.requests.clone(),
+            secure: self.secure,
             lifetime: Rc::clone(&self.lifetime),
         })
     }
@@ -175,8 +159,8 @@ struct Idle {
 
 impl Pool {
     /// The connection that was used last: it is the least likely to have been closed.
-    /// `proof`: what the client has shown, whose request it is for. `keeps_case`: one that keeps the case of field names.
-    pub fn checkout(&self, endpoint: &Endpoint, proof: Proof, now_ms: u64, keeps_case: bool) -> Option<Sender> {
+    /// `proof`: what the client has shown, whose request it is for.
+    pub fn checkout(&self, endpoint: &Endpoint, proof: Proof, now_ms: u64) -> Option<Sender> {
         let mut idle = self.idle.borrow_mut();
         let list = idle.get_mut(&endpoint.state.id)?;
         let mut place = list.len();
@@ -188,18 +172,17 @@ impl Pool {
                 // It waits for clients who have shown more, or less.
                 continue;
             }
-            let of_use = suits && (!keeps_case || matches!(newest.sender, Sender::Driven(_)));
-            if newest.expires_ms <= now_ms || !of_use || !newest.sender.is_idle() {
+            if newest.expires_ms <= now_ms || !suits || !newest.sender.is_idle() {
                 list.remove(place);
                 continue;
             }
             match &newest.sender {
-                Sender::Driven(driven) if newest.sender.is_http2() => {
+                Sender::Driven(driven) => {
                     if let Some(shared) = driven.share() {
                         return Some(Sender::Driven(shared));
                     }
                 }
-                Sender::Direct(_) | Sender::Driven(_) => return list.remove(place).map(|idle| idle.sender),
+                Sender::Direct(_) => return list.remove(place).map(|idle| idle.sender),
             }
         }
         None

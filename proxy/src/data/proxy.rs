@@ -7,10 +7,10 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use http::{Method, Request, Response, Uri};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::time::Instant;
 
-use super::body::{Downloading, ResponseBody};
+use super::body::{Downloading, PendingTunnel, ResponseBody};
 use super::call::Call;
 use super::exchange::{Afterwards, End, Exchange};
 use super::forward::{self, Answer, Coming, Failure, Source};
@@ -21,8 +21,9 @@ use super::lawful;
 use super::outcome::{self, Head, Next};
 use super::pin::{self, PinEnd, Pinned};
 use super::pool::Sender;
+use super::request_body::RequestBody;
 use super::respond;
-use super::session::{PendingTunnel, Session, Upgraded};
+use super::session::Session;
 use crate::error::{Error, Retry};
 use crate::metrics::code_class;
 use crate::model::balance::Tried;
@@ -38,9 +39,9 @@ use crate::model::snapshot::Snapshot;
 ///
 /// # Errors
 /// None: every error becomes a response.
-pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+pub async fn handle(session: Rc<Session>, request: Request<RequestBody>) -> Result<Response<ResponseBody>, Infallible> {
     let mut exchange = Exchange::begin(&session, &request);
-    let mut response = match serve(&session, &mut exchange, request).await {
+    let response = match serve(&session, &mut exchange, request).await {
         Ok(Reply::Served(served)) => served.finish(exchange),
         Ok(Reply::Ours(response)) => {
             exchange.end(End::Complete);
@@ -55,16 +56,11 @@ pub async fn handle(session: Rc<Session>, request: Request<Incoming>) -> Result<
             answer
         }
     };
-    // A tunnel closes by itself.
-    let switched = response.status() == http::StatusCode::SWITCHING_PROTOCOLS;
-    if session.closes() && !session.http2 && !switched {
-        response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
-    }
     Ok(response)
 }
 
 /// The request path.
-async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Request<Incoming>) -> Result<Reply, Error> {
+async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Request<RequestBody>) -> Result<Reply, Error> {
     lawful::check(session, &mut request)?;
     let snapshot = exchange.snapshot.clone();
     let (uri, method) = (request.uri().clone(), request.method().clone());
@@ -78,7 +74,7 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Requ
     session.worker.count_request(decision.cluster_id);
     session.timer.cap(role.timeouts.total);
     let mut call = Call::prepare(session, role, request)?;
-    if session.http2 && call.authorizes() {
+    if session.is_http2() && call.authorizes() {
         return Err(Error::NeedsHttp11);
     }
 
@@ -102,7 +98,7 @@ fn decide<'a>(
     exchange: &mut Exchange,
     snapshot: &'a Snapshot,
     (method, uri): (&'a Method, &'a Uri),
-    request: &Request<Incoming>,
+    request: &Request<RequestBody>,
 ) -> Result<Decision<'a>, Error> {
     let facts = Facts {
         listener: session.listener,
@@ -172,7 +168,7 @@ async fn on_endpoints(
                     Next::Fail(error) => return Err(error),
                     Next::Serve => {}
                 }
-                if session.http2 && role.connection_auth && pin::challenges(answer.parts.status, &answer.parts.headers)
+                if session.is_http2() && role.connection_auth && pin::challenges(answer.parts.status, &answer.parts.headers)
                 {
                     return Err(Error::NeedsHttp11);
                 }
@@ -350,7 +346,7 @@ impl Served {
     }
 }
 
-/// 101: both sides leave HTTP. The tunnel starts when hyper lets go of the client's socket.
+/// 101: both sides leave HTTP. The tunnel starts when the client has the head.
 fn switch(
     mut parts: http::response::Parts,
     sender: Sender,
@@ -362,22 +358,22 @@ fn switch(
         parts.headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
         parts.headers.insert(http::header::UPGRADE, protocol);
     }
-    let session = Rc::clone(&exchange.session);
     let idle = exchange.endpoint().map_or(super::ticker::TICK, |endpoint| endpoint.role.timeouts.tunnel_idle);
-    let mut response = Response::from_parts(parts, ResponseBody::Empty);
-    let upstream = match sender {
-        Sender::Direct(upstream) => {
-            let (stream, early) = upstream.into_parts();
-            Upgraded::Now(Early { stream, early })
+    let (stream, early) = match sender {
+        Sender::Direct(upstream) => upstream.into_parts(),
+        // HTTP/2 has no 101 (RFC 9113, section 8.6), and hyper lets none pass.
+        Sender::Driven(_) => {
+            exchange.end(End::Cut(Error::BadResponse));
+            parts.status = http::StatusCode::BAD_GATEWAY;
+            return Response::from_parts(parts, ResponseBody::Empty);
         }
-        Sender::Driven(_) => Upgraded::Soon(hyper::upgrade::on(&mut response)),
     };
     exchange.keep_lease(lease);
-    *session.tunnel.borrow_mut() = Some(PendingTunnel { upstream, exchange, idle });
-    response
+    let pending = PendingTunnel { upstream: Early { stream, early }, exchange, idle };
+    Response::from_parts(parts, ResponseBody::Tunnel(Box::new(pending)))
 }
 
-fn host(request: &Request<Incoming>) -> Option<&str> {
+fn host(request: &Request<RequestBody>) -> Option<&str> {
     let from_target = request.uri().authority().map(http::uri::Authority::as_str);
     let from_field = || request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     from_target.or_else(from_field).map(host_without_port)

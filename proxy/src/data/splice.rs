@@ -1,22 +1,18 @@
 //! Large response bodies without a copy: their bytes go from socket to socket through a pipe of the kernel's and never come
 //! into our memory (splice(2)).
-//!
-//! hyper writes buffers, and has to know where one body ends and the next head begins. So a body gives it a [`Piece`] that
-//! only stands for bytes in a pipe, and our socket, when hyper asks it to write one, empties the pipe instead.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Bodies that are shorter are read and written: two more system calls cost more than to copy them.
 pub const MIN: u64 = 128 * 1024;
 /// Most bytes that are moved at once.
-const MOST: usize = 256 * 1024;
+pub const MOST: usize = 256 * 1024;
 /// Bytes that a pipe has room for, in pages of the kernel's: with its default of 64 KiB there were four times as many system
 /// calls for a body.
 const SIZE: i32 = 256 * 1024;
@@ -26,47 +22,6 @@ pub const PIPES: usize = 128;
 const IDLE: usize = 16;
 /// When a pipe could not be made, none is tried for this long, in milliseconds.
 const PAUSE_MS: u64 = 1000;
-
-/// Nobody reads it: a slice of it stands for as many bytes in a pipe.
-static STAND_IN: [u8; MOST] = [0; MOST];
-
-/// A piece of a response body.
-#[derive(Debug)]
-pub enum Piece {
-    /// Here it is.
-    Bytes(Bytes),
-    /// So many bytes in the pipe of its session.
-    Piped(usize),
-}
-
-impl Buf for Piece {
-    fn remaining(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Piped(count) => *count,
-        }
-    }
-
-    fn chunk(&self) -> &[u8] {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Piped(count) => &STAND_IN[..*count],
-        }
-    }
-
-    fn advance(&mut self, by: usize) {
-        match self {
-            Self::Bytes(bytes) => bytes.advance(by),
-            Self::Piped(count) => *count -= by,
-        }
-    }
-}
-
-/// How many of these slices come before the first that stands for bytes in a pipe, if there is one.
-pub fn stand_in(slices: &[IoSlice<'_>]) -> Option<usize> {
-    let place = STAND_IN.as_ptr_range();
-    slices.iter().position(|slice| place.contains(&slice.as_ptr()))
-}
 
 /// A pipe.
 #[derive(Debug)]
@@ -239,30 +194,6 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (one, other) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         (one.unwrap(), other.unwrap().0)
-    }
-
-    #[test]
-    fn a_piece_in_a_pipe_is_as_long_as_what_it_stands_for() {
-        let mut piece = Piece::Piped(MOST);
-        assert_eq!((piece.remaining(), piece.chunk().len()), (MOST, MOST));
-        piece.advance(5);
-        assert_eq!((piece.remaining(), piece.chunk().len()), (MOST - 5, MOST - 5));
-        piece.advance(MOST - 5);
-        assert!(!piece.has_remaining() && piece.chunk().is_empty());
-        let mut piece = Piece::Bytes(Bytes::from_static(b"abc"));
-        piece.advance(1);
-        assert_eq!((piece.remaining(), piece.chunk()), (2, &b"bc"[..]));
-    }
-
-    #[test]
-    fn only_what_stands_for_something_else_is_taken_for_it() {
-        let (piped, zeros) = (Piece::Piped(7), vec![0; MOST]);
-        let [head, real, stands] = [&b"head"[..], &zeros, piped.chunk()].map(IoSlice::new);
-        assert_eq!(stand_in(&[]), None);
-        assert_eq!(stand_in(&[head, real]), None);
-        assert_eq!(stand_in(&[stands, head]), Some(0));
-        assert_eq!(stand_in(&[head, real, stands]), Some(2));
-        assert_eq!(stand_in(&[IoSlice::new(&piped.chunk()[6..])]), Some(0));
     }
 
     #[test]

@@ -4,13 +4,12 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::response::Parts as ResponseHead;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, StatusCode};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
 
@@ -18,14 +17,15 @@ pub mod sending;
 #[cfg(test)]
 mod tests;
 
-use super::body::RequestBody;
-use super::io::Transport;
+use super::io::{Transport, poll_read_some};
 use super::made::Made;
+use super::request_body::RequestBody;
 use super::splice::Pipe;
 use crate::error::Error;
 use crate::wire::body::{Framing, Step};
+use crate::wire::case::Spelling;
 use crate::wire::head::{self, Names};
-use sending::Sending;
+use sending::{Sending, WrittenHead};
 
 /// Largest response head in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -34,6 +34,8 @@ const MAX_HEAD: usize = 64 * 1024;
 const ROOM: usize = 4 * 1024;
 /// Size of that block.
 const BLOCK: usize = 64 * 1024;
+/// Interim responses before one response. Nothing else would end a stream of them.
+const MAX_INTERIMS: u8 = 32;
 /// Most bytes of a body that are read at once.
 const PIECE: u64 = 128 * 1024;
 
@@ -65,6 +67,9 @@ pub struct Upstream {
     searched: usize,
     sending: Sending,
     framing: Framing,
+    /// Interim responses to the request under way.
+    interims: u8,
+    spelling: Spelling,
     /// The response has no body whatever its head says.
     bodiless: bool,
     /// The other side has closed, or broke a rule: of no use for another request.
@@ -77,6 +82,8 @@ impl Upstream {
         Self {
             transport,
             made,
+            spelling: Spelling::Lower,
+            interims: 0,
             read: BytesMut::new(),
             searched: 0,
             sending: Sending::default(),
@@ -91,12 +98,19 @@ impl Upstream {
         &self.made
     }
 
-    /// Begins a request, whose head is written already and has named these trailers; the one before must be over.
-    /// `bodiless`: it is a HEAD.
-    pub fn begin(&mut self, (head, trailers): (Vec<u8>, Vec<HeaderName>), body: RequestBody, bodiless: bool) {
-        self.bodiless = bodiless;
-        self.sending = Sending::new(head, trailers, body);
+    /// Begins a request; the one before must be over.
+    pub fn begin(&mut self, head: WrittenHead, body: RequestBody) {
+        self.bodiless = head.head_only;
+        self.spelling = head.spelling;
+        self.sending = Sending::new(head, body);
+        self.framing = Framing::Unknown;
+        self.interims = 0;
         self.searched = 0;
+    }
+
+    /// Sends the body of a request that waits for its server to ask for it: it has been silent for long enough.
+    pub fn begin_body(&mut self) {
+        self.sending.begin_body();
     }
 
     /// Ready when all of the request was sent, or never will be.
@@ -112,28 +126,43 @@ impl Upstream {
         self.sending.take_unsent()
     }
 
-    /// Sends the request and waits for the head of its response. Interim responses are swallowed (RFC 9110, section 15.2).
+    /// Sends the request and waits for the head of its response. `interim` gets those that come before it, but for 100, which is
+    /// between us and the server (RFC 9110, section 15.2).
     ///
     /// # Errors
     /// The client's, when its body ends early; [`Error::NeverSent`] when the connection was closed before the first byte;
     /// [`Error::Terminated`], [`Error::BadResponse`].
-    pub fn poll_head(&mut self, cx: &mut Context<'_>, reading: &Reading) -> Poll<Result<ResponseHead, Error>> {
-        if !self.sending.is_over()
-            && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.transport)
-        {
-            self.spoiled = true;
-            // A server may refuse a body, say so, and close: its response is read all the same.
-            if error != Error::Terminated {
-                return Poll::Ready(Err(error));
-            }
-        }
+    pub fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        reading: &Reading,
+        mut interim: impl FnMut(ResponseHead),
+    ) -> Poll<Result<ResponseHead, Error>> {
         loop {
-            while let Some(head) = self.parse_head(reading)? {
-                let interim = head.status.is_informational();
-                if interim && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
-                    continue;
+            if !self.sending.is_over()
+                && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.transport)
+            {
+                self.spoiled = true;
+                // A server may refuse a body, say so, and close: its response is read all the same.
+                if error != Error::Terminated {
+                    return Poll::Ready(Err(error));
                 }
-                return Poll::Ready(Ok(head));
+            }
+            if let Some(head) = self.parse_head(reading)? {
+                match head.status {
+                    StatusCode::CONTINUE => self.sending.begin_body(),
+                    StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(head)),
+                    status if status.is_informational() => interim(head),
+                    _ => return Poll::Ready(Ok(self.answered(head))),
+                }
+                self.framing = Framing::Unknown;
+                self.interims += 1;
+                if self.interims > MAX_INTERIMS {
+                    self.spoiled = true;
+                    return Poll::Ready(Err(Error::BadResponse));
+                }
+                // The body may go now.
+                continue;
             }
             match ready!(self.fill_head(cx, reading)) {
                 Ok(count) if count > 0 => {}
@@ -141,6 +170,16 @@ impl Upstream {
                 Ok(_) | Err(_) => return Poll::Ready(Err(Error::Terminated)),
             }
         }
+    }
+
+    /// A server that answers before it has asked for the body does not get it. What it would take for the body is the next request,
+    /// so that there is none.
+    fn answered(&mut self, head: ResponseHead) -> ResponseHead {
+        if self.sending.is_held_back() {
+            self.sending.give_up();
+            self.spoiled = true;
+        }
+        head
     }
 
     /// A head, if all of it is there, and what it says about its body.
@@ -153,7 +192,7 @@ impl Upstream {
         self.searched = 0;
         let bytes = self.read.split_to(end).freeze();
         let fields = reading.spare.take();
-        let parsed = head::parse(&bytes, fields, &mut reading.names.borrow_mut());
+        let parsed = head::parse(&bytes, fields, &mut reading.names.borrow_mut(), self.spelling);
         let mut response = parsed.map_err(|_| Error::BadResponse)?;
         self.framing = Framing::of(&mut response, self.bodiless).map_err(|_| Error::BadResponse)?;
         self.tidy();
@@ -200,7 +239,7 @@ impl Upstream {
             if self.read.capacity() - self.read.len() < room.min(ROOM) {
                 self.read.reserve(room);
             }
-            let read = ready!(pin!(self.transport.read_buf(&mut (&mut self.read).limit(room))).poll(cx));
+            let read = ready!(poll_read_some(&mut self.transport, cx, &mut self.read, room));
             match (read, &self.framing) {
                 (Ok(count), _) if count > 0 => {}
                 (Ok(_), Framing::UntilClose) => {
@@ -223,7 +262,7 @@ impl Upstream {
             let room = usize::try_from(missing).unwrap_or(ROOM);
             self.read.reserve(room);
             // The next read meets the end of the connection again.
-            if !matches!(ready!(pin!(self.transport.read_buf(&mut (&mut self.read).limit(room))).poll(cx)), Ok(1..)) {
+            if !matches!(ready!(poll_read_some(&mut self.transport, cx, &mut self.read, room)), Ok(1..)) {
                 return Poll::Ready(false);
             }
         }
@@ -264,16 +303,12 @@ impl Upstream {
 
     /// All of the response is read.
     pub fn is_complete(&self) -> bool {
-        matches!(self.framing, Framing::Over)
+        self.framing.is_over()
     }
 
     /// Bytes of the response body that are still to come, where its head said how many.
     pub fn left(&self) -> Option<u64> {
-        match &self.framing {
-            Framing::Over => Some(0),
-            Framing::Length(left) => Some(*left),
-            Framing::Chunked(_) | Framing::UntilClose => None,
-        }
+        self.framing.left()
     }
 
     /// Whether another request may be sent on it, as far as anybody has noticed. No system call unless something has come.
@@ -313,7 +348,7 @@ impl Upstream {
     }
 
     /// The socket, and what was read from it, for whoever speaks another protocol on it from now on.
-    pub fn into_parts(mut self) -> (Transport, Vec<u8>) {
-        (self.transport, mem::take(&mut self.read).to_vec())
+    pub fn into_parts(self) -> (Transport, BytesMut) {
+        (self.transport, self.read)
     }
 }

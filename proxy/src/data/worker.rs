@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -25,6 +26,7 @@ use crate::model::role::Retry;
 use crate::model::route::ClusterId;
 use crate::model::snapshot::{Snapshot, Snapshots};
 use crate::model::tls::Proof;
+use crate::wire::head::Names;
 
 /// A drain is done this many ticks before its deadline.
 const MARGIN_TICKS: u64 = 10;
@@ -79,6 +81,10 @@ pub struct Worker {
     pub searches: Rc<Searches>,
     /// What was said about client connections.
     pub complaints: Complaints,
+    /// Field names of clients.
+    pub names: RefCell<Names>,
+    /// The emptied fields of a response that was sent: the next request's go there.
+    spare: RefCell<HeaderMap>,
     snapshots: Arc<Snapshots>,
     held: RefCell<Held>,
     bell: Arc<Notify>,
@@ -136,6 +142,8 @@ impl Worker {
             notes: shared.notes,
             searches: Rc::default(),
             complaints: Complaints::default(),
+            names: RefCell::default(),
+            spare: RefCell::default(),
             turn: Cell::new(0),
             threads: shared.threads.max(1),
             possible_connections: shared.possible_connections,
@@ -146,6 +154,17 @@ impl Worker {
             budgets: RefCell::default(),
             draining: Cell::new(false),
         })
+    }
+
+    /// Keeps the memory of fields that nobody needs any more.
+    pub fn recycle(&self, mut fields: HeaderMap) {
+        fields.clear();
+        self.spare.replace(fields);
+    }
+
+    /// Empty fields, with the memory of others.
+    pub fn spare_fields(&self) -> HeaderMap {
+        self.spare.take()
     }
 
     /// The current snapshot: loaded here, once for each request.

@@ -14,6 +14,7 @@ use super::cluster::Cluster;
 use super::entry::Entry;
 use super::live::{Live, Ticks};
 use super::route::{ClusterId, RouteTable};
+use crate::wire::case::Spelling;
 
 /// One version of the world. Never changed after it was published.
 #[derive(Debug)]
@@ -140,8 +141,8 @@ pub struct Limits {
     pub client_keepalive_timeout: Duration,
     /// Largest request head in bytes.
     pub max_header_size: usize,
-    /// Field names are sent as they were spelled.
-    pub preserve_header_case: bool,
+    /// How field names are sent.
+    pub spelling: Spelling,
     /// Client connections of one data thread.
     pub max_connections: usize,
     /// Idle connections to one endpoint of one data thread.

@@ -2,24 +2,33 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts as AskedHead;
 use http::response::Parts as ResponseHead;
 use http::{StatusCode, Version};
 use http_body::Frame;
 
 use super::head;
+use super::list::list_elements;
 
 /// Bytes of a chunk's size with all its extensions.
 const MAX_SIZE_LINE: usize = 4 * 1024;
 /// What is read at once where nobody knows how much comes.
 const UNKNOWN: u64 = 32 * 1024;
 
-/// A length that cannot be believed, or a coding that was not asked for.
+/// How long a body is cannot be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadFraming;
+pub enum BadFraming {
+    /// A length that cannot be believed, or two framings.
+    Broken,
+    /// A coding besides `chunked`: what it was would be lost, because the field concerns one hop alone.
+    UnknownCoding,
+}
 
-/// What is left of a response body.
+/// What is left of a body.
 #[derive(Debug)]
 pub enum Framing {
+    /// The head has not come.
+    Unknown,
     /// Nothing.
     Over,
     /// So many bytes.
@@ -72,7 +81,7 @@ impl Framing {
                 (true, _) => Ok(Self::Over),
                 (false, true) => Ok(Self::Chunked(Chunk::Size)),
                 // Nobody asked for another coding.
-                (false, false) => Err(BadFraming),
+                (false, false) => Err(BadFraming::UnknownCoding),
             };
         }
         let length = content_length(&mut head.headers);
@@ -89,10 +98,51 @@ impl Framing {
         }
     }
 
+    /// What the head of a request says (RFC 9112, section 6.3). Two framings are one too many: whoever reads the other one sees
+    /// other requests.
+    ///
+    /// # Errors
+    /// [`BadFraming`]
+    pub fn of_request(head: &mut AskedHead) -> Result<Self, BadFraming> {
+        if !head.headers.contains_key(header::TRANSFER_ENCODING) {
+            return Ok(match content_length(&mut head.headers)? {
+                None | Some(0) => Self::Over,
+                Some(length) => Self::Length(length),
+            });
+        }
+        let lines = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+        let mut times = 0;
+        for coding in lines.flat_map(|line| list_elements(line.as_bytes())) {
+            if !coding.eq_ignore_ascii_case(b"chunked") {
+                return Err(BadFraming::UnknownCoding);
+            }
+            times += 1;
+        }
+        let two = head.headers.contains_key(header::CONTENT_LENGTH);
+        if times != 1 || two || head.version < Version::HTTP_11 {
+            return Err(BadFraming::Broken);
+        }
+        Ok(Self::Chunked(Chunk::Size))
+    }
+
+    /// How many bytes are still to come, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        match self {
+            Self::Over => Some(0),
+            Self::Length(left) => Some(*left),
+            Self::Unknown | Self::Chunked(_) | Self::UntilClose => None,
+        }
+    }
+
+    /// Whether all of it has come.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
+    }
+
     /// How many bytes may come next.
     pub fn expects(&self) -> u64 {
         match self {
-            Self::Over => 0,
+            Self::Unknown | Self::Over => 0,
             Self::Length(left) => *left,
             Self::Chunked(_) | Self::UntilClose => UNKNOWN,
         }
@@ -111,6 +161,7 @@ impl Framing {
     /// Takes the next piece out of what was read.
     pub fn step(&mut self, read: &mut BytesMut) -> Step {
         match self {
+            Self::Unknown => Step::More,
             Self::Over => Step::Over,
             Self::Length(_) | Self::UntilClose if read.is_empty() => Step::More,
             Self::Length(left) => {
@@ -199,9 +250,9 @@ fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadFraming> {
     let mut values = 0;
     for line in headers.get_all(header::CONTENT_LENGTH) {
         for value in line.as_bytes().split(|&byte| byte == b',') {
-            let value = digits(value.trim_ascii()).ok_or(BadFraming)?;
+            let value = digits(value.trim_ascii()).ok_or(BadFraming::Broken)?;
             if length.is_some_and(|known| known != value) {
-                return Err(BadFraming);
+                return Err(BadFraming::Broken);
             }
             length = Some(value);
             values += 1;

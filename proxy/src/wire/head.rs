@@ -9,6 +9,8 @@ use http::response::Parts as ResponseHead;
 use http::{Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 
+use super::case::{Speller, Spelling};
+
 /// Room for a usual request head.
 const USUAL: usize = 1024;
 /// Fields that a response usually has at most. More are read too, in a second try.
@@ -26,13 +28,16 @@ const LONG: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadHead;
 
-/// The head of a request as it goes over the wire; its target stays as it is, byte for byte.
+/// A head as it goes over the wire.
 #[derive(Debug)]
-pub struct RequestHead(Vec<u8>);
+pub struct Writing<'a> {
+    out: Vec<u8>,
+    speller: Speller<'a>,
+}
 
-impl RequestHead {
-    /// Its first line.
-    pub fn begin(head: &AskedHead) -> Self {
+impl<'a> Writing<'a> {
+    /// The first line of a request. Its target stays as it is, byte for byte.
+    pub fn request(head: &'a AskedHead) -> Self {
         let mut out = Vec::with_capacity(USUAL);
         out.extend_from_slice(head.method.as_str().as_bytes());
         out.push(b' ');
@@ -42,24 +47,37 @@ impl RequestHead {
         }
         out.extend_from_slice(target.as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        Self(out)
+        Self { out, speller: Speller::of(&head.extensions) }
     }
 
-    /// A field.
+    /// The first line of a response, for a client that speaks this version.
+    pub fn response(head: &'a ResponseHead, version: Version) -> Self {
+        let mut out = Vec::with_capacity(USUAL);
+        out.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+        out.extend_from_slice(head.status.as_str().as_bytes());
+        out.push(b' ');
+        let own = head.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+        let usual = || head.status.canonical_reason().unwrap_or("").as_bytes();
+        out.extend_from_slice(own.unwrap_or_else(usual));
+        out.extend_from_slice(b"\r\n");
+        Self { out, speller: Speller::of(&head.extensions) }
+    }
+
+    /// A field. The lines of one name come one after the other.
     pub fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
-        put(&mut self.0, name, value);
+        put(&mut self.out, self.speller.spell(name), value);
     }
 
     /// All of it.
     pub fn end(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(b"\r\n");
-        self.0
+        self.out.extend_from_slice(b"\r\n");
+        self.out
     }
 }
 
 /// Writes a field.
-pub fn put(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    out.extend_from_slice(name.as_str().as_bytes());
+pub fn put(out: &mut Vec<u8>, name: &[u8], value: &HeaderValue) {
+    out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -81,7 +99,12 @@ pub fn end(read: &[u8], searched: usize) -> Option<usize> {
 ///
 /// # Errors
 /// It is none.
-pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names) -> Result<ResponseHead, BadHead> {
+pub fn parse(
+    bytes: &Bytes,
+    fields: HeaderMap,
+    names: &mut Names,
+    spelling: Spelling,
+) -> Result<ResponseHead, BadHead> {
     let mut places = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut many;
     let mut parsed = httparse::Response::new(&mut []);
@@ -103,12 +126,13 @@ pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names) -> Result<Resp
         head.extensions.insert(ReasonPhrase::try_from(reason.as_bytes()).map_err(|_| BadHead)?);
     }
     head.headers = fields;
+    spelling.keep(bytes, parsed.headers, &mut head.extensions);
     collect(bytes, parsed.headers, &mut head.headers, names)?;
     Ok(head)
 }
 
 /// As many fields as there may be, and no more than there are bytes for.
-fn lines(head: &[u8]) -> usize {
+pub(super) fn lines(head: &[u8]) -> usize {
     memchr::memchr_iter(b'\n', head).count()
 }
 
@@ -148,7 +172,7 @@ pub fn parse_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, BadHead>
     }))
 }
 
-fn collect(
+pub(super) fn collect(
     bytes: &Bytes,
     parsed: &[httparse::Header<'_>],
     fields: &mut HeaderMap,

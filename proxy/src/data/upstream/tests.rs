@@ -15,14 +15,25 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::coop;
 
+use super::sending::Begins;
 use super::*;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A request without a body.
-fn request() -> (Vec<u8>, Vec<HeaderName>) {
-    (REQUEST.to_vec(), Vec::new())
+fn request() -> WrittenHead {
+    asking(REQUEST, false)
+}
+
+/// A request for a head alone.
+fn head_alone() -> WrittenHead {
+    asking(REQUEST, true)
+}
+
+fn asking(head: &[u8], head_only: bool) -> WrittenHead {
+    let (bytes, spelling) = (head.to_vec(), Spelling::Lower);
+    WrittenHead { bytes, trailers: Vec::new(), begins: Begins::AtOnce, head_only, spelling }
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -47,7 +58,7 @@ impl Pair {
 
     async fn asked() -> Self {
         let mut pair = Self::silent().await;
-        pair.up.begin(request(), RequestBody::Empty, false);
+        pair.up.begin(request(), RequestBody::Empty);
         pair
     }
 
@@ -56,7 +67,7 @@ impl Pair {
     }
 
     async fn head(&mut self) -> Result<ResponseHead, Error> {
-        within(poll_fn(|cx| self.up.poll_head(cx, &self.reading))).await
+        within(poll_fn(|cx| self.up.poll_head(cx, &self.reading, drop))).await
     }
 
     async fn sent(&mut self) {
@@ -66,7 +77,7 @@ impl Pair {
     /// What is there of the head, without waiting for more.
     async fn peek_head(&mut self) -> Poll<Result<ResponseHead, Error>> {
         within(self.up.transport.tcp().readable()).await.unwrap();
-        poll_fn(|cx| Poll::Ready(self.up.poll_head(cx, &self.reading))).await
+        poll_fn(|cx| Poll::Ready(self.up.poll_head(cx, &self.reading, drop))).await
     }
 
     async fn body(&mut self) -> Result<(Vec<u8>, HeaderMap), Error> {
@@ -106,7 +117,7 @@ async fn collect(up: &mut Upstream) -> Result<(Vec<u8>, HeaderMap), Error> {
 /// A response with its body, to a request that may be a HEAD. The server closes its direction when all is said.
 async fn hear_as(bytes: &[u8], bodiless: bool) -> Result<(ResponseHead, Vec<u8>, HeaderMap), Error> {
     let mut pair = Pair::silent().await;
-    pair.up.begin(request(), RequestBody::Empty, bodiless);
+    pair.up.begin(asking(REQUEST, bodiless), RequestBody::Empty);
     pair.says(bytes).await;
     pair.server.shutdown().await.unwrap();
     let head = pair.head().await?;
@@ -177,7 +188,7 @@ async fn what_follows_a_switch_of_protocols_belongs_to_the_tunnel() {
     while early.len() < 19 {
         assert!(within(stream.read_buf(&mut early)).await.unwrap() > 0);
     }
-    assert_eq!(early, b"\0\r\n\r\nearly and late");
+    assert_eq!(early[..], b"\0\r\n\r\nearly and late"[..]);
 }
 
 #[tokio::test]
@@ -250,7 +261,7 @@ async fn names_are_remembered_and_never_mistaken() {
         let mut stale = HeaderMap::new();
         stale.insert("x-of-a-request", HeaderValue::from_static("secret"));
         pair.reading.recycle(stale);
-        pair.up.begin(request(), RequestBody::Empty, false);
+        pair.up.begin(request(), RequestBody::Empty);
         pair.says(format!("HTTP/1.1 204 No Content\r\n{name}: 1\r\n\r\n")).await;
         let head = pair.head().await.unwrap();
         let read: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
@@ -293,7 +304,7 @@ fn two_reads(framing: &str) -> String {
 async fn an_idle_connection_holds_no_memory_and_may_be_used_again() {
     let mut pair = Pair::silent().await;
     for framing in ["small", "length", "chunks", "small", "chunks", "length"] {
-        pair.up.begin(request(), RequestBody::Empty, false);
+        pair.up.begin(request(), RequestBody::Empty);
         pair.says(two_reads(framing)).await;
         pair.head().await.unwrap();
         assert!(!pair.up.is_idle(), "{framing}: the body is still to come");
@@ -302,7 +313,7 @@ async fn an_idle_connection_holds_no_memory_and_may_be_used_again() {
         assert!(pair.up.is_idle() && pair.up.is_idle(), "{framing}");
         assert_eq!((pair.up.read.capacity(), pair.up.left()), (0, Some(0)), "{framing}");
     }
-    pair.up.begin(request(), RequestBody::Empty, true);
+    pair.up.begin(head_alone(), RequestBody::Empty);
     pair.says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await;
     pair.head().await.unwrap();
     assert_eq!((pair.up.is_idle(), pair.up.read.capacity()), (true, 0));
@@ -340,7 +351,7 @@ async fn a_connection_that_its_server_has_closed_is_not_idle() {
     for politely in [true, false] {
         let mut pair = Pair::silent().await;
         assert!(pair.up.is_idle(), "a new one");
-        pair.up.begin(request(), RequestBody::Empty, false);
+        pair.up.begin(request(), RequestBody::Empty);
         pair.says(two_reads("small")).await;
         pair.head().await.unwrap();
         pair.body().await.unwrap();

@@ -51,9 +51,9 @@ async fn what_may_have_been_sent_in_part_does_not_come_back() {
     socket2::SockRef::from(server.get_ref().0).set_linger(Some(Duration::ZERO)).unwrap();
     drop(server);
     within(up.transport.tcp().readable()).await.unwrap();
-    up.begin(request(), RequestBody::Kept(Some("x".into())), false);
+    up.begin(request(), RequestBody::Kept(Some("x".into())));
     let reading = Reading::default();
-    let answer = within(poll_fn(|cx| up.poll_head(cx, &reading))).await;
+    let answer = within(poll_fn(|cx| up.poll_head(cx, &reading, drop))).await;
     assert_eq!((answer.unwrap_err(), up.sent()), (Error::Terminated, 0), "nobody knows");
     assert!(up.take_unsent().is_none() && !up.is_idle());
 }
@@ -65,7 +65,7 @@ async fn a_request_is_sent_when_all_of_it_is_on_its_way() {
     // One of these fills the sockets and what TLS holds back, which is less than 64 KiB, and no more.
     for size in (1..=32).map(|number| number * 16 * 1024) {
         let (mut up, mut server) = tls.pair().await;
-        up.begin(request(), RequestBody::Kept(Some(vec![b'x'; size].into())), false);
+        up.begin(request(), RequestBody::Kept(Some(vec![b'x'; size].into())));
         // Nobody reads meanwhile.
         if poll_fn(|cx| Poll::Ready(up.poll_sent(cx))).await.is_pending() {
             assert!(up.is_sending() && !up.is_idle(), "{size}");

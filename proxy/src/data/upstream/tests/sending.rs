@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_head_and_a_small_body_go_together() {
     let mut pair = Pair::silent().await;
-    pair.up.begin((b"PUT / HTTP/1.1\r\n\r\n".to_vec(), Vec::new()), RequestBody::Kept(Some("hello".into())), false);
+    pair.up.begin(asking(b"PUT / HTTP/1.1\r\n\r\n", false), RequestBody::Kept(Some("hello".into())));
     assert!(pair.up.is_sending() && pair.up.sent() == 0 && !pair.up.is_idle());
     // Once, without waiting for anything.
     assert!(poll_fn(|cx| Poll::Ready(pair.up.poll_sent(cx))).await.is_ready());
@@ -18,7 +18,7 @@ async fn a_large_body_waits_for_its_reader() {
     const LENGTH: usize = 16 << 20;
     let body: Vec<u8> = (0..LENGTH).map(|place| (place % 251) as u8).collect();
     let mut pair = Pair::silent().await;
-    pair.up.begin(request(), RequestBody::Kept(Some(body.clone().into())), false);
+    pair.up.begin(request(), RequestBody::Kept(Some(body.clone().into())));
     let first = poll_fn(|cx| Poll::Ready(pair.up.poll_sent(cx))).await;
     assert!(first.is_pending() && pair.up.is_sending(), "no socket holds that much");
     let all = REQUEST.len() + LENGTH;
@@ -42,8 +42,8 @@ fn large() -> RequestBody {
 #[tokio::test]
 async fn a_response_may_overtake_its_request() {
     let mut pair = Pair::silent().await;
-    pair.up.begin(request(), large(), false);
-    let answers = poll_fn(|cx| Poll::Ready(pair.up.poll_head(cx, &pair.reading))).await;
+    pair.up.begin(request(), large());
+    let answers = poll_fn(|cx| Poll::Ready(pair.up.poll_head(cx, &pair.reading, drop))).await;
     assert!(answers.is_pending());
     pair.heard(100).await;
     pair.says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly").await;
@@ -55,7 +55,7 @@ async fn a_response_may_overtake_its_request() {
         within(async { tokio::join!(pair.server.read_exact(&mut rest), poll_fn(|cx| pair.up.poll_sent(cx))) }).await;
     read.unwrap();
     assert!(pair.up.is_idle());
-    pair.up.begin(request(), RequestBody::Empty, false);
+    pair.up.begin(request(), RequestBody::Empty);
     pair.says("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext").await;
     pair.head().await.unwrap();
     assert_eq!(pair.body().await.unwrap().0, b"next");
@@ -64,8 +64,8 @@ async fn a_response_may_overtake_its_request() {
 #[tokio::test]
 async fn a_request_goes_on_while_its_response_is_awaited() {
     let mut pair = Pair::silent().await;
-    pair.up.begin(request(), large(), false);
-    assert!(poll_fn(|cx| Poll::Ready(pair.up.poll_head(cx, &pair.reading))).await.is_pending());
+    pair.up.begin(request(), large());
+    assert!(poll_fn(|cx| Poll::Ready(pair.up.poll_head(cx, &pair.reading, drop))).await.is_pending());
     pair.says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await;
     pair.head().await.unwrap();
     let mut all = vec![0; REQUEST.len() + (16 << 20)];
@@ -78,7 +78,7 @@ async fn a_request_goes_on_while_its_response_is_awaited() {
     assert_eq!(body.unwrap().0, b"whole");
     assert!(pair.up.is_idle());
     // And the other way round: all is sent, nothing has come, and the response is not over.
-    pair.up.begin(request(), RequestBody::Empty, false);
+    pair.up.begin(request(), RequestBody::Empty);
     pair.says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").await;
     pair.head().await.unwrap();
     assert!(!pair.up.is_sending() && !pair.up.is_idle());
@@ -88,7 +88,7 @@ async fn a_request_goes_on_while_its_response_is_awaited() {
 async fn a_body_of_another_length_than_its_head_has_promised_ends_its_connection() {
     for promised in [4, 6] {
         let mut pair = Pair::silent().await;
-        pair.up.begin(request(), RequestBody::Kept(Some("hello".into())), false);
+        pair.up.begin(request(), RequestBody::Kept(Some("hello".into())));
         pair.up.sending.left = Some(promised);
         pair.says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
         assert_eq!(pair.head().await.unwrap_err(), Error::ClientGone, "{promised}");
@@ -101,9 +101,9 @@ async fn a_body_of_another_length_than_its_head_has_promised_ends_its_connection
     }
     // The response has overtaken it.
     let mut pair = Pair::silent().await;
-    pair.up.begin(request(), large(), false);
+    pair.up.begin(request(), large());
     pair.up.sending.left = Some((16 << 20) + 1);
-    assert!(poll_fn(|cx| Poll::Ready(pair.up.poll_head(cx, &pair.reading))).await.is_pending());
+    assert!(poll_fn(|cx| Poll::Ready(pair.up.poll_head(cx, &pair.reading, drop))).await.is_pending());
     pair.says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly").await;
     pair.head().await.unwrap();
     assert_eq!(pair.body().await.unwrap().0, b"early");
@@ -117,7 +117,7 @@ async fn a_body_of_another_length_than_its_head_has_promised_ends_its_connection
 async fn a_refusal_is_heard_although_the_rest_cannot_be_sent() {
     for sent_first in [true, false] {
         let mut pair = Pair::silent().await;
-        pair.up.begin(request(), large(), false);
+        pair.up.begin(request(), large());
         assert!(poll_fn(|cx| Poll::Ready(pair.up.poll_sent(cx))).await.is_pending());
         pair.says("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig").await;
         // What it has not read makes this a reset.
@@ -139,15 +139,15 @@ async fn a_request_of_which_nothing_was_sent_comes_back() {
     for body in [RequestBody::Empty, RequestBody::Kept(Some("x".into()))] {
         let mut up = Pair::silent().await.reset();
         within(up.transport.tcp().readable()).await.unwrap();
-        up.begin(request(), body, false);
-        let answer = within(poll_fn(|cx| up.poll_head(cx, &reading))).await;
+        up.begin(request(), body);
+        let answer = within(poll_fn(|cx| up.poll_head(cx, &reading, drop))).await;
         assert_eq!((answer.unwrap_err(), up.sent()), (Error::NeverSent, 0));
         assert!(up.take_unsent().is_some() && !up.is_idle());
     }
     let mut pair = Pair::asked().await;
     pair.sent().await;
     let mut up = pair.reset();
-    let answer = within(poll_fn(|cx| up.poll_head(cx, &reading))).await;
+    let answer = within(poll_fn(|cx| up.poll_head(cx, &reading, drop))).await;
     assert_eq!(answer.unwrap_err(), Error::Terminated, "the server may have seen it");
     assert!(up.take_unsent().is_none());
 }
