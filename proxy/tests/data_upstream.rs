@@ -288,27 +288,6 @@ async fn two_framings_never_reach_a_client() {
     }
 }
 
-#[tokio::test]
-async fn an_early_hint_is_dropped() {
-    let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
-    let server = Peer::serve(move |mut talk| async move {
-        while talk.request().await.is_some() {
-            talk.say(hint).await;
-            talk.say(format!("{hint}HTTP/1.1 102 Processing\r\n\r\n{}", ok("done"))).await;
-        }
-    })
-    .await;
-    let proxy = Setup::new([server.address]).start();
-    let mut client = proxy.open().await;
-    for _ in 0..3 {
-        client.say(get("/")).await;
-        let head = client.response_head().await;
-        assert_eq!((head.status(), head.field("link")), (200, None));
-        assert_eq!(client.take(4).await, b"done");
-    }
-    assert_eq!(server.accepted(), 1);
-}
-
 // Requests
 
 #[tokio::test]

@@ -143,6 +143,7 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         ("### `[proxy]`", "max_idle_per_endpoint", proxy.max_idle_per_endpoint.to_string()),
         ("### `[proxy]`", "decision_header", proxy.decision_header.to_string()),
         ("### `[proxy]`", "preserve_header_case", proxy.preserve_header_case.to_string()),
+        ("### `[proxy]`", "abort_on_close", proxy.abort_on_close.to_string()),
         ("### `[proxy]`", "tcp_keepalive", duration(proxy.tcp_keepalive.get_ref().get().unwrap())),
         ("### `[proxy]`", "tunnel_moves_per_second", proxy.tunnel_moves_per_second.get_ref().to_string()),
         ("### `[proxy]`", "max_concurrent_streams", proxy.max_concurrent_streams.get_ref().to_string()),

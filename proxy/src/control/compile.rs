@@ -17,7 +17,7 @@ use crate::model::cluster::Link;
 use crate::model::live::Capacity;
 use crate::model::mix::hash_ignore_case;
 use crate::model::role::Role;
-use crate::model::snapshot::{ClientAddressField, Limits, Site};
+use crate::model::snapshot::{ClientAddressField, Limits, OnClose, Site};
 use crate::model::tier::TierKind;
 use crate::wire::case::Spelling;
 
@@ -186,6 +186,7 @@ fn limits(config: &Config) -> Limits {
         request_header_timeout: finite(proxy.request_header_timeout),
         client_keepalive_timeout: finite(proxy.client_keepalive_timeout),
         max_header_size: usize::try_from(proxy.max_header_size.get().unwrap_or(64 << 10)).unwrap_or(64 << 10),
+        on_close: if proxy.abort_on_close { OnClose::Abort } else { OnClose::Serve },
         spelling: if proxy.preserve_header_case { Spelling::Kept } else { Spelling::Lower },
         max_connections: *proxy.max_connections.get_ref() as usize,
         max_idle_per_endpoint: proxy.max_idle_per_endpoint as usize,

@@ -83,8 +83,8 @@ impl Call {
         let method = parts.method.as_str();
         let repeatable =
             matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
-        // A server that wants to know its client first would have to end a connection that is signed in.
-        let waits = session.upload.expects.get() && !role.connection_auth;
+        // A server that refuses a body ends its connection, and one that signs its client in must not.
+        let waits = session.upload.expects.get() && !authorizes;
         let begins = if waits { Begins::WhenAsked } else { Begins::AtOnce };
         Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, begins, upgrade })
     }
@@ -170,6 +170,11 @@ impl Call {
             head_only: parts.method == Method::HEAD,
             spelling: session.limits().spelling,
         })
+    }
+
+    /// The body does not wait: its connection must not end.
+    pub fn begin_body_at_once(&mut self) {
+        self.begins = Begins::AtOnce;
     }
 
     /// Whether the body waits until its server asks for it.

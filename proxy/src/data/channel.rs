@@ -15,6 +15,7 @@ use super::io::{Transport, poll_read_some};
 use super::outgoing::{Chunking, Outgoing};
 use super::request_body::{BodyCut, RequestBody};
 use crate::error::Error;
+use crate::model::snapshot::OnClose;
 use crate::wire::body::{Framing, Step};
 use crate::wire::head::{self, Writing};
 use crate::wire::request::{may_begin, skip_blank_lines};
@@ -210,12 +211,16 @@ impl Line {
     }
 
     /// Ready when the client has broken off the connection while it waits for its response. One that has shut down its sending
-    /// side still waits (RFC 9112, section 9.6), and what it sends is its next request.
-    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// side still waits (RFC 9112, section 9.6), unless `on_close` says otherwise; what it sends is its next request.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>, on_close: OnClose) -> Poll<()> {
+        if self.ended && on_close == OnClose::Abort && self.upload.is_over() {
+            return Poll::Ready(());
+        }
         if self.ended || self.has_begun() || !self.upload.is_over() {
             return Poll::Pending;
         }
         match ready!(self.poll_read(cx, ROOM)) {
+            Some(0) if on_close == OnClose::Abort => Poll::Ready(()),
             // The end of it wakes nobody any more.
             Some(_) => Poll::Pending,
             None => Poll::Ready(()),

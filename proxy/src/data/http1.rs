@@ -226,7 +226,7 @@ async fn answer(
         }
         let mut line = channel.line();
         session.interims.take().into_iter().for_each(|interim| line.put_interim(interim));
-        match (line.poll_write(cx), line.poll_gone(cx)) {
+        match (line.poll_write(cx), line.poll_gone(cx, session.limits().on_close)) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(())) => Poll::Ready(None),
             (Poll::Ready(Ok(())) | Poll::Pending, Poll::Pending) => Poll::Pending,
         }

@@ -240,6 +240,7 @@ async fn on_pinned(
     (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
     let Pinned { snapshot, role, endpoint: index, mut sender, hold: _ } = pinned;
+    call.begin_body_at_once();
     exchange.snapshot = snapshot.clone();
     exchange.role = Some(role);
     exchange.endpoint = Some(index);

@@ -224,7 +224,7 @@ impl<'a> Responding<'a> {
     }
 
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<Step> {
-        self.channel.line().poll_gone(cx).map(|()| Step::Done(Written::Gone))
+        self.channel.line().poll_gone(cx, self.session.limits().on_close).map(|()| Step::Done(Written::Gone))
     }
 
     fn whole(&mut self) -> Written {

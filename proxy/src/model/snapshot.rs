@@ -132,6 +132,15 @@ pub struct ListenerRoutes {
     pub entry: Entry,
 }
 
+/// What is done with a request whose client has shut down its sending side. It may have closed its connection, or may still read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnClose {
+    /// It gets its response.
+    Serve,
+    /// It is taken for gone.
+    Abort,
+}
+
 /// Bounds of client connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -143,6 +152,8 @@ pub struct Limits {
     pub max_header_size: usize,
     /// How field names are sent.
     pub spelling: Spelling,
+    /// What is done with a request whose client has shut down its sending side.
+    pub on_close: OnClose,
     /// Client connections of one data thread.
     pub max_connections: usize,
     /// Idle connections to one endpoint of one data thread.

@@ -98,8 +98,8 @@ impl Framing {
         }
     }
 
-    /// What the head of a request says (RFC 9112, section 6.3). Two framings are one too many: whoever reads the other one sees
-    /// other requests.
+    /// What the head of a request says (RFC 9112, section 6.3). Of two framings only the coding counts, and nobody behind us sees
+    /// the other.
     ///
     /// # Errors
     /// [`BadFraming`]
@@ -118,10 +118,10 @@ impl Framing {
             }
             times += 1;
         }
-        let two = head.headers.contains_key(header::CONTENT_LENGTH);
-        if times != 1 || two || head.version < Version::HTTP_11 {
+        if times != 1 || head.version < Version::HTTP_11 {
             return Err(BadFraming::Broken);
         }
+        head.headers.remove(header::CONTENT_LENGTH);
         Ok(Self::Chunked(Chunk::Size))
     }
 

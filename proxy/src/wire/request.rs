@@ -95,7 +95,7 @@ pub fn parse(
     }
     match lexed {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
-        Err(httparse::Error::Version) => return Err(BadRequest::Version),
+        Err(httparse::Error::Version) if has_version(&bytes) => return Err(BadRequest::Version),
         Ok(_) | Err(_) => return Err(BadRequest::Head),
     }
     let (mut head, ()) = Request::new(()).into_parts();
@@ -107,8 +107,11 @@ pub fn parse(
     spelling.keep(&bytes, parsed.headers, &mut head.extensions);
     let target = parsed.path.ok_or(BadRequest::Head)?;
     head.uri = self::target(&bytes, target, &head.method).ok_or(BadRequest::Target)?;
+    let lengths = head.headers.contains_key(header::CONTENT_LENGTH);
     let framing = Framing::of_request(&mut head).map_err(BadRequest::Framing)?;
-    let manner = Manner::of(&head, &framing);
+    let mut manner = Manner::of(&head, &framing);
+    // One in front of us may have read the other framing (RFC 9112, section 6.1).
+    manner.stays &= !(lengths && matches!(framing, Framing::Chunked(_)));
     Ok(Asked { head, framing, manner })
 }
 
@@ -121,6 +124,12 @@ fn lower_version(head: &mut [u8]) {
     {
         *minor = b'1';
     }
+}
+
+/// Whether the first line ends as one of HTTP does.
+fn has_version(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
 }
 
 /// The forms of RFC 9112, section 3.2, but for that of `CONNECT`, whose target is an authority and goes nowhere here.
@@ -219,6 +228,7 @@ mod tests {
         for major in ["0.9", "2.0", "3.1"] {
             assert_eq!(asked(&format!("GET / HTTP/{major}\r\n\r\n")).unwrap_err(), BadRequest::Version, "{major}");
         }
+        assert_eq!(asked("PROXY TCP4 10.1.2.3 1 2\r\n\r\n").unwrap_err(), BadRequest::Head);
     }
 
     #[test]
@@ -256,6 +266,9 @@ mod tests {
         assert!(matches!(framing("A: b").unwrap().framing, Framing::Over));
         assert!(matches!(framing("Content-Length: 5\r\nContent-Length: 5").unwrap().framing, Framing::Length(5)));
         assert!(matches!(framing("Transfer-Encoding: , Chunked").unwrap().framing, Framing::Chunked(_)));
+        let two = framing("Transfer-Encoding: chunked\r\nContent-Length: 5").unwrap();
+        assert!(matches!(two.framing, Framing::Chunked(_)) && !two.manner.stays);
+        assert_eq!(two.head.headers.get("content-length"), None);
         for (fields, expected) in [
             ("Transfer-Encoding: gzip, chunked", UnknownCoding),
             ("Transfer-Encoding: identity", UnknownCoding),
@@ -264,7 +277,6 @@ mod tests {
             ("Transfer-Encoding: chunked, chunked", Broken),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Broken),
             ("Transfer-Encoding:", Broken),
-            ("Transfer-Encoding: chunked\r\nContent-Length: 5", Broken),
             ("Content-Length: 5\r\nContent-Length: 6", Broken),
             ("Content-Length: +5", Broken),
             ("Content-Length:", Broken),

@@ -94,6 +94,8 @@ pub struct ProxySettings {
     /// Keeps the spelling of field names (`CCMClientID`) instead of sending them in lower case. Names are the same in any
     /// case (RFC 9110, section 5.1); for a peer that does not know that, at some cost of speed.
     pub preserve_header_case: bool,
+    /// A request whose client has shut down its sending side is given up.
+    pub abort_on_close: bool,
     /// Client connections per data thread; more wait in the kernel's queue.
     pub max_connections: Spanned<u32>,
     /// Idle connections kept to one endpoint by one data thread.
@@ -119,6 +121,7 @@ impl Default for ProxySettings {
             request_header_timeout: HumanDuration::from_secs(10),
             client_keepalive_timeout: HumanDuration::from_secs(75),
             max_header_size: HumanSize::kib(64),
+            abort_on_close: false,
             preserve_header_case: false,
             max_connections: Spanned::new(0..0, 65_536),
             max_idle_per_endpoint: 512,

@@ -1,0 +1,220 @@
+//! What comes before a response: interim responses, a body that waits to be asked for, and a client that has said all that it has
+//! to say.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Message, Peer, Setup, Wire, get, ok, until};
+use tokio::net::TcpStream;
+
+const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n";
+
+/// A server that says interim responses before every response.
+async fn talkative(interim: String) -> Peer {
+    Peer::serve(move |mut talk| {
+        let interim = interim.clone();
+        async move {
+            while talk.request().await.is_some() {
+                talk.say(format!("{interim}{}", ok("done"))).await;
+            }
+        }
+    })
+    .await
+}
+
+/// Heads up to the first that is no interim response, and the body of that.
+async fn heads(client: &mut Wire<TcpStream>) -> Vec<Message> {
+    let mut heads = vec![client.response_head().await];
+    while heads.last().unwrap().status() < 200 {
+        heads.push(client.response_head().await);
+    }
+    assert_eq!(client.take(4).await, b"done");
+    heads
+}
+
+fn statuses(heads: &[Message]) -> Vec<u16> {
+    heads.iter().map(Message::status).collect()
+}
+
+#[tokio::test]
+async fn interim_responses_reach_their_client() {
+    let server = talkative(format!("{HINT}HTTP/1.1 102 Processing\r\n\r\n{HINT}")).await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    for _ in 0..3 {
+        client.say(get("/")).await;
+        let heads = heads(&mut client).await;
+        assert_eq!(statuses(&heads), [103, 102, 103, 200]);
+        let hint = &heads[0];
+        assert_eq!((hint.field("link"), hint.fields.len()), (Some("</a.css>; rel=preload"), 1), "{hint:?}");
+    }
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_hint_does_not_wait_for_its_response() {
+    let server = Peer::serve(|mut talk| async move {
+        while talk.request().await.is_some() {
+            talk.say(HINT).await;
+            // The next words of the test's client.
+            talk.wire.wait_for_the_end().await;
+        }
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    client.say(get("/")).await;
+    assert_eq!(client.response_head().await.status(), 103);
+}
+
+#[tokio::test]
+async fn a_client_that_knows_no_interim_responses_gets_none() {
+    let server = talkative(format!("{HINT}HTTP/1.1 102 Processing\r\n\r\n")).await;
+    let proxy = Setup::new([server.address]).listener("http2 = true").start();
+    let mut client = proxy.open().await;
+    client.say("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
+    assert_eq!(statuses(&heads(&mut client).await), [200]);
+    client.say(get("/")).await;
+    assert_eq!(statuses(&heads(&mut client).await), [103, 102, 200]);
+}
+
+#[tokio::test]
+async fn interim_responses_without_end_are_no_answer() {
+    let server = talkative(HINT.repeat(40)).await;
+    let proxy = Setup::new([server.address]).role("retry = { attempts = 0 }").start();
+    let mut client = proxy.open().await;
+    client.say(get("/")).await;
+    let mut count = 0;
+    let last = loop {
+        let head = client.response_head().await;
+        if head.status() != 103 {
+            break head;
+        }
+        count += 1;
+    };
+    assert!(last.status() == 502 && count <= 33, "{count} {last:?}");
+}
+
+const UPLOAD: &str = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+
+#[tokio::test]
+async fn a_server_that_refuses_a_body_does_not_get_it() {
+    let server = Peer::serve(|mut talk| async move {
+        let head = talk.head().await.unwrap();
+        assert_eq!(head.field("expect"), Some("100-continue"));
+        talk.say("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig").await;
+        talk.wire.wait_for_the_end().await;
+        assert_eq!(talk.wire.ahead, b"", "the body, or another request");
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    for number in 1..=3 {
+        let mut client = proxy.open().await;
+        client.say(UPLOAD).await;
+        let answer = client.response("POST").await;
+        answer.is_from_server(413);
+        assert_eq!((answer.text().as_str(), answer.field("connection")), ("big", Some("close")));
+        client.ends().await;
+        assert_eq!(server.accepted(), number);
+    }
+    proxy.until_idle().await;
+    assert_eq!(proxy.metric("rolegate_endpoint_failures_total", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn a_body_comes_when_its_server_asks_for_it() {
+    let server = Peer::serve(|mut talk| async move {
+        while let Some(mut head) = talk.head().await {
+            assert_eq!(head.field("expect"), Some("100-continue"));
+            assert_eq!(talk.wire.ahead, b"");
+            talk.say("HTTP/1.1 100 Continue\r\n\r\n").await;
+            talk.wire.rest_of(&mut head).await;
+            talk.say(ok(&head.text())).await;
+        }
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    let begun = Instant::now();
+    for _ in 0..3 {
+        client.say(UPLOAD).await;
+        assert_eq!(client.response_head().await.status(), 100);
+        client.say("hello").await;
+        assert_eq!(client.response("POST").await.text(), "hello");
+    }
+    // Nobody has waited for the end of a silence.
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_knows_nothing_of_expectations_gets_the_body() {
+    let server = Peer::answering(|request, _| ok(&request.text())).await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    client.say(UPLOAD).await;
+    assert_eq!(client.response_head().await.status(), 100);
+    client.say("hello").await;
+    assert_eq!(client.response("POST").await.text(), "hello");
+    // A client that does not wait.
+    client.say(format!("{UPLOAD}again")).await;
+    assert_eq!(client.response("POST").await.text(), "again");
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_all_gets_its_whole_response() {
+    let body = "x".repeat(1_000_000);
+    let long = ok(&body);
+    let server = Peer::serve(move |mut talk| {
+        let long = long.clone();
+        async move {
+            while let Some(request) = talk.request().await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                talk.say(if request.target() == "/long" { long.clone() } else { ok(&request.text()) }).await;
+            }
+        }
+    })
+    .await;
+    let proxy = Setup::new([server.address]).start();
+    for (request, expected) in [
+        (get("/long"), &*body),
+        ("GET / HTTP/1.0\r\n\r\n".to_owned(), ""),
+        ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello".to_owned(), "hello"),
+        ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n".to_owned(), "ab"),
+    ] {
+        let mut client = proxy.open().await;
+        client.say(&request).await;
+        client.end().await;
+        let answer = client.response("GET").await;
+        answer.is_from_server(200);
+        assert!(answer.text() == expected, "{request}");
+        client.ends().await;
+    }
+    // Also the last of several.
+    let mut client = proxy.open().await;
+    client.say([get("/"), get("/"), get("/")].concat()).await;
+    client.end().await;
+    for _ in 0..3 {
+        client.response("GET").await.is_from_server(200);
+    }
+    client.ends().await;
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_half_is_gone() {
+    let server = Peer::answering(|request, _| ok(&request.text())).await;
+    let proxy = Setup::new([server.address]).start();
+    for part in ["GET / HT", "GET / HTTP/1.1\r\nHost: h\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel"] {
+        let mut client = proxy.open().await;
+        client.say(part).await;
+        client.end().await;
+        let answer = client.response("POST").await;
+        assert!(answer.cut || answer.status() == 408, "{answer:?}");
+    }
+    proxy.until_idle().await;
+    until("they are gone", || proxy.metric("rolegate_connections", &["http"]) == 0.0).await;
+}
