@@ -1,5 +1,6 @@
 //! HTTP/1.1 without I/O: bytes in, values out. No runtime, no clock.
 
+pub mod address;
 pub mod body;
 pub mod case;
 pub mod head;

@@ -33,7 +33,7 @@ fn run(socket: TcpListener, command: watch::Receiver<Command>) -> std::io::Resul
         possible_connections: 10,
     };
     let listener = Listener { index: 0, socket, metrics: ListenerMetrics::new(&metrics, "http") };
-    thread::run(vec![listener], shared, 1, command)
+    run::run(vec![listener], shared, 1, command)
 }
 
 #[test]

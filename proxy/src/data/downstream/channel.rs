@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, Version, response};
+use http::{StatusCode, Version, header, response};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::data::transport::outgoing::{Chunking, Outgoing};
@@ -18,7 +18,7 @@ use crate::model::snapshot::OnClose;
 use crate::wire::body::{Framing, Step};
 use crate::wire::head::{self, Writing};
 use crate::wire::hop_by_hop::strip_hop_by_hop;
-use crate::wire::request::{may_begin, skip_blank_lines};
+use crate::wire::request::{BadRequest, check_beginning, skip_blank_lines};
 
 /// Room for the next head; most are shorter.
 const ROOM: usize = 2048;
@@ -36,8 +36,8 @@ pub struct Channel {
     line: RefCell<Line>,
     /// A request body is held that may still be read.
     held: Cell<bool>,
-    /// The connection's task waits until it is read, or dropped.
-    waiting: RefCell<Option<Waker>>,
+    /// The connection's task. A socket wakes only one of those who wait for it, and that may be who reads the body.
+    owner: RefCell<Option<Waker>>,
 }
 
 /// Both directions.
@@ -68,10 +68,8 @@ pub struct Line {
 pub enum NoHead {
     /// The client has closed, or left in the middle of one.
     Gone,
-    /// It is larger than it may be.
-    TooLarge,
-    /// It will never be one.
-    NotHttp,
+    /// It is none, or may not be.
+    Refused(BadRequest),
 }
 
 impl Channel {
@@ -88,7 +86,7 @@ impl Channel {
             ended: false,
             reader: None,
         };
-        Rc::new(Self { line: RefCell::new(line), held: Cell::new(false), waiting: RefCell::default() })
+        Rc::new(Self { line: RefCell::new(line), held: Cell::new(false), owner: RefCell::default() })
     }
 
     /// Lends the connection out. Never across a poll of anything that may read the request's body.
@@ -105,7 +103,7 @@ impl Channel {
             return RequestBody::Empty;
         }
         self.held.set(true);
-        RequestBody::Stream(Box::pin(ChannelBody(Rc::clone(self))))
+        RequestBody::Stream(Box::pin(ChannelBody(Some(Rc::clone(self)))))
     }
 
     /// Ready when the request's body was read to its end, or never will be. Whether the next request can follow it.
@@ -117,8 +115,17 @@ impl Channel {
         if line.upload.is_over() {
             return Poll::Ready(true);
         }
-        self.waiting.replace(Some(cx.waker().clone()));
+        drop(line);
+        self.owned_by(cx);
         Poll::Pending
+    }
+
+    /// The connection's task is told when the request's body has come to its end, or is to be asked for.
+    pub fn owned_by(&self, cx: &Context<'_>) {
+        match &mut *self.owner.borrow_mut() {
+            Some(known) => known.clone_from(cx.waker()),
+            none @ None => *none = Some(cx.waker().clone()),
+        }
     }
 
     /// Whether the request's body was read to its end, or can be thrown away at once.
@@ -127,9 +134,10 @@ impl Channel {
         if self.held.get() { line.upload.is_over() } else { line.discard() }
     }
 
-    /// Whether the request's body is still being read.
+    /// Whether the request's body is still being read. One that its client waits to be asked for is not: it never will be.
     pub fn is_upload_held(&self) -> bool {
-        self.held.get() && !self.line().upload.is_over()
+        let line = self.line();
+        self.held.get() && !line.asks && !line.upload.is_over()
     }
 
     /// The connection ends: gives what there is of it. Whoever still reads from it is told.
@@ -145,8 +153,8 @@ impl Channel {
     }
 
     fn tell(&self) {
-        if let Some(waiting) = self.waiting.borrow_mut().take() {
-            waiting.wake();
+        if let Some(owner) = self.owner.borrow_mut().take() {
+            owner.wake();
         }
     }
 }
@@ -165,15 +173,21 @@ impl Line {
                 self.searched = 0;
                 self.line_seen = false;
                 let fits = end <= limit;
-                return Poll::Ready(if fits { Ok(self.read.split_to(end)) } else { Err(NoHead::TooLarge) });
+                return Poll::Ready(if fits {
+                    Ok(self.read.split_to(end))
+                } else {
+                    Err(NoHead::Refused(BadRequest::TooLarge))
+                });
             }
             if self.read.len() >= limit {
-                return Poll::Ready(Err(NoHead::TooLarge));
+                return Poll::Ready(Err(NoHead::Refused(BadRequest::TooLarge)));
             }
             if !self.line_seen && !self.read.is_empty() {
                 self.line_seen = memchr::memchr(b'\n', &self.read[self.searched..]).is_some();
-                if (self.line_seen || self.searched == 0) && !may_begin(&self.read) {
-                    return Poll::Ready(Err(NoHead::NotHttp));
+                if (self.line_seen || self.searched == 0)
+                    && let Err(refused) = check_beginning(&self.read)
+                {
+                    return Poll::Ready(Err(NoHead::Refused(refused)));
                 }
             }
             self.searched = self.read.len();
@@ -227,12 +241,22 @@ impl Line {
         }
     }
 
-    /// The next piece of the request's body.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
-        if std::mem::take(&mut self.asks) && !self.has_begun() {
+    /// The body is wanted. Whether the client has to be asked for it, which its own task does.
+    fn ask(&mut self) -> bool {
+        let asks = std::mem::take(&mut self.asks) && !self.has_begun();
+        if asks {
             self.outgoing.append(CONTINUE.to_vec(), Chunking::Off);
         }
-        let _ = self.poll_write(cx);
+        asks
+    }
+
+    /// The response begins: the client is not asked for its body any more.
+    pub fn answer(&mut self) {
+        self.asks = false;
+    }
+
+    /// The next piece of the request's body.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
         loop {
             match self.upload.step(&mut self.read) {
                 Step::Frame(frame) => return Poll::Ready(Some(Ok(frame))),
@@ -270,6 +294,8 @@ impl Line {
     /// An interim response goes to the client.
     pub fn put_interim(&mut self, mut head: response::Parts) {
         strip_hop_by_hop(&mut head.headers);
+        // Nothing follows that would have one (RFC 9110, section 8.6).
+        head.headers.remove(header::CONTENT_LENGTH);
         let mut out = Writing::response(&head, Version::HTTP_11);
         head.headers.iter().for_each(|(name, value)| out.put(name, value));
         if head.status != StatusCode::SWITCHING_PROTOCOLS && self.outgoing.waiting() < MAX_WAITING {
@@ -290,35 +316,50 @@ impl Line {
     }
 }
 
-/// The body of the request under way.
-struct ChannelBody(Rc<Channel>);
+/// The body of the request under way. One that has come to its end knows its connection no more: the next request may have begun.
+struct ChannelBody(Option<Rc<Channel>>);
+
+impl ChannelBody {
+    fn let_go(&mut self) {
+        if let Some(channel) = self.0.take() {
+            channel.held.set(false);
+            channel.tell();
+        }
+    }
+}
 
 impl Body for ChannelBody {
     type Data = Bytes;
     type Error = BodyCut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
-        let mut line = self.0.line();
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
+        let Some(channel) = &self.0 else { return Poll::Ready(None) };
+        let mut line = channel.line();
+        let asked = line.ask();
         let frame = line.poll_body(cx);
-        if line.upload.is_over() {
-            drop(line);
-            self.0.tell();
+        let over = line.upload.is_over();
+        drop(line);
+        if asked {
+            channel.tell();
+        }
+        if over {
+            self.let_go();
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.line().upload.is_over()
+        self.0.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.line().upload.left().map_or_else(SizeHint::default, SizeHint::with_exact)
+        let left = self.0.as_ref().map_or(Some(0), |channel| channel.line().upload.left());
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl Drop for ChannelBody {
     fn drop(&mut self) {
-        self.0.held.set(false);
-        self.0.tell();
+        self.let_go();
     }
 }

@@ -80,9 +80,11 @@ pub async fn serve(mut transport: Transport, mut early: BytesMut, client: Client
         // What was written is sent all the same when a plain socket is closed.
         Ended::Heard if stream.is_plain() && rest.is_empty() => {}
         Ended::Heard => linger(&mut stream, &session.timer).await,
-        Ended::Broken(Ends::AtClose) => reset(&stream),
-        Ended::Broken(_) => {}
-        Ended::Misused => client.metrics.protocol_errors.increment(1),
+        Ended::Broken(ends) => cut(&stream, ends),
+        Ended::Misused(ends) => {
+            client.metrics.protocol_errors.increment(1);
+            cut(&stream, ends);
+        }
         Ended::Refused => {
             client.metrics.protocol_errors.increment(1);
             linger(&mut stream, &session.timer).await;
@@ -107,8 +109,8 @@ enum Ended {
     Unheard,
     /// In the middle of a response that ends so, or the client has gone.
     Broken(Ends),
-    /// The client has broken the rules, or is too slow.
-    Misused,
+    /// As [`Self::Broken`]: the client has broken the rules, or is too slow.
+    Misused(Ends),
     /// As [`Self::Misused`], and it was told.
     Refused,
 }
@@ -182,8 +184,7 @@ impl Wait {
         let mut line = channel.line();
         match line.poll_head(cx, limits.max_header_size) {
             Poll::Ready(Ok(head)) => return Poll::Ready(Waited::Head(head)),
-            Poll::Ready(Err(NoHead::TooLarge)) => return Poll::Ready(Waited::Refused(BadRequest::TooLarge)),
-            Poll::Ready(Err(NoHead::NotHttp)) => return Poll::Ready(Waited::Refused(BadRequest::Head)),
+            Poll::Ready(Err(NoHead::Refused(refused))) => return Poll::Ready(Waited::Refused(refused)),
             Poll::Ready(Err(NoHead::Gone)) => return Poll::Ready(Waited::Ended(Ended::Idle)),
             Poll::Pending => {}
         }
@@ -203,7 +204,7 @@ impl Wait {
         Poll::Ready(Waited::Ended(match self {
             Self::ForNext(Idle::Parks) => Ended::Parked,
             Self::ForNext(Idle::Closes) => Ended::Idle,
-            Self::ForFirst | Self::ForRest => Ended::Misused,
+            Self::ForFirst | Self::ForRest => Ended::Misused(Ends::None),
         }))
     }
 }
@@ -224,6 +225,8 @@ async fn answer(
         if let Poll::Ready(Ok(response)) = handled.as_mut().poll(cx) {
             return Poll::Ready(Some(response));
         }
+        session.pins.borrow_mut().poll_leftovers(cx);
+        channel.owned_by(cx);
         let mut line = channel.line();
         session.interims.take().into_iter().for_each(|interim| line.put_interim(interim));
         match (line.poll_write(cx), line.poll_gone(cx, session.limits().on_close)) {
@@ -248,14 +251,19 @@ async fn respond(
         After::Closes
     };
     let (mut responding, after) = Responding::begin(channel, session, response, manner, after);
-    let written = poll_fn(|cx| responding.poll(cx)).await;
+    let written = poll_fn(|cx| {
+        session.pins.borrow_mut().poll_leftovers(cx);
+        responding.poll(cx)
+    })
+    .await;
     drop(responding);
     match written {
         Written::Whole => {}
         Written::Switched(pending) => return Some(Ended::Switched(pending)),
         Written::Cut(ends) => return Some(Ended::Broken(ends)),
-        Written::SlowReader => return Some(Ended::Misused),
-        Written::TooLong | Written::Gone => return Some(Ended::Broken(Ends::None)),
+        Written::SlowReader(ends) => return Some(Ended::Misused(ends)),
+        Written::TooLong(ends) => return Some(Ended::Broken(ends)),
+        Written::Gone => return Some(Ended::Broken(Ends::None)),
     }
     let whole = end_upload(session, channel).await;
     match after {
@@ -304,7 +312,9 @@ async fn refuse(session: &Session, channel: &Channel, refused: BadRequest) -> En
     let (mut responding, _) = Responding::begin(channel, session, response, manner, After::Closes);
     match poll_fn(|cx| responding.poll(cx)).await {
         Written::Whole => Ended::Refused,
-        _ => Ended::Misused,
+        Written::Switched(_) | Written::Cut(_) | Written::SlowReader(_) | Written::TooLong(_) | Written::Gone => {
+            Ended::Misused(Ends::None)
+        }
     }
 }
 
@@ -318,7 +328,10 @@ async fn say_goodbye(stream: &mut Transport) {
 }
 
 /// Ends a connection so that what was sent on it does not look whole.
-fn reset(stream: &Transport) {
+fn cut(stream: &Transport, ends: Ends) {
+    if ends != Ends::AtClose {
+        return;
+    }
     // A socket that cannot do it ends as it can.
     let _ = SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
 }

@@ -54,9 +54,9 @@ pub enum Written {
     /// It ended before its end.
     Cut(Ends),
     /// The client does not take it.
-    SlowReader,
+    SlowReader(Ends),
     /// The exchange has taken all the time that it has.
-    TooLong,
+    TooLong(Ends),
     /// The client has gone.
     Gone,
 }
@@ -121,12 +121,12 @@ impl<'a> Responding<'a> {
         session.worker.recycle(parts.headers);
         let chunking = if ends == Ends::AtLastChunk { Chunking::On } else { Chunking::Off };
         let mut line = channel.line();
+        line.answer();
         session.interims.take().into_iter().for_each(|interim| line.put_interim(interim));
         line.outgoing.append(head, chunking);
         drop(line);
-        let source = if ends == Ends::None { Source::Over } else { Source::Open };
         let trailers = if manner.trailers { Trailers::Wanted(HeaderMap::new()) } else { Trailers::Unwanted };
-        (Self { channel, session, body, ends, source, trailers, pipe: None, copies: false }, after)
+        (Self { channel, session, body, ends, source: Source::Open, trailers, pipe: None, copies: false }, after)
     }
 
     /// Writes it. Ready when there is nothing more to do.
@@ -183,6 +183,8 @@ impl<'a> Responding<'a> {
     fn put(&mut self, frame: Frame<Bytes>) {
         self.copies = false;
         match (frame.into_data(), &mut self.trailers) {
+            // What comes after a head that has no body is not the client's.
+            (Ok(_), _) if self.ends == Ends::None => {}
             (Ok(data), _) => self.channel.line().outgoing.add(data),
             (Err(frame), Trailers::Wanted(trailers)) => {
                 trailers.extend(frame.into_trailers().unwrap_or_default());
@@ -218,8 +220,8 @@ impl<'a> Responding<'a> {
         self.body.poll_upload(cx);
         let late = ready!(self.session.poll_late(cx));
         Poll::Ready(Step::Done(match late {
-            Late::Client => Written::SlowReader,
-            Late::Exchange => Written::TooLong,
+            Late::Client => Written::SlowReader(self.ends),
+            Late::Exchange => Written::TooLong(self.ends),
         }))
     }
 

@@ -69,6 +69,8 @@ impl Call {
         }
         parts.version = Version::HTTP_11;
 
+        session.upload.idle.set(role.timeouts.request_body_idle);
+        session.upload.response_header.set(role.timeouts.response_header);
         let limit = role.max_body.unwrap_or(u64::MAX);
         if body.size_hint().lower() > limit {
             return Err(Error::BodyTooLarge);

@@ -13,6 +13,7 @@ use crate::data::transport::stream::Transport;
 use crate::model::entry::CertificateField;
 use crate::model::field_set::FieldSet;
 use crate::model::snapshot::{ClientAddressField, Site};
+use crate::wire::address::ip_text;
 use crate::wire::list::{list_elements, split_unquoted};
 use crate::wire::trailers::{
     CLAIMS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_claim, may_be_trailer, remove_all,
@@ -239,30 +240,13 @@ fn forwarded_value((peer, node): (IpAddr, &HeaderValue), host: Option<&HeaderVal
 }
 
 fn address_value(address: IpAddr) -> HeaderValue {
-    HeaderValue::from_bytes(&text(address)).unwrap_or(HeaderValue::from_static("unknown"))
+    HeaderValue::from_str(&ip_text(address)).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 /// `for=10.1.2.3`
 fn for_value(address: IpAddr) -> HeaderValue {
     let text = if address.is_ipv6() { format!("for=\"[{address}]\"") } else { format!("for={address}") };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
-}
-
-/// An address as text. Once for each client connection, where formatting costs more than a look-up of boundaries.
-fn text(address: IpAddr) -> Vec<u8> {
-    let IpAddr::V4(v4) = address else { return address.to_string().into_bytes() };
-    let mut text = Vec::with_capacity("255.255.255.255".len());
-    for octet in v4.octets() {
-        if octet >= 100 {
-            text.push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            text.push(b'0' + octet / 10 % 10);
-        }
-        text.extend([b'0' + octet % 10, b'.']);
-    }
-    text.pop();
-    text
 }
 
 /// The hops of a line, `None` for one that tells no address.

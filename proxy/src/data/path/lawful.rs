@@ -20,6 +20,10 @@ pub fn check(session: &Session, request: &mut Request<RequestBody>) -> Result<()
         if request.method() == Method::CONNECT {
             return Err(Error::BadRequest);
         }
+        // A value is the same without them, and one of two readers may see another (RFC 9113, section 8.2.1).
+        if session.is_http2() && request.headers().values().any(has_blanks_around) {
+            return Err(Error::BadHead);
+        }
         // The server as a whole, which only OPTIONS asks about (RFC 9112, section 3.2.4).
         if request.uri().path() == "*" && request.method() != Method::OPTIONS {
             return Err(Error::InvalidTarget);
@@ -60,4 +64,9 @@ fn our_host(session: &Session) -> Option<HeaderValue> {
     let text = SocketAddr::new(to.ip(), to.port()).to_string();
     let host = if to.port() == usual { text.rsplit_once(':')?.0 } else { &text };
     HeaderValue::from_str(host).ok()
+}
+
+fn has_blanks_around(value: &HeaderValue) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    blank(value.as_bytes().first()) || blank(value.as_bytes().last())
 }

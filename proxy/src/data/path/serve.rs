@@ -377,6 +377,8 @@ fn switch(
         }
     };
     exchange.keep_lease(lease);
+    // The client has to take the head.
+    exchange.session.timer.set(exchange.session.limits().client_keepalive_timeout);
     let pending = PendingTunnel { upstream: Early { stream, early }, exchange, idle };
     Response::from_parts(parts, ResponseBody::Tunnel(Box::new(pending)))
 }

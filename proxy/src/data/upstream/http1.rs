@@ -27,6 +27,8 @@ use crate::wire::case::Spelling;
 use crate::wire::head::{self, Names};
 use sending::{Sending, WrittenHead};
 
+/// Fields of a map whose memory is used again.
+const SPARE: usize = 128;
 /// Largest response head in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// Response heads, and the small bodies that come with them, are read into pieces of one block; a new one is begun when so
@@ -51,8 +53,11 @@ pub struct Reading {
 impl Reading {
     /// Keeps the memory of fields that nobody needs any more.
     pub fn recycle(&self, mut fields: HeaderMap) {
-        fields.clear();
-        self.spare.replace(fields);
+        // One that was very large is slow to empty, each time.
+        if fields.capacity() <= SPARE {
+            fields.clear();
+            self.spare.replace(fields);
+        }
     }
 }
 

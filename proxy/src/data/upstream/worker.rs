@@ -28,6 +28,8 @@ use crate::model::snapshot::{Snapshot, Snapshots};
 use crate::model::tls::Proof;
 use crate::wire::head::Names;
 
+/// Fields of a map whose memory is used again.
+const SPARE: usize = 128;
 /// A drain is done this many ticks before its deadline.
 const MARGIN_TICKS: u64 = 10;
 
@@ -139,8 +141,11 @@ impl Worker {
 
     /// Keeps the memory of fields that nobody needs any more.
     pub fn recycle(&self, mut fields: HeaderMap) {
-        fields.clear();
-        self.spare.replace(fields);
+        // One that was very large is slow to empty, each time.
+        if fields.capacity() <= SPARE {
+            fields.clear();
+            self.spare.replace(fields);
+        }
     }
 
     /// Empty fields, with the memory of others.
