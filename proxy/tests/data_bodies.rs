@@ -289,7 +289,11 @@ async fn a_client_that_leaves_before_the_answer_gives_its_place_back() {
         let mut client = proxy.open().await;
         client.say(get("/")).await;
         until("the request is under way", || server.count() == number + 1 && proxy.in_flight() == 1).await;
-        if politely { drop(client) } else { client.reset() }
+        if politely {
+            drop(client)
+        } else {
+            client.reset()
+        }
         proxy.until_idle().await;
         until("the server's connection is closed", || server.open() == 0).await;
         assert_eq!(proxy.metric("rolegate_endpoint_failures_total", &[]), 0.0, "no server is to blame");

@@ -208,7 +208,9 @@ async fn a_client_that_has_said_all_gets_its_whole_response() {
 async fn a_client_that_has_said_half_is_gone() {
     let server = Peer::answering(|request, _| ok(&request.text())).await;
     let proxy = Setup::new([server.address]).start();
-    for part in ["GET / HT", "GET / HTTP/1.1\r\nHost: h\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel"] {
+    for part in
+        ["GET / HT", "GET / HTTP/1.1\r\nHost: h\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel"]
+    {
         let mut client = proxy.open().await;
         client.say(part).await;
         client.end().await;

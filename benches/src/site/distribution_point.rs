@@ -13,8 +13,9 @@ use super::counters::Kind;
 use super::reply;
 use super::server::Asked;
 use super::spec::Spec;
-use crate::content::{ContentFile, Package, mix, mix_text};
+use crate::content::{ContentFile, Package};
 use crate::message::escape;
+use crate::mix::{mix, mix_text};
 
 const FOLDER: &str = "SMS_DP_SMSPKG$";
 const METHODS: &str = "GET, HEAD, PROPFIND";

@@ -12,8 +12,9 @@ use super::policies::site_guid;
 use super::reply;
 use super::server::Asked;
 use super::spec::Spec;
-use crate::content::{ContentFile, hex, mix, mix_text};
+use crate::content::{ContentFile, hex};
 use crate::message::escape;
+use crate::mix::{mix, mix_text};
 
 const VERSION: &str = "9128";
 const CLIENT_SETUP: u64 = 3 * 1024 * 1024;

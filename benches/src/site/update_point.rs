@@ -11,8 +11,9 @@ use super::policies::MAX_ANSWER;
 use super::reply;
 use super::server::Asked;
 use super::spec::Spec;
-use crate::content::{ContentFile, digits, hex, mix, mix_text};
+use crate::content::{ContentFile, digits, hex};
 use crate::message::{element, escape};
+use crate::mix::{mix, mix_text};
 
 /// Updates that are new in a round.
 const ROUND: u32 = 20;

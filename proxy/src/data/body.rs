@@ -208,7 +208,11 @@ impl Downloading {
     fn can_splice(&mut self) -> bool {
         self.spliced
             && self.cut.is_none()
-            && self.exchange.as_mut().and_then(|exchange| exchange.upstream()).is_some_and(|upstream| upstream.can_splice())
+            && self
+                .exchange
+                .as_mut()
+                .and_then(|exchange| exchange.upstream())
+                .is_some_and(|upstream| upstream.can_splice())
     }
 
     /// Moves the next of them into an empty pipe. How many there were.

@@ -60,7 +60,11 @@ pub async fn handle(session: Rc<Session>, request: Request<RequestBody>) -> Resu
 }
 
 /// The request path.
-async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Request<RequestBody>) -> Result<Reply, Error> {
+async fn serve(
+    session: &Rc<Session>,
+    exchange: &mut Exchange,
+    mut request: Request<RequestBody>,
+) -> Result<Reply, Error> {
     lawful::check(session, &mut request)?;
     let snapshot = exchange.snapshot.clone();
     let (uri, method) = (request.uri().clone(), request.method().clone());
@@ -168,7 +172,9 @@ async fn on_endpoints(
                     Next::Fail(error) => return Err(error),
                     Next::Serve => {}
                 }
-                if session.is_http2() && role.connection_auth && pin::challenges(answer.parts.status, &answer.parts.headers)
+                if session.is_http2()
+                    && role.connection_auth
+                    && pin::challenges(answer.parts.status, &answer.parts.headers)
                 {
                     return Err(Error::NeedsHttp11);
                 }

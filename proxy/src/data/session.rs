@@ -230,7 +230,11 @@ impl Session {
     /// Ready when the client has not taken its response in time.
     pub fn poll_late(&self, cx: &Context<'_>) -> Poll<Late> {
         ready!(self.timer.poll_elapsed(cx));
-        Poll::Ready(if self.phase() == Phase::Response && self.timer.cap_passed() { Late::Exchange } else { Late::Client })
+        Poll::Ready(if self.phase() == Phase::Response && self.timer.cap_passed() {
+            Late::Exchange
+        } else {
+            Late::Client
+        })
     }
 
     /// Whether its response waits for the client although its deadline has passed a while ago.

@@ -99,12 +99,7 @@ pub fn end(read: &[u8], searched: usize) -> Option<usize> {
 ///
 /// # Errors
 /// It is none.
-pub fn parse(
-    bytes: &Bytes,
-    fields: HeaderMap,
-    names: &mut Names,
-    spelling: Spelling,
-) -> Result<ResponseHead, BadHead> {
+pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names, spelling: Spelling) -> Result<ResponseHead, BadHead> {
     let mut places = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut many;
     let mut parsed = httparse::Response::new(&mut []);

@@ -210,8 +210,12 @@ mod tests {
         ] {
             let parsed = asked(&format!("{line}\r\n\r\n"));
             match uri {
-                Some(uri) => assert_eq!(parsed.unwrap().head.uri.path_and_query().map(|p| p.as_str().to_owned()),
-                    Some(uri.strip_prefix("http://h:80").or(uri.strip_prefix("http://h")).unwrap_or(uri).to_owned()).filter(|u| u != "h:443"), "{line}"),
+                Some(uri) => assert_eq!(
+                    parsed.unwrap().head.uri.path_and_query().map(|p| p.as_str().to_owned()),
+                    Some(uri.strip_prefix("http://h:80").or(uri.strip_prefix("http://h")).unwrap_or(uri).to_owned())
+                        .filter(|u| u != "h:443"),
+                    "{line}"
+                ),
                 None => assert_eq!(parsed.unwrap_err(), BadRequest::Target, "{line}"),
             }
         }
