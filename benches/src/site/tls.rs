@@ -157,7 +157,7 @@ impl Terminator {
             let hints = judge.as_ref().map_or_else(Vec::new, |judge| judge.root_hint_subjects().to_vec());
             builder.with_client_cert_verifier(Arc::new(AnyClient { provider, hints }))
         };
-        let (chain, key) = tls::chain_and_key(&spec.identity)?;
+        let (chain, key) = spec.identity.chain_and_key()?;
         let mut config = builder.with_single_cert(chain, key).map_err(|error| error.to_string())?;
         let offered: &[&[u8]] = if spec.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
         config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
