@@ -7,10 +7,10 @@ use http::{Response, StatusCode};
 
 use super::body::SiteBody;
 use super::counters::Kind;
-use super::distribution_point::serve;
+use super::files::serve;
 use super::policies::site_guid;
 use super::reply;
-use super::server::Asked;
+use super::request::Asked;
 use super::spec::Spec;
 use crate::content::{ContentFile, hex};
 use crate::message::escape;

@@ -6,10 +6,10 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::SiteBody;
-use super::distribution_point::serve;
+use super::files::serve;
 use super::policies::MAX_ANSWER;
 use super::reply;
-use super::server::Asked;
+use super::request::Asked;
 use super::spec::Spec;
 use crate::content::{ContentFile, digits, hex};
 use crate::message::{element, escape};
