@@ -27,8 +27,7 @@ pub(crate) async fn handle(shared: &Arc<Shared>, link: &Arc<Link>, request: Requ
     if drawn.early_response && !body.is_end_stream() {
         link.linger();
         let received = Received::default();
-        let response = reply::html(StatusCode::PAYLOAD_TOO_LARGE, "413 - Request entity too large.");
-        return finish(shared, link, &head, &received, Kind::Fault, response, true);
+        return finish(shared, link, &head, &received, Kind::Fault, reply::too_large(), true);
     }
     let (app, rest) = apps::find(&shared.spec.roles, head.uri.path());
     let received = receive(body, app.is_some_and(App::reads_bodies)).await;
@@ -44,9 +43,7 @@ pub(crate) async fn handle(shared: &Arc<Shared>, link: &Arc<Link>, request: Requ
     let forced = drawn.status.and_then(|status| StatusCode::from_u16(status).ok());
     let (kind, mut response) = match (forced, app) {
         (Some(status), _) => (Kind::Fault, reply::html(status, "A fault of this site system.")),
-        (None, _) if received.too_large => {
-            (Kind::Fault, reply::html(StatusCode::PAYLOAD_TOO_LARGE, "413 - Request entity too large."))
-        }
+        (None, _) if received.too_large => (Kind::Fault, reply::too_large()),
         // Half a message is no message; its sender is gone and will not read this.
         (None, _) if !received.complete => (Kind::Fault, reply::html(StatusCode::BAD_REQUEST, "400 - Bad request.")),
         (None, None) => (Kind::Unknown, reply::not_found()),
