@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rolegate::data::headers::{ForwardingValues, strip_hop_by_hop};
+use rolegate::data::path::headers::{ForwardingValues, strip_hop_by_hop};
 use rolegate::wire::head::put;
 use support::World;
 

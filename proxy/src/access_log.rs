@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use serde::Serialize;
 
-use crate::data::access_log::{Record, Sink};
+use crate::data::thread::access_log::{Record, Sink};
 
 /// How long a line may wait in the writer's buffer when nothing follows it.
 const FLUSH: Duration = Duration::from_millis(200);

@@ -3,6 +3,8 @@
 pub mod body;
 pub mod case;
 pub mod head;
+pub mod hop_by_hop;
 pub mod host;
 pub mod list;
 pub mod request;
+pub mod trailers;

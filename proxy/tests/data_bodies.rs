@@ -196,7 +196,7 @@ async fn a_client_that_expects_100_gets_it_when_a_server_takes_the_body() {
     assert_eq!(client.response_head().await.status(), 100);
     client.say("hello").await;
     client.response("PUT").await.is_from_server(200);
-    assert_eq!((server.only().text().as_str(), server.only().field("expect")), ("hello", None));
+    assert_eq!((server.only().text().as_str(), server.only().field("expect")), ("hello", Some("100-continue")));
     let mut refused = proxy.open().await;
     refused.say(head(5000)).await;
     assert_eq!(refused.response_head().await.status(), 413, "a body that is too large is never asked for");
