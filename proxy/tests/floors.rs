@@ -53,7 +53,7 @@ const APART: usize = 2;
 
 /// Circles that are still there, as many files as each has. A change may make one smaller, never larger.
 const CIRCLES: [(&str, &[usize]); 4] =
-    [("proxy/src", &[]), ("health/src", &[]), ("benches/src", &[15]), ("examples/src", &[])];
+    [("proxy/src", &[]), ("health/src", &[]), ("benches/src", &[]), ("examples/src", &[])];
 
 fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))
