@@ -50,7 +50,7 @@ fn headers(criterion: &mut Criterion) {
             let mut head = Vec::with_capacity(2048);
             bencher.iter(|| {
                 head.clear();
-                forwarding.each(black_box(&map), |name, value| put(&mut head, name, value));
+                forwarding.each(black_box(&map), |name, value| put(&mut head, name.as_str().as_bytes(), value));
                 black_box(head.len())
             });
         });

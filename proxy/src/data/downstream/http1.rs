@@ -117,7 +117,7 @@ enum Ended {
 
 /// The loop.
 async fn converse(session: &Rc<Session>, channel: &Rc<Channel>) -> Ended {
-    let mut wait = Wait::ForFirst;
+    let mut wait = Wait::First;
     session.timer.set(session.limits().request_header_timeout);
     loop {
         let asked = match poll_fn(|cx| wait.poll(cx, session, channel)).await {
@@ -145,11 +145,11 @@ async fn converse(session: &Rc<Session>, channel: &Rc<Channel>) -> Ended {
 /// Waits for the head of a request.
 enum Wait {
     /// The first bytes of the connection's first request are here.
-    ForFirst,
+    First,
     /// Nothing of the next request has come yet; how the connection ends if nothing does.
-    ForNext(Idle),
+    Next(Idle),
     /// Some of it has come.
-    ForRest,
+    Rest,
 }
 
 /// What becomes of an idle connection.
@@ -175,7 +175,7 @@ impl Wait {
             false => (Idle::Closes, keepalive),
         };
         session.timer.set(after);
-        Self::ForNext(then)
+        Self::Next(then)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, session: &Session, channel: &Channel) -> Poll<Waited> {
@@ -188,11 +188,11 @@ impl Wait {
             Poll::Ready(Err(NoHead::Gone)) => return Poll::Ready(Waited::Ended(Ended::Idle)),
             Poll::Pending => {}
         }
-        if !matches!(self, Self::ForRest) && line.has_begun() {
-            *self = Self::ForRest;
+        if !matches!(self, Self::Rest) && line.has_begun() {
+            *self = Self::Rest;
             session.timer.set(limits.request_header_timeout);
         }
-        if !matches!(self, Self::ForRest) {
+        if !matches!(self, Self::Rest) {
             if session.worker.draining() {
                 return Poll::Ready(Waited::Ended(Ended::Idle));
             }
@@ -202,9 +202,9 @@ impl Wait {
         }
         ready!(session.timer.poll_elapsed(cx));
         Poll::Ready(Waited::Ended(match self {
-            Self::ForNext(Idle::Parks) => Ended::Parked,
-            Self::ForNext(Idle::Closes) => Ended::Idle,
-            Self::ForFirst | Self::ForRest => Ended::Misused(Ends::None),
+            Self::Next(Idle::Parks) => Ended::Parked,
+            Self::Next(Idle::Closes) => Ended::Idle,
+            Self::First | Self::Rest => Ended::Misused(Ends::None),
         }))
     }
 }

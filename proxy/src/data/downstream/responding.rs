@@ -114,10 +114,10 @@ impl<'a> Responding<'a> {
         manner: Manner,
         after: After,
     ) -> (Self, After) {
-        let (mut parts, body) = response.into_parts();
+        let (parts, body) = response.into_parts();
         let ends = ends(&parts, &body, manner);
         let after = if ends == Ends::AtClose { After::Closes } else { after };
-        let head = write_head(&mut parts, &body, ends, manner, after);
+        let head = write_head(&parts, &body, ends, manner, after);
         session.worker.recycle(parts.headers);
         let chunking = if ends == Ends::AtLastChunk { Chunking::On } else { Chunking::Off };
         let mut line = channel.line();
@@ -204,7 +204,7 @@ impl<'a> Responding<'a> {
     }
 
     /// Writes once. Whether there was something to write.
-    fn write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    fn write(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let line = &mut *self.channel.line();
         let Some(transport) = &mut line.transport else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
@@ -295,7 +295,7 @@ fn ends(head: &Parts, body: &ResponseBody, manner: Manner) -> Ends {
 }
 
 /// The head as the client gets it (RFC 9112, sections 6.3 and 9.3).
-fn write_head(head: &mut Parts, body: &ResponseBody, ends: Ends, manner: Manner, after: After) -> Vec<u8> {
+fn write_head(head: &Parts, body: &ResponseBody, ends: Ends, manner: Manner, after: After) -> Vec<u8> {
     let version = if manner.old { Version::HTTP_10 } else { Version::HTTP_11 };
     let length = body.size_hint().exact();
     let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;

@@ -98,6 +98,8 @@ pub enum End {
     Complete,
     /// The response was cut.
     Cut(Error),
+    /// It has taken all the time that it has, because of its client.
+    ClientLate,
     /// The client went away.
     ClientGone,
 }
@@ -217,21 +219,23 @@ impl Exchange {
             End::Complete => {}
             // A server that has not got all of the request may answer in any way.
             End::Cut(error) => self.error = Some(self.session.upload.error.get().unwrap_or(error)),
+            End::ClientLate => self.error = Some(Error::TotalTimeout),
             End::ClientGone => self.error = Some(Error::ClientGone),
         }
-        self.finish(end == End::Complete);
+        self.finish(end);
     }
 
-    fn finish(&mut self, complete: bool) {
+    fn finish(&mut self, end: End) {
         self.over = true;
-        self.release(complete);
+        self.release(end);
         self.count();
         self.log();
         self.session.end_exchange();
     }
 
     /// Gives the connection back and tells the endpoint's passive health how it went.
-    fn release(&mut self, complete: bool) {
+    fn release(&mut self, end: End) {
+        let complete = end == End::Complete;
         let Some(HeldConnection { sender, lease: _lease, then }) = self.held.take() else { return };
         let (Some(role), Some(index)) = (self.role, self.endpoint) else { return };
         let worker = &self.session.worker;
@@ -243,7 +247,7 @@ impl Exchange {
             }
         } else if complete {
             worker.passed(endpoint);
-        } else if let Some(error) = self.error
+        } else if let (Some(error), End::Cut(_)) = (self.error, end)
             && error.blames_endpoint()
         {
             endpoint.metrics.failure(error).increment(1);
@@ -346,7 +350,7 @@ impl Drop for Exchange {
         if !self.over {
             self.error = Some(Error::ClientGone);
             self.status = Error::ClientGone.status();
-            self.finish(false);
+            self.finish(End::ClientGone);
         }
     }
 }

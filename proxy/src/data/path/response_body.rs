@@ -192,7 +192,7 @@ fn handed_on<E>(frame: Result<Frame<Bytes>, E>) -> Result<Frame<Bytes>, ()> {
 impl Drop for Downloading {
     fn drop(&mut self) {
         let timed_out = self.exchange.as_ref().is_some_and(|exchange| exchange.session.timer.cap_passed());
-        self.end(if timed_out { End::Cut(Error::TotalTimeout) } else { End::ClientGone });
+        self.end(if timed_out { End::ClientLate } else { End::ClientGone });
     }
 }
 
