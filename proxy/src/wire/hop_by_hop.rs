@@ -9,21 +9,52 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
+/// How many there are.
+const COUNT: usize = 8;
+/// All of them, each at its [`place`].
+const ALL: [HeaderName; COUNT] = [
+    header::TE,
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+    HTTP2_SETTINGS,
+];
+const TE: usize = 0;
+const CONNECTION: usize = 1;
+
+/// Where a name is in [`ALL`].
+fn place(name: &HeaderName) -> Option<usize> {
+    match name.as_str() {
+        "te" => Some(TE),
+        "connection" => Some(CONNECTION),
+        "keep-alive" => Some(2),
+        "proxy-connection" => Some(3),
+        "transfer-encoding" => Some(4),
+        "upgrade" => Some(5),
+        "expect" => Some(6),
+        "http2-settings" => Some(7),
+        _ => None,
+    }
+}
+
 /// Takes the hop-by-hop fields out. Gives the protocol of an upgrade that the message asks for or agrees to, and whether
 /// it takes trailers.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
     let mut found = HopByHop::default();
-    // Most messages have none: one look at the names is cheaper than a lookup for each.
-    if !headers.keys().any(is_hop_by_hop) {
-        return found;
-    }
+    // Most messages have one or none: a look at the names is cheaper than a lookup for each.
+    let mut present = [false; COUNT];
+    headers.keys().filter_map(place).for_each(|place| present[place] = true);
     // Before `Connection`, which has to name it.
-    if let Some(te) = headers.get(header::TE) {
+    if present[TE]
+        && let Some(te) = headers.get(header::TE)
+    {
         found.trailers =
             te.as_bytes().split(|&byte| byte == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"));
-        headers.remove(header::TE);
     }
-    if headers.contains_key(header::CONNECTION) {
+    if present[CONNECTION] {
         let mut named: Vec<HeaderName> = Vec::new();
         for line in headers.get_all(header::CONNECTION) {
             for token in line.as_bytes().split(|&byte| byte == b',') {
@@ -42,19 +73,12 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
                 }
             }
         }
-        headers.remove(header::CONNECTION);
         for name in named {
             headers.remove(&name);
         }
     }
-    // `Expect` concerns the next hop only: we answer 100 ourselves, when a connection to an endpoint takes the first piece
-    // of the body.
-    for name in
-        [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE, &header::EXPECT, &HTTP2_SETTINGS]
-    {
-        if headers.contains_key(name) {
-            headers.remove(name);
-        }
+    for (name, _) in ALL.iter().zip(present).filter(|(_, present)| *present) {
+        headers.remove(name);
     }
     found
 }
@@ -68,17 +92,7 @@ pub fn closes(head: &response::Parts) -> bool {
 
 /// Whether a field concerns one hop alone.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "transfer-encoding"
-            | "upgrade"
-            | "te"
-            | "expect"
-            | "http2-settings"
-    )
+    place(name).is_some()
 }
 
 /// `Connection` may not take these away: they frame or route the message.
@@ -107,6 +121,13 @@ mod tests {
             map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         map
+    }
+
+    #[test]
+    fn every_name_has_its_place() {
+        for (number, name) in ALL.iter().enumerate() {
+            assert_eq!(place(name), Some(number), "{name}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::data::thread::ticker::Timer;
 use crate::data::transport::proxy_protocol;
 use crate::data::transport::stream::Transport;
 use crate::data::tunnel::tcp::{self, Opened, Tunnel};
-use crate::data::upstream::connect::From;
+use crate::data::upstream::connect::Dial;
 use crate::model::entry::{Security, Terminated};
 use crate::model::snapshot::Snapshot;
 use crate::model::tls::Proof;
@@ -66,7 +66,7 @@ async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) ->
     let Some(role) = routes.tcp else { return Ok(Begun::Http(transport)) };
     let to = transport.tcp().local_addr().ok();
     let proof = if transport.peer_certificate().is_some() { Proof::Certificate } else { Proof::Nothing };
-    let from = From { peer: client.peer, to, worker: &client.worker, proof, raw: false };
+    let from = Dial { peer: client.peer, to, worker: &client.worker, proof, raw: false };
     let opened = tcp::open(&from, role, None, timer).await;
     Ok(opened.map_or(Begun::Nobody, |opened| Begun::Tunnel(transport, opened)))
 }
@@ -131,7 +131,7 @@ async fn pass(
     let route = routes.route(name, "/").ok_or(ConnectionError::HelloNoRoute)?;
     let to = stream.local_addr().ok();
     // What the client shows goes to the site system in its own handshake.
-    let from = From { peer: client.peer, to, worker: &client.worker, proof: Proof::Nothing, raw: true };
+    let from = Dial { peer: client.peer, to, worker: &client.worker, proof: Proof::Nothing, raw: true };
     let opened = tcp::open(&from, route.cluster, name, timer).await;
     let Some(opened) = opened else { return Ok(Begun::Nobody) };
     Ok(Begun::Tunnel(Transport::Plain(stream), Opened { early: hello.bytes, ..opened }))

@@ -251,6 +251,18 @@ async fn respond(
         After::Closes
     };
     let (mut responding, after) = Responding::begin(channel, session, response, manner, after);
+    static BATCH: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::env::var_os("ROLEGATE_BATCH").is_some());
+    if *BATCH && session.worker.working.get() > 8 {
+        let mut once = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut once, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
     let written = poll_fn(|cx| {
         session.pins.borrow_mut().poll_leftovers(cx);
         responding.poll(cx)

@@ -13,7 +13,7 @@ use hyper::client::conn::TrySendError;
 
 use crate::data::path::call::Call;
 use crate::data::path::session::Session;
-use crate::data::upstream::connect::{self, From};
+use crate::data::upstream::connect::{self, Dial};
 use crate::data::upstream::http1::Upstream;
 use crate::data::upstream::pool::{Driven, Sender};
 use crate::data::upstream::request_body::RequestBody;
@@ -127,7 +127,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
             result => return result,
         }
     }
-    let from = From { peer: session.peer, to: session.to, worker: &session.worker, proof: session.proof(), raw: false };
+    let from = Dial { peer: session.peer, to: session.to, worker: &session.worker, proof: session.proof(), raw: false };
     // Boxed because it is seldom, and large.
     let connecting = Box::pin(connect::http(endpoint, &from, alone));
     let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {

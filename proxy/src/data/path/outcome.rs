@@ -27,7 +27,7 @@ const RETRY_AFTER: u64 = 30;
 
 /// What is done with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Outcome {
     /// The client gets it.
     Serve,
     /// Another server is asked.
@@ -102,16 +102,16 @@ pub fn missing(
     tried: &Tried,
     said: Said,
     repeatable: bool,
-) -> Next {
+) -> Outcome {
     match decision.pick(tried, session.worker.ticker.now_ms(), 0) {
         Ok(_) if tried.is_full() || !repeatable => {
             exchange.retry_after = Some(1);
-            Next::Fail(Error::Searching)
+            Outcome::Fail(Error::Searching)
         }
-        Ok(_) => Next::Elsewhere,
+        Ok(_) => Outcome::Elsewhere,
         // A server that cannot be asked now may have it.
         Err(nobody) if nobody.unasked && said != Said::NoListing => {
-            Next::Fail(nobody_left(session, exchange, decision, nobody, None))
+            Outcome::Fail(nobody_left(session, exchange, decision, nobody, None))
         }
         Err(_) => {
             // That a file is not there is no sign yet that the group's servers lack its content.
@@ -119,7 +119,7 @@ pub fn missing(
             if tried.iter().any(|&endpoint| lacks(endpoint)) {
                 start_clock(session, decision);
             }
-            Next::Serve
+            Outcome::Serve
         }
     }
 }

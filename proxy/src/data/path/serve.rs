@@ -15,7 +15,7 @@ use crate::data::path::call::Call;
 use crate::data::path::exchange::{Afterwards, End, Exchange};
 use crate::data::path::hops::{self, Hops};
 use crate::data::path::lawful;
-use crate::data::path::outcome::{self, Head, Next};
+use crate::data::path::outcome::{self, Head, Outcome};
 use crate::data::path::respond;
 use crate::data::path::response_body::{Downloading, PendingTunnel, ResponseBody};
 use crate::data::path::session::Session;
@@ -159,18 +159,18 @@ async fn on_endpoints(
                     outcome::missing(session, exchange, decision, &tried, said, call.repeatable())
                 } else if attempts_left && call.repeatable() {
                     let next = unless_sick(session, decision, &tried, endpoint, answer.parts.status);
-                    if next == Next::Elsewhere {
+                    if next == Outcome::Elsewhere {
                         // Its error page is thrown away, and not the connection.
                         answer.take_in(session, &exchange.snapshot, endpoint).await;
                     }
                     next
                 } else {
-                    Next::Serve
+                    Outcome::Serve
                 };
                 match next {
-                    Next::Elsewhere => continue,
-                    Next::Fail(error) => return Err(error),
-                    Next::Serve => {}
+                    Outcome::Elsewhere => continue,
+                    Outcome::Fail(error) => return Err(error),
+                    Outcome::Serve => {}
                 }
                 if session.is_http2()
                     && role.connection_auth
@@ -203,13 +203,13 @@ fn unless_sick(
     tried: &Tried,
     endpoint: &Endpoint,
     status: http::StatusCode,
-) -> Next {
+) -> Outcome {
     let sick = decision.cluster.topology.role.retry.on_status.contains(&status.as_u16());
     if sick && someone_else(decision, tried, session) && may_retry(session, decision, Retry::Repeatable) {
         session.worker.failed(endpoint);
-        return Next::Elsewhere;
+        return Outcome::Elsewhere;
     }
-    Next::Serve
+    Outcome::Serve
 }
 
 /// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was
@@ -269,7 +269,7 @@ async fn on_pinned(
                     // The next connection may go to a server that has it; this one cannot.
                     session.close_after_response();
                     let tried = Tried::from_iter([pick.endpoint]);
-                    if let Next::Fail(error) = outcome::missing(session, exchange, decision, &tried, said, false) {
+                    if let Outcome::Fail(error) = outcome::missing(session, exchange, decision, &tried, said, false) {
                         return Err(error);
                     }
                 }

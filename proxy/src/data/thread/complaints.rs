@@ -10,11 +10,11 @@ const PAUSE_MS: u64 = 60_000;
 /// What was said when, on one data thread.
 #[derive(Debug, Default)]
 pub struct Complaints {
-    said: [Said; ConnectionError::ALL.len()],
+    said: [Complaint; ConnectionError::ALL.len()],
 }
 
 #[derive(Debug, Default)]
-struct Said {
+struct Complaint {
     next_ms: Cell<u64>,
     unsaid: Cell<u64>,
 }

@@ -26,13 +26,13 @@ const NO_ENDPOINT: u32 = u32::MAX;
 pub struct Ticker {
     epoch: Instant,
     now_ms: Cell<u64>,
-    timers: RefCell<Slab<Entry>>,
+    timers: RefCell<Slab<Slot>>,
 }
 
 /// Small, and in one piece of memory: tens of thousands of idle connections have one each, and all are looked at ten times
 /// a second.
 #[derive(Debug)]
-struct Entry {
+struct Slot {
     deadline_ms: u64,
     /// The deadline of everything, which setting the other one does not move.
     cap_ms: u64,
@@ -73,7 +73,7 @@ impl Ticker {
 
     /// A timer that is not set.
     pub fn timer(self: &Rc<Self>) -> Timer {
-        let entry = Entry { deadline_ms: NEVER, cap_ms: NEVER, waker: None, endpoint: NO_ENDPOINT, moved: false };
+        let entry = Slot { deadline_ms: NEVER, cap_ms: NEVER, waker: None, endpoint: NO_ENDPOINT, moved: false };
         let place = self.timers.borrow_mut().insert(entry);
         Timer { ticker: Rc::clone(self), place }
     }
@@ -131,7 +131,7 @@ impl Ticker {
 }
 
 impl Timer {
-    fn with<T>(&self, use_it: impl FnOnce(&mut Entry) -> T) -> T {
+    fn with<T>(&self, use_it: impl FnOnce(&mut Slot) -> T) -> T {
         use_it(&mut self.ticker.timers.borrow_mut()[self.place])
     }
 

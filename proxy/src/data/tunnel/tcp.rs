@@ -9,7 +9,7 @@ use crate::data::path::client::Client;
 use crate::data::thread::ticker::Timer;
 use crate::data::transport::stream::Transport;
 use crate::data::tunnel::ways::{Open, Ways};
-use crate::data::upstream::connect::{self, From};
+use crate::data::upstream::connect::{self, Dial};
 use crate::error::Error;
 use crate::metrics::RoleMetrics;
 use crate::model::balance::Tried;
@@ -70,8 +70,8 @@ impl Future for Tunnel {
 
 /// Opens a connection to the first server that takes one. When none does, the connection closes and the client comes back
 /// by itself. `host` is the server name that it asks for.
-pub async fn open(from: &From<'_>, role: ClusterId, host: Option<&str>, timer: Timer) -> Option<Opened> {
-    let From { peer, worker, .. } = *from;
+pub async fn open(from: &Dial<'_>, role: ClusterId, host: Option<&str>, timer: Timer) -> Option<Opened> {
+    let Dial { peer, worker, .. } = *from;
     let snapshot = worker.snapshot();
     let metrics = &snapshot.cluster(role).topology.metrics;
     let facts = Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), headers: None };

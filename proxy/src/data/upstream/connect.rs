@@ -39,7 +39,7 @@ const GOODBYE: Duration = Duration::from_secs(30);
 
 /// For whom a connection is opened.
 #[derive(Clone, Copy, Debug)]
-pub struct From<'a> {
+pub struct Dial<'a> {
     /// The client.
     pub peer: SocketAddr,
     /// Where it has connected to.
@@ -56,7 +56,7 @@ pub struct From<'a> {
 ///
 /// # Errors
 /// Refused, unroutable, or a failed handshake.
-pub async fn stream(endpoint: &Endpoint, from: &From<'_>) -> Result<Transport, Error> {
+pub async fn stream(endpoint: &Endpoint, from: &Dial<'_>) -> Result<Transport, Error> {
     secured(endpoint, from, Speaks::Any).await
 }
 
@@ -69,7 +69,7 @@ enum Speaks {
     Http1,
 }
 
-async fn secured(endpoint: &Endpoint, from: &From<'_>, speaks: Speaks) -> Result<Transport, Error> {
+async fn secured(endpoint: &Endpoint, from: &Dial<'_>, speaks: Speaks) -> Result<Transport, Error> {
     let mut stream = match tcp(endpoint, from.worker, from.raw).await {
         // Idle connections have what this one needs.
         Err(Error::OutOfResources) if from.worker.pool.shed() => tcp(endpoint, from.worker, from.raw).await?,
@@ -95,7 +95,7 @@ async fn secured(endpoint: &Endpoint, from: &From<'_>, speaks: Speaks) -> Result
 ///
 /// # Errors
 /// As [`stream`].
-pub async fn http(endpoint: &Endpoint, from: &From<'_>, alone: bool) -> Result<Sender, Error> {
+pub async fn http(endpoint: &Endpoint, from: &Dial<'_>, alone: bool) -> Result<Sender, Error> {
     let wants_http2 = endpoint.role.http2 && !alone;
     let speaks = if wants_http2 { Speaks::Any } else { Speaks::Http1 };
     let transport = secured(endpoint, from, speaks).await?;
@@ -153,7 +153,7 @@ async fn tcp(endpoint: &Endpoint, worker: &Worker, raw: bool) -> Result<TcpStrea
     Ok(stream)
 }
 
-/// From the source address whose turn it is; one that has no port left gives its turn to the next.
+/// Dial the source address whose turn it is; one that has no port left gives its turn to the next.
 async fn from_sources(to: SocketAddr, sources: &[IpAddr], turn: usize) -> io::Result<TcpStream> {
     let family = |source: &&IpAddr| source.is_ipv4() == to.is_ipv4();
     let count = sources.iter().filter(family).count();
