@@ -1,8 +1,10 @@
-//! HTTP/1.1 without I/O: bytes in, values out. No runtime, no clock.
+//! HTTP/1.1 and what comes before it on a connection, without I/O: bytes in, values out. No runtime, no clock.
 
 pub mod body;
 pub mod case;
+pub mod client_hello;
 pub mod head;
 pub mod host;
 pub mod list;
+pub mod proxy_header;
 pub mod request;
