@@ -49,8 +49,23 @@ enum Size {
     Chunked,
 }
 
+/// In what two servers differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Differs {
+    /// We refuse what hyper accepts.
+    WeRefuse,
+    /// Hyper refuses what we accept.
+    TheyRefuse,
+    /// The target is another one.
+    Target,
+    /// Hyper refuses the body that we accept.
+    TheyRefuseTheBody,
+}
+
 /// A difference that is meant.
 struct Known {
+    /// Which.
+    how: Differs,
     /// Who does what.
     what: &'static str,
     /// What decides.
@@ -61,46 +76,63 @@ struct Known {
 
 const KNOWN: &[Known] = &[
     Known {
+        how: Differs::TheyRefuse,
         what: "we skip any CR and LF in front of a request, hyper skips CRLF and LF",
         section: "RFC 9112, section 2.2: at least one CRLF is to be ignored",
         holds: |sent| sent.blank.contains(&b'\r') && sent.blank != b"\r\n".repeat(sent.blank.len() / 2),
     },
     Known {
+        how: Differs::WeRefuse,
         what: "we refuse a target with a fragment, hyper cuts the fragment off",
         section: "RFC 9112, section 3.2: no form of a target has one",
         holds: |sent| sent.target.contains(&b'#'),
     },
     Known {
+        how: Differs::WeRefuse,
         what: "we refuse a target that is neither a path nor absolute, hyper takes an authority for any method",
         section: "RFC 9112, section 3.2.3: authority-form is for CONNECT alone",
-        holds: |sent| !sent.target.starts_with(b"/") && sent.target != b"*" && sent.method != b"CONNECT",
+        holds: |sent| {
+            !sent.target.starts_with(b"/") && sent.target != b"*" && !sent.is_absolute() && sent.method != b"CONNECT"
+        },
     },
     Known {
+        how: Differs::Target,
+        what: "we take OPTIONS with an absolute target without a path for `*`, hyper for `/`",
+        section: "RFC 9112, section 3.2.4: the last proxy sends `*`",
+        holds: |sent| sent.method == b"OPTIONS" && sent.is_absolute(),
+    },
+    Known {
+        how: Differs::TheyRefuse,
         what: "we take a higher minor version for 1.1, hyper refuses it",
         section: "RFC 9110, section 2.5: the highest version that the recipient knows",
         holds: |sent| matches!(sent.version[..], [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']),
     },
     Known {
+        how: Differs::WeRefuse,
         what: "we refuse codings besides one `chunked`, hyper looks at the last one only",
         section: "RFC 9112, section 6.1: 501 for a coding that is not understood, and `chunked` not more than once",
         holds: |sent| sent.lists("transfer-encoding") > 1,
     },
     Known {
+        how: Differs::TheyRefuse,
         what: "we ignore empty elements of a list of codings, hyper takes the last element for the coding",
         section: "RFC 9110, section 5.6.1.2: a recipient must ignore empty elements",
         holds: |sent| sent.values("transfer-encoding").any(|value| value.contains(&b',')),
     },
     Known {
+        how: Differs::TheyRefuse,
         what: "we do not look at a length when there is a coding, hyper refuses one that is broken in front of it",
         section: "RFC 9112, section 6.3, rule 3: the coding overrides the length",
         holds: |sent| sent.lists("transfer-encoding") > 0 && sent.lists("content-length") > 0,
     },
     Known {
+        how: Differs::TheyRefuse,
         what: "we take a list of equal lengths, hyper refuses a list",
         section: "RFC 9112, section 6.3, rule 5: all of them valid and the same",
         holds: |sent| sent.values("content-length").any(|value| value.contains(&b',')),
     },
     Known {
+        how: Differs::TheyRefuse,
         what: "hyper has no lengths from 2^64 - 2 on",
         section: "RFC 9110, section 8.6: any number; it is only to be prevented that it overflows",
         holds: |sent| {
@@ -111,11 +143,13 @@ const KNOWN: &[Known] = &[
         },
     },
     Known {
+        how: Differs::TheyRefuse,
         what: "hyper has a limit of 100 fields, ours is the size of the head",
         section: "RFC 9110, section 5.4: no limit is given",
         holds: |sent| sent.fields.len() > FIELDS,
     },
     Known {
+        how: Differs::TheyRefuseTheBody,
         what: "we let a line of the trailer section end with LF, hyper does not",
         section: "RFC 9112, section 2.2: a recipient may take a single LF for the end of a field",
         holds: |sent| sent.lists("transfer-encoding") > 0 && has_bare_line_feed(&sent.body),
@@ -148,6 +182,10 @@ impl<'a> Sent<'a> {
         Self { blank, method, target, version, fields: fields.collect(), body }
     }
 
+    fn is_absolute(&self) -> bool {
+        self.target.windows(3).any(|window| window == b"://")
+    }
+
     fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(known, _)| known == name).map(|(_, value)| *value)
     }
@@ -168,17 +206,37 @@ fuzz_target!(|sent: &[u8]| {
     let parts = Sent::of(sent, &head);
     let ours = ours(head, &reader.rest());
     let theirs = theirs(sent);
-    if ours == theirs {
-        return;
-    }
-    let known: Vec<_> = KNOWN.iter().filter(|known| (known.holds)(&parts)).collect();
-    if known.is_empty() {
-        panic!("a difference that is not known\nours:   {ours:?}\ntheirs: {theirs:?}");
-    }
-    if std::env::var_os("ROLEGATE_FUZZ_SAY").is_some() {
-        known.iter().for_each(|known| eprintln!("{} ({})", known.what, known.section));
+    for how in differences(&ours, &theirs) {
+        let known = KNOWN.iter().find(|known| how.is_some_and(|how| known.how == how) && (known.holds)(&parts));
+        let Some(known) = known else {
+            panic!("a difference that is not known: {how:?}\nours:   {ours:?}\ntheirs: {theirs:?}");
+        };
+        if std::env::var_os("ROLEGATE_FUZZ_SAY").is_some() {
+            eprintln!("{} ({})", known.what, known.section);
+        }
     }
 });
+
+/// All of them; `None` is one that is never meant.
+fn differences(ours: &Option<Understood>, theirs: &Option<Understood>) -> Vec<Option<Differs>> {
+    let (ours, theirs) = match (ours, theirs) {
+        (None, None) => return Vec::new(),
+        (None, Some(_)) => return vec![Some(Differs::WeRefuse)],
+        (Some(_), None) => return vec![Some(Differs::TheyRefuse)],
+        (Some(ours), Some(theirs)) => (ours, theirs),
+    };
+    let mut differences = Vec::new();
+    if ours.target != theirs.target {
+        differences.push(Some(Differs::Target));
+    }
+    if ours.content != theirs.content {
+        differences.push(theirs.content.is_none().then_some(Differs::TheyRefuseTheBody));
+    }
+    if (&ours.method, &ours.fields, &ours.body) != (&theirs.method, &theirs.fields, &theirs.body) {
+        differences.push(None);
+    }
+    differences
+}
 
 fn ours(head: BytesMut, rest: &[u8]) -> Option<Understood> {
     let asked = asked(head, Spelling::Lower).ok()?;

@@ -10,14 +10,16 @@ use rolegate::wire::request::{self, Asked, BadRequest};
 
 /// How many places of an input are tried as the one where it is cut.
 const CUTS: usize = 64;
+/// Most pieces that an input is cut into, about: what waits for the end of a line looks at all of it again.
+const PIECES: usize = 256;
 
-/// Cuts bytes into pieces of changing length. The same seed cuts in the same places.
+/// Cuts bytes into pieces of changing length. The same seed cuts in the same places; 0 makes the pieces as small as they are.
 pub fn pieces(seed: u8, mut bytes: &[u8]) -> Vec<&[u8]> {
-    let (mut state, most) = (u32::from(seed), usize::from(seed) + 1);
+    let (mut state, most, least) = (u32::from(seed), usize::from(seed) + 1, bytes.len() / PIECES + 1);
     let mut pieces = Vec::new();
     while !bytes.is_empty() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let length = ((state >> 16) as usize % most + 1).min(bytes.len());
+        let length = ((state >> 16) as usize % most + least).min(bytes.len());
         let (piece, rest) = bytes.split_at(length);
         pieces.push(piece);
         bytes = rest;
