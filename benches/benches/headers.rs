@@ -7,8 +7,9 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rolegate::data::headers::{ForwardingValues, strip_hop_by_hop};
+use rolegate::data::path::forwarding::ForwardingValues;
 use rolegate::wire::head::put;
+use rolegate::wire::hop_by_hop::strip_hop_by_hop;
 use support::World;
 
 /// A client that sends a message, and one that downloads.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
 
+use crate::mix::{mix, mix_text};
 use crate::spread::Sizes;
 
 const PIECE: u64 = 64 * 1024;
@@ -31,17 +32,6 @@ pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
-}
-
-pub(crate) fn mix(mut value: u64) -> u64 {
-    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
-}
-
-pub(crate) fn mix_text(seed: u64, text: &str) -> u64 {
-    text.bytes().fold(mix(seed), |state, byte| mix(state ^ u64::from(byte.to_ascii_lowercase())))
 }
 
 /// The random block that every piece is a window of.

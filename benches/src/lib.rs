@@ -22,6 +22,7 @@ pub mod fleet;
 pub mod hold;
 pub mod load;
 pub mod message;
+mod mix;
 mod ntlm;
 pub mod pki;
 pub mod record;

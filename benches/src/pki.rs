@@ -15,11 +15,12 @@ use rcgen::{
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RevocationReason,
     RevokedCertParams, SerialNumber, date_time_ymd,
 };
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 
 use crate::content::Hash;
+use crate::tls;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -154,6 +155,12 @@ impl Identity {
     #[must_use]
     pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Self {
         Self { certificate_pem: certificate_pem.to_owned(), key_pem: key_pem.to_owned(), serial: 0 }
+    }
+
+    /// The chain and the key, as TLS takes them.
+    pub(crate) fn chain_and_key(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes());
+        Ok((tls::certificates(&self.certificate_pem)?, key.map_err(|error| format!("there is no key in it: {error}"))?))
     }
 
     /// The SHA-256 of the certificate in DER.
@@ -298,11 +305,10 @@ fn since_epoch(time: SystemTime) -> Duration {
 mod tests {
     use std::sync::Arc;
 
-    use rustls::pki_types::{CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+    use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
     use rustls::server::WebPkiClientVerifier;
 
     use super::*;
-    use crate::tls;
 
     fn verdict(authority: &Authority, revoked: &[&Identity], identity: &Identity) -> Result<(), String> {
         let roots = Arc::new(tls::roots(authority.certificate_pem()).unwrap());

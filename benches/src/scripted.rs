@@ -182,7 +182,7 @@ pub(crate) fn strict(authority: &Authority) -> Arc<ServerConfig> {
     let provider = tls::provider();
     let roots = Arc::new(tls::roots(authority.certificate_pem()).unwrap());
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build().unwrap();
-    let (chain, key) = tls::chain_and_key(&authority.server(&["localhost"])).unwrap();
+    let (chain, key) = authority.server(&["localhost"]).chain_and_key().unwrap();
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     Arc::new(builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap())
 }

@@ -133,7 +133,7 @@ impl fmt::Display for Sizes {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::content::mix;
+    use crate::mix::mix;
 
     #[test]
     fn each_doubling_of_a_size_is_as_likely_as_any_other() {

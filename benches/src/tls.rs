@@ -5,10 +5,8 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-
-use crate::pki::Identity;
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
@@ -22,14 +20,6 @@ pub(crate) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, St
         Ok(found) => Ok(found),
         Err(error) => Err(format!("this is no PEM: {error}")),
     }
-}
-
-/// The chain and the key of an identity.
-pub(crate) fn chain_and_key(
-    identity: &Identity,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
-    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes());
-    Ok((certificates(&identity.certificate_pem)?, key.map_err(|error| format!("there is no key in it: {error}"))?))
 }
 
 /// The authorities in a text.

@@ -1,17 +1,24 @@
 //! Writes the access log: one JSON object per line, on a thread of its own.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use arrayvec::ArrayString;
 use crossbeam_channel::{Receiver, bounded};
 use serde::Serialize;
 
-use crate::data::access_log::{Record, Sink};
+use crate::data::thread::access_log::{Record, Sink};
+use crate::wire::address::{ip_text, socket_text};
+
+/// Longest time of a line, in bytes.
+const LONGEST_TIME: usize = 40;
 
 /// How long a line may wait in the writer's buffer when nothing follows it.
 const FLUSH: Duration = Duration::from_millis(200);
@@ -19,16 +26,16 @@ const FLUSH: Duration = Duration::from_millis(200);
 /// One line: `ts` is RFC 3339 in UTC, other times are microseconds.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
-    ts: String,
+    ts: &'a str,
     snapshot: u64,
     listener: &'a str,
-    peer: String,
-    client: String,
+    peer: &'a str,
+    client: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<&'static str>,
     http: &'static str,
     method: &'a str,
-    target: String,
+    target: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +46,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     site_system: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    endpoint: Option<String>,
+    endpoint: Option<&'a str>,
     attempts: u32,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,10 +142,11 @@ fn allowed(path: &Path, _: Access) -> io::Result<()> {
 
 fn write(records: &Receiver<Record>, out: Box<dyn Write + Send>) {
     let mut out = BufWriter::with_capacity(64 * 1024, out);
+    let mut lines = Lines::default();
     let mut failed = false;
     loop {
         let result = match records.recv_timeout(FLUSH) {
-            Ok(record) => line(&mut out, &record),
+            Ok(record) => out.write_all(lines.write(&record)),
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => out.flush(),
             Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
                 let _ = out.flush();
@@ -156,33 +164,58 @@ fn write(records: &Receiver<Record>, out: Box<dyn Write + Send>) {
     }
 }
 
-fn line(out: &mut impl Write, record: &Record) -> io::Result<()> {
-    let role = record.role.map(|role| record.snapshot.cluster(role).topology.role.name.as_str());
-    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let line = Line {
-        ts: humantime::format_rfc3339_micros(record.at).to_string(),
-        snapshot: record.snapshot.version,
-        listener: &record.snapshot.site.listeners[usize::from(record.listener)].name,
-        peer: record.peer.to_string(),
-        client: record.client.to_string(),
-        tls: record.tls,
-        http: if record.http2 { "2" } else { "1.1" },
-        method: record.method.as_str(),
-        target: record.target.to_string(),
-        host: record.host.as_ref().and_then(|host| host.to_str().ok()),
-        role,
-        boundary_groups: record.groups,
-        tier: record.tier.map(crate::model::tier::TierKind::as_str),
-        site_system: record.site_system.as_deref(),
-        endpoint: record.endpoint.map(|endpoint| endpoint.to_string()),
-        attempts: record.attempts,
-        status: record.status.as_u16(),
-        error: record.error.map(crate::error::Error::reason),
-        bytes_up: record.received,
-        bytes_down: record.sent,
-        first_byte_us: record.first_byte.map(micros),
-        total_us: micros(record.total),
-    };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
+/// Makes lines, each in the memory of the one before.
+#[derive(Default)]
+struct Lines {
+    line: Vec<u8>,
+    /// The last second, as it is written.
+    second: Option<(u64, String)>,
+}
+
+impl Lines {
+    fn write(&mut self, record: &Record) -> &[u8] {
+        let at = record.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.second.as_ref().is_none_or(|(second, _)| *second != at.as_secs()) {
+            let text = humantime::format_rfc3339_seconds(record.at).to_string();
+            self.second = Some((at.as_secs(), text));
+        }
+        let second = self.second.as_ref().map_or("", |(_, text)| text.trim_end_matches('Z'));
+        let mut ts = ArrayString::<LONGEST_TIME>::new();
+        // It fits: what is written are digits, and a year of no more than five.
+        let _ = write!(ts, "{second}.{:06}Z", at.subsec_micros());
+        let role = record.role.map(|role| record.snapshot.cluster(role).topology.role.name.as_str());
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let target = &record.target;
+        let path = target.path_and_query().filter(|_| target.scheme().is_none());
+        let endpoint = record.endpoint.map(socket_text);
+        let line = Line {
+            ts: &ts,
+            snapshot: record.snapshot.version,
+            listener: &record.snapshot.site.listeners[usize::from(record.listener)].name,
+            peer: &socket_text(record.peer),
+            client: &ip_text(record.client),
+            tls: record.tls,
+            http: if record.http2 { "2" } else { "1.1" },
+            method: record.method.as_str(),
+            target: path.map_or_else(|| target.to_string().into(), |path| path.as_str().into()),
+            host: record.host.as_ref().and_then(|host| host.to_str().ok()),
+            role,
+            boundary_groups: record.groups,
+            tier: record.tier.map(crate::model::tier::TierKind::as_str),
+            site_system: record.site_system.as_deref(),
+            endpoint: endpoint.as_deref(),
+            attempts: record.attempts,
+            status: record.status.as_u16(),
+            error: record.error.map(crate::error::Error::reason),
+            bytes_up: record.received,
+            bytes_down: record.sent,
+            first_byte_us: record.first_byte.map(micros),
+            total_us: micros(record.total),
+        };
+        self.line.clear();
+        // Into memory, and of what JSON can say.
+        let _ = serde_json::to_writer(&mut self.line, &line);
+        self.line.push(b'\n');
+        &self.line
+    }
 }

@@ -20,10 +20,10 @@ use crate::control::compile::{Compiled, Fixed};
 use crate::control::config::Source;
 use crate::control::director::{self, Director, Handles, Order};
 use crate::control::origin::Origin;
-use crate::data::access_log::Sink;
-use crate::data::listener::{self, Listener};
-use crate::data::thread::{self, Command};
-use crate::data::worker::Shared;
+use crate::data::downstream::listener::{self, Listener};
+use crate::data::run::{self, Command};
+use crate::data::thread::access_log::Sink;
+use crate::data::upstream::worker::Shared;
 use crate::limits;
 use crate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
 use crate::model::snapshot::Snapshot;
@@ -361,7 +361,7 @@ fn start_data(
     let named = std::thread::Builder::new().name(alive.thread.clone());
     let spawned = named.spawn(move || {
         let _alive = alive;
-        let ran = thread::run(listeners, shared, seed, command);
+        let ran = run::run(listeners, shared, seed, command);
         ran.inspect_err(|error| tracing::error!(%error, "a data thread cannot go on"))
     });
     spawned.map_err(StartError::Thread)

@@ -1,43 +1,11 @@
 //! The data plane: reads snapshots, never waits for the control thread.
+//!
+//! From the bottom to the top: [`thread`], [`transport`], [`upstream`], [`path`], [`tunnel`], [`downstream`]. Imports go down only.
 
-pub mod access_log;
-pub mod body;
-pub mod call;
-pub mod channel;
-pub mod client;
-pub mod complaints;
-pub mod connect;
-pub mod connection;
-pub mod entry;
-pub mod exchange;
-pub mod forward;
-pub mod headers;
-pub mod hello;
-pub mod hops;
-pub mod http1;
-pub mod http2;
-pub mod idle;
-pub mod io;
-pub mod lawful;
-pub mod listener;
-pub mod local;
-pub mod made;
-pub mod memory;
-pub mod outcome;
-pub mod outgoing;
-pub mod pin;
-pub mod pool;
-pub mod proxy;
-pub mod proxy_protocol;
-pub mod request_body;
-pub mod respond;
-pub mod responding;
-pub mod search;
-pub mod session;
-pub mod splice;
-pub mod tcp;
+pub mod downstream;
+pub mod path;
+pub mod run;
 pub mod thread;
-pub mod ticker;
+pub mod transport;
 pub mod tunnel;
 pub mod upstream;
-pub mod worker;

@@ -156,9 +156,12 @@ impl Error {
             Self::NoClientCertificate => StatusCode::FORBIDDEN,
             Self::NeedsHttp11 | Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::BadRequest | Self::BadHead | Self::InvalidHost | Self::InvalidTarget | Self::DotSegment | Self::InvalidBody => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BadRequest
+            | Self::BadHead
+            | Self::InvalidHost
+            | Self::InvalidTarget
+            | Self::DotSegment
+            | Self::InvalidBody => StatusCode::BAD_REQUEST,
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout | Self::ClientGone => StatusCode::REQUEST_TIMEOUT,
@@ -229,7 +232,9 @@ impl Error {
             Self::HeadTooLarge => "the head of the request is larger than max_header_size",
             Self::UnknownVersion => "the version is not HTTP/1.0 or HTTP/1.1",
             Self::InvalidHost => "Host is missing, is there twice, or is not a host with an optional port",
-            Self::InvalidTarget => "the target has a fragment or a byte that no target has, is none, or is * and the method is not OPTIONS",
+            Self::InvalidTarget => {
+                "the target has a fragment or a byte that no target has, is none, or is * and the method is not OPTIONS"
+            }
             Self::DotSegment => "the path has a segment of dots, plain or encoded",
             Self::UnknownCoding => "the request body has a transfer coding besides chunked",
             Self::InvalidBody => "the framing of the request body is broken",

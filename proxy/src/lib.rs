@@ -2,7 +2,7 @@
 //!
 //! Everything a request needs is in one immutable [`model::snapshot::Snapshot`]. Only the [`control::director::Director`]
 //! makes snapshots. A request takes a [`model::endpoint::Lease`] on an endpoint and gives it back with an outcome.
-//! `ARCHITECTURE.md` has the picture; [`data::proxy`] is the request path; [`app::App`] runs all of it inside a program.
+//! `ARCHITECTURE.md` has the picture; [`data::path::serve`] is the request path; [`app::App`] runs all of it inside a program.
 
 // What a closed pipe makes of these is a panic; `cli::say` knows better.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

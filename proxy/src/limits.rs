@@ -2,7 +2,7 @@
 
 use rlimit::Resource;
 
-use crate::data::splice::PIPES;
+use crate::data::transport::splice::PIPES;
 
 /// Besides client connections and what they lead to: the log, listeners, names, probes, idle connections.
 const OTHERS: u64 = 1024;

@@ -196,7 +196,7 @@ async fn a_client_that_expects_100_gets_it_when_a_server_takes_the_body() {
     assert_eq!(client.response_head().await.status(), 100);
     client.say("hello").await;
     client.response("PUT").await.is_from_server(200);
-    assert_eq!((server.only().text().as_str(), server.only().field("expect")), ("hello", None));
+    assert_eq!((server.only().text().as_str(), server.only().field("expect")), ("hello", Some("100-continue")));
     let mut refused = proxy.open().await;
     refused.say(head(5000)).await;
     assert_eq!(refused.response_head().await.status(), 413, "a body that is too large is never asked for");
@@ -289,7 +289,11 @@ async fn a_client_that_leaves_before_the_answer_gives_its_place_back() {
         let mut client = proxy.open().await;
         client.say(get("/")).await;
         until("the request is under way", || server.count() == number + 1 && proxy.in_flight() == 1).await;
-        if politely { drop(client) } else { client.reset() }
+        if politely {
+            drop(client)
+        } else {
+            client.reset()
+        }
         proxy.until_idle().await;
         until("the server's connection is closed", || server.open() == 0).await;
         assert_eq!(proxy.metric("rolegate_endpoint_failures_total", &[]), 0.0, "no server is to blame");

@@ -6,7 +6,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{Message, Peer, Setup, Wire, get, ok, until};
+use support::{Message, Peer, Setup, Wire, get, ok, until, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n";
@@ -208,7 +209,9 @@ async fn a_client_that_has_said_all_gets_its_whole_response() {
 async fn a_client_that_has_said_half_is_gone() {
     let server = Peer::answering(|request, _| ok(&request.text())).await;
     let proxy = Setup::new([server.address]).start();
-    for part in ["GET / HT", "GET / HTTP/1.1\r\nHost: h\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel"] {
+    for part in
+        ["GET / HT", "GET / HTTP/1.1\r\nHost: h\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhel"]
+    {
         let mut client = proxy.open().await;
         client.say(part).await;
         client.end().await;
@@ -217,4 +220,57 @@ async fn a_client_that_has_said_half_is_gone() {
     }
     proxy.until_idle().await;
     until("they are gone", || proxy.metric("rolegate_connections", &["http"]) == 0.0).await;
+}
+
+/// It would wait for ever for a client that reads only when it has sent everything.
+#[tokio::test]
+async fn an_upload_goes_on_while_its_client_does_not_read() {
+    const SIZE: usize = 24 << 20;
+    for framing in ["Transfer-Encoding: chunked", "Content-Length: 25165824"] {
+        let server = Peer::serve(move |mut talk| async move {
+            talk.head().await;
+            let mut left = SIZE - talk.wire.ahead.len();
+            let (mut read, mut write) = tokio::io::split(talk.wire.stream);
+            let answers = async {
+                let head = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n");
+                write.write_all(head.as_bytes()).await.unwrap();
+                let piece = vec![b'y'; 1 << 20];
+                for _ in 0..SIZE / piece.len() {
+                    if framing.starts_with('T') {
+                        write.write_all(b"100000\r\n").await.unwrap();
+                    }
+                    write.write_all(&piece).await.unwrap();
+                    if framing.starts_with('T') {
+                        write.write_all(b"\r\n").await.unwrap();
+                    }
+                }
+                if framing.starts_with('T') {
+                    write.write_all(b"0\r\n\r\n").await.unwrap();
+                }
+            };
+            let listens = async {
+                let mut piece = vec![0; 1 << 16];
+                while left > 0 {
+                    let count = read.read(&mut piece).await.unwrap();
+                    assert!(count > 0, "{left} bytes of the upload are missing");
+                    left -= count;
+                }
+            };
+            tokio::join!(answers, listens);
+            // The connection is still of use.
+            let _ = read.read(&mut [0]).await;
+        })
+        .await;
+        let role = "max_body = \"unlimited\"";
+        let proxy = Setup::new([server.address]).role(role).start();
+        let mut client = proxy.open().await;
+        client.say(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {SIZE}\r\n\r\n")).await;
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..SIZE / piece.len() {
+            assert!(within("room for the upload", client.say(&piece)).await, "{framing}");
+        }
+        let answer = client.response("POST").await;
+        assert!(answer.status() == 200 && !answer.cut && answer.body.len() == SIZE, "{framing}");
+        proxy.until_idle().await;
+    }
 }

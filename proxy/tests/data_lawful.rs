@@ -221,6 +221,111 @@ async fn a_fragment_is_no_part_of_a_target() {
     assert!(server.heard().iter().all(|heard| !heard.start.starts_with("DELETE")));
 }
 
+/// What clients of IIS send although RFC 3986 has it encoded, and what no server is given.
+#[tokio::test]
+async fn every_byte_of_a_target_is_forwarded_as_it_is_or_refused() {
+    const FORWARDED: &str = "\"{}|^\\[]";
+    const REFUSED: &str = "<>`#\u{7f}";
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    for byte in 0..=255_u8 {
+        let target = [b"/a", &[byte][..], b"b"].concat();
+        let mut client = proxy.open().await;
+        client.say([b"GET ", &target[..], b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat()).await;
+        let answer = client.response("GET").await;
+        let char = char::from(byte);
+        let usual = byte.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%".contains(char);
+        let forwarded = usual || byte > 0x7f || FORWARDED.contains(char);
+        if forwarded {
+            answer.is_from_server(200);
+            assert_eq!(answer.body, target, "{char:?}");
+        } else {
+            assert!(byte <= b' ' || REFUSED.contains(char), "{char:?}");
+            answer.is_own(400, "http_request_error");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_has_one_of_the_forms_of_http() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    for target in ["h", "h:80", "?a", "a/b", "http:/h/", "http:///x", "//", "ftp:h"] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        if target == "//" {
+            proxy.ask(&request).await.is_from_server(200);
+            continue;
+        }
+        let answer = proxy.ask(&request).await;
+        assert_eq!(answer.status(), 400, "{target}: {answer:?}");
+    }
+    for (asked, target) in
+        [("http://lab.test", "*"), ("http://lab.test/", "/"), ("*", "*"), ("http://lab.test?x", "/?x")]
+    {
+        proxy.ask(&format!("OPTIONS {asked} HTTP/1.1\r\nHost: h\r\n\r\n")).await.is_from_server(200);
+        let heard = server.heard().pop().unwrap();
+        assert_eq!(heard.target(), target, "{asked}");
+        assert_eq!(heard.field("host"), Some(if asked == "*" { "h" } else { "lab.test" }));
+    }
+}
+
+#[tokio::test]
+async fn a_later_minor_version_is_the_last_that_is_known() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    for minor in [1, 2, 9] {
+        let answer = client.ask(&format!("GET /{minor} HTTP/1.{minor}\r\nHost: h\r\n\r\n")).await;
+        answer.is_from_server(200);
+        assert!(answer.start.starts_with("HTTP/1.1 ") && server.heard().pop().unwrap().start.ends_with(" HTTP/1.1"));
+    }
+    let answer = client.ask("GET /0 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
+    answer.is_from_server(200);
+    assert_eq!((answer.start.as_str(), answer.field("connection")), ("HTTP/1.0 200 OK", Some("keep-alive")));
+    for version in ["HTTP/0.9", "HTTP/2.0", "HTTP/3.1"] {
+        proxy.ask(&format!("GET / {version}\r\nHost: h\r\n\r\n")).await.is_own(505, "http_request_error");
+    }
+    for line in ["GET /", "GET / HTTP/1.10", "GET / http/1.1", "GET / HTTPS/1.1", "GET  / HTTP/1.1"] {
+        proxy.ask(&format!("{line}\r\nHost: h\r\n\r\n")).await.is_own(400, "http_request_error");
+    }
+}
+
+#[tokio::test]
+async fn a_head_may_have_many_fields_and_has_a_bound() {
+    let many: String = (0..900).map(|number| format!("X-{number}: {number}\r\n")).collect();
+    let answer = format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n");
+    let server = Peer::saying(answer).await;
+    let proxy = Setup::new([server.address]).start();
+    let mut client = proxy.open().await;
+    for _ in 0..2 {
+        let heard = client.ask(&format!("GET / HTTP/1.1\r\nHost: h\r\n{many}\r\n")).await;
+        assert!(heard.status() == 200 && heard.field("x-899") == Some("899"));
+        assert_eq!(server.heard().pop().unwrap().field("x-899"), Some("899"));
+    }
+    // A head is refused when it is too large, not when its end has come.
+    let more = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(1001));
+    proxy.ask(&more).await.is_own(431, "http_request_error");
+    for end in ["", "\r\n\r\n"] {
+        let before = server.count();
+        let mut client = proxy.open().await;
+        client.say(format!("GET / HTTP/1.1\r\nHost: h\r\nX-Long: {}{end}", "x".repeat(70_000))).await;
+        client.response("GET").await.is_own(431, "http_request_error");
+        client.ends().await;
+        assert_eq!(server.count(), before);
+    }
+    let count = |reason: &str| proxy.metric("rolegate_request_errors_total", &[reason]);
+    assert_eq!(count("http_request_error"), 3.0);
+}
+
+#[tokio::test]
+async fn over_http2_a_value_has_no_blanks_around_it() {
+    let server = echo().await;
+    let proxy = Setup::new([server.address]).listener("http2 = true").start();
+    for (value, expected) in [("a", 200), ("a b", 200), ("", 200), (" a", 400), ("a\t", 400), (" ", 400)] {
+        assert_eq!(over_http2(&proxy, &[(":authority", "h"), ("x-own", value)]).await, expected, "{value:?}");
+    }
+}
+
 /// What one reader takes for a request and another one for a trailer: nothing behind it is believed.
 #[tokio::test]
 async fn nothing_is_hidden_behind_a_body_that_ends_in_two_ways() {

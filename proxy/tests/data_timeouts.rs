@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use support::{Peer, Setup, Wire, get, ok, peers, until};
+use tokio::io::AsyncReadExt;
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -193,6 +194,50 @@ async fn the_whole_exchange() {
 }
 
 #[tokio::test]
+async fn the_whole_exchange_is_the_one_that_is_late_also_when_its_client_does_not_read() {
+    let server = Peer::serve(|mut talk| async move {
+        talk.request().await;
+        talk.say("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+        while talk.say(vec![b'x'; 1 << 16]).await {}
+    })
+    .await;
+    let proxy = Setup::new([server.address]).role("timeouts = { total = \"500ms\" }").start();
+    let mut client = Wire::connect_narrow(proxy.at("http")).await;
+    client.say(get("/")).await;
+    until("the request is under way", || proxy.in_flight() == 1).await;
+    proxy.until_idle().await;
+    let count = |reason: &str| proxy.metric("rolegate_request_errors_total", &[reason]);
+    assert_eq!((count("http_response_timeout"), count("http_request_error")), (1.0, 0.0));
+    assert_eq!(proxy.metric("rolegate_endpoint_failures_total", &[]), 0.0, "the client is late");
+}
+
+#[tokio::test]
+async fn an_upload_that_dribbles_does_not_keep_a_response_alive_that_stands_still() {
+    let server = Peer::serve(|mut talk| async move {
+        talk.head().await;
+        talk.say("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this").await;
+        talk.wire.wait_for_the_end().await;
+    })
+    .await;
+    let role = "timeouts = { response_body_idle = \"300ms\" }";
+    let proxy = Setup::new([server.address]).role(role).start();
+    let mut client = proxy.open().await;
+    client.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n").await;
+    assert_eq!(client.response_head().await.status(), 200);
+    let dribble = async {
+        while client.say("x").await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    took(Duration::from_millis(250), async {
+        tokio::select! { () = proxy.until_idle() => {} () = dribble => {} }
+    })
+    .await;
+    proxy.until_idle().await;
+    assert_eq!(proxy.metric("rolegate_request_errors_total", &["http_response_timeout"]), 1.0);
+}
+
+#[tokio::test]
 async fn the_whole_exchange_is_counted_for_each_request() {
     let server = peers::slow_body(3, Duration::from_millis(100)).await;
     let proxy = Setup::new([server.address]).role("timeouts = { total = \"1s\" }").start();
@@ -265,4 +310,41 @@ async fn an_idle_connection_to_a_server() {
     until("it is closed", || server.open() == 0).await;
     client.ask(&get("/")).await.is_from_server(200);
     assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
+async fn a_small_body_that_is_kept_may_come_in_pieces() {
+    let server = Peer::saying(ok("fine")).await;
+    let role = "retry = { methods = [\"PROPFIND\"] }\ntimeouts = { request_body_idle = \"5s\" }";
+    let proxy = Setup::new([server.address]).role(role).start();
+    let mut client = proxy.open().await;
+    client.say("PROPFIND / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n").await;
+    for piece in ["a", "b", "c", "d"] {
+        tokio::time::sleep(Duration::from_millis(350)).await;
+        client.say(piece).await;
+    }
+    client.response("PROPFIND").await.is_from_server(200);
+    assert_eq!(server.only().text(), "abcd");
+}
+
+#[tokio::test]
+async fn a_response_that_ends_with_its_connection_and_is_given_up_does_not_look_whole() {
+    let server = Peer::serve(|mut talk| async move {
+        talk.request().await;
+        talk.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        while talk.say(format!("10000\r\n{}\r\n", "x".repeat(1 << 16))).await {}
+    })
+    .await;
+    for role in ["timeouts = { total = \"500ms\" }", "timeouts = { response_body_idle = \"300ms\" }"] {
+        let proxy = Setup::new([server.address]).role(role).start();
+        let mut client = Wire::connect_narrow(proxy.at("http")).await;
+        client.say("GET / HTTP/1.0\r\n\r\n").await;
+        until("the request is under way", || proxy.in_flight() == 1).await;
+        proxy.until_idle().await;
+        let mut ended = Ok(1);
+        while matches!(ended, Ok(1..)) {
+            ended = client.stream.read(&mut [0; 4096]).await;
+        }
+        assert!(ended.is_err(), "{role}: a reset tells, an end does not");
+    }
 }

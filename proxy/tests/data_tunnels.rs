@@ -4,9 +4,12 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rolegate_bench::site::{Role, SiteSystem, Spec};
 use support::{Peer, Proxy, Setup, Wire, get, ok, peers, until};
+use tokio::sync::Notify;
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n";
 const UPGRADES: &str = "upgrades = [\"websocket\", \"x\"]";
@@ -54,6 +57,35 @@ async fn an_upgrade_is_a_tunnel_and_no_byte_is_lost() {
     until("the server's side is closed", || server.open() == 0).await;
     assert_eq!(proxy.metric("rolegate_tunnel_bytes_total", &["up"]), 301_011.0);
     assert_eq!(proxy.metric("rolegate_tunnel_bytes_total", &["down"]), 301_020.0);
+}
+
+#[tokio::test]
+async fn a_server_may_still_switch_while_the_proxy_drains() {
+    let go = Arc::new(Notify::new());
+    let goes = Arc::clone(&go);
+    let server = Peer::serve(move |mut talk| {
+        let goes = Arc::clone(&goes);
+        async move {
+            talk.head().await;
+            goes.notified().await;
+            talk.say(AGREE).await;
+            talk.wait().await;
+        }
+    })
+    .await;
+    let proxy = Setup::new([server.address]).role(UPGRADES).start();
+    let mut client = proxy.open().await;
+    client.say(ASK).await;
+    until("the request is under way", || server.count() == 1).await;
+    let (at, app) = (proxy.at("http"), proxy.into_app());
+    let drained = tokio::task::spawn_blocking(move || app.shutdown_within(Duration::from_secs(10)));
+    until("the drain has begun", || std::net::TcpStream::connect(at).is_err()).await;
+    go.notify_one();
+    let answer = client.response("GET").await;
+    assert_eq!((answer.status(), answer.field("upgrade")), (101, Some("WebSocket")));
+    assert!(answer.field("connection").unwrap().eq_ignore_ascii_case("upgrade"), "{answer:?}");
+    drop(client);
+    drained.await.unwrap();
 }
 
 #[tokio::test]

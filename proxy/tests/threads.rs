@@ -9,9 +9,9 @@ use std::sync::Arc;
 use control_support::proxy::Toml;
 use control_support::world::compiled;
 use rolegate::control::director::Director;
-use rolegate::data::listener::Listener;
-use rolegate::data::thread::{self, Command};
-use rolegate::data::worker::Shared;
+use rolegate::data::downstream::listener::Listener;
+use rolegate::data::run::{self, Command};
+use rolegate::data::upstream::worker::Shared;
 use rolegate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -33,7 +33,7 @@ fn run(socket: TcpListener, command: watch::Receiver<Command>) -> std::io::Resul
         possible_connections: 10,
     };
     let listener = Listener { index: 0, socket, metrics: ListenerMetrics::new(&metrics, "http") };
-    thread::run(vec![listener], shared, 1, command)
+    run::run(vec![listener], shared, 1, command)
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use http::HeaderValue;
 
-use crate::content::{hex, mix, mix_text};
+use crate::content::hex;
+use crate::mix::{mix, mix_text};
 
 /// Words of eight bytes of a token. It is opaque; that it has some 1,200 characters is an assumption.
 const TOKEN_WORDS: u64 = 75;

@@ -116,7 +116,7 @@ impl Tls {
         };
         let mut config = match &self.identity {
             Some(identity) => {
-                let (chain, key) = tls::chain_and_key(identity)?;
+                let (chain, key) = identity.chain_and_key()?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?
             }
             None => builder.with_no_client_auth(),

@@ -8,7 +8,8 @@ use super::desk::Desk;
 use super::details::Poll;
 use super::observed::Observed;
 use crate::client::{Client, ClientError, Report, Scan};
-use crate::content::{ContentFile, mix};
+use crate::content::ContentFile;
+use crate::mix::mix;
 use crate::spread::Sizes;
 
 /// BITS sends an upload in pieces of this size.

@@ -17,8 +17,8 @@ use tokio::time::{sleep_until, timeout_at};
 
 use super::desk::{Desk, Timing, add};
 use crate::client::Subject;
-use crate::content::mix;
 use crate::dial::{Stream, dial_secured};
+use crate::mix::mix;
 use crate::record::{Failure, Recorder};
 
 /// What is heard at a time. Longer messages are heard in pieces.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::activity::{Activity, Habit};
 use super::scenario::{Fleet, Storm};
 use super::sources::Places;
-use crate::content::mix;
+use crate::mix::mix;
 
 /// A time since the run began, in steps of 100 microseconds of ours: 4.9 days fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::content::mix;
+use crate::mix::mix;
 
 /// Where clients of a log come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use http::{Response, StatusCode};
 
 use super::body::SiteBody;
 use super::counters::Kind;
-use super::server::Asked;
+use super::request::Asked;
 use super::spec::Role;
 use super::{distribution_point, management_point, messaging, pages, reply, update_point, upload};
 

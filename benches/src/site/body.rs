@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::faults::BodyFault;
-use super::server::Shared;
-use super::wire::Link;
+use super::link::Link;
+use super::shared::Shared;
 use crate::content::Pieces;
 
 enum Source {

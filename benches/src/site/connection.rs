@@ -15,9 +15,12 @@ use tokio_rustls::server::TlsStream;
 
 use super::body::SiteBody;
 use super::gate::Gate;
-use super::server::{Shared, handle};
+use super::life::Phase;
+use super::link::Link;
+use super::server::handle;
+use super::shared::Shared;
 use super::tls::{Secured, Terminator};
-use super::wire::{Link, Phase, Wire};
+use super::wire::Wire;
 
 /// Accepts until the task is ended, and has `serve` take each connection.
 pub(crate) async fn accept<S, F>(shared: Arc<Shared>, gate: Arc<Gate>, serve: S)
@@ -50,7 +53,7 @@ where
 /// Serves HTTP on one connection.
 pub(crate) async fn http(shared: Arc<Shared>, link: Arc<Link>, stream: TcpStream) {
     let wire = Wire::new(stream, Arc::clone(&link), Arc::clone(&shared));
-    match &shared.secured.http {
+    match &shared.terminators.http {
         None => first_version(Arc::clone(&shared), link, wire).await,
         Some(terminator) => {
             let Some(stream) = secure(&shared, &link, terminator, wire).await else { return };

@@ -1,156 +1,18 @@
-//! Distribution point: listings, files in ranges, signatures. Every point has time stamps of its own.
+//! Distribution point: listings, files, signatures.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED};
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use super::body::SiteBody;
 use super::counters::Kind;
+use super::files::{METHODS, serve};
 use super::reply;
-use super::server::Asked;
-use super::spec::Spec;
-use crate::content::{ContentFile, Package, mix, mix_text};
+use super::request::Asked;
+use crate::content::{ContentFile, Package};
 use crate::message::escape;
 
 const FOLDER: &str = "SMS_DP_SMSPKG$";
-const METHODS: &str = "GET, HEAD, PROPFIND";
-const NEWEST: Duration = Duration::from_secs(1_700_000_000);
-const MONTH: u64 = 30 * 24 * 3600;
-const HOUR: u64 = 3600;
-
-#[derive(Debug)]
-struct Stamped {
-    redistributed: u32,
-    modified: SystemTime,
-    header: HeaderValue,
-}
-
-impl Stamped {
-    fn new(oldest: SystemTime, redistributed: u32) -> Self {
-        let modified = oldest + Duration::from_secs(HOUR * u64::from(redistributed));
-        let header = HeaderValue::from_str(&httpdate::fmt_http_date(modified)).expect("a date is plain ASCII");
-        Self { redistributed, modified, header }
-    }
-}
-
-/// When the files of one distribution point were written.
-#[derive(Debug)]
-pub(crate) struct Stamp {
-    first: SystemTime,
-    salt: u64,
-    // Formatting a date costs more than the rest of a small answer.
-    now: ArcSwap<Stamped>,
-}
-
-impl Stamp {
-    pub(crate) fn new(spec: &Spec) -> Self {
-        let salt = mix_text(7, &spec.name);
-        let offset = spec.validator_offset.unwrap_or(Duration::from_secs(salt % MONTH));
-        let first = SystemTime::UNIX_EPOCH + NEWEST.saturating_sub(Duration::from_secs(offset.as_secs()));
-        let salt = mix(offset.as_secs());
-        Self { first, salt, now: ArcSwap::from_pointee(Stamped::new(first, 0)) }
-    }
-
-    fn now(&self, redistributed: u32) -> Arc<Stamped> {
-        let now = self.now.load_full();
-        if now.redistributed == redistributed {
-            return now;
-        }
-        let now = Arc::new(Stamped::new(self.first, redistributed));
-        self.now.store(Arc::clone(&now));
-        now
-    }
-
-    fn etag(&self, file: &ContentFile, redistributed: u32) -> HeaderValue {
-        let tag = mix_text(self.salt ^ u64::from(redistributed) ^ file.size(), file.name());
-        HeaderValue::from_str(&format!("\"{tag:016x}:0\"")).expect("digits and quotes are plain ASCII")
-    }
-}
-
-/// What a Range field asks of a file.
-#[derive(Debug, PartialEq, Eq)]
-enum Wanted {
-    Whole,
-    Part(u64, u64),
-    Nothing,
-}
-
-/// Reads a single range. Several ranges, and what is no range of bytes, are answered with the whole file.
-fn wanted(range: Option<&str>, size: u64) -> Wanted {
-    let Some(range) = range.and_then(|text| text.trim().strip_prefix("bytes=")) else {
-        return Wanted::Whole;
-    };
-    let Some((first, last)) = range.split_once('-') else {
-        return Wanted::Whole;
-    };
-    if first.is_empty() {
-        let Ok(suffix) = last.parse::<u64>() else {
-            return Wanted::Whole;
-        };
-        return if suffix == 0 || size == 0 { Wanted::Nothing } else { part(size.saturating_sub(suffix), size - 1) };
-    }
-    let Ok(first) = first.parse::<u64>() else {
-        return Wanted::Whole;
-    };
-    let last = if last.is_empty() { Ok(u64::MAX) } else { last.parse::<u64>() };
-    match last {
-        Ok(last) if last < first => Wanted::Whole,
-        Ok(_) if first >= size => Wanted::Nothing,
-        Ok(last) => part(first, last.min(size - 1)),
-        Err(_) => Wanted::Whole,
-    }
-}
-
-const fn part(first: u64, last: u64) -> Wanted {
-    Wanted::Part(first, last - first + 1)
-}
-
-/// Answers GET and HEAD for a file: whole, in part, or not at all.
-pub(crate) fn serve(asked: &Asked<'_>, file: &ContentFile) -> Response<SiteBody> {
-    let head = asked.method() == "HEAD";
-    if !head && asked.method() != "GET" {
-        return reply::method_not_allowed(METHODS);
-    }
-    let redistributed = asked.shared.faults.times_redistributed();
-    let stamped = asked.shared.stamp.now(redistributed);
-    let etag = asked.shared.stamp.etag(file, redistributed);
-    let changed_since = |text: &str| httpdate::parse_http_date(text).is_ok_and(|date| stamped.modified > date);
-    if asked.header("if-unmodified-since").is_some_and(changed_since) {
-        return reply::empty(StatusCode::PRECONDITION_FAILED);
-    }
-    let same = |text: &str| text.as_bytes() == etag.as_bytes() || text.as_bytes() == stamped.header.as_bytes();
-    let range = asked.header("range").filter(|_| asked.header("if-range").is_none_or(same));
-    let size = file.size();
-    let (status, first, len) = match wanted(range, size) {
-        Wanted::Whole => (StatusCode::OK, 0, size),
-        Wanted::Part(first, len) => (StatusCode::PARTIAL_CONTENT, first, len),
-        Wanted::Nothing => {
-            let mut response = reply::empty(StatusCode::RANGE_NOT_SATISFIABLE);
-            response.headers_mut().insert(CONTENT_RANGE, ascii(&format!("bytes */{size}")));
-            return response;
-        }
-    };
-    let mut response = Response::new(SiteBody::file(file.pieces(first, if head { 0 } else { len })));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(LAST_MODIFIED, stamped.header.clone());
-    headers.insert(ETAG, etag);
-    if status == StatusCode::PARTIAL_CONTENT {
-        headers.insert(CONTENT_RANGE, ascii(&format!("bytes {first}-{}/{size}", first + len - 1)));
-    }
-    response
-}
-
-fn ascii(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("numbers and a few signs are plain ASCII")
-}
 
 /// `%20` and the like, read once; what is no escape stays as it is.
 pub(crate) fn decode(text: &str) -> String {
@@ -273,23 +135,6 @@ pub(crate) fn signatures(asked: &Asked<'_>) -> Response<SiteBody> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_are_read_as_http_says() {
-        assert_eq!(wanted(None, 10), Wanted::Whole);
-        assert_eq!(wanted(Some("bytes=0-3"), 10), Wanted::Part(0, 4));
-        assert_eq!(wanted(Some("bytes=4-"), 10), Wanted::Part(4, 6));
-        assert_eq!(wanted(Some("bytes=4-999"), 10), Wanted::Part(4, 6));
-        assert_eq!(wanted(Some("bytes=-3"), 10), Wanted::Part(7, 3));
-        assert_eq!(wanted(Some("bytes=-30"), 10), Wanted::Part(0, 10));
-        for nothing in ["bytes=10-", "bytes=-0", "bytes=99-100"] {
-            assert_eq!(wanted(Some(nothing), 10), Wanted::Nothing, "{nothing}");
-        }
-        assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Nothing);
-        for whole in ["bytes=3-1", "bytes=0-1,3-4", "items=0-1", "bytes=", "bytes=a-b", "bytes=99999999999999999999-"] {
-            assert_eq!(wanted(Some(whole), 10), Wanted::Whole, "{whole}");
-        }
-    }
 
     #[test]
     fn names_survive_the_target() {

@@ -7,13 +7,14 @@ use http::{Response, StatusCode};
 
 use super::body::SiteBody;
 use super::counters::Kind;
-use super::distribution_point::serve;
+use super::files::serve;
 use super::policies::site_guid;
 use super::reply;
-use super::server::Asked;
+use super::request::Asked;
 use super::spec::Spec;
-use crate::content::{ContentFile, hex, mix, mix_text};
+use crate::content::{ContentFile, hex};
 use crate::message::escape;
+use crate::mix::{mix, mix_text};
 
 const VERSION: &str = "9128";
 const CLIENT_SETUP: u64 = 3 * 1024 * 1024;

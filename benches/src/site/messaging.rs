@@ -9,7 +9,7 @@ use super::body::SiteBody;
 use super::counters::Kind;
 use super::policies::Policies;
 use super::reply;
-use super::server::Asked;
+use super::request::Asked;
 use super::spec::Spec;
 use crate::content::{Package, hex};
 use crate::message::{self, Message, element, escape};

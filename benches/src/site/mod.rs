@@ -3,6 +3,24 @@
 //! A [`SiteSystem`] listens on one address and answers for the roles it holds, in the documented shapes. It can be made
 //! ill while it runs ([`Faults`]), killed, stopped and started again, and it tells what it has seen ([`Counters`]).
 //! Every answer names its server in `X-Site-System`.
+//!
+//! Its files stand on each other. Each uses only those in the rows above its own:
+//!
+//! | files | what they are |
+//! |---|---|
+//! | `gate`, `life`, `ntlm`, `policies`, `tls` | listeners, running and stopping, logons, policies, handshakes |
+//! | `spec`, `faults`, `counters`, `link` | what a site system is to be, what is wrong with it, what it has seen; one connection |
+//! | `stamp`, `sessions` | the time stamps of files, and uploads on their way |
+//! | `shared` | all of that in one place, for connections and handlers |
+//! | `wire`, `body` | the socket and the bodies of responses, where faults are made |
+//! | `reply`, `request` | the forms of responses, and a request as its handler is given it |
+//! | `files` | a file as the response |
+//! | `management_point`, `messaging`, `upload` | handlers, which know nothing of each other |
+//! | `distribution_point`, `update_point`, `pages` | more of them |
+//! | `apps`, `auth` | which handler a path belongs to, and what a client must prove first |
+//! | `server` | a request, from its head to the head of its response |
+//! | `connection` | a connection of HTTP |
+//! | `notification` | a connection of client notification |
 
 mod apps;
 mod auth;
@@ -11,7 +29,10 @@ mod connection;
 mod counters;
 mod distribution_point;
 mod faults;
+mod files;
 mod gate;
+mod life;
+mod link;
 mod management_point;
 mod messaging;
 mod notification;
@@ -19,8 +40,12 @@ mod ntlm;
 mod pages;
 mod policies;
 mod reply;
+mod request;
 mod server;
+mod sessions;
+mod shared;
 mod spec;
+mod stamp;
 mod tls;
 mod update_point;
 mod upload;
@@ -49,8 +74,8 @@ pub use tls::{ClientCertificate, Tls, TlsSeen};
 pub(crate) use upload::{PROTOCOL, SESSION_NOT_FOUND};
 
 use gate::Gate;
-use server::{Shared, Terminators};
-use wire::{Life, Phase};
+use life::{Life, Phase};
+use shared::{Shared, Terminators};
 
 /// One simulated server.
 pub struct SiteSystem {
@@ -67,7 +92,7 @@ impl SiteSystem {
     pub async fn start(spec: Spec) -> io::Result<Self> {
         let name = HeaderValue::from_str(&spec.name)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("'{}' cannot be a name", spec.name)))?;
-        let secured = Terminators::new(&spec)
+        let terminators = Terminators::new(&spec)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("TLS of {}: {error}", spec.name)))?;
         let notifies = spec.roles.contains(&Role::ClientNotification);
         let speaks_http = !notifies || spec.roles.len() > 1;
@@ -75,7 +100,7 @@ impl SiteSystem {
         if notifies && speaks_http {
             gates.push(Arc::new(Gate::open(spec.notification_address)?));
         }
-        let shared = Arc::new(Shared::new(spec, secured, Faults::new(gates.clone()), name));
+        let shared = Arc::new(Shared::new(spec, terminators, Faults::new(gates.clone()), name));
         let mut acceptors = Vec::new();
         if speaks_http {
             let accept = connection::accept(Arc::clone(&shared), Arc::clone(&gates[0]), connection::http);

@@ -8,15 +8,17 @@ use tokio::net::TcpStream;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::connection::secure;
-use super::server::Shared;
-use super::wire::{Link, Phase, Wire};
+use super::life::Phase;
+use super::link::Link;
+use super::shared::Shared;
+use super::wire::Wire;
 
 const MAX_LINE: usize = 4096;
 
 /// Serves one client until it goes or the server does. `Ping` is answered `Pong NAME Ping`.
 pub(crate) async fn serve(shared: Arc<Shared>, link: Arc<Link>, stream: TcpStream) {
     let wire = Wire::new(stream, Arc::clone(&link), Arc::clone(&shared));
-    match &shared.secured.notification {
+    match &shared.terminators.notification {
         None => converse(&shared, &link, wire).await,
         Some(terminator) => {
             if let Some(stream) = secure(&shared, &link, terminator, wire).await {

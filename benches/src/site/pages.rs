@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 
 use super::body::SiteBody;
 use super::reply;
-use super::server::Asked;
+use super::request::Asked;
 use crate::message::escape;
 
 const MAX_STATES: usize = 4096;

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::content::{digits, mix, mix_text};
+use crate::content::digits;
 use crate::message::{escape, guid, utf16};
+use crate::mix::{mix, mix_text};
 use crate::spread::Sizes;
 
 /// No policy, and no reply to SyncUpdates, is larger, in bytes.

@@ -31,6 +31,10 @@ pub(crate) fn not_found() -> Response<SiteBody> {
     html(StatusCode::NOT_FOUND, "404 - File or directory not found.")
 }
 
+pub(crate) fn too_large() -> Response<SiteBody> {
+    html(StatusCode::PAYLOAD_TOO_LARGE, "413 - Request entity too large.")
+}
+
 pub(crate) fn server_error() -> Response<SiteBody> {
     html(StatusCode::INTERNAL_SERVER_ERROR, "500 - Internal server error.")
 }

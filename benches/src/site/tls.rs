@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
-use hyper::ext::ReasonPhrase;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -14,12 +12,10 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ProtocolVersion, ServerConfig, SignatureScheme,
 };
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::body::SiteBody;
-use super::reply;
-use super::wire::Wire;
 use crate::content::Hash;
 use crate::pki::Identity;
 use crate::tls;
@@ -89,7 +85,7 @@ pub struct TlsSeen {
 
 /// Why a client's certificate does not do, as IIS numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+pub(crate) enum Refusal {
     Missing,
     Revoked,
     Untrusted,
@@ -100,32 +96,14 @@ enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Secured {
     pub(crate) seen: TlsSeen,
-    refusal: Option<Refusal>,
+    /// Why its client's certificate does not do, where one is required.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 impl Secured {
     pub(crate) fn speaks_http2(&self) -> bool {
         self.seen.alpn.as_deref() == Some("h2")
     }
-
-    /// The answer to a request whose client had to show a certificate and did not.
-    pub(crate) fn refuse(&self, path: &str) -> Option<Response<SiteBody>> {
-        let refusal = self.refusal.filter(|_| !is_for_clients_without(path))?;
-        let (text, reason): (_, &'static [u8]) = match refusal {
-            Refusal::Missing => ("403.7 - Client certificate required.", b"Client certificate required"),
-            Refusal::Revoked => ("403.13 - Client certificate revoked.", b"Client certificate revoked"),
-            Refusal::Untrusted => ("403.16 - Client certificate is untrusted.", b"Client certificate untrusted"),
-            Refusal::OutOfTime => ("403.17 - Client certificate has expired.", b"Client certificate expired"),
-        };
-        let mut response = reply::html(StatusCode::FORBIDDEN, text);
-        response.extensions_mut().insert(ReasonPhrase::from_static(reason));
-        Some(response)
-    }
-}
-
-fn is_for_clients_without(path: &str) -> bool {
-    let segment = path.split('/').nth(1).unwrap_or_default().to_ascii_lowercase();
-    matches!(segment.as_str(), "sms_mp_altauth" | "ccm_system_altauth") || segment.starts_with("nocert_sms_dp_")
 }
 
 /// Turns sockets into secured connections.
@@ -157,7 +135,7 @@ impl Terminator {
             let hints = judge.as_ref().map_or_else(Vec::new, |judge| judge.root_hint_subjects().to_vec());
             builder.with_client_cert_verifier(Arc::new(AnyClient { provider, hints }))
         };
-        let (chain, key) = tls::chain_and_key(&spec.identity)?;
+        let (chain, key) = spec.identity.chain_and_key()?;
         let mut config = builder.with_single_cert(chain, key).map_err(|error| error.to_string())?;
         let offered: &[&[u8]] = if spec.http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
         config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
@@ -165,8 +143,11 @@ impl Terminator {
     }
 
     /// A handshake; `None` when it failed, which is for the client to judge.
-    pub(crate) async fn accept(&self, wire: Wire) -> Option<(TlsStream<Wire>, Secured)> {
-        let stream = self.acceptor.accept(wire).await.ok()?;
+    pub(crate) async fn accept<S>(&self, stream: S) -> Option<(TlsStream<S>, Secured)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let stream = self.acceptor.accept(stream).await.ok()?;
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
         let seen = TlsSeen {

@@ -6,13 +6,14 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::SiteBody;
-use super::distribution_point::serve;
+use super::files::serve;
 use super::policies::MAX_ANSWER;
 use super::reply;
-use super::server::Asked;
+use super::request::Asked;
 use super::spec::Spec;
-use crate::content::{ContentFile, digits, hex, mix, mix_text};
+use crate::content::{ContentFile, digits, hex};
 use crate::message::{element, escape};
+use crate::mix::{mix, mix_text};
 
 /// Updates that are new in a round.
 const ROUND: u32 = 20;

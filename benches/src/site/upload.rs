@@ -1,17 +1,14 @@
 //! BITS uploads to `/CCM_Incoming`. A session lives in one server only.
 
-use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use http::header::HeaderName;
 use http::{HeaderValue, Response, StatusCode};
-use sha2::{Digest, Sha256};
 
 use super::body::SiteBody;
-use super::counters::Uploaded;
 use super::reply;
-use super::server::Asked;
-use crate::message::guid;
+use super::request::Asked;
+use super::sessions::{Added, Session, Sessions};
 
 /// The only upload protocol that there is.
 pub(crate) const PROTOCOL: &str = "{7df0354d-249b-430f-820d-3d2a9bef4931}";
@@ -19,7 +16,6 @@ pub(crate) const PROTOCOL: &str = "{7df0354d-249b-430f-820d-3d2a9bef4931}";
 /// The client begins such an upload again.
 pub(crate) const SESSION_NOT_FOUND: &str = "0x8020001f";
 
-const MAX_SESSIONS: usize = 4096;
 const MAX_UPLOAD: u64 = 4 * 1024 * 1024 * 1024;
 
 const PACKET_TYPE: HeaderName = HeaderName::from_static("bits-packet-type");
@@ -31,25 +27,6 @@ const BITS_PROTOCOL: HeaderName = HeaderName::from_static("bits-protocol");
 const ERROR_CODES: [HeaderName; 2] =
     [HeaderName::from_static("bits-error-code"), HeaderName::from_static("bits-error")];
 const ERROR_CONTEXT: HeaderName = HeaderName::from_static("bits-error-context");
-
-struct Session {
-    target: String,
-    received: u64,
-    total: Option<u64>,
-    hasher: Sha256,
-}
-
-/// The upload sessions of one server.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    open: HashMap<String, Session>,
-}
-
-impl Sessions {
-    pub(crate) fn forget(&mut self) {
-        self.open.clear();
-    }
-}
 
 fn acknowledge(status: StatusCode, session: Option<&str>) -> Response<SiteBody> {
     let mut response = reply::empty(status);
@@ -84,12 +61,12 @@ pub(crate) fn answer(asked: &Asked<'_>) -> Response<SiteBody> {
     match packet.as_str() {
         "ping" => acknowledge(StatusCode::OK, None),
         "create-session" => create(asked, &mut sessions),
-        "fragment" => match sessions.open.get_mut(session) {
+        "fragment" => match sessions.find(session) {
             Some(open) => fragment(asked, session, open),
             None => unknown_session(),
         },
         "close-session" => close(asked, session, &mut sessions),
-        "cancel-session" => match sessions.open.remove(session) {
+        "cancel-session" => match sessions.remove(session) {
             Some(_) => acknowledge(StatusCode::OK, Some(session)),
             None => unknown_session(),
         },
@@ -102,12 +79,9 @@ fn create(asked: &Asked<'_>, sessions: &mut Sessions) -> Response<SiteBody> {
     if !offered.to_ascii_lowercase().contains(PROTOCOL) {
         return fail(StatusCode::BAD_REQUEST, "0x80070057");
     }
-    if sessions.open.len() >= MAX_SESSIONS {
+    let Some(id) = sessions.open(asked.head.uri.to_string()) else {
         return fail(StatusCode::SERVICE_UNAVAILABLE, "0x80200014");
-    }
-    let id = format!("{{{}}}", guid(fastrand::u128(..)));
-    let target = asked.head.uri.to_string();
-    sessions.open.insert(id.clone(), Session { target, received: 0, total: None, hasher: Sha256::new() });
+    };
     let mut response = acknowledge(StatusCode::OK, Some(&id));
     response.headers_mut().insert(BITS_PROTOCOL, HeaderValue::from_static(PROTOCOL));
     let host = asked.shared.spec.bits_host_id.as_deref();
@@ -129,41 +103,26 @@ fn fragment(asked: &Asked<'_>, id: &str, session: &mut Session) -> Response<Site
     let Some((first, last, total)) = asked.header("content-range").and_then(content_range) else {
         return fail(StatusCode::BAD_REQUEST, "0x80070057");
     };
-    let known_total = session.total.is_none_or(|known| known == total);
-    if !known_total || asked.body.bytes != last - first + 1 {
+    if !session.can_have(total) || asked.body.bytes != last - first + 1 {
         return fail(StatusCode::BAD_REQUEST, "0x80070057");
     }
-    let status = if first > session.received { StatusCode::RANGE_NOT_SATISFIABLE } else { StatusCode::OK };
-    if status == StatusCode::OK {
-        session.total = Some(total);
-        // A client that saw no Ack sends bytes again that have arrived.
-        let again = usize::try_from(session.received - first).unwrap_or(usize::MAX);
-        if let Some(new) = asked.body.data.get(again..) {
-            session.hasher.update(new);
-            session.received += new.len() as u64;
-        }
-    }
+    let status = match session.add(first, total, &asked.body.data) {
+        Added::All => StatusCode::OK,
+        Added::Gap => StatusCode::RANGE_NOT_SATISFIABLE,
+    };
     let mut response = acknowledge(status, Some(id));
-    response.headers_mut().insert(RECEIVED, HeaderValue::from(session.received));
+    response.headers_mut().insert(RECEIVED, HeaderValue::from(session.received()));
     response
 }
 
 fn close(asked: &Asked<'_>, id: &str, sessions: &mut Sessions) -> Response<SiteBody> {
-    let Some(session) = sessions.open.get(id) else {
-        return unknown_session();
-    };
-    if session.total.is_some_and(|total| total != session.received) {
+    if sessions.find(id).is_some_and(|session| session.lacks_bytes()) {
         return fail(StatusCode::CONFLICT, "0x80070057");
     }
-    let Some(session) = sessions.open.remove(id) else {
+    let Some(session) = sessions.remove(id) else {
         return unknown_session();
     };
-    asked.shared.counters.uploaded(Uploaded {
-        session: id.to_owned(),
-        target: session.target,
-        bytes: session.received,
-        sha256: session.hasher.finalize().into(),
-    });
+    asked.shared.counters.uploaded(session.uploaded(id));
     acknowledge(StatusCode::OK, Some(id))
 }
 

@@ -1,105 +1,21 @@
 //! The socket under a connection, where faults that HTTP cannot express are made.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU8};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::auth::Auth;
-use super::server::Shared;
-use super::tls::Secured;
+use super::link::Link;
+use super::shared::Shared;
 
 const GARBAGE: &[u8] = b"\x16\x03\x01\x00\x00 this is no HTTP \xff\xfe\r\n\r\n";
 const LINGER: Duration = Duration::from_secs(5);
-
-const PLAIN: u8 = 0;
-const RESET: u8 = 1;
-const CLOSE: u8 = 2;
-const SPOIL: u8 = 3;
-
-/// How far the life of a site system has come, from one start to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Running,
-    Stopping,
-    Killed,
-}
-
-/// One life of a site system. Connections belong to the life that accepted them.
-#[derive(Debug)]
-pub(crate) struct Life {
-    phase: watch::Sender<Phase>,
-    killed: AtomicBool,
-}
-
-impl Life {
-    pub(crate) fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Running), killed: AtomicBool::new(false) }
-    }
-
-    pub(crate) fn end(&self, phase: Phase) {
-        self.killed.fetch_or(phase == Phase::Killed, Relaxed);
-        // What was killed is not stopped in good order afterwards.
-        self.phase.send_if_modified(|now| *now != Phase::Killed && std::mem::replace(now, phase) != phase);
-    }
-
-    pub(crate) fn watch(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
-    }
-
-    pub(crate) fn is_killed(&self) -> bool {
-        self.killed.load(Relaxed)
-    }
-}
-
-/// What the handlers of one connection know about it and may do to it.
-#[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) id: u64,
-    pub(crate) peer: SocketAddr,
-    pub(crate) life: Arc<Life>,
-    pub(crate) auth: Mutex<Auth>,
-    pub(crate) secured: OnceLock<Secured>,
-    mode: AtomicU8,
-    lingers: AtomicBool,
-}
-
-impl Link {
-    pub(crate) fn new(id: u64, peer: SocketAddr, life: Arc<Life>) -> Self {
-        let (mode, lingers) = (AtomicU8::new(PLAIN), AtomicBool::new(false));
-        Self { id, peer, life, auth: Mutex::default(), secured: OnceLock::new(), mode, lingers }
-    }
-
-    /// Resets the connection as soon as what was written so far is out.
-    pub(crate) fn reset_when_flushed(&self) {
-        self.mode.store(RESET, Relaxed);
-    }
-
-    /// Closes the connection as soon as what was written so far is out.
-    pub(crate) fn close_when_flushed(&self) {
-        self.mode.store(CLOSE, Relaxed);
-    }
-
-    /// Whatever is written next goes out as garbage.
-    pub(crate) fn spoil(&self) {
-        self.mode.store(SPOIL, Relaxed);
-    }
-
-    /// Reads on after the last answer, so that unread bytes do not reset the connection and the answer with it.
-    pub(crate) fn linger(&self) {
-        self.lingers.store(true, Relaxed);
-    }
-}
 
 /// A socket that counts, and that breaks when its [`Link`] says so.
 pub(crate) struct Wire {
@@ -125,7 +41,7 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        if self.link.life.is_killed() || self.link.mode.load(Relaxed) == RESET {
+        if self.link.life.is_killed() || self.link.is_reset() {
             // A socket that cannot be told to reset is closed in good order, which a peer notices as well.
             let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         }
@@ -148,7 +64,7 @@ impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.alive()?;
         let this = self.get_mut();
-        if this.link.mode.load(Relaxed) == SPOIL {
+        if this.link.is_spoiled() {
             ready!(Pin::new(&mut this.stream).poll_write(cx, GARBAGE))?;
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -161,7 +77,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.link.mode.load(Relaxed) == SPOIL {
+        if self.link.is_spoiled() {
             return self.poll_write(cx, &[]);
         }
         self.alive()?;
@@ -178,17 +94,17 @@ impl AsyncWrite for Wire {
         self.alive()?;
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        match this.link.mode.load(Relaxed) {
-            RESET | CLOSE => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            _ => Poll::Ready(Ok(())),
+        if this.link.ends_when_flushed() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !this.link.lingers.load(Relaxed) {
+            if !this.link.lingers() {
                 return Poll::Ready(Ok(()));
             }
         }

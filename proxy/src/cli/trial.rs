@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use crate::access_log;
 use crate::control::config::{Config, Problems};
-use crate::data::listener;
+use crate::data::downstream::listener;
 
 /// What helps when the configuration is right, but not here.
 const ELSEWHERE: &str = "if it is meant for another machine or user, check it with --elsewhere";

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::words;
-use crate::data::outcome::retry_after;
+use crate::data::path::outcome::retry_after;
 use crate::error::Error;
 use crate::model::balance::{Ask, How, NoPick, Nobody, Pick};
 use crate::model::cluster::{Class, EndpointIndex};

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Extensions;
-use http::header::{HeaderMap, HeaderName};
+use http::header::{HeaderMap, HeaderName, ValueIter};
 
 /// How field names are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,11 @@ impl Spelling {
         if self == Self::Lower {
             return;
         }
-        let mut names = HeaderMap::with_capacity(parsed.len());
+        let mut names = HeaderMap::default();
         for field in parsed {
             if let Ok(name) = HeaderName::from_bytes(field.name.as_bytes()) {
-                names.append(name, bytes.slice_ref(field.name.as_bytes()));
+                // More than fit are no head.
+                let _ = names.try_append(name, bytes.slice_ref(field.name.as_bytes()));
             }
         }
         head.insert(Spelled(names));
@@ -37,15 +38,14 @@ impl Spelling {
 #[derive(Debug)]
 pub struct Speller<'a> {
     spelled: Option<&'a Spelled>,
-    last: Option<HeaderName>,
-    /// Lines of that name so far.
-    lines: usize,
+    /// The last name, and how its next lines are written.
+    last: Option<(HeaderName, ValueIter<'a, Bytes>)>,
 }
 
 impl<'a> Speller<'a> {
     /// For a head that has kept its names, or has not.
     pub fn of(head: &'a Extensions) -> Self {
-        Self { spelled: head.get(), last: None, lines: 0 }
+        Self { spelled: head.get(), last: None }
     }
 
     /// How the name of the next line is written. The lines of one name come one after the other.
@@ -54,12 +54,10 @@ impl<'a> Speller<'a> {
         'a: 'n,
     {
         let Some(Spelled(names)) = self.spelled else { return name.as_str().as_bytes() };
-        if self.last.as_ref() != Some(name) {
-            self.last = Some(name.clone());
-            self.lines = 0;
+        if self.last.as_ref().is_none_or(|(last, _)| last != name) {
+            self.last = Some((name.clone(), names.get_all(name).iter()));
         }
-        let own = names.get_all(name).iter().nth(self.lines).or_else(|| names.get(name));
-        self.lines += 1;
+        let own = self.last.as_mut().and_then(|(_, lines)| lines.next()).or_else(|| names.get(name));
         own.map_or(name.as_str().as_bytes(), |own| own)
     }
 }

@@ -15,6 +15,8 @@ use super::case::{Speller, Spelling};
 const USUAL: usize = 1024;
 /// Fields that a response usually has at most. More are read too, in a second try.
 const USUAL_FIELDS: usize = 64;
+/// Most fields of a response.
+const MAX_FIELDS: usize = 5000;
 /// Fields that are added to a response.
 const ADDED: usize = 4;
 /// Bytes of a trailer section.
@@ -99,19 +101,18 @@ pub fn end(read: &[u8], searched: usize) -> Option<usize> {
 ///
 /// # Errors
 /// It is none.
-pub fn parse(
-    bytes: &Bytes,
-    fields: HeaderMap,
-    names: &mut Names,
-    spelling: Spelling,
-) -> Result<ResponseHead, BadHead> {
+pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names, spelling: Spelling) -> Result<ResponseHead, BadHead> {
     let mut places = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut many;
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let mut lexed = config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut places);
     if lexed == Err(httparse::Error::TooManyHeaders) {
-        many = vec![httparse::EMPTY_HEADER; lines(bytes)];
+        let lines = lines(bytes);
+        if lines > MAX_FIELDS {
+            return Err(BadHead);
+        }
+        many = vec![httparse::EMPTY_HEADER; lines];
         parsed = httparse::Response::new(&mut many);
         lexed = config.parse_response(&mut parsed, bytes);
     }
@@ -178,7 +179,7 @@ pub(super) fn collect(
     fields: &mut HeaderMap,
     names: &mut Names,
 ) -> Result<(), BadHead> {
-    fields.reserve(parsed.len() + ADDED);
+    fields.try_reserve(parsed.len() + ADDED).map_err(|_| BadHead)?;
     for field in parsed {
         // An empty value has no place.
         let value = if field.value.is_empty() { Bytes::new() } else { bytes.slice_ref(field.value) };

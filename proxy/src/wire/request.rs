@@ -14,13 +14,15 @@ use super::list::list_elements;
 
 /// Fields that a request usually has at most. More are read too, in a second try.
 const USUAL_FIELDS: usize = 64;
+/// Most fields of a request.
+pub const MAX_FIELDS: usize = 1000;
 
 /// Why a head is none, or is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadRequest {
     /// It is not HTTP.
     Head,
-    /// It is larger than it may be.
+    /// It is larger than it may be, or has more than [`MAX_FIELDS`] fields.
     TooLarge,
     /// The target is none of those of RFC 9112, section 3.2, or has a byte that no target has.
     Target,
@@ -63,13 +65,19 @@ pub fn skip_blank_lines(read: &mut BytesMut) {
 }
 
 /// Whether what there is can still become a head. Asked while its end has not come.
-pub fn may_begin(read: &[u8]) -> bool {
+///
+/// # Errors
+/// [`BadRequest`]: it cannot.
+pub fn check_beginning(read: &[u8]) -> Result<(), BadRequest> {
     // A line that is whole is looked at as a parser sees it; before that, the first byte tells HTTP from TLS.
     let line = memchr::memchr(b'\n', read).map_or(&read[..read.len().min(1)], |end| &read[..=end]);
-    let (line, mut version) = (line.to_vec(), line.to_vec());
-    lower_version(&mut version);
-    let mut parsed = httparse::Request::new(&mut []);
-    matches!(parsed.parse(if version == line { &line } else { &version }), Ok(httparse::Status::Partial))
+    let mut line = line.to_vec();
+    lower_version(&mut line);
+    match httparse::Request::new(&mut []).parse(&line) {
+        Ok(httparse::Status::Partial) => Ok(()),
+        Err(httparse::Error::Version) if has_version(&line) => Err(BadRequest::Version),
+        Ok(httparse::Status::Complete(_)) | Err(_) => Err(BadRequest::Head),
+    }
 }
 
 /// The head of a request, all of it. Values are parts of `bytes`, not copies, and are put into `fields`.
@@ -89,7 +97,12 @@ pub fn parse(
     let mut parsed = httparse::Request::new(&mut []);
     let mut lexed = parsed.parse_with_uninit_headers(&bytes, &mut places);
     if lexed == Err(httparse::Error::TooManyHeaders) {
-        many = vec![httparse::EMPTY_HEADER; head::lines(&bytes)];
+        let lines = head::lines(&bytes);
+        // Each takes more memory than it has bytes.
+        if lines > MAX_FIELDS {
+            return Err(BadRequest::TooLarge);
+        }
+        many = vec![httparse::EMPTY_HEADER; lines];
         parsed = httparse::Request::new(&mut many);
         lexed = parsed.parse(&bytes);
     }
@@ -129,7 +142,9 @@ fn lower_version(head: &mut [u8]) {
 /// Whether the first line ends as one of HTTP does.
 fn has_version(head: &[u8]) -> bool {
     let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_end();
-    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
+    // A blank in the target would end it sooner.
+    let three = line.iter().filter(|&&byte| byte == b' ').count() == 2;
+    three && matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'])
 }
 
 /// The forms of RFC 9112, section 3.2, but for that of `CONNECT`, whose target is an authority and goes nowhere here.
@@ -210,8 +225,12 @@ mod tests {
         ] {
             let parsed = asked(&format!("{line}\r\n\r\n"));
             match uri {
-                Some(uri) => assert_eq!(parsed.unwrap().head.uri.path_and_query().map(|p| p.as_str().to_owned()),
-                    Some(uri.strip_prefix("http://h:80").or(uri.strip_prefix("http://h")).unwrap_or(uri).to_owned()).filter(|u| u != "h:443"), "{line}"),
+                Some(uri) => assert_eq!(
+                    parsed.unwrap().head.uri.path_and_query().map(|p| p.as_str().to_owned()),
+                    Some(uri.strip_prefix("http://h:80").or(uri.strip_prefix("http://h")).unwrap_or(uri).to_owned())
+                        .filter(|u| u != "h:443"),
+                    "{line}"
+                ),
                 None => assert_eq!(parsed.unwrap_err(), BadRequest::Target, "{line}"),
             }
         }
@@ -223,10 +242,12 @@ mod tests {
         for minor in 1..10 {
             let parsed = asked(&format!("GET / HTTP/1.{minor}\r\n\r\n")).unwrap();
             assert_eq!(parsed.head.version, Version::HTTP_11);
-            assert!(may_begin(format!("GET / HTTP/1.{minor}\r\n").as_bytes()));
+            assert_eq!(check_beginning(format!("GET / HTTP/1.{minor}\r\n").as_bytes()), Ok(()));
         }
         for major in ["0.9", "2.0", "3.1"] {
             assert_eq!(asked(&format!("GET / HTTP/{major}\r\n\r\n")).unwrap_err(), BadRequest::Version, "{major}");
+            let beginning = format!("GET / HTTP/{major}\r\n");
+            assert_eq!(check_beginning(beginning.as_bytes()), Err(BadRequest::Version), "{major}");
         }
         assert_eq!(asked("PROXY TCP4 10.1.2.3 1 2\r\n\r\n").unwrap_err(), BadRequest::Head);
     }
@@ -234,17 +255,25 @@ mod tests {
     #[test]
     fn what_cannot_become_a_head_is_known_early() {
         for good in ["", "G", "GET / HT", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHos", "CCM_POST /a HTTP/1.0\n"] {
-            assert!(may_begin(good.as_bytes()), "{good:?}");
+            assert_eq!(check_beginning(good.as_bytes()), Ok(()), "{good:?}");
         }
         for bad in ["\x16\x03", " GET", "SSH-2.0-x\r\n", "GET /\r\n", "GET  / HTTP/1.1\r\n", "GET / HTTP/1.1 \r\n"] {
-            assert!(!may_begin(bad.as_bytes()), "{bad:?}");
+            assert_eq!(check_beginning(bad.as_bytes()), Err(BadRequest::Head), "{bad:?}");
         }
     }
 
     #[test]
     fn more_fields_than_usual() {
-        let fields: String = (0..500).map(|number| format!("x-{number}: a\r\n")).collect();
-        assert_eq!(asked(&format!("GET / HTTP/1.1\r\n{fields}\r\n")).unwrap().head.headers.len(), 500);
+        let with = |count: usize| {
+            let fields: String = (0..count).map(|number| format!("x-{number}: a\r\n")).collect();
+            asked(&format!("GET / HTTP/1.1\r\n{fields}\r\n")).map(|asked| asked.head.headers.len())
+        };
+        // The first line and the empty one are lines too.
+        assert_eq!(with(MAX_FIELDS - 2), Ok(MAX_FIELDS - 2));
+        assert_eq!(with(MAX_FIELDS), Err(BadRequest::TooLarge));
+        assert_eq!(with(30_000), Err(BadRequest::TooLarge));
+        let same = "a:\n".repeat(30_000);
+        assert_eq!(asked(&format!("GET / HTTP/1.1\n{same}\n")).unwrap_err(), BadRequest::TooLarge);
     }
 
     #[test]

@@ -1,0 +1,12 @@
+//! Connections of clients.
+
+pub mod channel;
+pub mod connection;
+pub mod entry;
+pub mod hello;
+pub mod http1;
+pub mod http2;
+pub mod idle;
+pub mod listener;
+pub mod next;
+pub mod responding;

@@ -1,0 +1,166 @@
+//! What happens to a client connection before its first request: PROXY protocol, TLS, the server of a tunnel.
+
+use std::io;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::{AlertDescription, HandshakeKind, PeerIncompatible};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+
+use crate::connection_error::ConnectionError;
+use crate::data::downstream::hello;
+use crate::data::downstream::idle::Waiting;
+use crate::data::downstream::next::Next;
+use crate::data::path::client::Client;
+use crate::data::thread::ticker::Timer;
+use crate::data::transport::proxy_protocol;
+use crate::data::transport::stream::Transport;
+use crate::data::tunnel::tcp::{self, Opened, Tunnel};
+use crate::data::upstream::connect::From;
+use crate::model::entry::{Security, Terminated};
+use crate::model::snapshot::Snapshot;
+use crate::model::tls::Proof;
+
+/// What a connection turned out to be.
+enum Begun {
+    /// Requests follow.
+    Http(Transport),
+    /// Bytes for one server.
+    Tunnel(Transport, Opened),
+    /// A tunnel that no server took: it is counted at its role.
+    Nobody,
+}
+
+/// From the accept to the first request, or to the tunnel.
+pub async fn begin(stream: TcpStream, mut client: Client) -> Next {
+    match before_the_first_request(stream, &mut client).await {
+        Ok(Begun::Http(transport)) => {
+            let patience = client.snapshot().site.limits.request_header_timeout;
+            Next::Wait(Waiting::new(transport, client, patience))
+        }
+        Ok(Begun::Tunnel(transport, opened)) => {
+            tokio::task::spawn_local(Tunnel::new(transport, opened, client));
+            Next::Over
+        }
+        Ok(Begun::Nobody) => Next::Over,
+        Err(error) => {
+            client.refuse(error);
+            Next::Over
+        }
+    }
+}
+
+async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) -> Result<Begun, ConnectionError> {
+    let snapshot = client.snapshot();
+    let routes = &snapshot.site.listeners[usize::from(client.listener)];
+    let timer = client.worker.ticker.timer();
+    let tls = !matches!(routes.entry.security, Security::Plain);
+    announce(&mut stream, client, &snapshot, &timer, tls || routes.tcp.is_none()).await?;
+    let transport = match &routes.entry.security {
+        Security::Plain => Transport::Plain(stream),
+        Security::Terminated(terminated) => accept(stream, terminated, client, &timer).await?,
+        Security::Passthrough { timeout } => return pass(stream, *timeout, client, &snapshot, timer).await,
+    };
+    let Some(role) = routes.tcp else { return Ok(Begun::Http(transport)) };
+    let to = transport.tcp().local_addr().ok();
+    let proof = if transport.peer_certificate().is_some() { Proof::Certificate } else { Proof::Nothing };
+    let from = From { peer: client.peer, to, worker: &client.worker, proof, raw: false };
+    let opened = tcp::open(&from, role, None, timer).await;
+    Ok(opened.map_or(Begun::Nobody, |opened| Begun::Tunnel(transport, opened)))
+}
+
+/// The PROXY protocol, on a listener that knows it.
+async fn announce(
+    stream: &mut TcpStream,
+    client: &mut Client,
+    snapshot: &Snapshot,
+    timer: &Timer,
+    client_speaks_first: bool,
+) -> Result<(), ConnectionError> {
+    let patience = snapshot.site.limits.request_header_timeout;
+    match client.entry(snapshot).announces(client.peer.ip()) {
+        None => Ok(()),
+        Some(true) => {
+            let read = timer.within(patience, proxy_protocol::read(stream)).await;
+            if let Some(told) = read.unwrap_or(Err(ConnectionError::ProxyTimeout))? {
+                client.peer = told;
+            }
+            Ok(())
+        }
+        Some(false) if client_speaks_first => {
+            let looked = timer.within(patience, proxy_protocol::refuse(stream)).await;
+            looked.unwrap_or(Err(ConnectionError::ClientGone))
+        }
+        Some(false) => Ok(()),
+    }
+}
+
+/// TLS that ends here.
+async fn accept(
+    stream: TcpStream,
+    terminated: &Terminated,
+    client: &Client,
+    timer: &Timer,
+) -> Result<Transport, ConnectionError> {
+    let acceptor = TlsAcceptor::from(std::sync::Arc::clone(&terminated.config));
+    let handshake = timer.within(terminated.handshake_timeout, acceptor.accept(stream)).await;
+    let stream = handshake.map_err(|_| ConnectionError::TlsTimeout)?.map_err(|error| explain(&error))?;
+    let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+    if resumed && stream.get_ref().1.peer_certificates().and_then(<[_]>::first).is_some_and(has_ended) {
+        return Err(ConnectionError::TlsClientCertificate);
+    }
+    let counter = if resumed { &client.metrics.handshakes_resumed } else { &client.metrics.handshakes_full };
+    counter.increment(1);
+    Ok(Transport::Tls(Box::new(stream.into())))
+}
+
+/// TLS that ends at the site system: the server name gives the role.
+async fn pass(
+    mut stream: TcpStream,
+    timeout: Duration,
+    client: &Client,
+    snapshot: &Snapshot,
+    timer: Timer,
+) -> Result<Begun, ConnectionError> {
+    let read = timer.within(timeout, hello::read(&mut stream)).await;
+    let hello = read.unwrap_or(Err(ConnectionError::HelloTimeout))?;
+    let routes = &snapshot.site.listeners[usize::from(client.listener)].routes;
+    let name = hello.server_name.as_deref();
+    let route = routes.route(name, "/").ok_or(ConnectionError::HelloNoRoute)?;
+    let to = stream.local_addr().ok();
+    // What the client shows goes to the site system in its own handshake.
+    let from = From { peer: client.peer, to, worker: &client.worker, proof: Proof::Nothing, raw: true };
+    let opened = tcp::open(&from, route.cluster, name, timer).await;
+    let Some(opened) = opened else { return Ok(Begun::Nobody) };
+    Ok(Begun::Tunnel(Transport::Plain(stream), Opened { early: hello.bytes, ..opened }))
+}
+
+/// Whether a certificate has expired. A resumed session brings its certificate along and nobody verifies it again.
+fn has_ended(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.validity().not_after < ASN1Time::now())
+}
+
+fn explain(error: &io::Error) -> ConnectionError {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        None => ConnectionError::ClientGone,
+        Some(rustls::Error::PeerIncompatible(PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon)) => {
+            ConnectionError::TlsClientCertificate
+        }
+        Some(rustls::Error::PeerIncompatible(_) | rustls::Error::NoApplicationProtocol) => {
+            ConnectionError::TlsIncompatible
+        }
+        Some(
+            rustls::Error::InvalidCertificate(_)
+            | rustls::Error::InvalidCertRevocationList(_)
+            | rustls::Error::NoCertificatesPresented,
+        ) => ConnectionError::TlsClientCertificate,
+        Some(rustls::Error::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled)) => {
+            ConnectionError::ClientGone
+        }
+        Some(rustls::Error::AlertReceived(_)) => ConnectionError::TlsRefusedByClient,
+        Some(_) => ConnectionError::TlsProtocol,
+    }
+}

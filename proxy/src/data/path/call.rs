@@ -1,0 +1,285 @@
+//! A request as it is sent to endpoints: prepared once, sent one or more times.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Uri, Version};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+
+use crate::data::path::session::Session;
+use crate::data::path::uploading::Uploading;
+use crate::data::upstream::http1::Reading;
+use crate::data::upstream::http1::sending::{Begins, WrittenHead};
+use crate::data::upstream::pin;
+use crate::data::upstream::request_body::RequestBody;
+use crate::error::{Error, Retry};
+use crate::model::role::{Role, Timeouts};
+use crate::wire::head::Writing;
+use crate::wire::hop_by_hop::strip_hop_by_hop;
+use crate::wire::list::list_elements;
+use crate::wire::trailers::named_trailers;
+
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+const CONTINUE: HeaderValue = HeaderValue::from_static("100-continue");
+
+/// Largest body that is kept for another attempt, in bytes.
+const KEPT: u64 = 16 << 10;
+
+/// A prepared request.
+#[derive(Debug)]
+pub struct Call {
+    /// `None` when it was handed on.
+    parts: Option<Parts>,
+    /// `None` when it was handed on.
+    body: Option<RequestBody>,
+    /// The head has our fields in it already.
+    ours_in_it: bool,
+    repeatable: bool,
+    authorizes: bool,
+    /// When its body may be sent.
+    begins: Begins,
+    /// The protocols of an upgrade that it asks for.
+    upgrade: Option<HeaderValue>,
+}
+
+impl Call {
+    /// Strips and writes what a proxy must, and bounds the body. The target stays as it is, byte for byte.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for a target that cannot be written, [`Error::BodyTooLarge`] when the length is known to be.
+    pub fn prepare(session: &Rc<Session>, role: &Arc<Role>, request: Request<RequestBody>) -> Result<Self, Error> {
+        let (mut parts, body) = request.into_parts();
+        let hop = strip_hop_by_hop(&mut parts.headers);
+        into_origin_form(&mut parts)?;
+        // RFC 9110, section 7.8: an upgrade in an HTTP/1.0 request is ignored.
+        let upgrade = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11).and_then(|asked| allowed(&asked, role));
+        if let Some(protocol) = &upgrade {
+            parts.headers.insert(header::UPGRADE, protocol.clone());
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        } else if hop.trailers {
+            parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
+        session.strip(&mut parts.headers, role);
+        if session.is_http2() {
+            join_cookies(&mut parts.headers);
+        }
+        parts.version = Version::HTTP_11;
+
+        session.upload.idle.set(role.timeouts.request_body_idle);
+        session.upload.response_header.set(role.timeouts.response_header);
+        let limit = role.max_body.unwrap_or(u64::MAX);
+        if body.size_hint().lower() > limit {
+            return Err(Error::BodyTooLarge);
+        }
+        let body = match body {
+            RequestBody::Stream(source) if !source.is_end_stream() => {
+                let (session, role) = (Rc::clone(session), Arc::clone(role));
+                RequestBody::Stream(Box::pin(Uploading { source, session, role, left: limit }))
+            }
+            RequestBody::Stream(_) | RequestBody::Kept(_) | RequestBody::Empty => RequestBody::Empty,
+        };
+        let authorizes = role.connection_auth && pin::authorizes_connection(&parts.headers);
+        let method = parts.method.as_str();
+        let repeatable =
+            matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
+        // A server that refuses a body ends its connection, and one that signs its client in must not.
+        let waits = session.upload.expects.get() && !authorizes;
+        let begins = if waits { Begins::WhenAsked } else { Begins::AtOnce };
+        Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, begins, upgrade })
+    }
+
+    /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
+    /// `PROPFIND` of a download may carry a few lines of XML.
+    pub fn may_keep_body(&self, role: &Role) -> bool {
+        let (Some(parts), Some(RequestBody::Stream(stream))) = (&self.parts, &self.body) else { return false };
+        let small = stream.size_hint().exact().is_some_and(|size| size <= KEPT);
+        let method = parts.method.as_str();
+        small && !self.authorizes && self.upgrade.is_none() && role.retry.methods.iter().any(|may| may == method)
+    }
+
+    /// Reads that body.
+    ///
+    /// # Errors
+    /// The client went away or was too slow.
+    pub async fn keep_body(&mut self, session: &Session, role: &Role) -> Result<(), Error> {
+        let Some(body) = &mut self.body else { return Ok(()) };
+        let read = session.timer.within(role.timeouts.request_body_idle, body.collect()).await;
+        session.timer.clear();
+        self.begins = Begins::AtOnce;
+        let whole = read.map_err(|_| Error::BodyTimeout)?.map_err(|cut| cut.0)?.to_bytes();
+        *body = RequestBody::Kept(Some(whole));
+        self.repeatable = true;
+        Ok(())
+    }
+
+    /// Whether the connection it is sent on belongs to its client from then on.
+    pub fn authorizes(&self) -> bool {
+        self.authorizes
+    }
+
+    /// Whether it may be sent again although a server may have seen it.
+    pub fn repeatable(&self) -> bool {
+        self.repeatable
+    }
+
+    /// Whether it may be sent again after a failure of this kind.
+    pub fn allows(&self, retry: Retry) -> bool {
+        match retry {
+            Retry::Never => false,
+            Retry::Unsent => self.body.is_some(),
+            Retry::Repeatable => self.repeatable,
+        }
+    }
+
+    /// The body for one attempt: a copy if it may be needed again.
+    pub fn body(&mut self) -> Option<RequestBody> {
+        match (self.repeatable, &self.body) {
+            (true, Some(RequestBody::Kept(whole))) => Some(RequestBody::Kept(whole.clone())),
+            (true, _) => Some(RequestBody::Empty),
+            (false, _) => self.body.take(),
+        }
+    }
+
+    /// The head as an endpoint gets it.
+    pub fn write_head(&self, session: &Session, body: &RequestBody) -> Option<WrittenHead> {
+        let parts = self.parts.as_ref()?;
+        let mut out = Writing::request(parts);
+        let chunked = body.size_hint().exact().is_none();
+        if chunked {
+            out.put(&header::TRANSFER_ENCODING, &CHUNKED);
+        }
+        let begins = if matches!(body, RequestBody::Stream(_)) { self.begins } else { Begins::AtOnce };
+        if begins == Begins::WhenAsked {
+            out.put(&header::EXPECT, &CONTINUE);
+        }
+        let mut put = |name: &HeaderName, value: &HeaderValue| {
+            if !(chunked && name == header::CONTENT_LENGTH) {
+                out.put(name, value);
+            }
+        };
+        if self.ours_in_it {
+            parts.headers.iter().for_each(|(name, value)| put(name, value));
+        } else {
+            session.each_field(&parts.headers, put);
+        }
+        Some(WrittenHead {
+            bytes: out.end(),
+            trailers: named_trailers(&parts.headers),
+            begins,
+            head_only: parts.method == Method::HEAD,
+            spelling: session.limits().spelling,
+        })
+    }
+
+    /// The body does not wait: its connection must not end.
+    pub fn begin_body_at_once(&mut self) {
+        self.begins = Begins::AtOnce;
+    }
+
+    /// Whether the body waits until its server asks for it.
+    pub fn waits_to_be_asked(&self) -> bool {
+        self.begins == Begins::WhenAsked
+    }
+
+    /// The request for one attempt, for hyper: a copy if it may be needed again.
+    pub fn request(&mut self, session: &Session) -> Option<Request<RequestBody>> {
+        let body = self.body()?;
+        if !self.ours_in_it {
+            let parts = self.parts.as_mut()?;
+            let mut all = HeaderMap::with_capacity(parts.headers.len());
+            session.each_field(&parts.headers, |name, value| _ = all.append(name.clone(), value.clone()));
+            parts.headers = all;
+            self.ours_in_it = true;
+        }
+        let mut parts = if self.repeatable { self.parts.clone() } else { self.parts.take() }?;
+        if body.size_hint().exact().is_none() {
+            // Without this, hyper sends no body with a method that usually has none.
+            parts.headers.insert(header::TRANSFER_ENCODING, CHUNKED);
+        }
+        Some(Request::from_parts(parts, body))
+    }
+
+    /// Takes a request back of which nothing was sent.
+    pub fn give_back(&mut self, unsent: Request<RequestBody>) {
+        let (mut parts, body) = unsent.into_parts();
+        // As it was before it was made a request of HTTP/2; nothing in it is new.
+        let _ = into_origin_form(&mut parts);
+        parts.version = Version::HTTP_11;
+        parts.headers.remove(header::TRANSFER_ENCODING);
+        self.parts.get_or_insert(parts);
+        self.body.get_or_insert(body);
+    }
+
+    /// Takes the body of a request back of which nothing was sent.
+    pub fn give_body_back(&mut self, unsent: RequestBody) {
+        self.body.get_or_insert(unsent);
+    }
+
+    /// Nobody will be asked any more.
+    pub fn end(self, reading: &Reading) {
+        if let Some(parts) = self.parts {
+            reading.recycle(parts.headers);
+        }
+    }
+
+    /// Whether it asks for an upgrade.
+    pub fn upgrades(&self) -> bool {
+        self.upgrade.is_some()
+    }
+
+    /// Whether it asks for the protocol that a 101 switches to.
+    pub fn asks_for(&self, switched: &HeaderMap) -> bool {
+        let protocols = switched.get_all(header::UPGRADE).iter().flat_map(|line| list_elements(line.as_bytes()));
+        let asked = |protocol: &[u8]| {
+            let asked = self.upgrade.iter().flat_map(|line| list_elements(line.as_bytes()));
+            asked.into_iter().any(|own| own.eq_ignore_ascii_case(protocol))
+        };
+        let mut protocols = protocols.peekable();
+        protocols.peek().is_some() && protocols.all(asked)
+    }
+
+    /// Gives the body the bounds of the endpoint that it is sent to. Says whether there is none.
+    pub fn prepare_body(&self, session: &Session, timeouts: &Timeouts) -> bool {
+        session.upload.idle.set(timeouts.request_body_idle);
+        session.upload.response_header.set(timeouts.response_header);
+        !matches!(self.body, Some(RequestBody::Stream(_)))
+    }
+}
+
+/// The protocols of an upgrade that the role may switch to. What follows passes none of the rules of a request.
+fn allowed(asked: &HeaderValue, role: &Role) -> Option<HeaderValue> {
+    let may = |protocol: &&[u8]| role.upgrades.iter().any(|may| protocol.eq_ignore_ascii_case(may.as_bytes()));
+    let kept: Vec<&[u8]> = list_elements(asked.as_bytes()).filter(may).collect();
+    // Parts of a value that was allowed are allowed.
+    (!kept.is_empty()).then(|| HeaderValue::from_bytes(&kept.join(&b", "[..])).ok())?
+}
+
+/// Over HTTP/2 a client may cut its cookies into several fields; before anything else they are one again (RFC 9113, section
+/// 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() < 2 {
+        return;
+    }
+    // Values that were allowed are allowed together.
+    if let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// A client that thinks it talks to a forward proxy sends the whole URL; its authority replaces `Host` (RFC 9112,
+/// section 3.2.2).
+fn into_origin_form(parts: &mut Parts) -> Result<(), Error> {
+    let Some(authority) = parts.uri.authority() else { return Ok(()) };
+    let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Error::BadRequest)?;
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let origin = if target.starts_with('/') || target == "*" { target.parse() } else { format!("/{target}").parse() };
+    let origin: Uri = origin.map_err(|_| Error::BadRequest)?;
+    parts.headers.insert(header::HOST, host);
+    parts.uri = origin;
+    Ok(())
+}

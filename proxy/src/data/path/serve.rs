@@ -1,0 +1,436 @@
+//! The request path: route, locate, pick, forward, respond. Reads from top to bottom.
+//!
+//! [`handle`] makes the [`Exchange`], turns an error into a response, and never fails. `serve` is the path itself: the
+//! decision once, then a loop of attempts, each at another endpoint, bounded by the role's retry rules and budget.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::{Method, Request, Response, Uri};
+use hyper::body::Body;
+use tokio::time::Instant;
+
+use crate::data::path::attempt::{self, Answer, Coming, Failure, Source};
+use crate::data::path::call::Call;
+use crate::data::path::exchange::{Afterwards, End, Exchange};
+use crate::data::path::hops::{self, Hops};
+use crate::data::path::lawful;
+use crate::data::path::outcome::{self, Head, Next};
+use crate::data::path::respond;
+use crate::data::path::response_body::{Downloading, PendingTunnel, ResponseBody};
+use crate::data::path::session::Session;
+use crate::data::transport::stream::Early;
+use crate::data::upstream::pin::{self, PinEnd, Pinned};
+use crate::data::upstream::pool::Sender;
+use crate::data::upstream::request_body::RequestBody;
+use crate::error::{Error, Retry};
+use crate::metrics::code_class;
+use crate::model::balance::Tried;
+use crate::model::decision::{Decision, Refusal};
+use crate::model::endpoint::{Endpoint, Lease};
+use crate::model::entry::Security;
+use crate::model::facts::Facts;
+use crate::model::role::ProxyProtocol;
+use crate::model::route::host_without_port;
+use crate::model::snapshot::Snapshot;
+use crate::wire::hop_by_hop::strip_hop_by_hop;
+
+/// Answers one request.
+///
+/// # Errors
+/// None: every error becomes a response.
+pub async fn handle(session: Rc<Session>, request: Request<RequestBody>) -> Result<Response<ResponseBody>, Infallible> {
+    let mut exchange = Exchange::begin(&session, &request);
+    let response = match serve(&session, &mut exchange, request).await {
+        Ok(Reply::Served(served)) => served.finish(exchange),
+        Ok(Reply::Ours(response)) => {
+            exchange.end(End::Complete);
+            response
+        }
+        Err(error) => {
+            let role = exchange.role.map(|role| &*exchange.snapshot.cluster(role).topology.role);
+            let after = exchange.retry_after.unwrap_or_else(|| outcome::retry_after(session.worker.dice()));
+            let answer = respond::error(error, &exchange.snapshot.site.proxy_name, role, after);
+            exchange.status = error.status();
+            exchange.end(End::Cut(error));
+            answer
+        }
+    };
+    Ok(response)
+}
+
+/// The request path.
+async fn serve(
+    session: &Rc<Session>,
+    exchange: &mut Exchange,
+    mut request: Request<RequestBody>,
+) -> Result<Reply, Error> {
+    lawful::check(session, &mut request)?;
+    let snapshot = exchange.snapshot.clone();
+    let (uri, method) = (request.uri().clone(), request.method().clone());
+    let decision = decide(session, exchange, &snapshot, (&method, &uri), &request)?;
+    exchange.locate(&decision, &method);
+    check_certificate(session, &snapshot, uri.path())?;
+    let role = &decision.cluster.topology.role;
+    if hops::count(&mut request)? == Hops::EndsHere {
+        return Ok(Reply::Ours(hops::answer(&request, role)));
+    }
+    session.worker.count_request(decision.cluster_id);
+    session.timer.cap(role.timeouts.total);
+    let mut call = Call::prepare(session, role, request)?;
+    if session.is_http2() && call.authorizes() {
+        return Err(Error::NeedsHttp11);
+    }
+
+    let pinned = session.pins.borrow_mut().take(&role.name);
+    if let Some(pinned) = pinned {
+        // Boxed because it is seldom: what is large in the request's future is copied with it.
+        let served = Box::pin(on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path()))).await;
+        return served.map(Reply::Served);
+    }
+    if call.may_keep_body(role) {
+        call.keep_body(session, role).await?;
+    }
+    let served = on_endpoints(session, exchange, &decision, &mut call, (&method, uri.path())).await;
+    call.end(&session.worker.reading);
+    served.map(Reply::Served)
+}
+
+/// Route, locate and pick, as far as they follow from the request alone.
+fn decide<'a>(
+    session: &Session,
+    exchange: &mut Exchange,
+    snapshot: &'a Snapshot,
+    (method, uri): (&'a Method, &'a Uri),
+    request: &Request<RequestBody>,
+) -> Result<Decision<'a>, Error> {
+    let facts = Facts {
+        listener: session.listener,
+        host: host(request),
+        method: method.as_str(),
+        path: uri.path(),
+        query: uri.query(),
+        client: exchange.client,
+        headers: Some(request.headers()),
+    };
+    let decided = Decision::new(snapshot, &facts, session.worker.ticker.now_ms());
+    decided.map_err(|refusal| refused(refusal, exchange))
+}
+
+/// One endpoint after the other, until one has an answer for the client or nobody is left that may be asked.
+async fn on_endpoints(
+    session: &Rc<Session>,
+    exchange: &mut Exchange,
+    decision: &Decision<'_>,
+    call: &mut Call,
+    (method, path): (&Method, &str),
+) -> Result<Served, Error> {
+    let role = &decision.cluster.topology.role;
+    let mut tried = Tried::new();
+    let mut last: Option<Error> = None;
+    let (mut misses, mut search) = (0, None);
+    loop {
+        let picked = decision.pick(&tried, session.worker.ticker.now_ms(), session.worker.dice());
+        let pick = picked.map_err(|nobody| outcome::nobody_left(session, exchange, decision, nobody, last))?;
+        tried.push(pick.endpoint);
+        exchange.endpoint = Some(pick.endpoint);
+        exchange.tier = Some(pick.tier.kind);
+        exchange.attempts += 1;
+        let endpoint = decision.cluster.endpoint(pick.endpoint);
+        let mut lease = Some(Lease::take(&endpoint.state));
+        // A server that lacks the content has failed at nothing.
+        let attempts_left = exchange.attempts - misses <= role.retry.attempts && !tried.is_full();
+
+        // The clock is read once more only for another attempt.
+        let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
+        let error = match attempt(session, endpoint, call, begun).await {
+            Ok(mut answer) => {
+                let said = outcome::learn(session, decision, &pick, method, path, answer.parts.status).said;
+                let next = if outcome::is_missing(said) {
+                    misses += 1;
+                    // Whoever waits for another's search takes no place at this server.
+                    lease = None;
+                    if !call.authorizes() {
+                        answer.take_in(session, &exchange.snapshot, endpoint).await;
+                    }
+                    if call.repeatable() {
+                        outcome::await_turn(session, decision, &tried, &mut search).await;
+                    }
+                    outcome::missing(session, exchange, decision, &tried, said, call.repeatable())
+                } else if attempts_left && call.repeatable() {
+                    let next = unless_sick(session, decision, &tried, endpoint, answer.parts.status);
+                    if next == Next::Elsewhere {
+                        // Its error page is thrown away, and not the connection.
+                        answer.take_in(session, &exchange.snapshot, endpoint).await;
+                    }
+                    next
+                } else {
+                    Next::Serve
+                };
+                match next {
+                    Next::Elsewhere => continue,
+                    Next::Fail(error) => return Err(error),
+                    Next::Serve => {}
+                }
+                if session.is_http2()
+                    && role.connection_auth
+                    && pin::challenges(answer.parts.status, &answer.parts.headers)
+                {
+                    return Err(Error::NeedsHttp11);
+                }
+                let head = Head { method, said, attempts: exchange.attempts };
+                outcome::served(decision, &pick, &head, &mut answer.parts);
+                let lease = lease.unwrap_or_else(|| Lease::take(&endpoint.state));
+                return Ok(Served { answer, lease, pinned: call.authorizes() });
+            }
+            Err(error) => error,
+        };
+        drop(lease);
+        last = Some(error);
+        if !call.allows(error.retry()) || !attempts_left {
+            return Err(error);
+        }
+        if someone_else(decision, &tried, session) && !may_retry(session, decision, error.retry()) {
+            return Err(error);
+        }
+    }
+}
+
+/// The response of a sick server is better than none: it is given up only for another server.
+fn unless_sick(
+    session: &Session,
+    decision: &Decision<'_>,
+    tried: &Tried,
+    endpoint: &Endpoint,
+    status: http::StatusCode,
+) -> Next {
+    let sick = decision.cluster.topology.role.retry.on_status.contains(&status.as_u16());
+    if sick && someone_else(decision, tried, session) && may_retry(session, decision, Retry::Repeatable) {
+        session.worker.failed(endpoint);
+        return Next::Elsewhere;
+    }
+    Next::Serve
+}
+
+/// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was
+/// closed under it: that is no failure of the endpoint.
+async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, begun: Instant) -> Result<Answer, Error> {
+    let mut fresh = call.authorizes();
+    loop {
+        match attempt::attempt(session, endpoint, call, fresh).await {
+            Ok(answer) => {
+                endpoint.metrics.duration.record(begun.elapsed());
+                endpoint.metrics.requests[code_class(answer.parts.status)].increment(1);
+                return Ok(answer);
+            }
+            Err(Failure { error: Error::Terminated, reused: true }) if !fresh && call.repeatable() => fresh = true,
+            Err(Failure { error, .. }) => {
+                if error.blames_endpoint() {
+                    endpoint.metrics.failure(error).increment(1);
+                    session.worker.failed_for(endpoint, session.proof(), error);
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// A request on a connection that belongs to this client. It is never sent anywhere else, and when it fails, both
+/// connections close.
+async fn on_pinned(
+    session: &Rc<Session>,
+    exchange: &mut Exchange,
+    decision: &Decision<'_>,
+    mut call: Call,
+    pinned: Pinned,
+    (method, path): (&Method, &str),
+) -> Result<Served, Error> {
+    let Pinned { snapshot, role, endpoint: index, mut sender, hold: _ } = pinned;
+    call.begin_body_at_once();
+    exchange.snapshot = snapshot.clone();
+    exchange.role = Some(role);
+    exchange.endpoint = Some(index);
+    exchange.attempts = 1;
+    let endpoint = snapshot.cluster(role).endpoint(index);
+    // It can be sent nowhere else, so that it is not refused for the number of others.
+    let lease = Lease::take(&endpoint.state);
+    let begun = exchange.started;
+    let answered = match attempt::settle(session, endpoint, &mut sender).await {
+        Ok(()) => attempt::on_connection(session, endpoint, sender, &mut call, true).await,
+        Err(error) => Err(Failure { error, reused: true }),
+    };
+    match answered {
+        Ok(mut answer) => {
+            endpoint.metrics.duration.record(begun.elapsed());
+            endpoint.metrics.requests[code_class(answer.parts.status)].increment(1);
+            if let Some(pick) = decision.pinned(endpoint.state.id) {
+                let said = outcome::learn(session, decision, &pick, method, path, answer.parts.status).said;
+                if outcome::is_missing(said) {
+                    // The next connection may go to a server that has it; this one cannot.
+                    session.close_after_response();
+                    let tried = Tried::from_iter([pick.endpoint]);
+                    if let Next::Fail(error) = outcome::missing(session, exchange, decision, &tried, said, false) {
+                        return Err(error);
+                    }
+                }
+                let head = Head { method, said, attempts: 1 };
+                outcome::served(decision, &pick, &head, &mut answer.parts);
+            }
+            Ok(Served { answer, lease, pinned: true })
+        }
+        Err(failure) => {
+            session.close_after_response();
+            PinEnd::Failure.count(exchange.role_metrics());
+            endpoint.metrics.failure(failure.error).increment(1);
+            Err(failure.error)
+        }
+    }
+}
+
+/// What a request is answered with.
+enum Reply {
+    /// The answer of an endpoint.
+    Served(Served),
+    /// One of our own that is no error.
+    Ours(Response<ResponseBody>),
+}
+
+/// A response head from an endpoint.
+struct Served {
+    answer: Answer,
+    lease: Lease,
+    /// The connection belongs to its client already.
+    pinned: bool,
+}
+
+impl Served {
+    /// Hands the response on; the exchange ends with its body.
+    fn finish(self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
+        let Answer { mut parts, source } = self.answer;
+        let hop = strip_hop_by_hop(&mut parts.headers);
+        exchange.status = parts.status;
+        exchange.first_byte();
+        let session = Rc::clone(&exchange.session);
+        let role = exchange.endpoint().map(|endpoint| &*endpoint.role);
+        let challenged = role.is_some_and(|role| role.connection_auth) && pin::challenges(parts.status, &parts.headers);
+        let announced = role.is_some_and(|role| role.proxy_protocol != ProxyProtocol::Off);
+        let idle = role.map(|role| role.timeouts.response_body_idle);
+        let Coming { incoming, sender, reused } = match source {
+            Source::Connection(coming) => coming,
+            Source::Whole(body) => {
+                exchange.hold(None, self.lease, Afterwards::Close);
+                exchange.handed_on(body.len());
+                exchange.end(End::Complete);
+                parts.version = http::Version::HTTP_11;
+                let body = if body.is_empty() { ResponseBody::Empty } else { ResponseBody::Full(Some(body)) };
+                return Response::from_parts(parts, body);
+            }
+        };
+        if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            return switch(parts, sender, hop.upgrade, exchange, self.lease);
+        }
+        let pin = self.pinned || (challenged && !reused);
+        let closes = hop.close || parts.version < http::Version::HTTP_11;
+        let then = match (pin, closes || (announced && !pin)) {
+            (true, false) => Afterwards::Pin,
+            (false, false) => Afterwards::Pool,
+            (_, true) => Afterwards::Close,
+        };
+        if pin && then == Afterwards::Close {
+            session.close_after_response();
+        }
+        exchange.hold(Some(sender), self.lease, then);
+        parts.version = http::Version::HTTP_11;
+        let over = incoming.as_ref().map_or_else(|| exchange.left() == Some(0), Body::is_end_stream);
+        if over {
+            exchange.end(End::Complete);
+            return Response::from_parts(parts, ResponseBody::Empty);
+        }
+        if let Some(idle) = idle {
+            session.begin_response(idle);
+        }
+        Response::from_parts(parts, ResponseBody::Stream(Box::new(Downloading::new(incoming, exchange))))
+    }
+}
+
+/// 101: both sides leave HTTP. The tunnel starts when the client has the head.
+fn switch(
+    mut parts: http::response::Parts,
+    sender: Sender,
+    protocol: Option<http::HeaderValue>,
+    mut exchange: Box<Exchange>,
+    lease: Lease,
+) -> Response<ResponseBody> {
+    if let Some(protocol) = protocol {
+        parts.headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+        parts.headers.insert(http::header::UPGRADE, protocol);
+    }
+    let idle =
+        exchange.endpoint().map_or(crate::data::thread::ticker::TICK, |endpoint| endpoint.role.timeouts.tunnel_idle);
+    let (stream, early) = match sender {
+        Sender::Direct(upstream) => upstream.into_parts(),
+        // HTTP/2 has no 101 (RFC 9113, section 8.6), and hyper lets none pass.
+        Sender::Driven(_) => {
+            exchange.end(End::Cut(Error::BadResponse));
+            parts.status = http::StatusCode::BAD_GATEWAY;
+            return Response::from_parts(parts, ResponseBody::Empty);
+        }
+    };
+    exchange.keep_lease(lease);
+    // The client has to take the head.
+    exchange.session.timer.set(exchange.session.limits().client_keepalive_timeout);
+    let pending = PendingTunnel { upstream: Early { stream, early }, exchange, idle };
+    Response::from_parts(parts, ResponseBody::Tunnel(Box::new(pending)))
+}
+
+fn host(request: &Request<RequestBody>) -> Option<&str> {
+    let from_target = request.uri().authority().map(http::uri::Authority::as_str);
+    let from_field = || request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    from_target.or_else(from_field).map(host_without_port)
+}
+
+fn refused(refusal: Refusal, exchange: &mut Exchange) -> Error {
+    match refusal {
+        Refusal::DotSegment => Error::DotSegment,
+        Refusal::NoRoute => Error::NoRoute,
+        Refusal::Method(role) => {
+            exchange.role = Some(role);
+            Error::MethodNotAllowed
+        }
+        Refusal::NotNamed(role) => {
+            exchange.role = Some(role);
+            Error::NotNamed
+        }
+    }
+}
+
+/// Some listeners require a client certificate on most paths.
+fn check_certificate(session: &Session, snapshot: &Snapshot, path: &str) -> Result<(), Error> {
+    let entry = &snapshot.site.listeners[usize::from(session.listener)].entry;
+    let shown = session.secured.as_ref().is_some_and(|secured| secured.certificate.is_some());
+    match &entry.security {
+        Security::Terminated(terminated) if !shown && !terminated.allows_anonymous(path) => {
+            Err(Error::NoClientCertificate)
+        }
+        Security::Terminated(_) | Security::Plain => Ok(()),
+        // A reload made it so: what is passed through has rules of the site system's, and this connection passed none.
+        Security::Passthrough { .. } => {
+            session.close_after_response();
+            Err(Error::NoRoute)
+        }
+    }
+}
+
+fn someone_else(decision: &Decision<'_>, tried: &Tried, session: &Session) -> bool {
+    decision.pick(tried, session.worker.ticker.now_ms(), 0).is_ok()
+}
+
+/// The budget keeps retries from multiplying work at servers that are in trouble. A request that no server has seen is no
+/// work yet.
+fn may_retry(session: &Session, decision: &Decision<'_>, retry: Retry) -> bool {
+    let topology = &decision.cluster.topology;
+    let allowed = retry == Retry::Unsent || session.worker.may_retry(decision.cluster_id, &topology.role.retry);
+    let counter = if allowed { &topology.metrics.retries } else { &topology.metrics.retries_refused };
+    counter.increment(1);
+    allowed
+}

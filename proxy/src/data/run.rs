@@ -1,0 +1,103 @@
+//! A data thread: its runtime, its listeners, its end.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::runtime::LocalOptions;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::data::downstream::listener::{Listener, accept_loop};
+use crate::data::thread::memory;
+use crate::data::thread::ticker::TICK;
+use crate::data::upstream::worker::{Shared, Worker};
+
+/// Tasks that run between two looks at the sockets. A request is about five; looking is a system call and reads the clock.
+const EVENT_INTERVAL: u32 = 256;
+/// Connections that let go of their buffers in a second and are worth a look at free memory.
+const MANY: usize = 32;
+/// Ticks between two looks through the idle connections.
+const REAP_EVERY: u32 = 10;
+
+/// What the rest of the process tells a data thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve.
+    Run,
+    /// Accept nothing more and end when all connections have, or after this time.
+    Drain(Duration),
+}
+
+/// Runs a data thread until it is told to drain and has. Returns how many connections were cut.
+///
+/// # Errors
+/// The runtime could not be made, or a loop that everything else relies on has ended.
+pub fn run(
+    listeners: Vec<Listener>,
+    shared: Shared,
+    seed: u64,
+    mut commands: watch::Receiver<Command>,
+) -> io::Result<usize> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let worker = Worker::new(shared, seed);
+        let (mut accepting, mut ticking) = (JoinSet::new(), JoinSet::new());
+        for listener in listeners {
+            accepting.spawn_local(accept_loop(listener, Rc::clone(&worker)));
+        }
+        ticking.spawn_local(tick_loop(Rc::clone(&worker)));
+        let deadline = loop {
+            if let Command::Drain(deadline) = *commands.borrow_and_update() {
+                break deadline;
+            }
+            tokio::select! {
+                changed = commands.changed() => {
+                    // The sender is gone only when the process ends.
+                    if changed.is_err() {
+                        break Duration::ZERO;
+                    }
+                }
+                // Neither ends by itself, and without it the thread would only look alive.
+                Some(_) = accepting.join_next() => return Err(io::Error::other("a listener accepts no more")),
+                Some(_) = ticking.join_next() => return Err(io::Error::other("its clock stands still")),
+            }
+        };
+        accepting.abort_all();
+        worker.drain(deadline);
+        let empty = async {
+            while worker.connections.get() > 0 {
+                tokio::time::sleep(TICK / 10).await;
+            }
+        };
+        let _ = tokio::time::timeout(deadline, empty).await;
+        Ok(worker.connections.get())
+    })
+}
+
+async fn tick_loop(worker: Rc<Worker>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut ticks = 0_u32;
+    let mut parked_before = 0;
+    loop {
+        interval.tick().await;
+        worker.ticker.tick();
+        worker.move_tunnels();
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(REAP_EVERY) {
+            worker.pool.reap(worker.ticker.now_ms());
+            // An idle thread would otherwise keep an old snapshot alive.
+            worker.find_leaving();
+            // Twice: a page is given back when it has been free for a moment.
+            let parked = worker.parked.take();
+            if parked.max(parked_before) >= MANY {
+                memory::give_back();
+            }
+            parked_before = parked;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A connection that is not HTTP to us (client notification, TLS passthrough): locate, pick, lease, and then bytes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::data::path::client::Client;
+use crate::data::thread::ticker::Timer;
+use crate::data::transport::stream::Transport;
+use crate::data::tunnel::ways::{Open, Ways};
+use crate::data::upstream::connect::{self, From};
+use crate::error::Error;
+use crate::metrics::RoleMetrics;
+use crate::model::balance::Tried;
+use crate::model::content::Said;
+use crate::model::decision::Decision;
+use crate::model::endpoint::Lease;
+use crate::model::facts::Facts;
+use crate::model::route::ClusterId;
+
+/// A connection to an endpoint, with all that a tunnel needs. It holds no snapshot: a tunnel lives for hours.
+pub struct Opened {
+    /// The connection.
+    pub server: Transport,
+    /// Its place at the endpoint.
+    pub lease: Lease,
+    /// Its deadline.
+    pub timer: Timer,
+    /// How long it may be silent.
+    pub idle: Duration,
+    /// Handles of its role.
+    pub metrics: RoleMetrics,
+    /// What the client has sent already.
+    pub early: Vec<u8>,
+}
+
+/// The task of a tunnel.
+#[derive(Debug)]
+pub struct Tunnel {
+    downstream: Transport,
+    upstream: Transport,
+    ways: Ways,
+    timer: Timer,
+    open: Open,
+    /// Held for as long as the tunnel lives.
+    _place: (Lease, Client),
+}
+
+impl Tunnel {
+    /// Joins both connections.
+    pub fn new(downstream: Transport, opened: Opened, client: Client) -> Self {
+        let Opened { server, lease, timer, idle, metrics, early } = opened;
+        metrics.tunnel_up.increment(early.len() as u64);
+        timer.belongs_to(lease.state().id);
+        timer.set(idle);
+        let open = Open::new(metrics);
+        Self { downstream, upstream: server, ways: Ways::new(early, idle), timer, open, _place: (lease, client) }
+    }
+}
+
+impl Future for Tunnel {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { downstream, upstream, ways, timer, open, .. } = &mut *self;
+        ways.poll(cx, downstream, upstream, timer, open.metrics())
+    }
+}
+
+/// Opens a connection to the first server that takes one. When none does, the connection closes and the client comes back
+/// by itself. `host` is the server name that it asks for.
+pub async fn open(from: &From<'_>, role: ClusterId, host: Option<&str>, timer: Timer) -> Option<Opened> {
+    let From { peer, worker, .. } = *from;
+    let snapshot = worker.snapshot();
+    let metrics = &snapshot.cluster(role).topology.metrics;
+    let facts = Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), headers: None };
+    let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
+        Ok(decision) => decision,
+        Err(_) => {
+            metrics.error(Error::NotNamed).increment(1);
+            return None;
+        }
+    };
+    let attempts = decision.cluster.topology.role.retry.attempts as usize + 1;
+    let mut tried = Tried::new();
+    let mut last = None;
+    while tried.len() < attempts.min(tried.capacity()) {
+        let pick = match decision.pick(&tried, worker.ticker.now_ms(), worker.dice()) {
+            Ok(pick) => pick,
+            Err(nobody) => {
+                last = last.or(Some(nobody.why.into()));
+                break;
+            }
+        };
+        if !tried.is_empty() {
+            metrics.retries.increment(1);
+        }
+        tried.push(pick.endpoint);
+        let endpoint = decision.cluster.endpoint(pick.endpoint);
+        let lease = Lease::take(&endpoint.state);
+        let connected = timer.within(endpoint.role.timeouts.connect, connect::stream(endpoint, from)).await;
+        match connected.unwrap_or(Err(Error::ConnectTimeout)) {
+            Ok(server) => {
+                endpoint.metrics.connects.increment(1);
+                metrics.tier(pick.tier.kind).increment(1);
+                worker.passed(endpoint);
+                decision.served(&pick, Said::Nothing, http::StatusCode::OK);
+                let idle = endpoint.role.timeouts.tunnel_idle;
+                return Some(Opened { server, lease, timer, idle, metrics: metrics.clone(), early: Vec::new() });
+            }
+            Err(error) => {
+                if error.blames_endpoint() {
+                    endpoint.metrics.failure(error).increment(1);
+                    worker.failed_for(endpoint, from.proof, error);
+                }
+                last = Some(error);
+            }
+        }
+    }
+    if let Some(error) = last {
+        metrics.error(error).increment(1);
+    }
+    None
+}

@@ -1,0 +1,241 @@
+//! Bytes in both directions: upgrades, TLS passthrough, and roles that are not HTTP.
+//!
+//! A tunnel lives for hours and is silent for most of them: it holds two sockets, a deadline, and no buffer. Bytes are read
+//! into one that all tunnels of a data thread share; only what the other side does not take at once is kept.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use metrics::Counter;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::data::thread::ticker::Timer;
+use crate::metrics::RoleMetrics;
+
+/// How long an endpoint may take from its 101 to handing over the connection.
+pub const HANDOVER: Duration = Duration::from_secs(5);
+/// A tunnel that is to end does so when nothing has moved for this long: what is under way is finished.
+const QUIET: Duration = Duration::from_millis(500);
+/// Bytes that are moved at once.
+const SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    /// Borrowed for the length of one read and write, never across a wait.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+/// Both directions of a tunnel.
+#[derive(Debug)]
+pub struct Ways {
+    up: Way,
+    down: Way,
+    idle: Duration,
+    leaving: bool,
+}
+
+impl Ways {
+    /// A tunnel that may be silent for `idle`. `early` is what the client has sent already.
+    pub fn new(early: Vec<u8>, idle: Duration) -> Self {
+        let mut up = Way::default();
+        up.keep(&early);
+        Self { up, down: Way::default(), idle, leaving: false }
+    }
+
+    /// Copies both ways until both sides have ended, one fails, nothing moved for too long, or the tunnel is told to move.
+    /// An end of one direction is handed on and the other goes on.
+    pub fn poll<A, B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut A,
+        server: &mut B,
+        timer: &Timer,
+        metrics: &RoleMetrics,
+    ) -> Poll<()>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut moved = false;
+        let above = self.up.poll(cx, client, server, &metrics.tunnel_up, &mut moved);
+        let below = self.down.poll(cx, server, client, &metrics.tunnel_down, &mut moved);
+        let told = timer.moved();
+        if moved || told != self.leaving {
+            self.leaving = told;
+            timer.set(if told { QUIET } else { self.idle });
+        }
+        match (above, below) {
+            // A half that was reset will never answer.
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) | (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
+                return Poll::Ready(());
+            }
+            (Poll::Pending, _) | (_, Poll::Pending) => {}
+        }
+        let elapsed = timer.poll_elapsed(cx).is_ready();
+        if elapsed && self.leaving && !(self.up.settled() && self.down.settled()) {
+            // The other side is slow to take what it was sent.
+            self.leaving = false;
+            timer.set(self.idle);
+            return timer.poll_elapsed(cx).map(|_| ());
+        }
+        if elapsed && self.leaving {
+            let _ = (Pin::new(client).poll_shutdown(cx), Pin::new(server).poll_shutdown(cx));
+            metrics.tunnels_moved.increment(1);
+        }
+        if elapsed { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Runs an upgrade until it ends.
+pub async fn run<A, B>(
+    client: &mut A,
+    server: &mut B,
+    early: Vec<u8>,
+    (timer, idle): (&Timer, Duration),
+    metrics: &RoleMetrics,
+) where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let _open = Open::new(metrics.clone());
+    metrics.tunnel_up.increment(early.len() as u64);
+    let mut ways = Ways::new(early, idle);
+    timer.set(idle);
+    poll_fn(|cx: &mut Context<'_>| ways.poll(cx, client, server, timer, metrics)).await;
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Way {
+    /// Read and not yet written.
+    kept: Option<Box<Kept>>,
+    flushing: bool,
+    ended: bool,
+    over: bool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Way {
+    /// Whether all that was read has been handed on.
+    fn settled(&self) -> bool {
+        self.kept.is_none() && !self.flushing && self.ended == self.over
+    }
+
+    /// Ready when the end of this direction was handed on.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        count: &Counter,
+        moved: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.over {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_kept(cx, to, moved))?;
+            if self.ended {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.over = true;
+                continue;
+            }
+            let read = self.poll_read(cx, from, to)?;
+            // TLS keeps what the socket does not take until it is flushed.
+            if read.is_pending() && self.flushing {
+                ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                self.flushing = false;
+            }
+            let bytes = ready!(read);
+            count.increment(bytes as u64);
+            *moved |= bytes > 0;
+        }
+    }
+
+    fn poll_kept(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut (impl AsyncWrite + Unpin),
+        moved: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        let Some(kept) = &mut self.kept else { return Poll::Ready(Ok(())) };
+        while kept.written < kept.bytes.len() {
+            let written = ready!(Pin::new(&mut *to).poll_write(cx, &kept.bytes[kept.written..]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            kept.written += written;
+            self.flushing = true;
+            *moved = true;
+        }
+        self.kept = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.kept = Some(Box::new(Kept { bytes: bytes.to_vec(), written: 0 }));
+        }
+    }
+
+    /// Reads once and writes what was read; gives its length.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<Poll<usize>> {
+        BUFFER.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(from).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(result) => result?,
+            }
+            let read = buffer.filled();
+            self.ended = read.is_empty();
+            let mut written = 0;
+            while written < read.len() {
+                match Pin::new(&mut *to).poll_write(cx, &read[written..]) {
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(count)) => written += count,
+                    Poll::Ready(Err(error)) => return Err(error),
+                    Poll::Pending => break,
+                }
+            }
+            self.flushing |= written > 0;
+            self.keep(&read[written..]);
+            Ok(Poll::Ready(read.len()))
+        })
+    }
+}
+
+/// Counts an open tunnel for as long as it lives.
+#[derive(Debug)]
+pub struct Open(RoleMetrics);
+
+impl Open {
+    /// One more.
+    pub fn new(metrics: RoleMetrics) -> Self {
+        metrics.tunnels.increment(1.0);
+        Self(metrics)
+    }
+
+    /// Handles of its role.
+    pub fn metrics(&self) -> &RoleMetrics {
+        &self.0
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.tunnels.decrement(1.0);
+    }
+}

@@ -1,0 +1,191 @@
+//! Connection-bound authentication: one client connection, one upstream connection.
+//!
+//! NTLM and Negotiate authenticate a TCP connection, not a request. From the first 401 that offers one of them, or the first
+//! `Authorization` that uses one, the upstream connection belongs to this client connection: it never sees the pool, no
+//! other client ever uses it, and both close together. A connection that has been pooled is never authenticated on: a 401
+//! that comes on one goes to the client, and what the client answers goes to a new connection.
+
+use std::task::Context;
+
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
+
+use crate::data::thread::held::Held;
+use crate::data::upstream::pool::Sender;
+use crate::metrics::RoleMetrics;
+use crate::model::cluster::EndpointIndex;
+use crate::model::endpoint::Hold;
+use crate::model::route::ClusterId;
+use crate::wire::list::list_elements;
+
+/// An upstream connection that belongs to one client connection. Between two requests it takes no place at its endpoint: a
+/// client that signs in and says nothing more takes nothing away from others.
+#[derive(Debug)]
+pub struct Pinned {
+    /// The version of the world it was made in. It keeps to it: a reload may have moved or removed its endpoint, and an
+    /// authenticated connection cannot change its server.
+    pub snapshot: Held,
+    /// The role in that version.
+    pub role: ClusterId,
+    /// The endpoint in that version.
+    pub endpoint: EndpointIndex,
+    /// The connection.
+    pub sender: Sender,
+    /// Keeps what is known of the endpoint.
+    pub hold: Hold,
+}
+
+impl Pinned {
+    fn metrics(&self) -> &RoleMetrics {
+        &self.snapshot.cluster(self.role).topology.metrics
+    }
+}
+
+/// Who ended a pinned pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinEnd {
+    /// The client went, or was idle for too long.
+    Client,
+    /// The server closed its side.
+    Server,
+    /// A request failed on it.
+    Failure,
+}
+
+impl PinEnd {
+    /// Counts it.
+    pub fn count(self, metrics: &RoleMetrics) {
+        let counter = match self {
+            Self::Client => &metrics.pins_by_client,
+            Self::Server => &metrics.pins_by_server,
+            Self::Failure => &metrics.pins_failed,
+        };
+        counter.increment(1);
+    }
+}
+
+/// The pinned connections of one client connection, at most one for each role.
+#[derive(Debug, Default)]
+pub struct Pins {
+    pins: Vec<Pinned>,
+}
+
+impl Pins {
+    /// Takes the pinned connection of a role for a request.
+    pub fn take(&mut self, role: &str) -> Option<Pinned> {
+        let same = |pin: &Pinned| pin.snapshot.cluster(pin.role).topology.role.name == role;
+        let place = self.pins.iter().position(same)?;
+        let pin = self.pins.swap_remove(place);
+        pin.metrics().pins.decrement(1.0);
+        Some(pin)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.pins.is_empty()
+    }
+
+    /// Keeps a connection for the next request.
+    pub fn keep(&mut self, pin: Pinned) {
+        pin.metrics().pins.increment(1.0);
+        self.pins.push(pin);
+    }
+
+    /// All of them end.
+    pub fn end(&mut self, ended: PinEnd) {
+        for pin in self.pins.drain(..) {
+            pin.metrics().pins.decrement(1.0);
+            ended.count(pin.metrics());
+        }
+    }
+
+    /// Whether one of them was closed by the other side. If not, the task is woken when one is.
+    pub fn any_closed(&mut self, cx: &mut Context<'_>) -> bool {
+        self.pins.iter_mut().any(|pin| pin.sender.poll_closed(cx).is_ready())
+    }
+
+    /// A server may answer before it has all of a request's body, and takes the rest all the same.
+    pub fn poll_leftovers(&mut self, cx: &mut Context<'_>) {
+        for upstream in self.pins.iter_mut().filter_map(|pin| pin.sender.sending()) {
+            let _ = upstream.poll_sent(cx);
+        }
+    }
+}
+
+/// Schemes that authenticate each request by itself (the registry of HTTP authentication schemes, without `Negotiate`). Every
+/// other one is taken for one that authenticates the connection, as `NTLM`, `Negotiate` and `Nego2` do: to be wrong about it
+/// costs a connection, and the other way round one client would speak with the rights of another.
+const OF_A_REQUEST: [&str; 13] = [
+    "Basic",
+    "Bearer",
+    "Concealed",
+    "Digest",
+    "DPoP",
+    "GNAP",
+    "HOBA",
+    "Mutual",
+    "OAuth",
+    "PrivateToken",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "vapid",
+];
+
+/// Whether a request authenticates its connection.
+pub fn authorizes_connection(headers: &HeaderMap) -> bool {
+    let scheme = |value: &HeaderValue| {
+        let value = value.as_bytes().trim_ascii();
+        let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
+        !value.is_empty() && is_of_a_connection(&value[..end])
+    };
+    headers.get_all(header::AUTHORIZATION).iter().any(scheme)
+}
+
+/// Whether a response asks the client to authenticate its connection.
+pub fn challenges(status: StatusCode, headers: &HeaderMap) -> bool {
+    let offers = |value: &HeaderValue| list_elements(value.as_bytes()).filter_map(scheme).any(is_of_a_connection);
+    status == StatusCode::UNAUTHORIZED && headers.get_all(header::WWW_AUTHENTICATE).iter().any(offers)
+}
+
+fn is_of_a_connection(scheme: &[u8]) -> bool {
+    !OF_A_REQUEST.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(scheme))
+}
+
+/// The scheme that an element of a challenge begins with. `None` for a parameter of the challenge before it.
+fn scheme(element: &[u8]) -> Option<&[u8]> {
+    let element = element.trim_ascii();
+    let end = element.iter().position(u8::is_ascii_whitespace).unwrap_or(element.len());
+    let first = &element[..end];
+    // `name=value`, also with blanks around the `=` (RFC 9110, section 11.2).
+    let parameter = first.contains(&b'=') || element[end..].trim_ascii_start().starts_with(b"=");
+    (!first.is_empty() && !parameter).then_some(first)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes() {
+        for (value, expected) in [
+            ("NTLM", true),
+            ("ntlm TlRMTVNTUAAB", true),
+            ("Negotiate", true),
+            ("Basic realm=\"x\", Negotiate", true),
+            ("Basic realm=\"NTLM\"", false),
+            ("Bearer NTLM", false),
+            ("", false),
+            ("Nego2", true),
+            ("Basic realm=\"x\", nego2 abc==", true),
+            ("Kerberos", true),
+            ("Digest realm = \"a, b\", nonce=\"x\", qop = auth", false),
+            ("Bearer realm=\"x, Negotiate\", error=\"y\"", false),
+            ("Basic realm=\"a \\\", NTLM\", charset=\"UTF-8\"", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_str(value).unwrap());
+            assert_eq!(challenges(StatusCode::UNAUTHORIZED, &headers), expected, "{value}");
+        }
+    }
+}
