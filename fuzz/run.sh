@@ -29,8 +29,8 @@ for target in "$@"; do
     else
         found="$found $target"
         grep -vE '^#[0-9]' "$log" | tail -n 60
-        echo "Again: cargo +nightly fuzz run $target fuzz/artifacts/$target/NAME (NAME is above)"
-        echo "Smaller: cargo +nightly fuzz tmin $target fuzz/artifacts/$target/NAME"
+        echo "Again:   cd fuzz && cargo +nightly fuzz run $target artifacts/$target/NAME (NAME is above)"
+        echo "Smaller: cd fuzz && cargo +nightly fuzz tmin $target artifacts/$target/NAME"
     fi
 done
 [ -z "$found" ] || { echo "findings in:$found"; exit 1; }

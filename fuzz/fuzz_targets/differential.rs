@@ -144,7 +144,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         how: Differs::TheyRefuse,
-        what: "hyper has a limit of 100 fields, ours is the size of the head",
+        what: "hyper has a limit of 100 fields, ours is higher",
         section: "RFC 9110, section 5.4: no limit is given",
         holds: |sent| sent.fields.len() > FIELDS,
     },

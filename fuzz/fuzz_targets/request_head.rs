@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use rolegate::wire::case::Spelling;
-use rolegate::wire::request::{Asked, may_begin};
+use rolegate::wire::request::{Asked, check_beginning};
 use rolegate_fuzz::{Came, HeadReader, asked, cuts, request_written};
 
 fuzz_target!(|sent: &[u8]| {
@@ -32,7 +32,7 @@ fuzz_target!(|sent: &[u8]| {
         let Came::Whole(came) = came else { panic!("{came:?} of a head that is cut at {cut}") };
         assert_eq!(came, head, "cut at {cut}");
     }
-    assert!(cuts(head.len()).all(|cut| may_begin(&head[..cut])));
+    assert!(cuts(head.len()).all(|cut| check_beginning(&head[..cut]) == Ok(())));
     again(&first, Spelling::Lower);
     again(&kept, Spelling::Kept);
 });

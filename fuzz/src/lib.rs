@@ -60,7 +60,7 @@ impl HeadReader {
         if let Some(end) = head::end(&self.read, self.searched) {
             return Came::Whole(self.read.split_to(end));
         }
-        if !self.read.is_empty() && !request::may_begin(&self.read) {
+        if !self.read.is_empty() && request::check_beginning(&self.read).is_err() {
             return Came::NotHttp;
         }
         self.searched = self.read.len();
