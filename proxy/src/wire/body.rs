@@ -191,7 +191,10 @@ impl Chunk {
                     return (Step::Broken, false);
                 }
                 Self::Size => match httparse::parse_chunk_size(read) {
-                    Ok(httparse::Status::Complete((line, _))) if read[..line - 1].contains(&b'\n') => {
+                    // However it came: one that comes in pieces is refused as soon as it is too long.
+                    Ok(httparse::Status::Complete((line, _)))
+                        if line > MAX_SIZE_LINE || read[..line - 1].contains(&b'\n') =>
+                    {
                         return (Step::Broken, false);
                     }
                     Ok(httparse::Status::Complete((line, size))) => {
@@ -268,4 +271,38 @@ fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadFraming> {
 fn digits(text: &[u8]) -> Option<u64> {
     let all = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| all)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a chunked body ends that comes in pieces of so many bytes.
+    fn end(sent: &[u8], piece: usize) -> Step {
+        let (mut framing, mut read) = (Framing::Chunked(Chunk::Size), BytesMut::new());
+        let mut last = Step::More;
+        for piece in sent.chunks(piece) {
+            read.extend_from_slice(piece);
+            loop {
+                last = framing.step(&mut read);
+                match last {
+                    Step::Frame(_) => {}
+                    Step::More => break,
+                    Step::Over | Step::Broken => return last,
+                }
+            }
+        }
+        last
+    }
+
+    #[test]
+    fn the_line_of_a_size_is_bounded_however_it_comes() {
+        let line = |length: usize| format!("1;{}\r\n", "a".repeat(length - 4));
+        for piece in [1, 1000, MAX_SIZE_LINE, 2 * MAX_SIZE_LINE] {
+            let longest = format!("{}x\r\n0\r\n\r\n", line(MAX_SIZE_LINE));
+            assert!(matches!(end(longest.as_bytes(), piece), Step::Over), "{piece}");
+            let longer = format!("{}x\r\n0\r\n\r\n", line(MAX_SIZE_LINE + 1));
+            assert!(matches!(end(longer.as_bytes(), piece), Step::Broken), "{piece}");
+        }
+    }
 }
