@@ -115,7 +115,7 @@ const KNOWN: &[Known] = &[
     },
     Known {
         how: Differs::TheyRefuse,
-        what: "we ignore empty elements of a list of codings, be they lines, hyper takes the last one for the coding",
+        what: "we ignore empty elements of a list of codings, hyper takes the last one for the coding",
         section: "RFC 9110, section 5.6.1.2: a recipient must ignore empty elements",
         holds: |sent| sent.elements("transfer-encoding").any(<[u8]>::is_empty),
     },

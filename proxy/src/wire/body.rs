@@ -110,15 +110,19 @@ impl Framing {
                 Some(length) => Self::Length(length),
             });
         }
-        let lines = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-        let mut times = 0;
-        for coding in lines.flat_map(|line| list_elements(line.as_bytes())) {
-            if !coding.eq_ignore_ascii_case(b"chunked") {
-                return Err(BadFraming::UnknownCoding);
+        let (mut times, mut empty) = (0, false);
+        for line in head.headers.get_all(header::TRANSFER_ENCODING) {
+            let mut codings = list_elements(line.as_bytes()).peekable();
+            // Not every reader takes an empty line for nothing.
+            empty |= codings.peek().is_none();
+            for coding in codings {
+                if !coding.eq_ignore_ascii_case(b"chunked") {
+                    return Err(BadFraming::UnknownCoding);
+                }
+                times += 1;
             }
-            times += 1;
         }
-        if times != 1 || head.version < Version::HTTP_11 {
+        if times != 1 || empty || head.version < Version::HTTP_11 {
             return Err(BadFraming::Broken);
         }
         head.headers.remove(header::CONTENT_LENGTH);

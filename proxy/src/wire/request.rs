@@ -60,7 +60,15 @@ pub struct Manner {
 
 /// Where a head begins: some clients send an empty line after a body, which is none of it (RFC 9112, section 2.2).
 pub fn skip_blank_lines(read: &mut BytesMut) {
-    let blank = read.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let mut blank = 0;
+    loop {
+        blank += match &read[blank..] {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            // A bare CR ends no line.
+            _ => break,
+        };
+    }
     read.advance(blank);
 }
 
@@ -263,6 +271,21 @@ mod tests {
     }
 
     #[test]
+    fn blank_lines_are_no_part_of_a_head() {
+        for (read, left) in
+            [("\r\n\n\r\nGET", "GET"), ("GET\r\n", "GET\r\n"), ("\r", "\r"), ("\r\rGET", "\r\rGET"), ("", "")]
+        {
+            let mut bytes = BytesMut::from(read);
+            skip_blank_lines(&mut bytes);
+            assert_eq!(bytes, left, "{read:?}");
+        }
+        assert_eq!(check_beginning(b"\r"), Ok(()));
+        assert_eq!(check_beginning(b"\rG"), Ok(()), "the first byte alone is looked at before the line has come");
+        assert_eq!(asked("\rGET / HTTP/1.1\r\n\r\n").unwrap_err(), BadRequest::Head);
+        assert!(asked("\r\nGET / HTTP/1.1\r\n\r\n").is_ok(), "one that came in two pieces is skipped by the lexer");
+    }
+
+    #[test]
     fn more_fields_than_usual() {
         let with = |count: usize| {
             let fields: String = (0..count).map(|number| format!("x-{number}: a\r\n")).collect();
@@ -306,6 +329,7 @@ mod tests {
             ("Transfer-Encoding: chunked, chunked", Broken),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Broken),
             ("Transfer-Encoding:", Broken),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding:", Broken),
             ("Content-Length: 5\r\nContent-Length: 6", Broken),
             ("Content-Length: +5", Broken),
             ("Content-Length:", Broken),

@@ -49,6 +49,8 @@ const PARK_AFTER: Duration = Duration::from_millis(500);
 const PARK_SOON: Duration = Duration::from_millis(100);
 /// So many.
 const CROWD: usize = 512;
+/// Connections at work, from which on answers are written after all that was ready has been read.
+const BATCH: usize = 128;
 
 /// Serves requests until the connection ends, or has been idle for a while: then it waits without a buffer.
 pub async fn serve(mut transport: Transport, mut early: BytesMut, client: Client) -> Next {
@@ -251,18 +253,7 @@ async fn respond(
         After::Closes
     };
     let (mut responding, after) = Responding::begin(channel, session, response, manner, after);
-    static BATCH: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| std::env::var_os("ROLEGATE_BATCH").is_some());
-    if *BATCH && session.worker.working.get() > 8 {
-        let mut once = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut once, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-    }
+    after_others(&session.worker).await;
     let written = poll_fn(|cx| {
         session.pins.borrow_mut().poll_leftovers(cx);
         responding.poll(cx)
@@ -283,6 +274,20 @@ async fn respond(
         After::Closes if whole && !manner.stays => Some(Ended::Heard),
         After::Stays | After::Closes => Some(Ended::Unheard),
     }
+}
+
+/// Lets the other connections of the thread that are ready read first, when there are many: what is written then is written in a row,
+/// and those who read it are woken less often.
+async fn after_others(worker: &Worker) {
+    let mut waited = worker.working.get() < BATCH;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A server may answer before it has all of a request's body, and take the rest all the same: the next request comes after it.
