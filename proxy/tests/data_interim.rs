@@ -4,11 +4,17 @@
 
 mod support;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::{Message, Peer, Setup, Wire, get, ok, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n";
 
@@ -163,6 +169,63 @@ async fn a_server_that_knows_nothing_of_expectations_gets_the_body() {
     client.say(format!("{UPLOAD}again")).await;
     assert_eq!(client.response("POST").await.text(), "again");
     assert_eq!(server.accepted(), 1);
+}
+
+/// A server that speaks HTTP/2 and answers with what it was sent.
+async fn modern_echo() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let echo = service_fn(|request: Request<Incoming>| async {
+                Ok::<_, hyper::Error>(Response::new(request.into_body()))
+            });
+            let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), echo);
+            tokio::spawn(async move { drop(connection.await) });
+        }
+    });
+    address
+}
+
+/// There the body is read by another task than the client's connection's, which has to ask for it all the same.
+#[tokio::test]
+async fn a_body_for_an_http2_server_is_asked_for_too() {
+    let proxy = Setup::new([modern_echo().await]).role("http2 = true").start();
+    let mut client = proxy.open().await;
+    for _ in 0..3 {
+        client.say(UPLOAD).await;
+        assert_eq!(client.response_head().await.status(), 100);
+        client.say("hello").await;
+        assert_eq!(client.response("POST").await.text(), "hello");
+    }
+}
+
+/// Both directions at once, to a client that reads more slowly than the server sends: what reads the request must not take the wake-up
+/// of the response.
+#[tokio::test]
+async fn both_directions_flow_with_an_http2_server() {
+    const SIZE: usize = 4 << 20;
+    let proxy = Setup::new([modern_echo().await]).role("http2 = true\nmax_body = \"unlimited\"").start();
+    let mut client = Wire::connect_narrow(proxy.at("http")).await;
+    client.say("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    let (mut read, mut write) = tokio::io::split(client.stream);
+    let upload = async {
+        let piece = format!("10000\r\n{}\r\n", "x".repeat(1 << 16));
+        for _ in 0..SIZE >> 16 {
+            write.write_all(piece.as_bytes()).await.unwrap();
+        }
+        write.write_all(b"0\r\n\r\n").await.unwrap();
+    };
+    let download = async {
+        // Neither the head nor the sizes of chunks have this letter, but for the fields that are ours.
+        let (mut heard, mut piece) = (0, vec![0; 3000]);
+        while heard < SIZE {
+            let count = read.read(&mut piece).await.unwrap();
+            assert!(count > 0, "{heard} bytes came");
+            heard += piece[..count].iter().filter(|&&byte| byte == b'x').count();
+        }
+    };
+    within("both directions", async { tokio::join!(upload, download) }).await;
 }
 
 #[tokio::test]

@@ -331,6 +331,24 @@ async fn over_http2_a_value_has_no_blanks_around_it() {
     }
 }
 
+#[tokio::test]
+async fn extensions_of_chunks_have_a_bound() {
+    let server = Peer::answering(|request, _| ok(&request.text())).await;
+    let proxy = Setup::new([server.address]).start();
+    let request = |chunk: &str, count: usize| {
+        let head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}{}0\r\n\r\n", chunk.repeat(count))
+    };
+    let answer = proxy.ask(&request("1;a=\"b;c\"\r\nx\r\n", 100)).await;
+    assert_eq!(answer.text(), "x".repeat(100));
+    let answer = proxy.ask(&request("1   \r\nx\r\n", 5000)).await;
+    assert_eq!(answer.body.len(), 5000, "blanks are no extension");
+    let long = format!("1;{}\r\nx\r\n", "a".repeat(5000));
+    for too_much in [request("1;a=b\r\nx\r\n", 5000), request(&long, 1)] {
+        proxy.ask(&too_much).await.is_own(400, "http_request_error");
+    }
+}
+
 /// What one reader takes for a request and another one for a trailer: nothing behind it is believed.
 #[tokio::test]
 async fn nothing_is_hidden_behind_a_body_that_ends_in_two_ways() {

@@ -291,7 +291,10 @@ fn a_reload_that_is_asked_for_during_the_start_is_made_after_it() {
         })
         .collect();
     let mut process = Process::spawn(&(configuration("/first") + &systems));
-    process.until("it listens to signals", |process| is_caught(&process.child, Signal::SIGHUP));
+    // One handler is set after the other.
+    let caught =
+        |process: &Process| [Signal::SIGHUP, Signal::SIGUSR1].iter().all(|&signal| is_caught(&process.child, signal));
+    process.until("it listens to signals", |process| caught(process));
     for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGHUP] {
         process.signal(signal);
     }

@@ -12,6 +12,8 @@ use super::list::list_elements;
 
 /// Bytes of a chunk's size with all its extensions.
 const MAX_SIZE_LINE: usize = 4 * 1024;
+/// Bytes of the extensions of all chunks together.
+const MAX_EXTENSIONS: usize = 16 * 1024;
 /// What is read at once where nobody knows how much comes.
 const UNKNOWN: u64 = 32 * 1024;
 
@@ -34,15 +36,24 @@ pub enum Framing {
     /// So many bytes.
     Length(u64),
     /// Chunks.
-    Chunked(Chunk),
+    Chunked(Chunks),
     /// Everything that comes.
     UntilClose,
 }
 
+/// What is left of a chunked body.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    at: Chunk,
+    /// Bytes of extensions so far, which cost their sender next to nothing.
+    extensions: usize,
+}
+
 /// Where in a chunked body.
-#[derive(Debug)]
-pub enum Chunk {
+#[derive(Debug, Default)]
+enum Chunk {
     /// Before the size of a chunk.
+    #[default]
     Size,
     /// In a chunk with so many bytes to come.
     Data(u64),
@@ -79,7 +90,7 @@ impl Framing {
             head.headers.remove(header::CONTENT_LENGTH);
             return match (to_head || empty, chunked) {
                 (true, _) => Ok(Self::Over),
-                (false, true) => Ok(Self::Chunked(Chunk::Size)),
+                (false, true) => Ok(Self::Chunked(Chunks::default())),
                 // Nobody asked for another coding.
                 (false, false) => Err(BadFraming::UnknownCoding),
             };
@@ -126,7 +137,7 @@ impl Framing {
             return Err(BadFraming::Broken);
         }
         head.headers.remove(header::CONTENT_LENGTH);
-        Ok(Self::Chunked(Chunk::Size))
+        Ok(Self::Chunked(Chunks::default()))
     }
 
     /// How many bytes are still to come, where that is known.
@@ -185,16 +196,16 @@ impl Framing {
     }
 }
 
-impl Chunk {
+impl Chunks {
     /// The next piece, and whether it was the last.
     fn step(&mut self, read: &mut BytesMut) -> (Step, bool) {
         loop {
-            match self {
+            match &mut self.at {
                 // Neither an empty size nor an extension that another reader would end earlier.
-                Self::Size if read.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => {
+                Chunk::Size if read.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) => {
                     return (Step::Broken, false);
                 }
-                Self::Size => match httparse::parse_chunk_size(read) {
+                Chunk::Size => match httparse::parse_chunk_size(read) {
                     // However it came: one that comes in pieces is refused as soon as it is too long.
                     Ok(httparse::Status::Complete((line, _)))
                         if line > MAX_SIZE_LINE || read[..line - 1].contains(&b'\n') =>
@@ -202,28 +213,33 @@ impl Chunk {
                         return (Step::Broken, false);
                     }
                     Ok(httparse::Status::Complete((line, size))) => {
+                        let extensions = memchr::memchr(b';', &read[..line]).map_or(0, |begin| line - begin);
+                        if self.extensions + extensions > MAX_EXTENSIONS {
+                            return (Step::Broken, false);
+                        }
                         read.advance(line);
-                        *self = if size == 0 { Self::Trailers } else { Self::Data(size) };
+                        self.extensions += extensions;
+                        self.at = if size == 0 { Chunk::Trailers } else { Chunk::Data(size) };
                     }
                     Ok(httparse::Status::Partial) if read.len() < MAX_SIZE_LINE => return (Step::More, false),
                     Ok(httparse::Status::Partial) | Err(_) => return (Step::Broken, false),
                 },
-                Self::Data(_) if read.is_empty() => return (Step::More, false),
-                Self::Data(left) => {
+                Chunk::Data(_) if read.is_empty() => return (Step::More, false),
+                Chunk::Data(left) => {
                     let piece = take(read, *left);
                     *left -= piece.len() as u64;
                     if *left == 0 {
-                        *self = Self::End;
+                        self.at = Chunk::End;
                     }
                     return (Step::Frame(Frame::data(piece)), false);
                 }
-                Self::End if read.len() < 2 => return (Step::More, false),
-                Self::End if read.starts_with(b"\r\n") => {
+                Chunk::End if read.len() < 2 => return (Step::More, false),
+                Chunk::End if read.starts_with(b"\r\n") => {
                     read.advance(2);
-                    *self = Self::Size;
+                    self.at = Chunk::Size;
                 }
-                Self::End => return (Step::Broken, false),
-                Self::Trailers => return Self::trailers(read),
+                Chunk::End => return (Step::Broken, false),
+                Chunk::Trailers => return Self::trailers(read),
             }
         }
     }
@@ -283,7 +299,7 @@ mod tests {
 
     /// How a chunked body ends that comes in pieces of so many bytes.
     fn end(sent: &[u8], piece: usize) -> Step {
-        let (mut framing, mut read) = (Framing::Chunked(Chunk::Size), BytesMut::new());
+        let (mut framing, mut read) = (Framing::Chunked(Chunks::default()), BytesMut::new());
         let mut last = Step::More;
         for piece in sent.chunks(piece) {
             read.extend_from_slice(piece);
@@ -308,5 +324,14 @@ mod tests {
             let longer = format!("{}x\r\n0\r\n\r\n", line(MAX_SIZE_LINE + 1));
             assert!(matches!(end(longer.as_bytes(), piece), Step::Broken), "{piece}");
         }
+    }
+
+    #[test]
+    fn extensions_have_a_bound_together_and_blanks_are_none() {
+        let body = |line: &str, count: usize| format!("{}0\r\n\r\n", format!("{line}\r\nx\r\n").repeat(count));
+        let most = MAX_EXTENSIONS / ";a=b\r\n".len();
+        assert!(matches!(end(body("1;a=b", most).as_bytes(), 1000), Step::Over));
+        assert!(matches!(end(body("1;a=b", most + 1).as_bytes(), 1000), Step::Broken));
+        assert!(matches!(end(body("1     ", 3 * most).as_bytes(), 1000), Step::Over), "some servers pad their sizes");
     }
 }

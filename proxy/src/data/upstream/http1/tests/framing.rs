@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::*;
-use crate::wire::body::Chunk;
+use crate::wire::body;
 
 #[tokio::test]
 async fn lengths() {
@@ -140,7 +140,7 @@ enum Chunks {
 
 /// Steps are bounded: each of them takes something, or needs more, or is the last.
 fn unchunk<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Chunks {
-    let mut framing = Framing::Chunked(Chunk::Size);
+    let mut framing = Framing::Chunked(body::Chunks::default());
     let (mut read, mut data, mut trailers) = (BytesMut::new(), Vec::new(), HeaderMap::new());
     for piece in pieces {
         read.extend_from_slice(piece);
