@@ -74,7 +74,7 @@ pub fn line(client: SocketAddr, to: SocketAddr) -> Vec<u8> {
     v1::Addresses::from(same_family(client, to)).to_string().into_bytes()
 }
 
-/// As [`line`], in version 2.
+/// As [`line()`], in version 2.
 ///
 /// # Errors
 /// None that the library should have; an address family that it does not know would be one.
