@@ -151,7 +151,7 @@ async fn a_body_comes_when_its_server_asks_for_it() {
         client.say("hello").await;
         assert_eq!(client.response("POST").await.text(), "hello");
     }
-    // Nobody has waited for the end of a silence.
+    // No silence was waited for.
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(server.accepted(), 1);
 }

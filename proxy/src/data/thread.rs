@@ -6,4 +6,5 @@ pub mod executor;
 pub mod held;
 pub mod memory;
 pub mod search;
+pub mod spare;
 pub mod ticker;

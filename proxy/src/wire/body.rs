@@ -109,7 +109,7 @@ impl Framing {
         }
     }
 
-    /// What the head of a request says (RFC 9112, section 6.3). Of two framings only the coding counts, and nobody behind us sees
+    /// What the head of a request says (RFC 9112, section 6.3). Of two framings only the coding counts, and no server behind us sees
     /// the other.
     ///
     /// # Errors
@@ -297,7 +297,7 @@ fn digits(text: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// How a chunked body ends that comes in pieces of so many bytes.
+    /// How a chunked body ends that comes in pieces of this size.
     fn end(sent: &[u8], piece: usize) -> Step {
         let (mut framing, mut read) = (Framing::Chunked(Chunks::default()), BytesMut::new());
         let mut last = Step::More;

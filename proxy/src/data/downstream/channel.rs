@@ -140,7 +140,7 @@ impl Channel {
         self.held.get() && !line.asks && !line.upload.is_over()
     }
 
-    /// The connection ends: gives what there is of it. Whoever still reads from it is told.
+    /// The connection ends: gives what there is of it. A task that still reads from it is told.
     pub fn take(&self) -> Option<(Transport, BytesMut)> {
         let mut line = self.line();
         let reader = line.reader.take();
@@ -235,7 +235,7 @@ impl Line {
         }
         match ready!(self.poll_read(cx, ROOM)) {
             Some(0) if on_close == OnClose::Abort => Poll::Ready(()),
-            // The end of it wakes nobody any more.
+            // After its end the socket wakes no task any more.
             Some(_) => Poll::Pending,
             None => Poll::Ready(()),
         }
@@ -279,7 +279,7 @@ impl Line {
         }
     }
 
-    /// Throws away what is left of a body that nobody wants, if it is here. Whether that is all of it.
+    /// Throws away what is left of a body that is not wanted, if it is here. Whether that is all of it.
     fn discard(&mut self) -> bool {
         while !self.upload.is_over() && !self.asks {
             match self.upload.step(&mut self.read) {

@@ -40,14 +40,14 @@ use crate::wire::request::{self, Asked, BadRequest, Manner};
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are thrown away meanwhile.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
-/// So many at a time.
+/// Bytes that are read at a time.
 const SCRATCH: usize = 4096;
 
 /// How long a connection that waits for its next request keeps its parser and buffers.
 const PARK_AFTER: Duration = Duration::from_millis(500);
-/// As [`PARK_AFTER`], when so many connections hold theirs that the memory matters more than making new ones.
+/// As [`PARK_AFTER`], when as many connections hold theirs as [`CROWD`], so that the memory matters more than making new ones.
 const PARK_SOON: Duration = Duration::from_millis(100);
-/// So many.
+/// Connections that hold their buffers.
 const CROWD: usize = 512;
 /// Connections at work, from which on answers are written after all that was ready has been read.
 const BATCH: usize = 128;

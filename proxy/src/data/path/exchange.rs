@@ -200,7 +200,7 @@ impl Exchange {
         }
     }
 
-    /// So many bytes of the response were handed on.
+    /// This many bytes of the response were handed on.
     pub fn moved(&mut self, bytes: usize) {
         self.sent += bytes as u64;
         self.session.bytes_went();

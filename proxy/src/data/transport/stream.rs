@@ -207,7 +207,7 @@ fn give(early: &mut BytesMut, buf: &mut ReadBuf<'_>) {
     }
 }
 
-/// Reads once, no more than so many bytes. 0 at the end.
+/// Reads once, no more than `most` bytes. 0 at the end.
 ///
 /// # Errors
 /// As the socket.

@@ -109,14 +109,14 @@ pub async fn http(endpoint: &Endpoint, from: &Dial<'_>, alone: bool) -> Result<S
     }
     let secure = matches!(transport, Transport::Tls(_));
     let mut builder = http2::Builder::new(LocalExecutor);
-    // Clients that do not take their responses hold back nobody else.
+    // Clients that do not take their responses hold back no others.
     let all = WINDOW * u32::try_from(STREAMS).unwrap_or(1);
     builder.initial_stream_window_size(WINDOW).initial_connection_window_size(all);
     builder.max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD).unwrap_or(u32::MAX));
     let handshake = builder.handshake::<_, RequestBody>(TokioIo::new(transport)).await;
     let (requests, connection) = handshake.map_err(|_| Error::ConnectFailed)?;
     let lifetime = Rc::new(Lifetime::new(made));
-    // A failure of the connection reaches whoever waits for its response; an idle one has nobody to tell.
+    // A failure of the connection reaches the request that waits for its response; an idle one has none to tell.
     tokio::task::spawn_local(drive(connection, Rc::clone(&lifetime), from.worker.ticker.timer()));
     Ok(Sender::Driven(Driven { requests, secure, lifetime }))
 }

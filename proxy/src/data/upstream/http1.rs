@@ -1,4 +1,4 @@
-//! An HTTP/1.1 connection to an endpoint. It has no task of its own: whoever waits for its response drives it, request body
+//! An HTTP/1.1 connection to an endpoint. It has no task of its own: the request that waits for its response drives it, request body
 //! included, and between two requests it is a socket without a buffer.
 
 use std::cell::RefCell;
@@ -17,6 +17,7 @@ pub mod sending;
 #[cfg(test)]
 mod tests;
 
+use crate::data::thread::spare::SpareFields;
 use crate::data::transport::splice::Pipe;
 use crate::data::transport::stream::{Transport, poll_read_some};
 use crate::data::upstream::made::Made;
@@ -27,8 +28,6 @@ use crate::wire::case::Spelling;
 use crate::wire::head::{self, Names};
 use sending::{Sending, WrittenHead};
 
-/// Fields of a map whose memory is used again.
-const SPARE: usize = 128;
 /// Largest response head in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// Response heads, and the small bodies that come with them, are read into pieces of one block; a new one is begun when so
@@ -47,17 +46,13 @@ pub struct Reading {
     block: RefCell<BytesMut>,
     names: RefCell<Names>,
     /// The emptied fields of a request that was sent: the next response's go there.
-    spare: RefCell<HeaderMap>,
+    spare: SpareFields,
 }
 
 impl Reading {
-    /// Keeps the memory of fields that nobody needs any more.
-    pub fn recycle(&self, mut fields: HeaderMap) {
-        // One that was very large is slow to empty, each time.
-        if fields.capacity() <= SPARE {
-            fields.clear();
-            self.spare.replace(fields);
-        }
+    /// Keeps the memory of fields that are no longer needed.
+    pub fn recycle(&self, fields: HeaderMap) {
+        self.spare.put(fields);
     }
 }
 
@@ -322,7 +317,7 @@ impl Upstream {
         over && self.poll_closed(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
-    /// Ready when the connection is closed, or something came on it that nobody asked for.
+    /// Ready when the connection is closed, or something came on it that was not asked for.
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.spoiled || !self.read.is_empty() {
             return Poll::Ready(());
@@ -352,7 +347,7 @@ impl Upstream {
         self.sending.sent()
     }
 
-    /// The socket, and what was read from it, for whoever speaks another protocol on it from now on.
+    /// The socket, and what was read from it, for the tunnel that they are from now on.
     pub fn into_parts(self) -> (Transport, BytesMut) {
         (self.transport, self.read)
     }

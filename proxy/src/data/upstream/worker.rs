@@ -13,6 +13,7 @@ use crate::data::thread::access_log::Sink;
 use crate::data::thread::complaints::Complaints;
 use crate::data::thread::held::Held;
 use crate::data::thread::search::Searches;
+use crate::data::thread::spare::SpareFields;
 use crate::data::thread::ticker::{TICK, Ticker};
 use crate::data::transport::splice::Pipes;
 use crate::data::upstream::http1::Reading;
@@ -28,8 +29,6 @@ use crate::model::snapshot::{Snapshot, Snapshots};
 use crate::model::tls::Proof;
 use crate::wire::head::Names;
 
-/// Fields of a map whose memory is used again.
-const SPARE: usize = 128;
 /// A drain is done this many ticks before its deadline.
 const MARGIN_TICKS: u64 = 10;
 
@@ -86,7 +85,7 @@ pub struct Worker {
     /// Field names of clients.
     pub names: RefCell<Names>,
     /// The emptied fields of a response that was sent: the next request's go there.
-    spare: RefCell<HeaderMap>,
+    spare: SpareFields,
     snapshots: Arc<Snapshots>,
     held: RefCell<Held>,
     bell: Arc<Notify>,
@@ -126,7 +125,7 @@ impl Worker {
             searches: Rc::default(),
             complaints: Complaints::default(),
             names: RefCell::default(),
-            spare: RefCell::default(),
+            spare: SpareFields::default(),
             turn: Cell::new(0),
             threads: shared.threads.max(1),
             possible_connections: shared.possible_connections,
@@ -139,13 +138,9 @@ impl Worker {
         })
     }
 
-    /// Keeps the memory of fields that nobody needs any more.
-    pub fn recycle(&self, mut fields: HeaderMap) {
-        // One that was very large is slow to empty, each time.
-        if fields.capacity() <= SPARE {
-            fields.clear();
-            self.spare.replace(fields);
-        }
+    /// Keeps the memory of fields that are no longer needed.
+    pub fn recycle(&self, fields: HeaderMap) {
+        self.spare.put(fields);
     }
 
     /// Empty fields, with the memory of others.
