@@ -6,11 +6,12 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use rolegate::model::balance::Tried;
 use rolegate::model::decision::Decision;
 use rolegate::model::facts::Facts;
 use rolegate::model::snapshot::Snapshot;
+use rolegate::wire::fields::Fields;
 use support::World;
 
 const SIZES: [usize; 4] = [2, 16, 64, 10_000];
@@ -18,19 +19,19 @@ const POLICY: &str = "/SMS_MP/.sms_pol";
 const PACKAGE: &str = "/SMS_DP_SMSPKG$/P0100012/sccm";
 const NOW_MS: u64 = 100_000;
 
-fn facts<'a>(path: &'a str, headers: &'a HeaderMap) -> Facts<'a, 'a> {
+fn facts<'a>(path: &'a str, fields: &'a Fields) -> Facts<'a, 'a> {
     let (host, client) = (Some("mp.contoso.com"), "10.1.2.3".parse().unwrap());
-    Facts { listener: 0, host, method: "GET", path, query: Some("/setup.msi"), client, headers: Some(headers) }
+    Facts { listener: 0, host, method: "GET", path, query: Some("/setup.msi"), client, fields: Some(fields) }
 }
 
 /// What BITS sends for a range.
-fn fields() -> HeaderMap {
-    let mut fields = HeaderMap::new();
-    fields.insert("host", HeaderValue::from_static("mp.contoso.com"));
-    fields.insert("accept", HeaderValue::from_static("*/*"));
-    fields.insert("accept-encoding", HeaderValue::from_static("identity"));
-    fields.insert("range", HeaderValue::from_static("bytes=1048576-2097151"));
-    fields.insert("user-agent", HeaderValue::from_static("Microsoft BITS/7.8"));
+fn fields() -> Fields {
+    let mut fields = Fields::default();
+    fields.append(HeaderName::from_static("host"), HeaderValue::from_static("mp.contoso.com"));
+    fields.append(HeaderName::from_static("accept"), HeaderValue::from_static("*/*"));
+    fields.append(HeaderName::from_static("accept-encoding"), HeaderValue::from_static("identity"));
+    fields.append(HeaderName::from_static("range"), HeaderValue::from_static("bytes=1048576-2097151"));
+    fields.append(HeaderName::from_static("user-agent"), HeaderValue::from_static("Microsoft BITS/7.8"));
     fields
 }
 

@@ -6,8 +6,9 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use rolegate::data::path::forwarding::ForwardingValues;
+use rolegate::wire::fields::Fields;
 use rolegate::wire::head::put;
 use rolegate::wire::hop_by_hop::strip_hop_by_hop;
 use support::World;
@@ -37,25 +38,25 @@ fn headers(criterion: &mut Criterion) {
     let world = World::new(&support::site(2, 1, 1));
     let site = world.compiled.site;
     for (scenario, lines) in [("ccm-post", &MESSAGE[..]), ("bits-get", &DOWNLOAD[..])] {
-        let mut map = HeaderMap::new();
+        let mut fields = Fields::default();
         for (name, value) in lines {
-            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            fields.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let size = lines.len();
         let mut forwarding = ForwardingValues::new("10.1.2.3".parse().unwrap(), (None, false), &site, 0);
         criterion.bench_function(&format!("headers/strip/{scenario}/{size}"), |bencher| {
-            bencher.iter_batched_ref(|| map.clone(), |map| black_box(strip_hop_by_hop(map)), BatchSize::SmallInput);
+            bencher.iter_batched_ref(|| fields.clone(), |own| black_box(strip_hop_by_hop(own)), BatchSize::SmallInput);
         });
         criterion.bench_function(&format!("headers/forwarding/{scenario}/{size}"), |bencher| {
             let mut head = Vec::with_capacity(2048);
             bencher.iter(|| {
                 head.clear();
-                forwarding.each(black_box(&map), |name, value| put(&mut head, name.as_str().as_bytes(), value));
+                forwarding.each(black_box(&fields), |field| put(&mut head, field.name.as_bytes(), field.value));
                 black_box(head.len())
             });
         });
         criterion.bench_function(&format!("headers/client/{scenario}/{size}"), |bencher| {
-            bencher.iter(|| black_box(forwarding.client(black_box(&map), &site)));
+            bencher.iter(|| black_box(forwarding.client(black_box(&fields), &site)));
         });
     }
 }

@@ -5,8 +5,9 @@ use bytes::BytesMut;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use rolegate::wire::body::Framing;
-use rolegate::wire::case::Spelling;
-use rolegate::wire::head::{self, MAX_TRAILERS, Names};
+use rolegate::wire::fields::Fields;
+use rolegate::wire::head::{self, MAX_TRAILERS};
+use rolegate::wire::names::Names;
 use rolegate_fuzz::{Body, Ended, asked, body, pieces, shared};
 
 /// Most bytes of the line with a chunk's size.
@@ -34,12 +35,12 @@ fuzz_target!(|input: &[u8]| {
 
 fn of_request(field: &str) -> Framing {
     let head = format!("POST / HTTP/1.1\r\n{field}\r\n\r\n");
-    asked(BytesMut::from(&head[..]), Spelling::Lower).expect("a request").framing
+    asked(BytesMut::from(&head[..])).expect("a request").framing
 }
 
 fn of_response(field: &str) -> Framing {
     let head = format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n");
-    let parsed = head::parse(&shared(head.as_bytes()), HeaderMap::new(), &mut Names::default(), Spelling::Lower);
+    let parsed = head::parse(&shared(head.as_bytes()), Fields::default(), &mut Names::default());
     Framing::of(&mut parsed.expect("a response"), false).expect("a framing")
 }
 

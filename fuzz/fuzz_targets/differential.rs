@@ -16,7 +16,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use libfuzzer_sys::fuzz_target;
 use rolegate::wire::body::Framing;
-use rolegate::wire::case::Spelling;
 use rolegate_fuzz::{Came, Ended, HeadReader, asked, body};
 use tokio::io::{AsyncWriteExt, duplex};
 
@@ -239,7 +238,7 @@ fn differences(ours: &Option<Understood>, theirs: &Option<Understood>) -> Vec<Op
 }
 
 fn ours(head: BytesMut, rest: &[u8]) -> Option<Understood> {
-    let asked = asked(head, Spelling::Lower).ok()?;
+    let asked = asked(head).ok()?;
     let size = match &asked.framing {
         Framing::Over => Size::Length(0),
         Framing::Length(length) => Size::Length(*length),
@@ -251,7 +250,7 @@ fn ours(head: BytesMut, rest: &[u8]) -> Option<Understood> {
     Some(Understood {
         method: asked.head.method,
         target: asked.head.uri.to_string(),
-        fields: sorted(&asked.head.headers),
+        fields: sorted(&asked.head.fields.to_map()),
         body: size,
         content: (read.ended == Ended::Over).then_some(content),
     })

@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
 use rolegate::wire::body::{Framing, Step};
-use rolegate::wire::case::Spelling;
-use rolegate::wire::head::{self, Names, Writing};
+use rolegate::wire::fields::Fields;
+use rolegate::wire::head::{self, RequestHead, Spelling, Writing};
+use rolegate::wire::names::Names;
 use rolegate::wire::request::{self, Asked, BadRequest};
 
 /// How many places of an input are tried as the one where it is cut.
@@ -77,20 +77,28 @@ impl HeadReader {
 ///
 /// # Errors
 /// As [`request::parse`].
-pub fn asked(head: BytesMut, spelling: Spelling) -> Result<Asked, BadRequest> {
-    request::parse(head, HeaderMap::new(), &mut Names::default(), spelling)
+pub fn asked(head: BytesMut) -> Result<Asked, BadRequest> {
+    request::parse(head, Fields::default(), &mut Names::default())
 }
 
 /// Writes a request head as it is forwarded.
-pub fn request_written(head: &Parts) -> Vec<u8> {
-    fields_written(Writing::request(head), &head.headers)
+pub fn request_written(head: &RequestHead, spelling: Spelling) -> Vec<u8> {
+    fields_written(Writing::request(head, spelling), &head.fields)
+}
+
+/// Names as they were spelled, and values.
+pub fn lines(fields: &Fields) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fields.iter().map(|field| (field.spelled.to_vec(), field.value.to_vec())).collect()
+}
+
+/// As [`lines`], with names in small letters.
+pub fn lower_lines(fields: &Fields) -> Vec<(String, Vec<u8>)> {
+    fields.iter().map(|field| (field.name.to_owned(), field.value.to_vec())).collect()
 }
 
 /// Adds the fields to the first line.
-pub fn fields_written(mut out: Writing<'_>, fields: &HeaderMap) -> Vec<u8> {
-    for (name, value) in fields {
-        out.put(name, value);
-    }
+pub fn fields_written(mut out: Writing, fields: &Fields) -> Vec<u8> {
+    fields.iter().for_each(|field| out.put(field));
     out.end()
 }
 

@@ -198,7 +198,7 @@ impl Lines {
             http: if record.http2 { "2" } else { "1.1" },
             method: record.method.as_str(),
             target: path.map_or_else(|| target.to_string().into(), |path| path.as_str().into()),
-            host: record.host.as_ref().and_then(|host| host.to_str().ok()),
+            host: record.host.as_deref().and_then(|host| std::str::from_utf8(host).ok()),
             role,
             boundary_groups: record.groups,
             tier: record.tier.map(crate::model::tier::TierKind::as_str),

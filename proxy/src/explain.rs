@@ -13,6 +13,7 @@ use crate::model::decision::{Decision, Refusal};
 use crate::model::facts::Facts;
 use crate::model::role::Role;
 use crate::model::snapshot::Snapshot;
+use crate::wire::fields::Fields;
 
 mod assumed;
 mod known;
@@ -153,15 +154,15 @@ impl Explanation {
         let mut told = Self { snapshot: snapshot.version, ..Self::default() };
         told.request.client = facts.client.to_canonical().to_string();
         told.request.listener = listener.name.to_string();
-        let bare = Facts { host: None, method: "", path: "", query: None, headers: None, ..*facts };
+        let bare = Facts { host: None, method: "", path: "", query: None, fields: None, ..*facts };
         let facts = if listener.tcp.is_some() { &bare } else { facts };
         told.request.method = facts.method.to_owned();
         told.request.target = facts.path.to_owned();
         told.request.target.extend(facts.query.map(|query| format!("?{query}")));
         told.request.host = facts.host.map(str::to_owned);
-        let fields = facts.headers.into_iter().flatten();
-        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        told.request.fields = fields.map(|(name, value)| (name.to_string(), text(value))).collect();
+        let fields = facts.fields.into_iter().flat_map(Fields::iter);
+        let text = |value| String::from_utf8_lossy(value).into_owned();
+        told.request.fields = fields.map(|field| (field.name.to_owned(), text(field.value))).collect();
         let decided = match listener.tcp {
             Some(role) => Decision::for_cluster(snapshot, role, facts, now_ms),
             None => Decision::new(snapshot, facts, now_ms),

@@ -2,12 +2,14 @@
 
 pub mod address;
 pub mod body;
-pub mod case;
 pub mod client_hello;
+pub mod fields;
 pub mod head;
 pub mod hop_by_hop;
 pub mod host;
+pub mod known;
 pub mod list;
+pub mod names;
 pub mod proxy_header;
 pub mod request;
 pub mod trailers;

@@ -6,12 +6,13 @@ mod control_support;
 use std::collections::BTreeMap;
 
 use control_support::world::{DOWN, UP, World, facts};
-use http::header::RANGE;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use rolegate::model::balance::{How, NoPick, Tried};
 use rolegate::model::decision::Decision;
 use rolegate::model::endpoint::Lease;
 use rolegate::model::facts::Facts;
+use rolegate::wire::fields::Fields;
+use rolegate::wire::known::Known;
 
 const NOW: u64 = 1000;
 const FILE: &str = "/SMS_DP_SMSPKG$/ABC00012/setup.msi";
@@ -28,15 +29,17 @@ fn points(count: usize, role: &str) -> World {
     world
 }
 
-fn range(first: u64) -> HeaderMap {
-    HeaderMap::from_iter([(RANGE, HeaderValue::try_from(format!("bytes={first}-{}", first + 99)).unwrap())])
+fn range(first: u64) -> Fields {
+    let mut fields = Fields::default();
+    fields.append(Known::Range, HeaderValue::try_from(format!("bytes={first}-{}", first + 99)).unwrap());
+    fields
 }
 
 /// Who serves a range, and why; an answer follows if `answered`.
 fn get(world: &World, client: &str, path: &str, first: u64, now: u64, answered: bool) -> (String, How) {
     let snapshot = world.snapshot();
-    let headers = range(first);
-    let facts = Facts { headers: Some(&headers), ..facts(client, path) };
+    let fields = range(first);
+    let facts = Facts { fields: Some(&fields), ..facts(client, path) };
     let decision = Decision::new(&snapshot, &facts, now).unwrap();
     let pick = decision.pick(&Tried::new(), now, 1).unwrap();
     if answered {
@@ -148,8 +151,8 @@ fn a_server_with_all_the_requests_it_may_have_keeps_its_downloads() {
     let (own, _) = get(&world, client, FILE, 0, NOW, true);
     let _full = busy(&world, &own, 3);
     let snapshot = world.snapshot();
-    let headers = range(5000);
-    let facts = Facts { headers: Some(&headers), ..facts(client, FILE) };
+    let fields = range(5000);
+    let facts = Facts { fields: Some(&fields), ..facts(client, FILE) };
     let decision = Decision::new(&snapshot, &facts, NOW).unwrap();
     let nobody = decision.pick(&Tried::new(), NOW, 1).unwrap_err();
     assert_eq!(nobody.why, NoPick::Overloaded, "it waits a moment, and begins no file again");

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use control_support::plan::{CLIENT, site};
 use control_support::world::{DEGRADED, DOWN, EJECTED, World, compiled, facts};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rolegate::error::Error;
@@ -18,6 +18,8 @@ use rolegate::model::endpoint::Lease;
 use rolegate::model::facts::Facts;
 use rolegate::model::live::{Live, Verdict};
 use rolegate::model::snapshot::Snapshot;
+use rolegate::wire::fields::Fields;
+use rolegate::wire::known::Known;
 
 const SITE: &str = r#"
 [site]
@@ -179,9 +181,9 @@ fn many_clients_are_explained_as_they_are_served() {
     let snapshot = world.snapshot();
     learn(&snapshot, "ABC00012", "dp2", Verdict::Lacks);
     learn(&snapshot, "ABC00013", "dp3", Verdict::Lacks);
-    let mut headers = HeaderMap::new();
-    headers.insert("user-agent", HeaderValue::from_static("SMS CCM 5.0 TS"));
-    headers.insert("range", HeaderValue::from_static("bytes=100-"));
+    let mut fields = Fields::default();
+    fields.append(Known::UserAgent, HeaderValue::from_static("SMS CCM 5.0 TS"));
+    fields.append(Known::Range, HeaderValue::from_static("bytes=100-"));
     let mut dice = fastrand::Rng::with_seed(7);
     let (mut picks, mut nobodies) = (0, 0);
     for round in 0..3000_u64 {
@@ -193,8 +195,8 @@ fn many_clients_are_explained_as_they_are_served() {
             ("POST", "/ClientWebService/x"),
             ("BITS_POST", "/CCM_Incoming/x"),
         ][dice.usize(..5)];
-        let headers = dice.bool().then_some(&headers);
-        let facts = Facts { listener: 0, host: Some("mp1"), method, path, query: None, client, headers };
+        let fields = dice.bool().then_some(&fields);
+        let facts = Facts { listener: 0, host: Some("mp1"), method, path, query: None, client, fields };
         let (now_ms, dice) = (NOW_MS + round, dice.u64(..));
         let decision = Decision::new(&snapshot, &facts, now_ms).unwrap();
         let picked = decision.pick(&Tried::new(), now_ms, dice);

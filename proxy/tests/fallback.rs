@@ -9,12 +9,14 @@ mod control_support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use control_support::world::{DOWN, UP, World, facts};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use rolegate::model::balance::{How, Tried};
 use rolegate::model::content::Said;
 use rolegate::model::decision::Decision;
 use rolegate::model::facts::Facts;
 use rolegate::model::live::Verdict;
+use rolegate::wire::fields::Fields;
+use rolegate::wire::known::Known;
 
 const PACKAGE: &str = "/SMS_DP_SMSPKG$/ABC00012";
 const MINUTE: u64 = 60_000;
@@ -40,7 +42,7 @@ struct Site {
     world: World,
     down: BTreeSet<String>,
     lacks: BTreeSet<String>,
-    headers: HeaderMap,
+    fields: Fields,
     /// Servers asked by the last request.
     asked: Vec<String>,
 }
@@ -49,7 +51,7 @@ impl Site {
     fn new(text: &str) -> Self {
         let mut world = World::new(text);
         world.all_up();
-        Self { world, down: BTreeSet::new(), lacks: BTreeSet::new(), headers: HeaderMap::new(), asked: Vec::new() }
+        Self { world, down: BTreeSet::new(), lacks: BTreeSet::new(), fields: Fields::default(), asked: Vec::new() }
     }
 
     fn down(&mut self, servers: &[&str]) {
@@ -75,7 +77,7 @@ impl Site {
     /// A request as the request path serves it.
     fn get(&mut self, client: &str, path: &str, now_ms: u64) -> Got {
         let snapshot = self.world.snapshot();
-        let facts = Facts { headers: Some(&self.headers), ..facts(client, path) };
+        let facts = Facts { fields: Some(&self.fields), ..facts(client, path) };
         let decision = Decision::new(&snapshot, &facts, now_ms).unwrap();
         let mut tried = Tried::new();
         self.asked.clear();
@@ -265,15 +267,15 @@ fn task_sequences_and_the_client_package_wait_for_no_clock() {
     assert_eq!(site.get("10.1.0.1", PACKAGE, 0), Got::Wait(600));
     let client_package = "/SMS_DP_SMSPKG$/P0100002";
     assert!(matches!(site.get("10.1.0.1", client_package, 0), Got::From(server) if server.starts_with('b')));
-    site.headers.insert("user-agent", HeaderValue::from_static("SMS CCM 5.0 TS"));
+    site.fields.set(Known::UserAgent, HeaderValue::from_static("SMS CCM 5.0 TS"));
     let Got::From(server) = site.get("10.1.0.1", PACKAGE, 0) else { panic!("a task sequence does not wait") };
     // Its ranges are asked by BITS, under another name: the download stays where it began.
-    site.headers.insert("user-agent", HeaderValue::from_static("Microsoft BITS/7.8"));
+    site.fields.set(Known::UserAgent, HeaderValue::from_static("Microsoft BITS/7.8"));
     for minute in 0..5 {
         assert_eq!(site.get("10.1.0.1", PACKAGE, minute * MINUTE), from(&server));
     }
     assert_eq!(site.get("10.1.0.2", PACKAGE, 0), Got::Wait(600), "another client waits");
-    site.headers.insert("user-agent", HeaderValue::from_static("SMS CCM 5.0"));
+    site.fields.set(Known::UserAgent, HeaderValue::from_static("SMS CCM 5.0"));
     assert_eq!(site.get("10.1.0.3", PACKAGE, 0), Got::Wait(600), "the name must be the whole one");
 }
 

@@ -13,6 +13,8 @@ use rolegate::model::decision::{Decision, Refusal};
 use rolegate::model::facts::Facts;
 use rolegate::model::snapshot::Snapshot;
 use rolegate::model::tier::TierKind;
+use rolegate::wire::fields::Fields;
+use rolegate::wire::known::Known;
 
 const BALANCES: [&str; 6] = ["least-requests", "random", "client", "content", "named", "device"];
 
@@ -121,12 +123,11 @@ fn clocks_content_and_affinity_cost_nothing() {
     let mut world = World::new(&config("content", true));
     world.all_up();
     let snapshot = world.snapshot();
-    let headers = http::HeaderMap::from_iter([
-        (http::header::USER_AGENT, http::HeaderValue::from_static("Microsoft BITS/7.8")),
-        (http::header::RANGE, http::HeaderValue::from_static("bytes=100-199")),
-    ]);
+    let mut fields = Fields::default();
+    fields.append(Known::UserAgent, http::HeaderValue::from_static("Microsoft BITS/7.8"));
+    fields.append(Known::Range, http::HeaderValue::from_static("bytes=100-199"));
     let path = "/SMS_DP_SMSPKG$/ABC00012/setup.msi";
-    let facts = Facts { headers: Some(&headers), ..facts(path, "10.1.1.1") };
+    let facts = Facts { fields: Some(&fields), ..facts(path, "10.1.1.1") };
     let ok = http::StatusCode::PARTIAL_CONTENT;
     for (step, (now, status)) in
         [(1000, 404), (1100, 404), (2000, 206), (3_000_000, 206), (3_000_100, 404)].into_iter().enumerate()

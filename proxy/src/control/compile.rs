@@ -19,7 +19,7 @@ use crate::model::mix::hash_ignore_case;
 use crate::model::role::Role;
 use crate::model::snapshot::{ClientAddressField, Limits, OnClose, Site};
 use crate::model::tier::TierKind;
-use crate::wire::case::Spelling;
+use crate::wire::head::Spelling;
 
 /// Linux counts this in seconds, up to 32,767 of them.
 const KEEPALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(9 * 3600);

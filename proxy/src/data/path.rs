@@ -7,6 +7,7 @@ pub mod exchange;
 pub mod forwarding;
 pub mod hops;
 pub mod lawful;
+pub mod message;
 pub mod outcome;
 pub mod respond;
 pub mod response_body;

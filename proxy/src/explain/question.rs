@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use http::header::{HOST, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Uri};
+use http::header::{HeaderName, HeaderValue};
+use http::{Method, Uri};
 
 use super::Explanation;
 use crate::control::director::View;
@@ -12,6 +12,8 @@ use crate::lookup;
 use crate::model::facts::Facts;
 use crate::model::route::host_without_port;
 use crate::model::snapshot::Snapshot;
+use crate::wire::fields::Fields;
+use crate::wire::known::Known;
 
 /// What can be said.
 const NAMES: [&str; 7] = ["client", "method", "target", "host", "listener", "field", "why-not"];
@@ -24,7 +26,7 @@ pub struct Question {
     target: Option<Uri>,
     host: Option<String>,
     listener: Option<String>,
-    fields: HeaderMap,
+    fields: Fields,
     why_not: Option<String>,
 }
 
@@ -106,7 +108,7 @@ impl Question {
             path: self.target.as_ref().map_or("", Uri::path),
             query: self.target.as_ref().and_then(Uri::query),
             client: self.client,
-            headers: Some(&self.fields),
+            fields: Some(&self.fields),
         };
         let mut told = Explanation::new(snapshot, &facts, now_ms, dice);
         if let Some(view) = view {
@@ -121,7 +123,7 @@ impl Question {
     /// As the request path reads it: a host in the target counts more than a field.
     fn host(&self) -> Option<&str> {
         let in_target = self.target.as_ref().and_then(Uri::authority).map(http::uri::Authority::as_str);
-        let in_field = || self.fields.get(HOST).and_then(|host| host.to_str().ok());
+        let in_field = || self.fields.get(Known::Host).and_then(|host| std::str::from_utf8(host).ok());
         in_target.or(self.host.as_deref()).or_else(in_field).map(host_without_port)
     }
 
@@ -141,15 +143,15 @@ fn read_target(text: &str) -> Result<Uri, String> {
     whole.ok_or_else(|| format!("target {text:?} is not one: write path and query, such as /SMS_MP/.sms_aut?MPLIST"))
 }
 
-fn fields(pairs: &[(String, String)], mistakes: &mut Vec<String>) -> HeaderMap {
-    let mut fields = HeaderMap::new();
+fn fields(pairs: &[(String, String)], mistakes: &mut Vec<String>) -> Fields {
+    let mut fields = Fields::default();
     for (_, text) in pairs.iter().filter(|(name, _)| name == "field") {
         let field = text.split_once(':').and_then(|(name, value)| {
             let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
             Some((name, HeaderValue::from_str(value.trim()).ok()?))
         });
         match field {
-            Some((name, value)) => drop(fields.append(name, value)),
+            Some((name, value)) => fields.append(name, value),
             None => mistakes.push(format!("field {text:?} is not one: write Name: value")),
         }
     }

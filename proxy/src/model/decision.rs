@@ -3,8 +3,6 @@
 //! The request path, `explain` and the tests call the same three steps with the same arguments, so an explanation can never
 //! differ from what was served. What follows from an answer is in [`super::learn`].
 
-use http::header::{RANGE, USER_AGENT};
-
 use super::balance::{Ask, How, NoPick, Nobody, Not, Pick, Tried, hashed, pick};
 use super::boundary::GroupId;
 use super::cluster::{Class, Cluster, EndpointIndex};
@@ -21,6 +19,7 @@ use super::route::{ClusterId, Route};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, upload};
 use super::tier::TierKind;
+use crate::wire::known::Known;
 
 /// Where a request belongs; the same for all attempts.
 #[derive(Clone, Copy, Debug)]
@@ -141,8 +140,8 @@ impl<'a> Decision<'a> {
         let named = if role.prefer_named { topology.by_name(facts.host) } else { None };
         // Whoever stays somewhere is not spread, wherever in a file it is.
         let begins = content.is_some() && stay.is_none();
-        let range = facts.headers.filter(|_| begins).and_then(|headers| headers.get(RANGE));
-        let continues = continues(range.map(http::HeaderValue::as_bytes));
+        let range = facts.fields.filter(|_| begins).and_then(|fields| fields.get(Known::Range));
+        let continues = continues(range);
         Ok(Self {
             route,
             cluster_id,
@@ -305,7 +304,7 @@ fn exempt(site: &Site, facts: &Facts<'_, '_>, content: Option<ContentPath<'_>>) 
         settings.exempt_content.iter().any(|id| is(id))
     };
     let by_agent = || {
-        let agent = facts.headers.and_then(|headers| headers.get(USER_AGENT)).map(http::HeaderValue::as_bytes);
+        let agent = facts.fields.and_then(|fields| fields.get(Known::UserAgent));
         let begins = |with: &str| {
             agent.and_then(|agent| agent.get(..with.len())).is_some_and(|own| own.eq_ignore_ascii_case(with.as_bytes()))
         };

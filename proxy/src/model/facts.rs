@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use crate::wire::fields::Fields;
 
 /// What the decision needs to know of a request.
 #[derive(Clone, Copy, Debug)]
@@ -20,5 +20,5 @@ pub struct Facts<'a, 'h> {
     /// The client's address, after trusted forwarding fields.
     pub client: IpAddr,
     /// The fields of the request; `None` for a connection of a TCP role.
-    pub headers: Option<&'h HeaderMap>,
+    pub fields: Option<&'h Fields>,
 }

@@ -1,6 +1,6 @@
 //! What follows from an answer: what a server has or lacks, where a client stays, when a clock starts and ends.
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 
 use super::balance::{How, Pick};
 use super::content::Said;
@@ -8,8 +8,10 @@ use super::decision::Decision;
 use super::knowledge::Lack;
 use super::live::{TICKS_PER_MINUTE, Verdict, Who};
 use super::role::FallbackRule;
-use super::stay::{BITS_SESSION_ID, after_upload, upload_key, who_stays};
+use super::stay::{after_upload, upload_key, who_stays};
 use super::tier::TierKind;
+use crate::wire::fields::Fields;
+use crate::wire::known::Known;
 
 /// What was learned from an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,11 +122,11 @@ impl Decision<'_> {
     }
 
     /// A server answered a packet of a BITS upload: the session stays there, and the message that follows goes there too.
-    pub fn uploaded(&self, pick: &Pick, response: &HeaderMap) {
+    pub fn uploaded(&self, pick: &Pick, response: &Fields) {
         let topology = &*self.cluster.topology;
         let id = self.cluster.endpoint(pick.endpoint).state.id;
-        if let Some(session) = response.get(BITS_SESSION_ID) {
-            let key = upload_key(self.live, topology.hash, session.as_bytes());
+        if let Some(session) = response.get(Known::BitsSessionId) {
+            let key = upload_key(self.live, topology.hash, session);
             self.live.keep_stay(Who::Transfer, key, id, self.now);
             let message = after_upload(self.live, topology.hash, self.keys.client);
             self.live.keep_stay(Who::Transfer, message, id, self.now);

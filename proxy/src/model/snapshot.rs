@@ -14,7 +14,7 @@ use super::cluster::Cluster;
 use super::entry::Entry;
 use super::live::{Live, Ticks};
 use super::route::{ClusterId, RouteTable};
-use crate::wire::case::Spelling;
+use crate::wire::head::Spelling;
 
 /// One version of the world. Never changed after it was published.
 #[derive(Debug)]

@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use http::header::HeaderName;
-
 use super::cluster::{Cluster, EndpointIndex};
 use super::content::ContentPath;
 use super::facts::Facts;
@@ -11,9 +9,7 @@ use super::live::{Domain, Live, Ticks, Who};
 use super::mix::{hash_ignore_case, mix};
 use super::role::{Balance, Role};
 use super::snapshot::Site;
-
-/// The upload session of a BITS packet (MC-BUP, section 2.2.1.2).
-pub const BITS_SESSION_ID: HeaderName = HeaderName::from_static("bits-session-id");
+use crate::wire::known::Known;
 
 /// How long the message that follows an upload goes where the upload went: five minutes.
 const AFTER_UPLOAD: Ticks = 5 * 600;
@@ -61,9 +57,9 @@ impl Keys {
         facts: &Facts<'_, '_>,
         content: Option<ContentPath<'_>>,
     ) -> Self {
-        let own = role.client_field.as_ref().and_then(|name| facts.headers?.get(name.as_str()));
+        let own = role.client_field.as_ref().and_then(|name| facts.fields?.named(name).next());
         let client = match own {
-            Some(value) => hash_ignore_case(0, value.as_bytes()),
+            Some(value) => hash_ignore_case(0, value),
             None => client_hash(facts.client),
         };
         let hash = match content {
@@ -110,8 +106,8 @@ pub(super) fn upload_key(live: &Live, role_hash: u64, session: &[u8]) -> u64 {
 /// The server that has the session of an upload. A session that is not known here (made through another proxy, or before a
 /// restart) is where the client's hash says.
 pub(super) fn upload(cluster: &Cluster, site: &Site, live: &Live, facts: &Facts<'_, '_>, now: Ticks) -> Option<Stay> {
-    let session = facts.headers?.get(BITS_SESSION_ID)?;
-    let key = upload_key(live, cluster.topology.hash, session.as_bytes());
+    let session = facts.fields?.get(Known::BitsSessionId)?;
+    let key = upload_key(live, cluster.topology.hash, session);
     let id = live.stay(Who::Transfer, key, now, Live::ticks_of(site.upload_idle))?;
     Some(Stay::Only(cluster.topology.by_id(id)))
 }

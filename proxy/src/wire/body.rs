@@ -1,13 +1,13 @@
 //! How a body is framed (RFC 9112, section 6.3), and what is in it.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderValue};
-use http::request::Parts as AskedHead;
-use http::response::Parts as ResponseHead;
+use http::header::HeaderValue;
 use http::{StatusCode, Version};
 use http_body::Frame;
 
-use super::head;
+use super::fields::Fields;
+use super::head::{self, RequestHead, ResponseHead};
+use super::known::Known;
 use super::list::list_elements;
 
 /// Bytes of a chunk's size with all its extensions.
@@ -84,10 +84,10 @@ impl Framing {
     pub fn of(head: &mut ResponseHead, to_head: bool) -> Result<Self, BadFraming> {
         let status = head.status;
         let empty = status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-        if head.headers.contains_key(header::TRANSFER_ENCODING) {
-            let chunked = is_chunked(&head.headers) && head.version == Version::HTTP_11;
+        if head.fields.has(Known::TransferEncoding) {
+            let chunked = is_chunked(&head.fields) && head.version == Version::HTTP_11;
             // Of two lengths only this one counts, and another one in front of us must not see the other.
-            head.headers.remove(header::CONTENT_LENGTH);
+            head.fields.remove(Known::ContentLength);
             return match (to_head || empty, chunked) {
                 (true, _) => Ok(Self::Over),
                 (false, true) => Ok(Self::Chunked(Chunks::default())),
@@ -95,10 +95,10 @@ impl Framing {
                 (false, false) => Err(BadFraming::UnknownCoding),
             };
         }
-        let length = content_length(&mut head.headers);
+        let length = content_length(&mut head.fields);
         if to_head || empty {
             if length.is_err() {
-                head.headers.remove(header::CONTENT_LENGTH);
+                head.fields.remove(Known::ContentLength);
             }
             return Ok(Self::Over);
         }
@@ -114,16 +114,16 @@ impl Framing {
     ///
     /// # Errors
     /// [`BadFraming`]
-    pub fn of_request(head: &mut AskedHead) -> Result<Self, BadFraming> {
-        if !head.headers.contains_key(header::TRANSFER_ENCODING) {
-            return Ok(match content_length(&mut head.headers)? {
+    pub fn of_request(head: &mut RequestHead) -> Result<Self, BadFraming> {
+        if !head.fields.has(Known::TransferEncoding) {
+            return Ok(match content_length(&mut head.fields)? {
                 None | Some(0) => Self::Over,
                 Some(length) => Self::Length(length),
             });
         }
         let (mut times, mut empty) = (0, false);
-        for line in head.headers.get_all(header::TRANSFER_ENCODING) {
-            let mut codings = list_elements(line.as_bytes()).peekable();
+        for line in head.fields.all(Known::TransferEncoding) {
+            let mut codings = list_elements(line).peekable();
             // Not every reader takes an empty line for nothing.
             empty |= codings.peek().is_none();
             for coding in codings {
@@ -136,7 +136,7 @@ impl Framing {
         if times != 1 || empty || head.version < Version::HTTP_11 {
             return Err(BadFraming::Broken);
         }
-        head.headers.remove(header::CONTENT_LENGTH);
+        head.fields.remove(Known::ContentLength);
         Ok(Self::Chunked(Chunks::default()))
     }
 
@@ -261,18 +261,18 @@ fn take(read: &mut BytesMut, most: u64) -> Bytes {
 }
 
 /// `chunked` alone: any other coding would have to be undone, because the field concerns one hop only.
-fn is_chunked(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let first = lines.next().is_some_and(|line| line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+fn is_chunked(fields: &Fields) -> bool {
+    let mut lines = fields.all(Known::TransferEncoding);
+    let first = lines.next().is_some_and(|line| line.trim_ascii().eq_ignore_ascii_case(b"chunked"));
     first && lines.next().is_none()
 }
 
 /// The one length that all fields agree on (RFC 9112, section 6.3), which is then in one field.
-fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadFraming> {
+fn content_length(fields: &mut Fields) -> Result<Option<u64>, BadFraming> {
     let mut length = None;
     let mut values = 0;
-    for line in headers.get_all(header::CONTENT_LENGTH) {
-        for value in line.as_bytes().split(|&byte| byte == b',') {
+    for line in fields.all(Known::ContentLength) {
+        for value in line.split(|&byte| byte == b',') {
             let value = digits(value.trim_ascii()).ok_or(BadFraming::Broken)?;
             if length.is_some_and(|known| known != value) {
                 return Err(BadFraming::Broken);
@@ -282,7 +282,7 @@ fn content_length(headers: &mut HeaderMap) -> Result<Option<u64>, BadFraming> {
         }
     }
     if let Some(length) = length.filter(|_| values > 1) {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        fields.set(Known::ContentLength, HeaderValue::from(length));
     }
     Ok(length)
 }

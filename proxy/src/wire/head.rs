@@ -4,12 +4,11 @@ use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts as AskedHead;
-use http::response::Parts as ResponseHead;
-use http::{Response, StatusCode, Version};
-use hyper::ext::ReasonPhrase;
+use http::{Method, StatusCode, Uri, Version};
 
-use super::case::{Speller, Spelling};
+use super::fields::{Field, Fields};
+use super::known::Known;
+use super::names::Names;
 
 /// Room for a usual request head.
 const USUAL: usize = 1024;
@@ -21,25 +20,63 @@ const MAX_FIELDS: usize = 5000;
 const ADDED: usize = 4;
 /// Bytes of a trailer section.
 pub const MAX_TRAILERS: usize = 16 * 1024;
-/// Field names that are remembered, a power of two.
-const NAMES: usize = 64;
-/// Longer ones are not, in bytes.
-const LONG: usize = 64;
 
 /// Not a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadHead;
 
-/// A head as it goes over the wire.
-#[derive(Debug)]
-pub struct Writing<'a> {
-    out: Vec<u8>,
-    speller: Speller<'a>,
+/// The head of a request.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// What is to be done.
+    pub method: Method,
+    /// With what.
+    pub uri: Uri,
+    /// What the client speaks.
+    pub version: Version,
+    /// The fields.
+    pub fields: Fields,
 }
 
-impl<'a> Writing<'a> {
+/// The head of a response.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// How it went.
+    pub status: StatusCode,
+    /// What the server speaks.
+    pub version: Version,
+    /// The words behind the status, where they are not the usual ones.
+    pub reason: Option<Bytes>,
+    /// The fields.
+    pub fields: Fields,
+}
+
+impl ResponseHead {
+    /// One without fields.
+    pub fn new(status: StatusCode) -> Self {
+        Self { status, version: Version::HTTP_11, reason: None, fields: Fields::default() }
+    }
+}
+
+/// How field names are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// In small letters.
+    Lower,
+    /// As they came.
+    Kept,
+}
+
+/// A head as it goes over the wire.
+#[derive(Debug)]
+pub struct Writing {
+    out: Vec<u8>,
+    spelling: Spelling,
+}
+
+impl Writing {
     /// The first line of a request. Its target stays as it is, byte for byte.
-    pub fn request(head: &'a AskedHead) -> Self {
+    pub fn request(head: &RequestHead, spelling: Spelling) -> Self {
         let mut out = Vec::with_capacity(USUAL);
         out.extend_from_slice(head.method.as_str().as_bytes());
         out.push(b' ');
@@ -49,25 +86,33 @@ impl<'a> Writing<'a> {
         }
         out.extend_from_slice(target.as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        Self { out, speller: Speller::of(&head.extensions) }
+        Self { out, spelling }
     }
 
     /// The first line of a response, for a client that speaks this version.
-    pub fn response(head: &'a ResponseHead, version: Version) -> Self {
+    pub fn response(head: &ResponseHead, version: Version, spelling: Spelling) -> Self {
         let mut out = Vec::with_capacity(USUAL);
         out.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
         out.extend_from_slice(head.status.as_str().as_bytes());
         out.push(b' ');
-        let own = head.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
         let usual = || head.status.canonical_reason().unwrap_or("").as_bytes();
-        out.extend_from_slice(own.unwrap_or_else(usual));
+        out.extend_from_slice(head.reason.as_deref().unwrap_or_else(usual));
         out.extend_from_slice(b"\r\n");
-        Self { out, speller: Speller::of(&head.extensions) }
+        Self { out, spelling }
     }
 
-    /// A field. The lines of one name come one after the other.
-    pub fn put(&mut self, name: &HeaderName, value: &HeaderValue) {
-        put(&mut self.out, self.speller.spell(name), value);
+    /// A field.
+    pub fn put(&mut self, field: Field<'_>) {
+        let name = match self.spelling {
+            Spelling::Lower => field.name.as_bytes(),
+            Spelling::Kept => field.spelled,
+        };
+        put(&mut self.out, name, field.value);
+    }
+
+    /// A field of ours.
+    pub fn put_own(&mut self, name: Known, value: &[u8]) {
+        put(&mut self.out, name.as_str().as_bytes(), value);
     }
 
     /// All of it.
@@ -78,10 +123,11 @@ impl<'a> Writing<'a> {
 }
 
 /// Writes a field.
-pub fn put(out: &mut Vec<u8>, name: &[u8], value: &HeaderValue) {
+pub fn put(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + b": \r\n".len());
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -101,7 +147,7 @@ pub fn end(read: &[u8], searched: usize) -> Option<usize> {
 ///
 /// # Errors
 /// It is none.
-pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names, spelling: Spelling) -> Result<ResponseHead, BadHead> {
+pub fn parse(bytes: &Bytes, fields: Fields, names: &mut Names) -> Result<ResponseHead, BadHead> {
     let mut places = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut many;
     let mut parsed = httparse::Response::new(&mut []);
@@ -120,16 +166,12 @@ pub fn parse(bytes: &Bytes, fields: HeaderMap, names: &mut Names, spelling: Spel
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) | Err(_) => return Err(BadHead),
     }
-    let (mut head, ()) = Response::new(()).into_parts();
-    head.status = StatusCode::from_u16(parsed.code.ok_or(BadHead)?).map_err(|_| BadHead)?;
-    head.version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    if let Some(reason) = parsed.reason.filter(|reason| head.status.canonical_reason() != Some(reason)) {
-        head.extensions.insert(ReasonPhrase::try_from(reason.as_bytes()).map_err(|_| BadHead)?);
-    }
-    head.headers = fields;
-    spelling.keep(bytes, parsed.headers, &mut head.extensions);
-    collect(bytes, parsed.headers, &mut head.headers, names)?;
-    Ok(head)
+    let status = StatusCode::from_u16(parsed.code.ok_or(BadHead)?).map_err(|_| BadHead)?;
+    let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let own = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason));
+    let reason = own.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
+    let fields = collect(bytes, parsed.headers, fields, names)?;
+    Ok(ResponseHead { status, version, reason, fields })
 }
 
 /// As many fields as there may be, and no more than there are bytes for.
@@ -173,47 +215,16 @@ pub fn parse_trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, BadHead>
     }))
 }
 
+/// The fields of a head, into the memory of `fields`.
 pub(super) fn collect(
     bytes: &Bytes,
     parsed: &[httparse::Header<'_>],
-    fields: &mut HeaderMap,
+    mut fields: Fields,
     names: &mut Names,
-) -> Result<(), BadHead> {
-    fields.try_reserve(parsed.len() + ADDED).map_err(|_| BadHead)?;
+) -> Result<Fields, BadHead> {
+    fields.begin(bytes.clone(), parsed.len() + ADDED);
     for field in parsed {
-        // An empty value has no place.
-        let value = if field.value.is_empty() { Bytes::new() } else { bytes.slice_ref(field.value) };
-        let value = HeaderValue::from_maybe_shared(value).map_err(|_| BadHead)?;
-        fields.try_append(names.get(field.name)?, value).map_err(|_| BadHead)?;
+        fields.came(names.get(field.name).ok_or(BadHead)?, field.name, field.value);
     }
-    Ok(())
-}
-
-/// Field names as they were seen last: a server writes the same ones again and again, and to compare is cheaper than to look
-/// for capital letters and for names that have a number.
-#[derive(Debug)]
-pub struct Names([Option<(Box<str>, HeaderName)>; NAMES]);
-
-impl Default for Names {
-    fn default() -> Self {
-        Self([const { None }; NAMES])
-    }
-}
-
-impl Names {
-    fn get(&mut self, raw: &str) -> Result<HeaderName, BadHead> {
-        let bytes = raw.as_bytes();
-        let (first, last) = (bytes.first().map_or(0, |&b| usize::from(b)), bytes.last().map_or(0, |&b| usize::from(b)));
-        let slot = &mut self.0[(first.wrapping_mul(7) ^ last.wrapping_mul(3) ^ bytes.len()) % NAMES];
-        if let Some((known, name)) = slot
-            && **known == *raw
-        {
-            return Ok(name.clone());
-        }
-        let name = HeaderName::from_bytes(bytes).map_err(|_| BadHead)?;
-        if raw.len() <= LONG {
-            *slot = Some((raw.into(), name.clone()));
-        }
-        Ok(name)
-    }
+    Ok(fields)
 }

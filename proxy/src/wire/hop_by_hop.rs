@@ -1,102 +1,67 @@
 //! Fields that concern one hop alone (RFC 9110, section 7.6.1).
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Version, response};
+use http::Version;
+use http::header::HeaderValue;
 
+use super::fields::Fields;
+use super::head::ResponseHead;
+use super::known::{Known, KnownSet};
 use super::list::list_elements;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// How many there are.
-const COUNT: usize = 8;
-/// All of them, each at its [`place`].
-const ALL: [HeaderName; COUNT] = [
-    header::TE,
-    header::CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::EXPECT,
-    HTTP2_SETTINGS,
-];
-const TE: usize = 0;
-const CONNECTION: usize = 1;
-
-/// Where a name is in [`ALL`].
-fn place(name: &HeaderName) -> Option<usize> {
-    match name.as_str() {
-        "te" => Some(TE),
-        "connection" => Some(CONNECTION),
-        "keep-alive" => Some(2),
-        "proxy-connection" => Some(3),
-        "transfer-encoding" => Some(4),
-        "upgrade" => Some(5),
-        "expect" => Some(6),
-        "http2-settings" => Some(7),
-        _ => None,
-    }
-}
+/// All of them.
+pub const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+    Known::Connection,
+    Known::Expect,
+    Known::Http2Settings,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
 
 /// Takes the hop-by-hop fields out. Gives the protocol of an upgrade that the message asks for or agrees to, and whether
 /// it takes trailers.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
+pub fn strip_hop_by_hop(fields: &mut Fields) -> HopByHop {
     let mut found = HopByHop::default();
-    // Most messages have one or none: a look at the names is cheaper than a lookup for each.
-    let mut present = [false; COUNT];
-    headers.keys().filter_map(place).for_each(|place| present[place] = true);
-    // Before `Connection`, which has to name it.
-    if present[TE]
-        && let Some(te) = headers.get(header::TE)
-    {
-        found.trailers =
-            te.as_bytes().split(|&byte| byte == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+    // Most messages have one or none.
+    if !fields.has_any(HOP_BY_HOP) {
+        return found;
     }
-    if present[CONNECTION] {
-        let mut named: Vec<HeaderName> = Vec::new();
-        for line in headers.get_all(header::CONNECTION) {
-            for token in line.as_bytes().split(|&byte| byte == b',') {
-                let token = token.trim_ascii();
-                if token.eq_ignore_ascii_case(b"keep-alive") {
-                    continue;
-                }
-                if token.eq_ignore_ascii_case(b"close") {
-                    found.close = true;
-                } else if token.eq_ignore_ascii_case(b"upgrade") {
-                    found.upgrade = headers.get(header::UPGRADE).cloned();
-                } else if let Ok(name) = HeaderName::from_bytes(token)
-                    && !END_TO_END.contains(&name)
-                {
-                    named.push(name);
-                }
+    // Before `Connection`, which has to name it.
+    if let Some(te) = fields.get(Known::Te) {
+        found.trailers = te.split(|&byte| byte == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+    }
+    let mut named: Vec<Vec<u8>> = Vec::new();
+    for line in fields.all(Known::Connection) {
+        for token in line.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            if token.eq_ignore_ascii_case(b"close") {
+                found.close = true;
+            } else if token.eq_ignore_ascii_case(b"upgrade") {
+                found.upgrade = fields.get(Known::Upgrade).and_then(|value| HeaderValue::from_bytes(value).ok());
+            } else if !token.eq_ignore_ascii_case(b"keep-alive") && !is_end_to_end(token) {
+                named.push(token.to_ascii_lowercase());
             }
         }
-        for name in named {
-            headers.remove(&name);
-        }
     }
-    for (name, _) in ALL.iter().zip(present).filter(|(_, present)| *present) {
-        headers.remove(name);
+    if !named.is_empty() {
+        fields.remove_if(|name| named.iter().any(|token| *token == name.as_str().as_bytes()));
     }
+    fields.remove_all(HOP_BY_HOP);
     found
 }
 
 /// Whether the connection of a response closes after it.
-pub fn closes(head: &response::Parts) -> bool {
-    let lines = head.headers.get_all(header::CONNECTION).into_iter();
-    head.version < Version::HTTP_11
-        || lines.flat_map(|line| list_elements(line.as_bytes())).any(|token| token.eq_ignore_ascii_case(b"close"))
-}
-
-/// Whether a field concerns one hop alone.
-pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    place(name).is_some()
+pub fn closes(head: &ResponseHead) -> bool {
+    let mut tokens = head.fields.all(Known::Connection).flat_map(list_elements);
+    head.version < Version::HTTP_11 || tokens.any(|token| token.eq_ignore_ascii_case(b"close"))
 }
 
 /// `Connection` may not take these away: they frame or route the message.
-const END_TO_END: [HeaderName; 3] = [header::CONTENT_LENGTH, header::HOST, header::AUTHORIZATION];
+fn is_end_to_end(token: &[u8]) -> bool {
+    const END_TO_END: [Known; 3] = [Known::ContentLength, Known::Host, Known::Authorization];
+    END_TO_END.iter().any(|name| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
 
 /// What the hop-by-hop fields said.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -112,27 +77,14 @@ pub struct HopByHop {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
+    use http::HeaderName;
     use proptest::prelude::*;
 
-    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in lines {
-            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
-        }
-        map
-    }
-
-    #[test]
-    fn every_name_has_its_place() {
-        for (number, name) in ALL.iter().enumerate() {
-            assert_eq!(place(name), Some(number), "{name}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn every_connection_line_counts() {
-        let mut map = headers(&[
+        let mut map = Fields::of(&[
             ("connection", "close, X-One"),
             ("connection", "x-two , upgrade"),
             ("x-one", "1"),
@@ -149,13 +101,13 @@ mod tests {
         let found = strip_hop_by_hop(&mut map);
         assert_eq!(found.upgrade.unwrap(), "websocket");
         assert!(found.close && found.trailers);
-        let left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        let left: Vec<_> = map.iter().map(|field| field.name).collect();
         assert_eq!(left, ["ccmclientid", "authorization"]);
     }
 
     #[test]
     fn framing_and_routing_cannot_be_named_away() {
-        let mut map = headers(&[("connection", "host, content-length"), ("host", "mp1"), ("content-length", "3")]);
+        let mut map = Fields::of(&[("connection", "host, content-length"), ("host", "mp1"), ("content-length", "3")]);
         strip_hop_by_hop(&mut map);
         assert_eq!(map.len(), 2);
     }
@@ -167,28 +119,26 @@ mod tests {
             split in 0_usize..6,
             junk in prop::collection::vec("[ -~]{0,20}", 0..4),
         ) {
-            let mut map = HeaderMap::new();
+            let mut map = Fields::default();
             for name in &named {
                 map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
             }
             let (first, second) = named.split_at(split.min(named.len()));
             for part in [first, second] {
-                map.append(header::CONNECTION, HeaderValue::from_str(&part.join(" ,")).unwrap());
+                map.append(Known::Connection, HeaderValue::from_str(&part.join(" ,")).unwrap());
             }
             for line in &junk {
-                map.append(header::CONNECTION, HeaderValue::from_str(line).unwrap());
+                map.append(Known::Connection, HeaderValue::from_str(line).unwrap());
             }
-            for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::TE, &header::UPGRADE] {
-                map.append(name.clone(), HeaderValue::from_static("x"));
-                map.append(name.clone(), HeaderValue::from_static("y"));
+            for &name in Known::ALL.iter().filter(|name| HOP_BY_HOP.has(**name) && **name != Known::Connection) {
+                map.append(name, HeaderValue::from_static("x"));
+                map.append(name, HeaderValue::from_static("y"));
             }
             strip_hop_by_hop(&mut map);
             for name in named.iter().filter(|name| !["host", "keep-alive"].contains(&name.as_str())) {
-                prop_assert!(!map.contains_key(name.as_str()), "{}", name);
+                prop_assert!(map.named(name).next().is_none(), "{}", name);
             }
-            for name in [header::CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, header::TRANSFER_ENCODING, header::TE, header::UPGRADE] {
-                prop_assert!(!map.contains_key(&name), "{}", name);
-            }
+            prop_assert!(!map.has_any(HOP_BY_HOP) && map.iter().all(|field| !field.is_in(HOP_BY_HOP)));
         }
     }
 }

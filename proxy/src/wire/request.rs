@@ -3,14 +3,14 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderValue};
-use http::request::Parts;
-use http::{Method, Request, Uri, Version};
+use http::{Method, Uri, Version};
 
 use super::body::{BadFraming, Framing};
-use super::case::Spelling;
-use super::head::{self, Names};
+use super::fields::Fields;
+use super::head::{self, RequestHead};
+use super::known::Known;
 use super::list::list_elements;
+use super::names::Names;
 
 /// Fields that a request usually has at most. More are read too, in a second try.
 const USUAL_FIELDS: usize = 64;
@@ -36,7 +36,7 @@ pub enum BadRequest {
 #[derive(Debug)]
 pub struct Asked {
     /// The head, with its fields as they came.
-    pub head: Parts,
+    pub head: RequestHead,
     /// How its body comes.
     pub framing: Framing,
     /// How the client wants to go on.
@@ -92,12 +92,7 @@ pub fn check_beginning(read: &[u8]) -> Result<(), BadRequest> {
 ///
 /// # Errors
 /// [`BadRequest`]; what follows cannot be trusted to be a request.
-pub fn parse(
-    mut bytes: BytesMut,
-    fields: HeaderMap,
-    names: &mut Names,
-    spelling: Spelling,
-) -> Result<Asked, BadRequest> {
+pub fn parse(mut bytes: BytesMut, fields: Fields, names: &mut Names) -> Result<Asked, BadRequest> {
     lower_version(&mut bytes);
     let bytes = bytes.freeze();
     let mut places = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
@@ -119,16 +114,13 @@ pub fn parse(
         Err(httparse::Error::Version) if has_version(&bytes) => return Err(BadRequest::Version),
         Ok(_) | Err(_) => return Err(BadRequest::Head),
     }
-    let (mut head, ()) = Request::new(()).into_parts();
     let method = parsed.method.ok_or(BadRequest::Head)?;
-    head.method = Method::from_bytes(method.as_bytes()).map_err(|_| BadRequest::Head)?;
-    head.version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    head.headers = fields;
-    head::collect(&bytes, parsed.headers, &mut head.headers, names).map_err(|_| BadRequest::Head)?;
-    spelling.keep(&bytes, parsed.headers, &mut head.extensions);
-    let target = parsed.path.ok_or(BadRequest::Head)?;
-    head.uri = self::target(&bytes, target, &head.method).ok_or(BadRequest::Target)?;
-    let lengths = head.headers.contains_key(header::CONTENT_LENGTH);
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| BadRequest::Head)?;
+    let version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let fields = head::collect(&bytes, parsed.headers, fields, names).map_err(|_| BadRequest::Head)?;
+    let uri = target(&bytes, parsed.path.ok_or(BadRequest::Head)?, &method).ok_or(BadRequest::Target)?;
+    let lengths = fields.has(Known::ContentLength);
+    let mut head = RequestHead { method, uri, version, fields };
     let framing = Framing::of_request(&mut head).map_err(BadRequest::Framing)?;
     let mut manner = Manner::of(&head, &framing);
     // One in front of us may have read the other framing (RFC 9112, section 6.1).
@@ -180,24 +172,24 @@ fn is_without_path(absolute: &str) -> bool {
 }
 
 impl Manner {
-    fn of(head: &Parts, framing: &Framing) -> Self {
+    fn of(head: &RequestHead, framing: &Framing) -> Self {
         let old = head.version < Version::HTTP_11;
-        let says = |token| has_token(&head.headers, &header::CONNECTION, token);
+        let says = |token| has_token(&head.fields, Known::Connection, token);
         let whole = matches!(framing, Framing::Over);
         Self {
             old,
             stays: if old { says("keep-alive") && !says("close") } else { !says("close") },
             head_only: head.method == Method::HEAD,
-            trailers: !old && has_token(&head.headers, &header::TE, "trailers"),
-            expects: !old && !whole && has_token(&head.headers, &header::EXPECT, "100-continue"),
+            trailers: !old && has_token(&head.fields, Known::Te, "trailers"),
+            expects: !old && !whole && has_token(&head.fields, Known::Expect, "100-continue"),
         }
     }
 }
 
-fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
+fn has_token(fields: &Fields, name: Known, token: &str) -> bool {
     // Nearly no request has any of these fields.
-    let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    lines.any(|line| list_elements(line).any(|element| element.eq_ignore_ascii_case(token.as_bytes())))
+    let says = |line| list_elements(line).any(|element| element.eq_ignore_ascii_case(token.as_bytes()));
+    fields.all(name).any(says)
 }
 
 #[cfg(test)]
@@ -206,7 +198,7 @@ mod tests {
     use super::*;
 
     fn asked(head: &str) -> Result<Asked, BadRequest> {
-        parse(BytesMut::from(head), HeaderMap::new(), &mut Names::default(), Spelling::Lower)
+        parse(BytesMut::from(head), Fields::default(), &mut Names::default())
     }
 
     fn manner(head: &str) -> Manner {
@@ -289,7 +281,7 @@ mod tests {
     fn more_fields_than_usual() {
         let with = |count: usize| {
             let fields: String = (0..count).map(|number| format!("x-{number}: a\r\n")).collect();
-            asked(&format!("GET / HTTP/1.1\r\n{fields}\r\n")).map(|asked| asked.head.headers.len())
+            asked(&format!("GET / HTTP/1.1\r\n{fields}\r\n")).map(|asked| asked.head.fields.len())
         };
         // The first line and the empty one are lines too.
         assert_eq!(with(MAX_FIELDS - 2), Ok(MAX_FIELDS - 2));
@@ -320,7 +312,7 @@ mod tests {
         assert!(matches!(framing("Transfer-Encoding: , Chunked").unwrap().framing, Framing::Chunked(_)));
         let two = framing("Transfer-Encoding: chunked\r\nContent-Length: 5").unwrap();
         assert!(matches!(two.framing, Framing::Chunked(_)) && !two.manner.stays);
-        assert_eq!(two.head.headers.get("content-length"), None);
+        assert_eq!(two.head.fields.get(Known::ContentLength), None);
         for (fields, expected) in [
             ("Transfer-Encoding: gzip, chunked", UnknownCoding),
             ("Transfer-Encoding: identity", UnknownCoding),

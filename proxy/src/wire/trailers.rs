@@ -2,27 +2,21 @@
 
 use http::header::{self, HeaderMap, HeaderName};
 
-use super::hop_by_hop::is_hop_by_hop;
+use super::fields::Fields;
+use super::hop_by_hop::HOP_BY_HOP;
+use super::known::{Known, KnownSet};
 use super::list::list_elements;
 
-/// `X-Forwarded-For`
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// See [`CLAIMS`].
-pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// See [`CLAIMS`].
-pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Fields that say where a request comes from. A client may write them only if it is trusted.
-pub const CLAIMS: [HeaderName; 4] = [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST];
-
-/// What a client may say about where its request comes from only if it is trusted.
-pub fn is_claim(name: &HeaderName) -> bool {
-    CLAIMS.contains(name)
-}
+pub const CLAIMS: KnownSet = KnownSet::of(CLAIM_NAMES);
+/// All of [`CLAIMS`].
+pub const CLAIM_NAMES: &[Known] =
+    &[Known::Forwarded, Known::XForwardedFor, Known::XForwardedProto, Known::XForwardedHost];
 
 /// The fields that `Trailer` announces.
-pub fn named_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(header::TRAILER).into_iter();
-    lines.flat_map(|line| list_elements(line.as_bytes())).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+pub fn named_trailers(fields: &Fields) -> Vec<HeaderName> {
+    let names = fields.all(Known::Trailer).flat_map(list_elements);
+    names.filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
 /// Whether a field may come after a body (RFC 9110, section 6.5.1): none that frames, routes, authorizes, changes how the
@@ -51,7 +45,8 @@ pub fn may_be_trailer(name: &HeaderName) -> bool {
         header::VIA,
         header::WWW_AUTHENTICATE,
     ];
-    !is_hop_by_hop(name) && !is_claim(name) && !FORBIDDEN.contains(name)
+    let known = Known::of(name.as_str());
+    !known.is_some_and(|known| HOP_BY_HOP.has(known) || CLAIMS.has(known)) && !FORBIDDEN.contains(name)
 }
 
 /// Takes out of the trailers of a response what may not come after a body.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, Version, header, response};
+use http::{StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::data::transport::outgoing::{Chunking, Outgoing};
@@ -16,8 +16,9 @@ use crate::data::upstream::request_body::{BodyCut, RequestBody};
 use crate::error::Error;
 use crate::model::snapshot::OnClose;
 use crate::wire::body::{Framing, Step};
-use crate::wire::head::{self, Writing};
+use crate::wire::head::{self, ResponseHead, Spelling, Writing};
 use crate::wire::hop_by_hop::strip_hop_by_hop;
+use crate::wire::known::Known;
 use crate::wire::request::{BadRequest, check_beginning, skip_blank_lines};
 
 /// Room for the next head; most are shorter.
@@ -292,12 +293,12 @@ impl Line {
     }
 
     /// An interim response goes to the client.
-    pub fn put_interim(&mut self, mut head: response::Parts) {
-        strip_hop_by_hop(&mut head.headers);
+    pub fn put_interim(&mut self, mut head: ResponseHead, spelling: Spelling) {
+        strip_hop_by_hop(&mut head.fields);
         // Nothing follows that would have one (RFC 9110, section 8.6).
-        head.headers.remove(header::CONTENT_LENGTH);
-        let mut out = Writing::response(&head, Version::HTTP_11);
-        head.headers.iter().for_each(|(name, value)| out.put(name, value));
+        head.fields.remove(Known::ContentLength);
+        let mut out = Writing::response(&head, Version::HTTP_11, spelling);
+        head.fields.iter().for_each(|field| out.put(field));
         if head.status != StatusCode::SWITCHING_PROTOCOLS && self.outgoing.waiting() < MAX_WAITING {
             self.outgoing.append(out.end(), Chunking::Off);
         }

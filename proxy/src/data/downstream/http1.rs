@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{Request, Response};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
@@ -20,16 +19,16 @@ use crate::data::downstream::responding::{After, Ends, Responding, Written};
 use crate::data::path::client::Client;
 use crate::data::path::exchange::End;
 use crate::data::path::forwarding::Secured;
+use crate::data::path::message::{ClientRequest, ClientResponse};
 use crate::data::path::outcome;
 use crate::data::path::respond;
-use crate::data::path::response_body::{PendingTunnel, ResponseBody};
+use crate::data::path::response_body::PendingTunnel;
 use crate::data::path::serve;
 use crate::data::path::session::{Session, Socket, Spoken};
 use crate::data::thread::ticker::Timer;
 use crate::data::transport::stream::Transport;
 use crate::data::tunnel::ways;
 use crate::data::upstream::pin::PinEnd;
-use crate::data::upstream::request_body::RequestBody;
 use crate::data::upstream::worker::Worker;
 use crate::error::Error;
 use crate::metrics::code_class;
@@ -134,7 +133,7 @@ async fn converse(session: &Rc<Session>, channel: &Rc<Channel>) -> Ended {
         session.upload.expects.set(manner.expects);
         session.interims.want(!manner.old);
         let body = channel.begin_request(framing, manner.expects);
-        let Some(response) = answer(session, channel, Request::from_parts(head, body)).await else {
+        let Some(response) = answer(session, channel, ClientRequest { head, body }).await else {
             return Ended::Broken(Ends::None);
         };
         if let Some(ended) = respond(session, channel, response, manner).await {
@@ -213,24 +212,21 @@ impl Wait {
 
 fn parse(session: &Session, head: BytesMut) -> Result<Asked, BadRequest> {
     let worker = &session.worker;
-    request::parse(head, worker.spare_fields(), &mut worker.names.borrow_mut(), session.limits().spelling)
+    request::parse(head, worker.spare_fields(), &mut worker.names.borrow_mut())
 }
 
 /// The request path's answer. `None`: the client has gone before there was one.
-async fn answer(
-    session: &Rc<Session>,
-    channel: &Channel,
-    request: Request<RequestBody>,
-) -> Option<Response<ResponseBody>> {
+async fn answer(session: &Rc<Session>, channel: &Channel, request: ClientRequest) -> Option<ClientResponse> {
     let mut handled = pin!(serve::handle(Rc::clone(session), request));
     poll_fn(|cx| {
-        if let Poll::Ready(Ok(response)) = handled.as_mut().poll(cx) {
+        if let Poll::Ready(response) = handled.as_mut().poll(cx) {
             return Poll::Ready(Some(response));
         }
         session.pins.borrow_mut().poll_leftovers(cx);
         channel.owned_by(cx);
         let mut line = channel.line();
-        session.interims.take().into_iter().for_each(|interim| line.put_interim(interim));
+        let spelling = session.limits().spelling;
+        session.interims.take().into_iter().for_each(|interim| line.put_interim(interim, spelling));
         match (line.poll_write(cx), line.poll_gone(cx, session.limits().on_close)) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(())) => Poll::Ready(None),
             (Poll::Ready(Ok(())) | Poll::Pending, Poll::Pending) => Poll::Pending,
@@ -240,12 +236,7 @@ async fn answer(
 }
 
 /// Writes a response. `Some`: the connection does not go on.
-async fn respond(
-    session: &Session,
-    channel: &Channel,
-    response: Response<ResponseBody>,
-    manner: Manner,
-) -> Option<Ended> {
+async fn respond(session: &Session, channel: &Channel, response: ClientResponse, manner: Manner) -> Option<Ended> {
     let over = channel.is_upload_held() || channel.is_upload_over();
     let after = if manner.stays && over && !session.closes() && !channel.line().has_ended() {
         After::Stays

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::data::downstream::idle;
 use crate::data::path::client::Client;
-use crate::data::path::respond::NeedsHttp11;
+use crate::data::path::message::{Carried, ClientRequest, ClientResponse};
 use crate::data::path::response_body::ResponseBody;
 use crate::data::path::serve;
 use crate::data::path::session::{Session, Socket, Spoken};
@@ -30,6 +30,8 @@ use crate::data::transport::stream::{Early, Transport};
 use crate::data::upstream::request_body::{BodyCut, RequestBody};
 use crate::error::Error;
 use crate::model::entry::Security;
+use crate::wire::fields::Fields;
+use crate::wire::head::RequestHead;
 
 /// What one request body and all of a connection may have under way.
 const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
@@ -63,7 +65,7 @@ pub async fn serve(transport: Transport, early: BytesMut, client: &Client, socke
     let service = service_fn(|request: Request<Incoming>| {
         let session = Session::new(client, socket, Spoken::Http2);
         open.add(&session);
-        async move { answer(serve::handle(session, request.map(body)).await) }
+        async move { answer(serve::handle(session, asked(request)).await) }
     });
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
@@ -116,14 +118,23 @@ pub async fn serve(transport: Transport, early: BytesMut, client: &Client, socke
     }
 }
 
+/// A request as the request path takes it.
+fn asked(request: Request<Incoming>) -> ClientRequest {
+    let (parts, incoming) = request.into_parts();
+    let fields = Fields::from(parts.headers);
+    let head = RequestHead { method: parts.method, uri: parts.uri, version: Version::HTTP_2, fields };
+    ClientRequest { head, body: body(incoming) }
+}
+
 /// A response, or the end of a request that HTTP/2 cannot carry (RFC 9113, section 7: `HTTP_1_1_REQUIRED`).
-fn answer(
-    handled: Result<Response<ResponseBody>, std::convert::Infallible>,
-) -> Result<Response<ResponseBody>, h2::Error> {
-    let Ok(mut response) = handled;
-    if response.extensions_mut().remove::<NeedsHttp11>().is_some() {
+fn answer(answered: ClientResponse) -> Result<Response<ResponseBody>, h2::Error> {
+    let ClientResponse { head, body, carried } = answered;
+    if carried == Carried::OverHttp11 {
         return Err(h2::Reason::HTTP_1_1_REQUIRED.into());
     }
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.fields.to_map();
     Ok(response)
 }
 

@@ -7,18 +7,19 @@ use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::response::Parts;
-use http::{Response, StatusCode, Version};
+use http::header::HeaderMap;
+use http::{StatusCode, Version};
 use http_body::{Body, Frame};
 
 use crate::data::downstream::channel::Channel;
+use crate::data::path::message::ClientResponse;
 use crate::data::path::response_body::{PendingTunnel, ResponseBody};
 use crate::data::path::session::{Late, Session};
 use crate::data::transport::outgoing::Chunking;
 use crate::data::transport::splice::{MOST, Pipe};
 use crate::data::transport::stream::Transport;
-use crate::wire::head::Writing;
+use crate::wire::head::{ResponseHead, Spelling, Writing};
+use crate::wire::known::Known;
 use crate::wire::request::Manner;
 use crate::wire::trailers::may_be_trailer;
 
@@ -110,20 +111,21 @@ impl<'a> Responding<'a> {
     pub fn begin(
         channel: &'a Channel,
         session: &'a Session,
-        response: Response<ResponseBody>,
+        response: ClientResponse,
         manner: Manner,
         after: After,
     ) -> (Self, After) {
-        let (parts, body) = response.into_parts();
-        let ends = ends(&parts, &body, manner);
+        let ClientResponse { head, body, carried: _ } = response;
+        let ends = ends(&head, &body, manner);
         let after = if ends == Ends::AtClose { After::Closes } else { after };
-        let head = write_head(&parts, &body, ends, manner, after);
-        session.worker.recycle(parts.headers);
+        let spelling = session.limits().spelling;
+        let written = write_head(&head, &body, (ends, after), manner, spelling);
+        session.worker.recycle(head.fields);
         let chunking = if ends == Ends::AtLastChunk { Chunking::On } else { Chunking::Off };
         let mut line = channel.line();
         line.answer();
-        session.interims.take().into_iter().for_each(|interim| line.put_interim(interim));
-        line.outgoing.append(head, chunking);
+        session.interims.take().into_iter().for_each(|interim| line.put_interim(interim, spelling));
+        line.outgoing.append(written, chunking);
         drop(line);
         let trailers = if manner.trailers { Trailers::Wanted(HeaderMap::new()) } else { Trailers::Unwanted };
         (Self { channel, session, body, ends, source: Source::Open, trailers, pipe: None, copies: false }, after)
@@ -280,7 +282,7 @@ impl<'a> Responding<'a> {
     }
 }
 
-fn ends(head: &Parts, body: &ResponseBody, manner: Manner) -> Ends {
+fn ends(head: &ResponseHead, body: &ResponseBody, manner: Manner) -> Ends {
     let status = head.status;
     let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     if manner.head_only || bodiless {
@@ -295,37 +297,41 @@ fn ends(head: &Parts, body: &ResponseBody, manner: Manner) -> Ends {
 }
 
 /// The head as the client gets it (RFC 9112, sections 6.3 and 9.3).
-fn write_head(head: &Parts, body: &ResponseBody, ends: Ends, manner: Manner, after: After) -> Vec<u8> {
+fn write_head(
+    head: &ResponseHead,
+    body: &ResponseBody,
+    (ends, after): (Ends, After),
+    manner: Manner,
+    spelling: Spelling,
+) -> Vec<u8> {
     let version = if manner.old { Version::HTTP_10 } else { Version::HTTP_11 };
     let length = body.size_hint().exact();
     let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    let told = head.headers.contains_key(header::CONTENT_LENGTH);
+    let told = head.fields.has(Known::ContentLength);
     let lengthless = head.status.is_informational() || head.status == StatusCode::NO_CONTENT;
     // What a HEAD or a 304 says about the length is true of another response.
     let keeps_length = told && !lengthless && matches!(ends, Ends::AtLength | Ends::None);
-    let dated = head.headers.contains_key(header::DATE) || switched;
-    let mut out = Writing::response(head, version);
-    for (name, value) in &head.headers {
-        if keeps_length || name != header::CONTENT_LENGTH {
-            out.put(name, value);
-        }
+    let dated = head.fields.has(Known::Date) || switched;
+    let mut out = Writing::response(head, version, spelling);
+    for field in head.fields.iter().filter(|field| keeps_length || !field.is(Known::ContentLength)) {
+        out.put(field);
     }
     let ours = matches!(body, ResponseBody::Full(_)) && ends == Ends::None && !lengthless;
     if let (Ends::AtLength, false, Some(length)) | (Ends::None, false, Some(length)) = (ends, told, length)
         && (ends == Ends::AtLength || ours)
     {
-        out.put(&header::CONTENT_LENGTH, &HeaderValue::from(length));
+        out.put_own(Known::ContentLength, length.to_string().as_bytes());
     }
     if ends == Ends::AtLastChunk {
-        out.put(&header::TRANSFER_ENCODING, &HeaderValue::from_static("chunked"));
+        out.put_own(Known::TransferEncoding, b"chunked");
     }
-    if !dated && let Ok(now) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
-        out.put(&header::DATE, &now);
+    if !dated {
+        out.put_own(Known::Date, httpdate::fmt_http_date(SystemTime::now()).as_bytes());
     }
     match after {
         _ if switched => {}
-        After::Closes => out.put(&header::CONNECTION, &HeaderValue::from_static("close")),
-        After::Stays if manner.old => out.put(&header::CONNECTION, &HeaderValue::from_static("keep-alive")),
+        After::Closes => out.put_own(Known::Connection, b"close"),
+        After::Stays if manner.old => out.put_own(Known::Connection, b"keep-alive"),
         After::Stays => {}
     }
     out.end()

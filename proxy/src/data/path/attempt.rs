@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, StatusCode, Uri, Version, header, response};
+use http::uri::Scheme;
+use http::{Request, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
@@ -21,6 +22,8 @@ use crate::error::Error;
 use crate::model::endpoint::Endpoint;
 use crate::model::role::ProxyProtocol;
 use crate::model::snapshot::Snapshot;
+use crate::wire::fields::Fields;
+use crate::wire::head::ResponseHead;
 use crate::wire::hop_by_hop;
 
 /// Idle connections that are tried before a new one is opened. An endpoint that has restarted has closed them all.
@@ -39,7 +42,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Answer {
     /// The head.
-    pub parts: response::Parts,
+    pub head: ResponseHead,
     /// Its body.
     pub source: Source,
 }
@@ -68,7 +71,7 @@ impl Answer {
     /// Reads a small body to its end, so that its connection serves others while it is found out what becomes of the answer. A
     /// connection that belongs to one client, or closes after this answer, stays as it is, and so does one with a large body.
     pub async fn take_in(&mut self, session: &Session, snapshot: &Snapshot, endpoint: &Endpoint) {
-        let closes = hop_by_hop::closes(&self.parts) || endpoint.role.proxy_protocol != ProxyProtocol::Off;
+        let closes = hop_by_hop::closes(&self.head) || endpoint.role.proxy_protocol != ProxyProtocol::Off;
         let Source::Connection(coming) = &mut self.source else { return };
         let Sender::Direct(upstream) = &mut coming.sender else { return };
         if closes || upstream.is_sending() {
@@ -162,18 +165,17 @@ pub async fn on_connection(
     session.upload.done.set(empty);
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
     let result = match &mut sender {
-        Sender::Direct(upstream) => direct(session, upstream, call).await.map(|parts| (parts, None)),
+        Sender::Direct(upstream) => direct(session, upstream, call).await.map(|head| (head, None)),
         // Boxed because it is seldom, and large.
         Sender::Driven(driven) => Box::pin(driven_by_task(session, driven, call)).await,
     };
     session.timer.clear();
-    let (parts, incoming) = result.map_err(failure)?;
+    let (head, incoming) = result.map_err(failure)?;
     // The client would read what follows as its next response, or the server what is left of a body as another protocol.
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS && (!call.asks_for(&parts.headers) || sender.sending().is_some())
-    {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS && (!call.asks_for(&head.fields) || sender.sending().is_some()) {
         return Err(failure(Error::BadResponse));
     }
-    Ok(Answer { parts, source: Source::Connection(Coming { incoming, sender, reused }) })
+    Ok(Answer { head, source: Source::Connection(Coming { incoming, sender, reused }) })
 }
 
 /// Makes a connection that belongs to one client ready for its next request: the client may have sent the end of the last
@@ -197,10 +199,10 @@ pub async fn settle(session: &Session, endpoint: &Endpoint, sender: &mut Sender)
 }
 
 /// On a connection that we drive.
-async fn direct(session: &Session, upstream: &mut Upstream, call: &mut Call) -> Result<response::Parts, Error> {
+async fn direct(session: &Session, upstream: &mut Upstream, call: &mut Call) -> Result<ResponseHead, Error> {
     let waits = call.waits_to_be_asked();
     let body = call.body().ok_or(Error::Terminated)?;
-    let head = call.write_head(session, &body).ok_or(Error::Terminated)?;
+    let head = call.write_head(session, &body);
     upstream.begin(head, body);
     let asks = waits.then(|| session.worker.ticker.timer());
     asks.iter().for_each(|timer| timer.set(SILENCE));
@@ -224,14 +226,15 @@ async fn driven_by_task(
     session: &Session,
     driven: &mut Driven,
     call: &mut Call,
-) -> Result<(response::Parts, Option<Incoming>), Error> {
-    let request = call.request(session).ok_or(Error::Terminated)?;
-    let request = into_http2(request, driven.secure)?;
+) -> Result<(ResponseHead, Option<Incoming>), Error> {
+    let scheme = if driven.secure { Scheme::HTTPS } else { Scheme::HTTP };
+    let request = call.http2_request(session, scheme)?;
     let result = in_time(session, driven.requests.try_send_request(request)).await;
     match result {
         Ok(Ok(response)) => {
             let (parts, incoming) = response.into_parts();
-            Ok((parts, Some(incoming)))
+            let fields = Fields::from(parts.headers);
+            Ok((ResponseHead { status: parts.status, version: Version::HTTP_11, reason: None, fields }, Some(incoming)))
         }
         Ok(Err(failed)) => Err(explain(session, failed, call)),
         Err(error) => {
@@ -254,22 +257,6 @@ async fn in_time<T>(session: &Session, sent: impl Future<Output = T>) -> Result<
     .await
 }
 
-/// Over HTTP/2 the host is part of the target (RFC 9113, section 8.3.1).
-fn into_http2(request: Request<RequestBody>, secure: bool) -> Result<Request<RequestBody>, Error> {
-    let (mut parts, body) = request.into_parts();
-    let host = parts.headers.remove(header::HOST).ok_or(Error::BadRequest)?;
-    let mut uri = parts.uri.into_parts();
-    uri.scheme = Some(if secure { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
-    uri.authority = Some(host.as_bytes().try_into().map_err(|_| Error::BadRequest)?);
-    parts.uri = Uri::from_parts(uri).map_err(|_| Error::BadRequest)?;
-    parts.version = Version::HTTP_2;
-    // Framing is the connection's own; `TE` may only say `trailers`, which is all that we ever write.
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING] {
-        parts.headers.remove(name);
-    }
-    Ok(Request::from_parts(parts, body))
-}
-
 /// Who was late.
 fn late(session: &Session) -> Error {
     if session.timer.cap_passed() {
@@ -286,7 +273,7 @@ fn explain(session: &Session, mut failed: TrySendError<Request<RequestBody>>, ca
         return error;
     }
     if let Some(unsent) = failed.take_message() {
-        call.give_back(unsent);
+        call.give_body_back(unsent.into_body());
         return Error::NeverSent;
     }
     // A request that was canceled without coming back was dropped unread, but it cannot be sent again either.

@@ -3,12 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::Scheme;
 use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 
+use crate::data::path::message::ClientRequest;
 use crate::data::path::session::Session;
 use crate::data::path::uploading::Uploading;
 use crate::data::upstream::http1::Reading;
@@ -17,13 +18,15 @@ use crate::data::upstream::pin;
 use crate::data::upstream::request_body::RequestBody;
 use crate::error::{Error, Retry};
 use crate::model::role::{Role, Timeouts};
-use crate::wire::head::Writing;
+use crate::wire::fields::Fields;
+use crate::wire::head::{RequestHead, Writing};
 use crate::wire::hop_by_hop::strip_hop_by_hop;
+use crate::wire::known::{Known, KnownSet};
 use crate::wire::list::list_elements;
 use crate::wire::trailers::named_trailers;
 
-const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
-const CONTINUE: HeaderValue = HeaderValue::from_static("100-continue");
+/// Over HTTP/2 the host is part of the target, and framing is the connection's own.
+const NOT_OVER_HTTP2: KnownSet = KnownSet::of(&[Known::Host, Known::Connection, Known::TransferEncoding]);
 
 /// Largest body that is kept for another attempt, in bytes.
 const KEPT: u64 = 16 << 10;
@@ -31,12 +34,9 @@ const KEPT: u64 = 16 << 10;
 /// A prepared request.
 #[derive(Debug)]
 pub struct Call {
-    /// `None` when it was handed on.
-    parts: Option<Parts>,
+    head: RequestHead,
     /// `None` when it was handed on.
     body: Option<RequestBody>,
-    /// The head has our fields in it already.
-    ours_in_it: bool,
     repeatable: bool,
     authorizes: bool,
     /// When its body may be sent.
@@ -50,24 +50,24 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::BadRequest`] for a target that cannot be written, [`Error::BodyTooLarge`] when the length is known to be.
-    pub fn prepare(session: &Rc<Session>, role: &Arc<Role>, request: Request<RequestBody>) -> Result<Self, Error> {
-        let (mut parts, body) = request.into_parts();
-        let hop = strip_hop_by_hop(&mut parts.headers);
-        into_origin_form(&mut parts)?;
+    pub fn prepare(session: &Rc<Session>, role: &Arc<Role>, request: ClientRequest) -> Result<Self, Error> {
+        let ClientRequest { mut head, body } = request;
+        let hop = strip_hop_by_hop(&mut head.fields);
+        into_origin_form(&mut head)?;
         // RFC 9110, section 7.8: an upgrade in an HTTP/1.0 request is ignored.
-        let upgrade = hop.upgrade.filter(|_| parts.version >= Version::HTTP_11).and_then(|asked| allowed(&asked, role));
+        let upgrade = hop.upgrade.filter(|_| head.version >= Version::HTTP_11).and_then(|asked| allowed(&asked, role));
         if let Some(protocol) = &upgrade {
-            parts.headers.insert(header::UPGRADE, protocol.clone());
-            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            head.fields.append(Known::Upgrade, protocol.clone());
+            head.fields.append(Known::Connection, HeaderValue::from_static("upgrade"));
         } else if hop.trailers {
-            parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
-            parts.headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+            head.fields.append(Known::Te, HeaderValue::from_static("trailers"));
+            head.fields.append(Known::Connection, HeaderValue::from_static("te"));
         }
-        session.strip(&mut parts.headers, role);
+        session.strip(&mut head.fields, role);
         if session.is_http2() {
-            join_cookies(&mut parts.headers);
+            join_cookies(&mut head.fields);
         }
-        parts.version = Version::HTTP_11;
+        head.version = Version::HTTP_11;
 
         session.upload.idle.set(role.timeouts.request_body_idle);
         session.upload.response_header.set(role.timeouts.response_header);
@@ -82,22 +82,22 @@ impl Call {
             }
             RequestBody::Stream(_) | RequestBody::Kept(_) | RequestBody::Empty => RequestBody::Empty,
         };
-        let authorizes = role.connection_auth && pin::authorizes_connection(&parts.headers);
-        let method = parts.method.as_str();
+        let authorizes = role.connection_auth && pin::authorizes_connection(&head.fields);
+        let method = head.method.as_str();
         let repeatable =
             matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
         // A server that refuses a body ends its connection, and one that signs its client in must not.
         let waits = session.upload.expects.get() && !authorizes;
         let begins = if waits { Begins::WhenAsked } else { Begins::AtOnce };
-        Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, begins, upgrade })
+        Ok(Self { head, body: Some(body), repeatable, authorizes, begins, upgrade })
     }
 
     /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
     /// `PROPFIND` of a download may carry a few lines of XML.
     pub fn may_keep_body(&self, role: &Role) -> bool {
-        let (Some(parts), Some(RequestBody::Stream(stream))) = (&self.parts, &self.body) else { return false };
+        let Some(RequestBody::Stream(stream)) = &self.body else { return false };
         let small = stream.size_hint().exact().is_some_and(|size| size <= KEPT);
-        let method = parts.method.as_str();
+        let method = self.head.method.as_str();
         small && !self.authorizes && self.upgrade.is_none() && role.retry.methods.iter().any(|may| may == method)
     }
 
@@ -145,34 +145,24 @@ impl Call {
     }
 
     /// The head as an endpoint gets it.
-    pub fn write_head(&self, session: &Session, body: &RequestBody) -> Option<WrittenHead> {
-        let parts = self.parts.as_ref()?;
-        let mut out = Writing::request(parts);
+    pub fn write_head(&self, session: &Session, body: &RequestBody) -> WrittenHead {
+        let (head, spelling) = (&self.head, session.limits().spelling);
+        let mut out = Writing::request(head, spelling);
         let chunked = body.size_hint().exact().is_none();
         if chunked {
-            out.put(&header::TRANSFER_ENCODING, &CHUNKED);
+            out.put_own(Known::TransferEncoding, b"chunked");
         }
         let begins = if matches!(body, RequestBody::Stream(_)) { self.begins } else { Begins::AtOnce };
         if begins == Begins::WhenAsked {
-            out.put(&header::EXPECT, &CONTINUE);
+            out.put_own(Known::Expect, b"100-continue");
         }
-        let mut put = |name: &HeaderName, value: &HeaderValue| {
-            if !(chunked && name == header::CONTENT_LENGTH) {
-                out.put(name, value);
+        session.each_field(&head.fields, |field| {
+            if !(chunked && field.is(Known::ContentLength)) {
+                out.put(field);
             }
-        };
-        if self.ours_in_it {
-            parts.headers.iter().for_each(|(name, value)| put(name, value));
-        } else {
-            session.each_field(&parts.headers, put);
-        }
-        Some(WrittenHead {
-            bytes: out.end(),
-            trailers: named_trailers(&parts.headers),
-            begins,
-            head_only: parts.method == Method::HEAD,
-            spelling: session.limits().spelling,
-        })
+        });
+        let (bytes, trailers) = (out.end(), named_trailers(&head.fields));
+        WrittenHead { bytes, trailers, begins, head_only: head.method == Method::HEAD }
     }
 
     /// The body does not wait: its connection must not end.
@@ -185,33 +175,32 @@ impl Call {
         self.begins == Begins::WhenAsked
     }
 
-    /// The request for one attempt, for hyper: a copy if it may be needed again.
-    pub fn request(&mut self, session: &Session) -> Option<Request<RequestBody>> {
-        let body = self.body()?;
-        if !self.ours_in_it {
-            let parts = self.parts.as_mut()?;
-            let mut all = HeaderMap::with_capacity(parts.headers.len());
-            session.each_field(&parts.headers, |name, value| _ = all.append(name.clone(), value.clone()));
-            parts.headers = all;
-            self.ours_in_it = true;
-        }
-        let mut parts = if self.repeatable { self.parts.clone() } else { self.parts.take() }?;
-        if body.size_hint().exact().is_none() {
-            // Without this, hyper sends no body with a method that usually has none.
-            parts.headers.insert(header::TRANSFER_ENCODING, CHUNKED);
-        }
-        Some(Request::from_parts(parts, body))
-    }
-
-    /// Takes a request back of which nothing was sent.
-    pub fn give_back(&mut self, unsent: Request<RequestBody>) {
-        let (mut parts, body) = unsent.into_parts();
-        // As it was before it was made a request of HTTP/2; nothing in it is new.
-        let _ = into_origin_form(&mut parts);
-        parts.version = Version::HTTP_11;
-        parts.headers.remove(header::TRANSFER_ENCODING);
-        self.parts.get_or_insert(parts);
-        self.body.get_or_insert(body);
+    /// The request for one attempt, for hyper: the host is part of the target (RFC 9113, section 8.3.1).
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for a host that is none; [`Error::Terminated`] when the body was handed on.
+    pub fn http2_request(&mut self, session: &Session, scheme: Scheme) -> Result<Request<RequestBody>, Error> {
+        let head = &self.head;
+        let host = head.fields.get(Known::Host).ok_or(Error::BadRequest)?;
+        let mut uri = head.uri.clone().into_parts();
+        uri.scheme = Some(scheme);
+        uri.authority = Some(host.try_into().map_err(|_| Error::BadRequest)?);
+        let mut all = HeaderMap::with_capacity(head.fields.len());
+        // Framing is the connection's own; `TE` may only say `trailers`, which is all that we ever write.
+        session.each_field(&head.fields, |field| {
+            if !field.is_in(NOT_OVER_HTTP2)
+                && let (Ok(name), Ok(value)) = (field.name.parse::<HeaderName>(), HeaderValue::from_bytes(field.value))
+            {
+                all.append(name, value);
+            }
+        });
+        let mut request = Request::new(());
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Error::BadRequest)?;
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = all;
+        let body = self.body().ok_or(Error::Terminated)?;
+        Ok(request.map(|()| body))
     }
 
     /// Takes the body of a request back of which nothing was sent.
@@ -221,9 +210,7 @@ impl Call {
 
     /// Nobody will be asked any more.
     pub fn end(self, reading: &Reading) {
-        if let Some(parts) = self.parts {
-            reading.recycle(parts.headers);
-        }
+        reading.recycle(self.head.fields);
     }
 
     /// Whether it asks for an upgrade.
@@ -232,8 +219,8 @@ impl Call {
     }
 
     /// Whether it asks for the protocol that a 101 switches to.
-    pub fn asks_for(&self, switched: &HeaderMap) -> bool {
-        let protocols = switched.get_all(header::UPGRADE).iter().flat_map(|line| list_elements(line.as_bytes()));
+    pub fn asks_for(&self, switched: &Fields) -> bool {
+        let protocols = switched.all(Known::Upgrade).flat_map(list_elements);
         let asked = |protocol: &[u8]| {
             let asked = self.upgrade.iter().flat_map(|line| list_elements(line.as_bytes()));
             asked.into_iter().any(|own| own.eq_ignore_ascii_case(protocol))
@@ -260,26 +247,26 @@ fn allowed(asked: &HeaderValue, role: &Role) -> Option<HeaderValue> {
 
 /// Over HTTP/2 a client may cut its cookies into several fields; before anything else they are one again (RFC 9113, section
 /// 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let cookies: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+fn join_cookies(fields: &mut Fields) {
+    let cookies: Vec<&[u8]> = fields.all(Known::Cookie).collect();
     if cookies.len() < 2 {
         return;
     }
     // Values that were allowed are allowed together.
     if let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
-        headers.insert(header::COOKIE, joined);
+        fields.set(Known::Cookie, joined);
     }
 }
 
 /// A client that thinks it talks to a forward proxy sends the whole URL; its authority replaces `Host` (RFC 9112,
 /// section 3.2.2).
-fn into_origin_form(parts: &mut Parts) -> Result<(), Error> {
-    let Some(authority) = parts.uri.authority() else { return Ok(()) };
+fn into_origin_form(head: &mut RequestHead) -> Result<(), Error> {
+    let Some(authority) = head.uri.authority() else { return Ok(()) };
     let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Error::BadRequest)?;
-    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let origin = if target.starts_with('/') || target == "*" { target.parse() } else { format!("/{target}").parse() };
     let origin: Uri = origin.map_err(|_| Error::BadRequest)?;
-    parts.headers.insert(header::HOST, host);
-    parts.uri = origin;
+    head.fields.set(Known::Host, host);
+    head.uri = origin;
     Ok(())
 }

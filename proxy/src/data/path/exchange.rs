@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{Method, Request, StatusCode, Uri};
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri};
 use tokio::time::Instant;
 
+use crate::data::path::message::ClientRequest;
 use crate::data::path::session::Session;
 use crate::data::thread::access_log::Record;
 use crate::data::thread::held::Held;
@@ -14,7 +16,6 @@ use crate::data::upstream::http1::Upstream;
 use crate::data::upstream::leftover;
 use crate::data::upstream::pin::Pinned;
 use crate::data::upstream::pool::Sender;
-use crate::data::upstream::request_body::RequestBody;
 use crate::error::Error;
 use crate::metrics::{RoleMetrics, code_class};
 use crate::model::cluster::EndpointIndex;
@@ -22,6 +23,7 @@ use crate::model::decision::Decision;
 use crate::model::endpoint::{Endpoint, Hold, Lease};
 use crate::model::route::ClusterId;
 use crate::model::tier::TierKind;
+use crate::wire::known::Known;
 
 /// One request and its response.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ pub struct Exchange {
 struct RequestLine {
     method: Method,
     target: Uri,
-    host: Option<http::HeaderValue>,
+    host: Option<Bytes>,
     first_byte: Option<Duration>,
 }
 
@@ -106,20 +108,20 @@ pub enum End {
 
 impl Exchange {
     /// A request's head is here.
-    pub fn begin(session: &Rc<Session>, request: &Request<RequestBody>) -> Box<Self> {
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        session.begin_request(hyper::body::Body::is_end_stream(request.body()));
+    pub fn begin(session: &Rc<Session>, request: &ClientRequest) -> Box<Self> {
+        let head = &request.head;
+        session.begin_request(hyper::body::Body::is_end_stream(&request.body));
         let snapshot = session.worker.snapshot();
         let line = session.worker.log.is_some().then(|| {
             Box::new(RequestLine {
-                method: method.clone(),
-                target: uri.clone(),
-                host: headers.get(http::header::HOST).cloned(),
+                method: head.method.clone(),
+                target: head.uri.clone(),
+                host: head.fields.share(Known::Host),
                 first_byte: None,
             })
         });
         Box::new(Self {
-            client: session.client(headers, &snapshot),
+            client: session.client(&head.fields, &snapshot),
             session: Rc::clone(session),
             snapshot,
             started: Instant::now(),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
 
 use crate::data::transport::stream::Transport;
@@ -14,20 +14,10 @@ use crate::model::entry::CertificateField;
 use crate::model::field_set::FieldSet;
 use crate::model::snapshot::{ClientAddressField, Site};
 use crate::wire::address::ip_text;
+use crate::wire::fields::{Field, Fields};
+use crate::wire::known::Known;
 use crate::wire::list::{list_elements, split_unquoted};
-use crate::wire::trailers::{
-    CLAIMS, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_claim, may_be_trailer, remove_all,
-};
-
-/// `Proxy-Status` (RFC 9209)
-pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-
-const DECISION: HeaderName = HeaderName::from_static("x-rolegate-decision");
-
-/// `Client-Cert` (RFC 9440)
-const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
-const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
-const ARR_CLIENT_CERT: HeaderName = HeaderName::from_static("x-arr-clientcert");
+use crate::wire::trailers::{CLAIM_NAMES, CLAIMS, may_be_trailer, remove_all};
 
 /// TLS of a client connection that ends here.
 #[derive(Clone, Debug)]
@@ -50,8 +40,8 @@ impl Secured {
     }
 }
 
-/// Fields that only we may write: what they say about a client's certificate is believed.
-const CERTIFICATE_FIELDS: [HeaderName; 3] = [CLIENT_CERT, CLIENT_CERT_CHAIN, ARR_CLIENT_CERT];
+/// Fields that only we may write: what they say about a client's certificate is believed (RFC 9440).
+const CERTIFICATE_FIELDS: [Known; 3] = [Known::ClientCert, Known::ClientCertChain, Known::XArrClientCert];
 
 /// Lengths of the names in both lists, without `Forwarded`, which has no other spelling.
 const RESERVED_LENGTHS: [usize; 4] = [11, 15, 16, 17];
@@ -59,29 +49,29 @@ const RESERVED_LENGTHS: [usize; 4] = [11, 15, 16, 17];
 /// Whether a field is one that no client may send: who showed which certificate (RFC 9440, section 4), and where the request
 /// comes from when it is spelled with `_` for `-`. To a server that turns fields into variables, as IIS does, both spellings are
 /// the same, and a trusted proxy in front of us that knows one of them may hand on the other.
-fn is_reserved(name: &HeaderName) -> bool {
+fn is_reserved(name: &str) -> bool {
     // Every field of every request is looked at, and nearly none has the length of one of these.
-    if !RESERVED_LENGTHS.contains(&name.as_str().len()) {
+    if !RESERVED_LENGTHS.contains(&name.len()) {
         return false;
     }
-    let certificate = CERTIFICATE_FIELDS.iter().any(|ours| is_like(name, ours));
-    certificate || CLAIMS.iter().any(|ours| is_like(name, ours) && name != ours)
+    let certificate = CERTIFICATE_FIELDS.iter().any(|ours| is_like(name, ours.as_str()));
+    certificate || CLAIM_NAMES.iter().any(|ours| is_like(name, ours.as_str()) && name != ours.as_str())
 }
 
 /// Whether a server may take one name for the other.
-fn is_like(name: &HeaderName, ours: &HeaderName) -> bool {
-    let (name, ours) = (name.as_str().as_bytes(), ours.as_str().as_bytes());
+fn is_like(name: &str, ours: &str) -> bool {
+    let (name, ours) = (name.as_bytes(), ours.as_bytes());
     let like = |(a, b): (&u8, &u8)| a == b || (*a == b'_' && *b == b'-');
     name.len() == ours.len() && name.iter().zip(ours).all(like)
 }
 
 /// Says in a response how its server was chosen.
-pub fn write_decision(headers: &mut HeaderMap, short: &str) {
+pub fn write_decision(fields: &mut Fields, short: &str) {
     // What a server of the same name behind us wrote is not ours.
-    headers.remove(DECISION);
+    fields.remove(Known::XRolegateDecision);
     // Names of groups may have letters of any language; those bytes may stand in a field (RFC 9110, section 5.5).
     if let Ok(value) = HeaderValue::from_bytes(short.as_bytes()) {
-        headers.insert(DECISION, value);
+        fields.append(Known::XRolegateDecision, value);
     }
 }
 
@@ -100,7 +90,7 @@ pub struct ForwardingValues {
     /// `http` or `https`.
     proto: &'static str,
     /// The client's certificate, where site systems are told.
-    certificate: Option<(HeaderName, HeaderValue)>,
+    certificate: Option<(Known, HeaderValue)>,
     /// `Forwarded` for the last seen `Host`: a client connection almost always has one.
     forwarded: Option<(Option<HeaderValue>, HeaderValue)>,
 }
@@ -127,16 +117,12 @@ impl ForwardingValues {
 
     /// The client's address: the peer's or, from a trusted peer, the last address in its field that is not itself a trusted
     /// proxy.
-    pub fn client(&mut self, headers: &HeaderMap, site: &Site) -> IpAddr {
+    pub fn client(&mut self, fields: &Fields, site: &Site) -> IpAddr {
         let Some(field) = &self.trusted else { return self.peer };
         let chain: Vec<Option<IpAddr>> = match field {
-            ClientAddressField::XForwardedFor => {
-                headers.get_all(X_FORWARDED_FOR).iter().flat_map(x_forwarded_for).collect()
-            }
-            ClientAddressField::Forwarded => {
-                headers.get_all(header::FORWARDED).iter().flat_map(forwarded_for).collect()
-            }
-            ClientAddressField::Other(name) => headers.get_all(name).iter().flat_map(x_forwarded_for).collect(),
+            ClientAddressField::XForwardedFor => fields.all(Known::XForwardedFor).flat_map(x_forwarded_for).collect(),
+            ClientAddressField::Forwarded => fields.all(Known::Forwarded).flat_map(forwarded_for).collect(),
+            ClientAddressField::Other(name) => fields.named(name.as_str()).flat_map(x_forwarded_for).collect(),
         };
         self.client = self.peer;
         // What stands before a hop that is not told was told by somebody unknown.
@@ -150,80 +136,80 @@ impl ForwardingValues {
     }
 
     /// Takes out of the head of a request what its sender may not say.
-    pub fn strip(&self, headers: &mut HeaderMap, role: &FieldSet) {
-        remove_all(headers, |name| self.is_unwanted(name, role) && !self.believes(name));
+    pub fn strip(&self, fields: &mut Fields, role: &FieldSet) {
+        fields.remove_if(|name| self.is_unwanted(name.as_str(), role) && !self.believes(name.as_str()));
     }
 
     /// Takes out of the trailers of a request what may not come after a body, or what its sender may not say.
     pub fn strip_trailers(&self, trailers: &mut HeaderMap, role: &FieldSet) {
-        remove_all(trailers, |name| self.is_unwanted(name, role) || !may_be_trailer(name));
+        remove_all(trailers, |name| self.is_unwanted(name.as_str(), role) || !may_be_trailer(name));
     }
 
-    fn is_unwanted(&self, name: &HeaderName, role: &FieldSet) -> bool {
-        let told_in = self.told_in.as_ref().is_some_and(|told_in| is_like(name, told_in));
-        is_reserved(name) || role.contains(name.as_str()) || told_in
+    fn is_unwanted(&self, name: &str, role: &FieldSet) -> bool {
+        let told_in = self.told_in.as_ref().is_some_and(|told_in| is_like(name, told_in.as_str()));
+        is_reserved(name) || role.contains(name) || told_in
     }
 
     /// Whether this is the field in which a trusted proxy says who the client is, or one that goes with it.
-    fn believes(&self, name: &HeaderName) -> bool {
+    fn believes(&self, name: &str) -> bool {
         match &self.trusted {
-            Some(ClientAddressField::XForwardedFor) => *name != header::FORWARDED && is_claim(name),
-            Some(ClientAddressField::Forwarded) => *name == header::FORWARDED,
-            Some(ClientAddressField::Other(told_in)) => name == told_in,
+            Some(ClientAddressField::XForwardedFor) => {
+                Known::of(name).is_some_and(|known| CLAIMS.has(known) && known != Known::Forwarded)
+            }
+            Some(ClientAddressField::Forwarded) => name == Known::Forwarded.as_str(),
+            Some(ClientAddressField::Other(told_in)) => name == told_in.as_str(),
             None => false,
         }
     }
 
     /// Gives every field that a site system gets to `put`: the client's, without claims that nobody can believe, and ours.
-    pub fn each(&mut self, headers: &HeaderMap, mut put: impl FnMut(&HeaderName, &HeaderValue)) {
-        let (mut proto_told, mut host_told) = (false, false);
-        for (name, value) in headers {
-            if is_claim(name) && !self.believes(name) {
-                continue;
+    pub fn each(&mut self, fields: &Fields, mut put: impl FnMut(Field<'_>)) {
+        for field in fields.iter() {
+            if !field.is_in(CLAIMS) || self.believes(field.name) {
+                put(field);
             }
-            proto_told |= name == X_FORWARDED_PROTO;
-            host_told |= name == X_FORWARDED_HOST;
-            put(name, value);
         }
-        let host = headers.get(header::HOST);
-        if self.forwarded.as_ref().is_none_or(|(known, _)| known.as_ref() != host) {
-            // A copy: the value that came holds everything that was read with it.
-            let host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
+        let host = fields.get(Known::Host);
+        let same = |known: &Option<HeaderValue>| known.as_ref().map(HeaderValue::as_bytes) == host;
+        if !self.forwarded.as_ref().is_some_and(|(known, _)| same(known)) {
+            let host = host.and_then(|host| HeaderValue::from_bytes(host).ok());
             let value = forwarded_value((self.peer, &self.peer_value), host.as_ref(), self.proto);
             self.forwarded = Some((host, value));
         }
+        let told = |name: Known| fields.has(name) && self.believes(name.as_str());
         // Who reads another field than the one in which the peer has said it learns it too.
-        let told = (self.client != self.peer).then_some(self.client);
-        if let Some(client) = told.filter(|_| !self.believes(&header::FORWARDED)) {
-            put(&header::FORWARDED, &for_value(client));
+        let client = (self.client != self.peer).then_some(self.client);
+        if let Some(client) = client.filter(|_| !self.believes(Known::Forwarded.as_str())) {
+            put(Field::known(Known::Forwarded, &for_value(client)));
         }
+        let host_value = self.forwarded.as_ref().and_then(|(host, _)| host.as_ref());
         if let Some((_, value)) = &self.forwarded {
-            put(&header::FORWARDED, value);
+            put(Field::known(Known::Forwarded, value));
         }
-        if let Some(client) = told.filter(|_| !self.believes(&X_FORWARDED_FOR)) {
-            put(&X_FORWARDED_FOR, &address_value(client));
+        if let Some(client) = client.filter(|_| !self.believes(Known::XForwardedFor.as_str())) {
+            put(Field::known(Known::XForwardedFor, &address_value(client)));
         }
-        put(&X_FORWARDED_FOR, &self.peer_value);
-        if !proto_told {
-            put(&X_FORWARDED_PROTO, &HeaderValue::from_static(self.proto));
+        put(Field::known(Known::XForwardedFor, &self.peer_value));
+        if !told(Known::XForwardedProto) {
+            put(Field::known(Known::XForwardedProto, &HeaderValue::from_static(self.proto)));
         }
-        if let Some(host) = host.filter(|_| !host_told) {
-            put(&X_FORWARDED_HOST, host);
+        if let Some(host) = host_value.filter(|_| !told(Known::XForwardedHost)) {
+            put(Field::known(Known::XForwardedHost, host));
         }
         if let Some((name, value)) = &self.certificate {
-            put(name, value);
+            put(Field::known(*name, value));
         }
         // `Via` is a record, not a claim: what others wrote stays.
-        put(&header::VIA, &self.via);
+        put(Field::known(Known::Via, &self.via));
     }
 }
 
-fn certificate_field(field: CertificateField, secured: &Secured) -> Option<(HeaderName, HeaderValue)> {
+fn certificate_field(field: CertificateField, secured: &Secured) -> Option<(Known, HeaderValue)> {
     let certificate = BASE64.encode(secured.certificate.as_ref()?);
     let (name, value) = match field {
         CertificateField::Off => return None,
-        CertificateField::ClientCert => (CLIENT_CERT, format!(":{certificate}:")),
-        CertificateField::ArrClientCert => (ARR_CLIENT_CERT, certificate),
+        CertificateField::ClientCert => (Known::ClientCert, format!(":{certificate}:")),
+        CertificateField::ArrClientCert => (Known::XArrClientCert, certificate),
     };
     Some((name, HeaderValue::try_from(value).ok()?))
 }
@@ -250,12 +236,12 @@ fn for_value(address: IpAddr) -> HeaderValue {
 }
 
 /// The hops of a line, `None` for one that tells no address.
-fn x_forwarded_for(line: &HeaderValue) -> Vec<Option<IpAddr>> {
-    list_elements(line.as_bytes()).map(address).collect()
+fn x_forwarded_for(line: &[u8]) -> Vec<Option<IpAddr>> {
+    list_elements(line).map(address).collect()
 }
 
-fn forwarded_for(line: &HeaderValue) -> Vec<Option<IpAddr>> {
-    list_elements(line.as_bytes())
+fn forwarded_for(line: &[u8]) -> Vec<Option<IpAddr>> {
+    list_elements(line)
         .map(|element| {
             split_unquoted(element, b';').find_map(|pair| {
                 let (name, value) = pair.trim_ascii().split_at_checked(4)?;
@@ -280,14 +266,6 @@ fn address(node: &[u8]) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in lines {
-            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
-        }
-        map
-    }
-
     fn values(trusted: Option<ClientAddressField>) -> ForwardingValues {
         let peer = IpAddr::from([127, 0, 0, 1]);
         ForwardingValues {
@@ -305,10 +283,11 @@ mod tests {
 
     #[test]
     fn no_client_says_what_only_we_may_say() {
-        for name in CERTIFICATE_FIELDS.into_iter().chain(CLAIMS).filter(|name| name != header::FORWARDED) {
-            assert!(RESERVED_LENGTHS.contains(&name.as_str().len()), "{name}");
+        for &name in CERTIFICATE_FIELDS.iter().chain(CLAIM_NAMES).filter(|name| **name != Known::Forwarded) {
+            let name = name.as_str();
+            assert!(RESERVED_LENGTHS.contains(&name.len()), "{name}");
         }
-        let mut map = headers(&[
+        let mut map = Fields::of(&[
             ("Client-Cert", ":x:"),
             ("client_cert", ":x:"),
             ("client-cert-chain", "x"),
@@ -325,11 +304,12 @@ mod tests {
         ]);
         let stranger = values(None);
         stranger.strip(&mut map, &FieldSet::default());
-        let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        let mut left: Vec<_> = map.iter().map(|field| field.name).collect();
         left.sort_unstable();
         assert_eq!(left, ["client-certs", "x-forwarded-for", "x_forwarded"]);
         let mut trailers =
-            headers(&[("x-hash", "1"), ("x-forwarded-for", "1.2.3.4"), ("authorization", "x"), ("te", "x")]);
+            Fields::of(&[("x-hash", "1"), ("x-forwarded-for", "1.2.3.4"), ("authorization", "x"), ("te", "x")])
+                .to_map();
         stranger.strip_trailers(&mut trailers, &FieldSet::default());
         assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-hash"]);
     }
@@ -350,8 +330,8 @@ mod tests {
         ] {
             assert_eq!(address(text.as_bytes()), expected.map(|e| e.parse().unwrap()), "{text}");
         }
-        let line = HeaderValue::from_static("for=1.2.3.4;proto=http, For=\"[::1]:5\", by=x");
-        let told: Vec<bool> = forwarded_for(&line).iter().map(Option::is_some).collect();
+        let line = b"for=1.2.3.4;proto=http, For=\"[::1]:5\", by=x";
+        let told: Vec<bool> = forwarded_for(line).iter().map(Option::is_some).collect();
         assert_eq!(told, [true, true, false]);
     }
 }

@@ -1,16 +1,19 @@
 //! `Max-Forwards`: how far a TRACE or OPTIONS may go (RFC 9110, section 7.6.2).
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::header::HeaderValue;
+use http::{Method, StatusCode, Version};
 
+use crate::data::path::message::ClientResponse;
 use crate::data::path::response_body::ResponseBody;
 use crate::error::Error;
 use crate::model::role::Role;
+use crate::wire::head::{self, RequestHead};
+use crate::wire::known::{Known, KnownSet};
 
 /// Fields of a TRACE that its answer does not repeat: scripts could read there what a browser keeps from them (RFC 9110,
 /// section 9.3.8).
-const SECRETS: [HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+const SECRETS: KnownSet = KnownSet::of(&[Known::Authorization, Known::Cookie, Known::ProxyAuthorization]);
 
 /// Whether a request goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,57 +28,52 @@ pub enum Hops {
 ///
 /// # Errors
 /// [`Error::BadRequest`] when it is no number.
-pub fn count<B>(request: &mut Request<B>) -> Result<Hops, Error> {
-    if ![Method::TRACE, Method::OPTIONS].contains(request.method()) {
+pub fn count(head: &mut RequestHead) -> Result<Hops, Error> {
+    if ![Method::TRACE, Method::OPTIONS].contains(&head.method) {
         return Ok(Hops::GoesOn);
     }
-    let Some(value) = request.headers().get(header::MAX_FORWARDS) else { return Ok(Hops::GoesOn) };
+    let Some(value) = head.fields.get(Known::MaxForwards) else { return Ok(Hops::GoesOn) };
     match left(value).ok_or(Error::BadRequest)? {
         0 => Ok(Hops::EndsHere),
         left => {
-            request.headers_mut().insert(header::MAX_FORWARDS, HeaderValue::from(left - 1));
+            head.fields.set(Known::MaxForwards, HeaderValue::from(left - 1));
             Ok(Hops::GoesOn)
         }
     }
 }
 
 /// More than fits is as far as anything goes.
-fn left(value: &HeaderValue) -> Option<u32> {
-    let digits =
-        value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))?;
+fn left(value: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(value).ok();
+    let digits = text.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))?;
     Some(digits.parse().unwrap_or(u32::MAX))
 }
 
 /// The answer to a request that ends here: what came, or what may come.
-pub fn answer<B>(request: &Request<B>, role: &Role) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Empty);
-    let headers = response.headers_mut();
-    if *request.method() == Method::TRACE {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("message/http"));
-        *response.body_mut() = ResponseBody::Full(Some(as_it_came(request)));
+pub fn answer(asked: &RequestHead, role: &Role) -> ClientResponse {
+    let mut response = ClientResponse::with_status(StatusCode::OK, ResponseBody::Empty);
+    let fields = &mut response.head.fields;
+    if asked.method == Method::TRACE {
+        fields.append(Known::ContentType, HeaderValue::from_static("message/http"));
+        response.body = ResponseBody::Full(Some(as_it_came(asked)));
     } else if let Ok(methods) = HeaderValue::try_from(role.methods.join(", "))
         && !methods.is_empty()
     {
-        headers.insert(header::ALLOW, methods);
+        fields.append(Known::Allow, methods);
     }
     response
 }
 
-fn as_it_came<B>(request: &Request<B>) -> Bytes {
-    let version = match request.version() {
+fn as_it_came(asked: &RequestHead) -> Bytes {
+    let version = match asked.version {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2.0",
         _ => "HTTP/1.1",
     };
-    let mut text = format!("{} {} {version}\r\n", request.method(), request.uri()).into_bytes();
-    let told = |headers: &HeaderMap, out: &mut Vec<u8>| {
-        for (name, value) in headers.iter().filter(|(name, _)| !SECRETS.contains(name)) {
-            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                out.extend_from_slice(piece);
-            }
-        }
-    };
-    told(request.headers(), &mut text);
+    let mut text = format!("{} {} {version}\r\n", asked.method, asked.uri).into_bytes();
+    for field in asked.fields.iter().filter(|field| !field.is_in(SECRETS)) {
+        head::put(&mut text, field.name.as_bytes(), field.value);
+    }
     text.extend_from_slice(b"\r\n");
     text.into()
 }
@@ -85,9 +83,12 @@ fn as_it_came<B>(request: &Request<B>) -> Bytes {
 mod tests {
     use super::*;
     use crate::model::presets;
+    use crate::wire::fields::Fields;
 
-    fn request(method: &str, left: &str) -> Request<()> {
-        Request::builder().method(method).uri("/a?b").header("max-forwards", left).header("x-a", "1").body(()).unwrap()
+    fn request(method: &str, left: &str) -> RequestHead {
+        let fields = Fields::of(&[("max-forwards", left), ("x-a", "1")]);
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        RequestHead { method, uri: "/a?b".parse().unwrap(), version: Version::HTTP_11, fields }
     }
 
     #[test]
@@ -97,7 +98,7 @@ mod tests {
         {
             let mut request = request(method, before);
             assert_eq!(count(&mut request), Ok(Hops::GoesOn), "{method} {before}");
-            assert_eq!(request.headers()["max-forwards"], after, "{method} {before}");
+            assert_eq!(request.fields.get(Known::MaxForwards), Some(after.as_bytes()), "{method} {before}");
         }
         assert_eq!(count(&mut request("TRACE", "0")), Ok(Hops::EndsHere));
         for wrong in ["", "-1", "1, 2", "x"] {
@@ -108,11 +109,11 @@ mod tests {
     #[test]
     fn the_last_one_answers() {
         let mut traced = request("TRACE", "0");
-        traced.headers_mut().insert("authorization", HeaderValue::from_static("Basic x"));
-        let ResponseBody::Full(Some(body)) = answer(&traced, &presets::plain()).into_body() else { panic!("no body") };
+        traced.fields.append(Known::Authorization, HeaderValue::from_static("Basic x"));
+        let ResponseBody::Full(Some(body)) = answer(&traced, &presets::plain()).body else { panic!("no body") };
         assert_eq!(body, "TRACE /a?b HTTP/1.1\r\nmax-forwards: 0\r\nx-a: 1\r\n\r\n");
         let response = answer(&request("OPTIONS", "0"), &presets::find("SUP").unwrap());
-        assert_eq!(response.headers()["allow"], "GET, HEAD, POST");
-        assert!(answer(&request("OPTIONS", "0"), &presets::plain()).headers().is_empty());
+        assert_eq!(response.head.fields.get(Known::Allow), Some(&b"GET, HEAD, POST"[..]));
+        assert!(answer(&request("OPTIONS", "0"), &presets::plain()).head.fields.is_empty());
     }
 }

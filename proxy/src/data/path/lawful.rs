@@ -2,30 +2,31 @@
 
 use std::net::SocketAddr;
 
-use http::header::{self, HeaderValue};
-use http::{Method, Request, Version};
+use http::header::HeaderValue;
+use http::{Method, Version};
 
 use crate::data::path::session::Session;
-use crate::data::upstream::request_body::RequestBody;
 use crate::error::Error;
+use crate::wire::head::RequestHead;
 use crate::wire::host::is_host;
+use crate::wire::known::Known;
 
 /// Refuses a request that must not be forwarded, and gives one without a host ours. What follows is routed by what is in the
 /// request now, and that is forwarded.
 ///
 /// # Errors
 /// Why it is refused. The connection closes after the answer, because the next request may not begin where it seems to.
-pub fn check(session: &Session, request: &mut Request<RequestBody>) -> Result<(), Error> {
-    let checked = settle_host(session, request).and_then(|()| {
-        if request.method() == Method::CONNECT {
+pub fn check(session: &Session, head: &mut RequestHead) -> Result<(), Error> {
+    let checked = settle_host(session, head).and_then(|()| {
+        if head.method == Method::CONNECT {
             return Err(Error::BadRequest);
         }
         // A value is the same without them, and one of two readers may see another (RFC 9113, section 8.2.1).
-        if session.is_http2() && request.headers().values().any(has_blanks_around) {
+        if session.is_http2() && head.fields.iter().any(|field| has_blanks_around(field.value)) {
             return Err(Error::BadHead);
         }
         // The server as a whole, which only OPTIONS asks about (RFC 9112, section 3.2.4).
-        if request.uri().path() == "*" && request.method() != Method::OPTIONS {
+        if head.uri.path() == "*" && head.method != Method::OPTIONS {
             return Err(Error::InvalidTarget);
         }
         Ok(())
@@ -34,14 +35,16 @@ pub fn check(session: &Session, request: &mut Request<RequestBody>) -> Result<()
 }
 
 /// One host, and a valid one, in the field, in the target, or the same in both (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
-fn settle_host(session: &Session, request: &mut Request<RequestBody>) -> Result<(), Error> {
-    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    let mut fields = request.headers().get_all(header::HOST).iter().map(HeaderValue::as_bytes);
-    let (field, another) = (fields.next(), fields.next());
+fn settle_host(session: &Session, head: &mut RequestHead) -> Result<(), Error> {
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let (field, another) = {
+        let mut fields = head.fields.all(Known::Host);
+        (fields.next(), fields.next())
+    };
     if another.is_some() || !field.into_iter().chain(authority).all(is_host) {
         return Err(Error::InvalidHost);
     }
-    match (request.version(), field, authority) {
+    match (head.version, field, authority) {
         // Over HTTP/2 two names for the host are one too many. Over HTTP/1.1 the target's replaces the other.
         (Version::HTTP_2, Some(field), Some(authority)) if !field.eq_ignore_ascii_case(authority) => {
             Err(Error::InvalidHost)
@@ -49,7 +52,7 @@ fn settle_host(session: &Session, request: &mut Request<RequestBody>) -> Result<
         (Version::HTTP_2, None, None) | (Version::HTTP_11, None, _) => Err(Error::InvalidHost),
         (_, None, None) => {
             let ours = our_host(session).ok_or(Error::InvalidHost)?;
-            request.headers_mut().insert(header::HOST, ours);
+            head.fields.set(Known::Host, ours);
             Ok(())
         }
         (_, Some(_), _) | (_, _, Some(_)) => Ok(()),
@@ -66,7 +69,7 @@ fn our_host(session: &Session) -> Option<HeaderValue> {
     HeaderValue::from_str(host).ok()
 }
 
-fn has_blanks_around(value: &HeaderValue) -> bool {
+fn has_blanks_around(value: &[u8]) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    blank(value.as_bytes().first()) || blank(value.as_bytes().last())
+    blank(value.first()) || blank(value.last())
 }

@@ -1,7 +1,6 @@
 //! What the request path does with an answer: learn from it, then hand it on, go on to another server, or give up.
 
-use http::response::Parts;
-use http::{HeaderName, Method, StatusCode};
+use http::{Method, StatusCode};
 
 use crate::data::path::exchange::Exchange;
 use crate::data::path::forwarding::write_decision;
@@ -16,10 +15,11 @@ use crate::model::explain;
 use crate::model::learn::Learned;
 use crate::model::live::Verdict;
 use crate::model::note::Note;
+use crate::wire::head::ResponseHead;
+use crate::wire::known::{Known, KnownSet};
 
 /// Names a host that the client is to send the rest of an upload to (MC-BUP, section 1.3.4.2): past the proxy.
-const BITS_HOST_ID: HeaderName = HeaderName::from_static("bits-host-id");
-const BITS_HOST_ID_FALLBACK_TIMEOUT: HeaderName = HeaderName::from_static("bits-host-id-fallback-timeout");
+const BITS_HOST: KnownSet = KnownSet::of(&[Known::BitsHostId, Known::BitsHostIdFallbackTimeout]);
 
 /// Seconds after which a client that got 503 may ask again; a random number of them is added so that the clients of an
 /// outage do not come back together.
@@ -180,21 +180,20 @@ pub struct Head<'a> {
 }
 
 /// The client gets this answer: what follows for where it stays, and what is written into it.
-pub fn served(decision: &Decision<'_>, pick: &Pick, head: &Head<'_>, response: &mut Parts) {
+pub fn served(decision: &Decision<'_>, pick: &Pick, head: &Head<'_>, response: &mut ResponseHead) {
     let (topology, status) = (&decision.cluster.topology, response.status);
     if decision.served(pick, head.said, status) {
         topology.metrics.moves.increment(1);
     }
-    let headers = &mut response.headers;
+    let fields = &mut response.fields;
     if topology.role.upload_affinity && head.method.as_str() == "BITS_POST" {
         if status.is_success() {
-            decision.uploaded(pick, headers);
+            decision.uploaded(pick, fields);
         }
-        headers.remove(BITS_HOST_ID);
-        headers.remove(BITS_HOST_ID_FALLBACK_TIMEOUT);
+        fields.remove_all(BITS_HOST);
     }
     if decision.site().decision_header {
-        write_decision(headers, &explain::short(decision, pick, head.attempts));
+        write_decision(fields, &explain::short(decision, pick, head.attempts));
     }
 }
 

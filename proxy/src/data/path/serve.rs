@@ -3,10 +3,9 @@
 //! [`handle`] makes the [`Exchange`], turns an error into a response, and never fails. `serve` is the path itself: the
 //! decision once, then a loop of attempts, each at another endpoint, bounded by the role's retry rules and budget.
 
-use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::{Method, Request, Response, Uri};
+use http::{Method, StatusCode, Uri};
 use hyper::body::Body;
 use tokio::time::Instant;
 
@@ -15,6 +14,7 @@ use crate::data::path::call::Call;
 use crate::data::path::exchange::{Afterwards, End, Exchange};
 use crate::data::path::hops::{self, Hops};
 use crate::data::path::lawful;
+use crate::data::path::message::{ClientRequest, ClientResponse};
 use crate::data::path::outcome::{self, Head, Outcome};
 use crate::data::path::respond;
 use crate::data::path::response_body::{Downloading, PendingTunnel, ResponseBody};
@@ -22,7 +22,6 @@ use crate::data::path::session::Session;
 use crate::data::transport::stream::Early;
 use crate::data::upstream::pin::{self, PinEnd, Pinned};
 use crate::data::upstream::pool::Sender;
-use crate::data::upstream::request_body::RequestBody;
 use crate::error::{Error, Retry};
 use crate::metrics::code_class;
 use crate::model::balance::Tried;
@@ -33,15 +32,14 @@ use crate::model::facts::Facts;
 use crate::model::role::ProxyProtocol;
 use crate::model::route::host_without_port;
 use crate::model::snapshot::Snapshot;
+use crate::wire::head::{RequestHead, ResponseHead};
 use crate::wire::hop_by_hop::strip_hop_by_hop;
+use crate::wire::known::Known;
 
-/// Answers one request.
-///
-/// # Errors
-/// None: every error becomes a response.
-pub async fn handle(session: Rc<Session>, request: Request<RequestBody>) -> Result<Response<ResponseBody>, Infallible> {
+/// Answers one request: every error becomes a response.
+pub async fn handle(session: Rc<Session>, request: ClientRequest) -> ClientResponse {
     let mut exchange = Exchange::begin(&session, &request);
-    let response = match serve(&session, &mut exchange, request).await {
+    match serve(&session, &mut exchange, request).await {
         Ok(Reply::Served(served)) => served.finish(exchange),
         Ok(Reply::Ours(response)) => {
             exchange.end(End::Complete);
@@ -55,25 +53,20 @@ pub async fn handle(session: Rc<Session>, request: Request<RequestBody>) -> Resu
             exchange.end(End::Cut(error));
             answer
         }
-    };
-    Ok(response)
+    }
 }
 
 /// The request path.
-async fn serve(
-    session: &Rc<Session>,
-    exchange: &mut Exchange,
-    mut request: Request<RequestBody>,
-) -> Result<Reply, Error> {
-    lawful::check(session, &mut request)?;
+async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: ClientRequest) -> Result<Reply, Error> {
+    lawful::check(session, &mut request.head)?;
     let snapshot = exchange.snapshot.clone();
-    let (uri, method) = (request.uri().clone(), request.method().clone());
-    let decision = decide(session, exchange, &snapshot, (&method, &uri), &request)?;
+    let (uri, method) = (request.head.uri.clone(), request.head.method.clone());
+    let decision = decide(session, exchange, &snapshot, (&method, &uri), &request.head)?;
     exchange.locate(&decision, &method);
     check_certificate(session, &snapshot, uri.path())?;
     let role = &decision.cluster.topology.role;
-    if hops::count(&mut request)? == Hops::EndsHere {
-        return Ok(Reply::Ours(hops::answer(&request, role)));
+    if hops::count(&mut request.head)? == Hops::EndsHere {
+        return Ok(Reply::Ours(hops::answer(&request.head, role)));
     }
     session.worker.count_request(decision.cluster_id);
     session.timer.cap(role.timeouts.total);
@@ -102,16 +95,16 @@ fn decide<'a>(
     exchange: &mut Exchange,
     snapshot: &'a Snapshot,
     (method, uri): (&'a Method, &'a Uri),
-    request: &Request<RequestBody>,
+    head: &RequestHead,
 ) -> Result<Decision<'a>, Error> {
     let facts = Facts {
         listener: session.listener,
-        host: host(request),
+        host: host(head),
         method: method.as_str(),
         path: uri.path(),
         query: uri.query(),
         client: exchange.client,
-        headers: Some(request.headers()),
+        fields: Some(&head.fields),
     };
     let decided = Decision::new(snapshot, &facts, session.worker.ticker.now_ms());
     decided.map_err(|refusal| refused(refusal, exchange))
@@ -145,7 +138,7 @@ async fn on_endpoints(
         let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
         let error = match attempt(session, endpoint, call, begun).await {
             Ok(mut answer) => {
-                let said = outcome::learn(session, decision, &pick, method, path, answer.parts.status).said;
+                let said = outcome::learn(session, decision, &pick, method, path, answer.head.status).said;
                 let next = if outcome::is_missing(said) {
                     misses += 1;
                     // Whoever waits for another's search takes no place at this server.
@@ -158,7 +151,7 @@ async fn on_endpoints(
                     }
                     outcome::missing(session, exchange, decision, &tried, said, call.repeatable())
                 } else if attempts_left && call.repeatable() {
-                    let next = unless_sick(session, decision, &tried, endpoint, answer.parts.status);
+                    let next = unless_sick(session, decision, &tried, endpoint, answer.head.status);
                     if next == Outcome::Elsewhere {
                         // Its error page is thrown away, and not the connection.
                         answer.take_in(session, &exchange.snapshot, endpoint).await;
@@ -174,12 +167,12 @@ async fn on_endpoints(
                 }
                 if session.is_http2()
                     && role.connection_auth
-                    && pin::challenges(answer.parts.status, &answer.parts.headers)
+                    && pin::challenges(answer.head.status, &answer.head.fields)
                 {
                     return Err(Error::NeedsHttp11);
                 }
                 let head = Head { method, said, attempts: exchange.attempts };
-                outcome::served(decision, &pick, &head, &mut answer.parts);
+                outcome::served(decision, &pick, &head, &mut answer.head);
                 let lease = lease.unwrap_or_else(|| Lease::take(&endpoint.state));
                 return Ok(Served { answer, lease, pinned: call.authorizes() });
             }
@@ -202,7 +195,7 @@ fn unless_sick(
     decision: &Decision<'_>,
     tried: &Tried,
     endpoint: &Endpoint,
-    status: http::StatusCode,
+    status: StatusCode,
 ) -> Outcome {
     let sick = decision.cluster.topology.role.retry.on_status.contains(&status.as_u16());
     if sick && someone_else(decision, tried, session) && may_retry(session, decision, Retry::Repeatable) {
@@ -220,7 +213,7 @@ async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, be
         match attempt::attempt(session, endpoint, call, fresh).await {
             Ok(answer) => {
                 endpoint.metrics.duration.record(begun.elapsed());
-                endpoint.metrics.requests[code_class(answer.parts.status)].increment(1);
+                endpoint.metrics.requests[code_class(answer.head.status)].increment(1);
                 return Ok(answer);
             }
             Err(Failure { error: Error::Terminated, reused: true }) if !fresh && call.repeatable() => fresh = true,
@@ -262,9 +255,9 @@ async fn on_pinned(
     match answered {
         Ok(mut answer) => {
             endpoint.metrics.duration.record(begun.elapsed());
-            endpoint.metrics.requests[code_class(answer.parts.status)].increment(1);
+            endpoint.metrics.requests[code_class(answer.head.status)].increment(1);
             if let Some(pick) = decision.pinned(endpoint.state.id) {
-                let said = outcome::learn(session, decision, &pick, method, path, answer.parts.status).said;
+                let said = outcome::learn(session, decision, &pick, method, path, answer.head.status).said;
                 if outcome::is_missing(said) {
                     // The next connection may go to a server that has it; this one cannot.
                     session.close_after_response();
@@ -274,7 +267,7 @@ async fn on_pinned(
                     }
                 }
                 let head = Head { method, said, attempts: 1 };
-                outcome::served(decision, &pick, &head, &mut answer.parts);
+                outcome::served(decision, &pick, &head, &mut answer.head);
             }
             Ok(Served { answer, lease, pinned: true })
         }
@@ -292,7 +285,7 @@ enum Reply {
     /// The answer of an endpoint.
     Served(Served),
     /// One of our own that is no error.
-    Ours(Response<ResponseBody>),
+    Ours(ClientResponse),
 }
 
 /// A response head from an endpoint.
@@ -305,14 +298,14 @@ struct Served {
 
 impl Served {
     /// Hands the response on; the exchange ends with its body.
-    fn finish(self, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
-        let Answer { mut parts, source } = self.answer;
-        let hop = strip_hop_by_hop(&mut parts.headers);
-        exchange.status = parts.status;
+    fn finish(self, mut exchange: Box<Exchange>) -> ClientResponse {
+        let Answer { mut head, source } = self.answer;
+        let hop = strip_hop_by_hop(&mut head.fields);
+        exchange.status = head.status;
         exchange.first_byte();
         let session = Rc::clone(&exchange.session);
         let role = exchange.endpoint().map(|endpoint| &*endpoint.role);
-        let challenged = role.is_some_and(|role| role.connection_auth) && pin::challenges(parts.status, &parts.headers);
+        let challenged = role.is_some_and(|role| role.connection_auth) && pin::challenges(head.status, &head.fields);
         let announced = role.is_some_and(|role| role.proxy_protocol != ProxyProtocol::Off);
         let idle = role.map(|role| role.timeouts.response_body_idle);
         let Coming { incoming, sender, reused } = match source {
@@ -321,16 +314,15 @@ impl Served {
                 exchange.hold(None, self.lease, Afterwards::Close);
                 exchange.handed_on(body.len());
                 exchange.end(End::Complete);
-                parts.version = http::Version::HTTP_11;
                 let body = if body.is_empty() { ResponseBody::Empty } else { ResponseBody::Full(Some(body)) };
-                return Response::from_parts(parts, body);
+                return ClientResponse::new(head, body);
             }
         };
-        if parts.status == http::StatusCode::SWITCHING_PROTOCOLS {
-            return switch(parts, sender, hop.upgrade, exchange, self.lease);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return switch(head, sender, hop.upgrade, exchange, self.lease);
         }
         let pin = self.pinned || (challenged && !reused);
-        let closes = hop.close || parts.version < http::Version::HTTP_11;
+        let closes = hop.close || head.version < http::Version::HTTP_11;
         let then = match (pin, closes || (announced && !pin)) {
             (true, false) => Afterwards::Pin,
             (false, false) => Afterwards::Pool,
@@ -340,30 +332,29 @@ impl Served {
             session.close_after_response();
         }
         exchange.hold(Some(sender), self.lease, then);
-        parts.version = http::Version::HTTP_11;
         let over = incoming.as_ref().map_or_else(|| exchange.left() == Some(0), Body::is_end_stream);
         if over {
             exchange.end(End::Complete);
-            return Response::from_parts(parts, ResponseBody::Empty);
+            return ClientResponse::new(head, ResponseBody::Empty);
         }
         if let Some(idle) = idle {
             session.begin_response(idle);
         }
-        Response::from_parts(parts, ResponseBody::Stream(Box::new(Downloading::new(incoming, exchange))))
+        ClientResponse::new(head, ResponseBody::Stream(Box::new(Downloading::new(incoming, exchange))))
     }
 }
 
 /// 101: both sides leave HTTP. The tunnel starts when the client has the head.
 fn switch(
-    mut parts: http::response::Parts,
+    mut head: ResponseHead,
     sender: Sender,
     protocol: Option<http::HeaderValue>,
     mut exchange: Box<Exchange>,
     lease: Lease,
-) -> Response<ResponseBody> {
+) -> ClientResponse {
     if let Some(protocol) = protocol {
-        parts.headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
-        parts.headers.insert(http::header::UPGRADE, protocol);
+        head.fields.set(Known::Connection, http::HeaderValue::from_static("upgrade"));
+        head.fields.set(Known::Upgrade, protocol);
     }
     let idle =
         exchange.endpoint().map_or(crate::data::thread::ticker::TICK, |endpoint| endpoint.role.timeouts.tunnel_idle);
@@ -372,20 +363,20 @@ fn switch(
         // HTTP/2 has no 101 (RFC 9113, section 8.6), and hyper lets none pass.
         Sender::Driven(_) => {
             exchange.end(End::Cut(Error::BadResponse));
-            parts.status = http::StatusCode::BAD_GATEWAY;
-            return Response::from_parts(parts, ResponseBody::Empty);
+            head.status = StatusCode::BAD_GATEWAY;
+            return ClientResponse::new(head, ResponseBody::Empty);
         }
     };
     exchange.keep_lease(lease);
     // The client has to take the head.
     exchange.session.timer.set(exchange.session.limits().client_keepalive_timeout);
     let pending = PendingTunnel { upstream: Early { stream, early }, exchange, idle };
-    Response::from_parts(parts, ResponseBody::Tunnel(Box::new(pending)))
+    ClientResponse::new(head, ResponseBody::Tunnel(Box::new(pending)))
 }
 
-fn host(request: &Request<RequestBody>) -> Option<&str> {
-    let from_target = request.uri().authority().map(http::uri::Authority::as_str);
-    let from_field = || request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+fn host(head: &RequestHead) -> Option<&str> {
+    let from_target = head.uri.authority().map(http::uri::Authority::as_str);
+    let from_field = || head.fields.get(Known::Host).and_then(|host| std::str::from_utf8(host).ok());
     from_target.or_else(from_field).map(host_without_port)
 }
 

@@ -7,8 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::response::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 
 use crate::data::path::client::Client;
 use crate::data::path::forwarding::{ForwardingValues, Secured};
@@ -19,6 +18,8 @@ use crate::error::Error;
 use crate::model::role::Role;
 use crate::model::snapshot::{Limits, Snapshot};
 use crate::model::tls::Proof;
+use crate::wire::fields::{Field, Fields};
+use crate::wire::head::ResponseHead;
 
 /// How far an exchange is. The deadline means something else in each phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ pub struct Upload {
 /// Interim responses on their way to a client that understands them.
 #[derive(Debug, Default)]
 pub struct Interims {
-    heads: RefCell<Vec<Parts>>,
+    heads: RefCell<Vec<ResponseHead>>,
     wanted: Cell<bool>,
 }
 
@@ -124,14 +125,14 @@ impl Interims {
     }
 
     /// One has come.
-    pub fn put(&self, head: Parts) {
+    pub fn put(&self, head: ResponseHead) {
         if self.wanted.get() {
             self.heads.borrow_mut().push(head);
         }
     }
 
     /// Those that have come since it was asked last.
-    pub fn take(&self) -> Vec<Parts> {
+    pub fn take(&self) -> Vec<ResponseHead> {
         self.heads.take()
     }
 }
@@ -243,14 +244,14 @@ impl Session {
     }
 
     /// The client's address, for boundary groups.
-    pub fn client(&self, headers: &HeaderMap, snapshot: &Snapshot) -> IpAddr {
+    pub fn client(&self, fields: &Fields, snapshot: &Snapshot) -> IpAddr {
         self.renew_forwarding(snapshot);
-        self.forwarding.borrow_mut().1.client(headers, &snapshot.site)
+        self.forwarding.borrow_mut().1.client(fields, &snapshot.site)
     }
 
     /// Takes out of the head of a request what the client may not say.
-    pub fn strip(&self, headers: &mut HeaderMap, role: &Role) {
-        self.forwarding.borrow().1.strip(headers, &role.strip_fields);
+    pub fn strip(&self, fields: &mut Fields, role: &Role) {
+        self.forwarding.borrow().1.strip(fields, &role.strip_fields);
     }
 
     /// As [`Self::strip`], of trailers.
@@ -264,8 +265,8 @@ impl Session {
     }
 
     /// Gives every field of a request as a site system gets it to `put`.
-    pub fn each_field(&self, headers: &HeaderMap, put: impl FnMut(&HeaderName, &HeaderValue)) {
-        self.forwarding.borrow_mut().1.each(headers, put);
+    pub fn each_field(&self, fields: &Fields, put: impl FnMut(Field<'_>)) {
+        self.forwarding.borrow_mut().1.each(fields, put);
     }
 
     /// A new configuration may trust other proxies.

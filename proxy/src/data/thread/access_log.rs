@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Method, StatusCode, Uri};
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri};
 
 use crate::error::Error;
 use crate::model::route::ClusterId;
@@ -24,7 +25,7 @@ pub struct Record {
     pub client: IpAddr,
     pub method: Method,
     pub target: Uri,
-    pub host: Option<HeaderValue>,
+    pub host: Option<Bytes>,
     pub role: Option<ClusterId>,
     pub groups: u16,
     pub tier: Option<TierKind>,

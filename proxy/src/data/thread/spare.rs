@@ -2,18 +2,18 @@
 
 use std::cell::RefCell;
 
-use http::HeaderMap;
+use crate::wire::fields::Fields;
 
 /// A larger one is slow to empty, each time.
 const LARGEST: usize = 128;
 
 /// Emptied fields.
 #[derive(Debug, Default)]
-pub struct SpareFields(RefCell<HeaderMap>);
+pub struct SpareFields(RefCell<Fields>);
 
 impl SpareFields {
     /// Keeps the memory of these, unless there is very much of it.
-    pub fn put(&self, mut fields: HeaderMap) {
+    pub fn put(&self, mut fields: Fields) {
         if fields.capacity() <= LARGEST {
             fields.clear();
             self.0.replace(fields);
@@ -21,7 +21,7 @@ impl SpareFields {
     }
 
     /// Empty fields.
-    pub fn take(&self) -> HeaderMap {
+    pub fn take(&self) -> Fields {
         self.0.take()
     }
 }
@@ -34,8 +34,7 @@ mod tests {
     fn what_is_kept_is_empty_and_not_very_large() {
         let spare = SpareFields::default();
         for (size, kept) in [(10, true), (5000, false)] {
-            let mut fields = HeaderMap::with_capacity(size);
-            fields.insert("a", http::HeaderValue::from_static("secret"));
+            let fields = Fields::of(&vec![("a", "secret"); size]);
             spare.put(fields);
             let fields = spare.take();
             assert_eq!((fields.is_empty(), fields.capacity() > 0), (true, kept), "{size}");

@@ -117,7 +117,7 @@ impl Outgoing {
         }
         self.out.extend_from_slice(b"0\r\n");
         for (name, value) in trailers {
-            head::put(&mut self.out, name.as_str().as_bytes(), value);
+            head::put(&mut self.out, name.as_str().as_bytes(), value.as_bytes());
         }
         self.out.extend_from_slice(b"\r\n");
     }

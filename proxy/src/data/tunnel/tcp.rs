@@ -74,7 +74,7 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, host: Option<&str>, timer: T
     let Dial { peer, worker, .. } = *from;
     let snapshot = worker.snapshot();
     let metrics = &snapshot.cluster(role).topology.metrics;
-    let facts = Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), headers: None };
+    let facts = Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), fields: None };
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
         Ok(decision) => decision,
         Err(_) => {

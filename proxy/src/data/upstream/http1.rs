@@ -8,8 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::response::Parts as ResponseHead;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
 
@@ -24,8 +23,9 @@ use crate::data::upstream::made::Made;
 use crate::data::upstream::request_body::RequestBody;
 use crate::error::Error;
 use crate::wire::body::{Framing, Step};
-use crate::wire::case::Spelling;
-use crate::wire::head::{self, Names};
+use crate::wire::fields::Fields;
+use crate::wire::head::{self, ResponseHead};
+use crate::wire::names::Names;
 use sending::{Sending, WrittenHead};
 
 /// Largest response head in bytes.
@@ -51,7 +51,7 @@ pub struct Reading {
 
 impl Reading {
     /// Keeps the memory of fields that are no longer needed.
-    pub fn recycle(&self, fields: HeaderMap) {
+    pub fn recycle(&self, fields: Fields) {
         self.spare.put(fields);
     }
 }
@@ -69,7 +69,6 @@ pub struct Upstream {
     framing: Framing,
     /// Interim responses to the request under way.
     interims: u8,
-    spelling: Spelling,
     /// The response has no body whatever its head says.
     bodiless: bool,
     /// The other side has closed, or broke a rule: of no use for another request.
@@ -82,7 +81,6 @@ impl Upstream {
         Self {
             transport,
             made,
-            spelling: Spelling::Lower,
             interims: 0,
             read: BytesMut::new(),
             searched: 0,
@@ -101,7 +99,6 @@ impl Upstream {
     /// Begins a request; the one before must be over.
     pub fn begin(&mut self, head: WrittenHead, body: RequestBody) {
         self.bodiless = head.head_only;
-        self.spelling = head.spelling;
         self.sending = Sending::new(head, body);
         self.framing = Framing::Unknown;
         self.interims = 0;
@@ -192,7 +189,7 @@ impl Upstream {
         self.searched = 0;
         let bytes = self.read.split_to(end).freeze();
         let fields = reading.spare.take();
-        let parsed = head::parse(&bytes, fields, &mut reading.names.borrow_mut(), self.spelling);
+        let parsed = head::parse(&bytes, fields, &mut reading.names.borrow_mut());
         let mut response = parsed.map_err(|_| Error::BadResponse)?;
         self.framing = Framing::of(&mut response, self.bodiless).map_err(|_| Error::BadResponse)?;
         self.tidy();

@@ -8,7 +8,6 @@
 use std::task::Context;
 
 use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderValue};
 
 use crate::data::thread::held::Held;
 use crate::data::upstream::pool::Sender;
@@ -16,6 +15,8 @@ use crate::metrics::RoleMetrics;
 use crate::model::cluster::EndpointIndex;
 use crate::model::endpoint::Hold;
 use crate::model::route::ClusterId;
+use crate::wire::fields::Fields;
+use crate::wire::known::Known;
 use crate::wire::list::list_elements;
 
 /// An upstream connection that belongs to one client connection. Between two requests it takes no place at its endpoint: a
@@ -132,19 +133,19 @@ const OF_A_REQUEST: [&str; 13] = [
 ];
 
 /// Whether a request authenticates its connection.
-pub fn authorizes_connection(headers: &HeaderMap) -> bool {
-    let scheme = |value: &HeaderValue| {
-        let value = value.as_bytes().trim_ascii();
+pub fn authorizes_connection(fields: &Fields) -> bool {
+    let scheme = |value: &[u8]| {
+        let value = value.trim_ascii();
         let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
         !value.is_empty() && is_of_a_connection(&value[..end])
     };
-    headers.get_all(header::AUTHORIZATION).iter().any(scheme)
+    fields.all(Known::Authorization).any(scheme)
 }
 
 /// Whether a response asks the client to authenticate its connection.
-pub fn challenges(status: StatusCode, headers: &HeaderMap) -> bool {
-    let offers = |value: &HeaderValue| list_elements(value.as_bytes()).filter_map(scheme).any(is_of_a_connection);
-    status == StatusCode::UNAUTHORIZED && headers.get_all(header::WWW_AUTHENTICATE).iter().any(offers)
+pub fn challenges(status: StatusCode, fields: &Fields) -> bool {
+    let offers = |value| list_elements(value).filter_map(scheme).any(is_of_a_connection);
+    status == StatusCode::UNAUTHORIZED && fields.all(Known::WwwAuthenticate).any(offers)
 }
 
 fn is_of_a_connection(scheme: &[u8]) -> bool {
@@ -183,9 +184,8 @@ mod tests {
             ("Bearer realm=\"x, Negotiate\", error=\"y\"", false),
             ("Basic realm=\"a \\\", NTLM\", charset=\"UTF-8\"", false),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_str(value).unwrap());
-            assert_eq!(challenges(StatusCode::UNAUTHORIZED, &headers), expected, "{value}");
+            let fields = Fields::of(&[("www-authenticate", value)]);
+            assert_eq!(challenges(StatusCode::UNAUTHORIZED, &fields), expected, "{value}");
         }
     }
 }

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -27,7 +26,8 @@ use crate::model::role::Retry;
 use crate::model::route::ClusterId;
 use crate::model::snapshot::{Snapshot, Snapshots};
 use crate::model::tls::Proof;
-use crate::wire::head::Names;
+use crate::wire::fields::Fields;
+use crate::wire::names::Names;
 
 /// A drain is done this many ticks before its deadline.
 const MARGIN_TICKS: u64 = 10;
@@ -139,12 +139,12 @@ impl Worker {
     }
 
     /// Keeps the memory of fields that are no longer needed.
-    pub fn recycle(&self, fields: HeaderMap) {
+    pub fn recycle(&self, fields: Fields) {
         self.spare.put(fields);
     }
 
     /// Empty fields, with the memory of others.
-    pub fn spare_fields(&self) -> HeaderMap {
+    pub fn spare_fields(&self) -> Fields {
         self.spare.take()
     }
 

@@ -12,7 +12,6 @@ use crate::data::transport::outgoing::{Chunking, Outgoing};
 use crate::data::transport::stream::Transport;
 use crate::data::upstream::request_body::RequestBody;
 use crate::error::Error;
-use crate::wire::case::Spelling;
 use crate::wire::trailers::may_be_trailer;
 
 /// The head of a request as it goes over the wire, and how its body follows.
@@ -26,8 +25,6 @@ pub struct WrittenHead {
     pub begins: Begins,
     /// It asks for the head of a response alone.
     pub head_only: bool,
-    /// How field names of the response are kept.
-    pub spelling: Spelling,
 }
 
 /// When the body of a request is sent.

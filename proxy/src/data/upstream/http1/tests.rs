@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
-use hyper::ext::ReasonPhrase;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::coop;
@@ -32,8 +31,7 @@ fn head_alone() -> WrittenHead {
 }
 
 fn asking(head: &[u8], head_only: bool) -> WrittenHead {
-    let (bytes, spelling) = (head.to_vec(), Spelling::Lower);
-    WrittenHead { bytes, trailers: Vec::new(), begins: Begins::AtOnce, head_only, spelling }
+    WrittenHead { bytes: head.to_vec(), trailers: Vec::new(), begins: Begins::AtOnce, head_only }
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -131,7 +129,7 @@ async fn hear(bytes: impl AsRef<[u8]>) -> Result<(ResponseHead, Vec<u8>, HeaderM
 
 /// The head of a response with these fields.
 async fn fields(fields: &str) -> Result<HeaderMap, Error> {
-    hear(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n")).await.map(|(head, ..)| head.headers)
+    hear(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n")).await.map(|(head, ..)| head.fields.to_map())
 }
 
 #[tokio::test]
@@ -144,14 +142,14 @@ async fn a_head_may_come_in_any_pieces() {
     ] {
         let (whole, body, _) = hear(head).await.unwrap();
         assert_eq!((whole.status, whole.version, body.len()), (StatusCode::OK, Version::HTTP_11, 0), "{head:?}");
-        assert_eq!((&whole.headers["server"], whole.headers.len()), (&HeaderValue::from_static("x"), 2));
+        assert_eq!((&whole.fields.to_map()["server"], whole.fields.len()), (&HeaderValue::from_static("x"), 2));
         let mut pair = Pair::asked().await;
         for (place, byte) in head.bytes().enumerate() {
             pair.says([byte]).await;
             let read = pair.peek_head().await;
             assert!(place + 1 == head.len() || read.is_pending(), "{head:?} at {place}: {read:?}");
             if let Poll::Ready(read) = read {
-                assert_eq!(read.unwrap().headers, whole.headers);
+                assert_eq!(read.unwrap().fields.to_map(), whole.fields.to_map());
             }
         }
         assert!(pair.up.is_complete() && pair.up.is_idle(), "{head:?}");
@@ -163,7 +161,7 @@ async fn interim_heads_are_swallowed() {
     let interim = ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: a\r\nContent-Length: 9\r\n\r\n"];
     let last = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let (head, body, _) = hear(format!("{}{}{}{last}", interim[0], interim[1], interim[1])).await.unwrap();
-    assert_eq!((head.status, head.headers.len(), &body[..]), (StatusCode::OK, 1, &b"ok"[..]));
+    assert_eq!((head.status, head.fields.len(), &body[..]), (StatusCode::OK, 1, &b"ok"[..]));
     let mut pair = Pair::asked().await;
     for interim in interim {
         pair.says(interim).await;
@@ -171,7 +169,7 @@ async fn interim_heads_are_swallowed() {
         assert!(!pair.up.is_sending() && pair.up.read.is_empty());
     }
     pair.says(last).await;
-    assert_eq!(pair.head().await.unwrap().headers["content-length"], "2");
+    assert_eq!(pair.head().await.unwrap().fields.to_map()["content-length"], "2");
     assert_eq!(pair.body().await.unwrap().0, b"ok");
     assert_eq!(hear("HTTP/1.1 100 Continue\r\n\r\n").await.unwrap_err(), Error::Terminated);
 }
@@ -203,8 +201,7 @@ async fn the_first_line_is_kept() {
     ] {
         let (head, ..) = hear(format!("{line}\r\n\r\n")).await.unwrap();
         assert_eq!((head.status.as_u16(), head.version), (status, version), "{line}");
-        let kept = head.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
-        assert_eq!(kept, reason.map(str::as_bytes), "{line}");
+        assert_eq!(head.reason.as_deref(), reason.map(str::as_bytes), "{line}");
     }
 }
 
@@ -248,7 +245,7 @@ async fn fields_arrive_as_they_were_sent() {
     );
     assert_eq!(read.get_all("set-cookie").iter().collect::<Vec<_>>(), ["1", "2", "1"]);
     let (head, ..) = hear(b"HTTP/1.1 204 No\r\nA: \xc3\xa4\xff\x80\r\n\r\n").await.unwrap();
-    assert_eq!(head.headers["a"].as_bytes(), b"\xc3\xa4\xff\x80");
+    assert_eq!(head.fields.to_map()["a"].as_bytes(), b"\xc3\xa4\xff\x80");
 }
 
 #[tokio::test]
@@ -258,13 +255,11 @@ async fn names_are_remembered_and_never_mistaken() {
     // The second and the third share a place, and so do the others.
     for name in ["X-Name", "X-aab", "X-bab", "x-name", "X-NAME", "X-aab", "Content-Type", "cONTENT-tYPE", &long, &long]
     {
-        let mut stale = HeaderMap::new();
-        stale.insert("x-of-a-request", HeaderValue::from_static("secret"));
-        pair.reading.recycle(stale);
+        pair.reading.recycle(Fields::of(&[("x-of-a-request", "secret")]));
         pair.up.begin(request(), RequestBody::Empty);
         pair.says(format!("HTTP/1.1 204 No Content\r\n{name}: 1\r\n\r\n")).await;
         let head = pair.head().await.unwrap();
-        let read: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        let read: Vec<_> = head.fields.iter().map(|field| field.name).collect();
         assert_eq!(read, [name.to_ascii_lowercase()]);
     }
 }
@@ -273,7 +268,7 @@ async fn names_are_remembered_and_never_mistaken() {
 async fn a_head_has_a_bound() {
     let start = "HTTP/1.1 204 No\r\nA: ";
     let exact = format!("{start}{}\r\n\r\n", "x".repeat(MAX_HEAD - start.len() - 4));
-    assert_eq!((exact.len(), hear(&exact).await.unwrap().0.headers["a"].len()), (MAX_HEAD, MAX_HEAD - 24));
+    assert_eq!((exact.len(), hear(&exact).await.unwrap().0.fields.to_map()["a"].len()), (MAX_HEAD, MAX_HEAD - 24));
     let longer = format!("{start}{}\r\n\r\n", "x".repeat(MAX_HEAD - start.len() - 3));
     assert_eq!(hear(&longer).await.unwrap_err(), Error::BadResponse);
     // Its end comes with the byte that is one too many.
