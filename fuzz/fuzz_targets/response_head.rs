@@ -41,11 +41,11 @@ fn again(first: &ResponseHead, spelling: Spelling) {
         for to_head in [false, true] {
             let mut first = first.clone();
             let framing = Framing::of(&mut first, to_head);
-            let written = fields_written(Writing::response(&first, version, spelling), &first.fields);
+            let written = fields_written(Writing::response(&first, version, spelling, 0), &first.fields);
             let mut second = parse(&written).expect("what we write is a response");
             assert_eq!((second.status, second.version), (first.status, version));
             assert_eq!(lower_lines(&second.fields), lower_lines(&first.fields));
-            assert_eq!(fields_written(Writing::response(&second, version, spelling), &second.fields), written);
+            assert_eq!(fields_written(Writing::response(&second, version, spelling, 0), &second.fields), written);
             if version == first.version {
                 let again = Framing::of(&mut second, to_head);
                 assert_eq!(format!("{again:?}"), format!("{framing:?}"));

@@ -5,6 +5,11 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::known::{Known, KnownSet, Name};
 
+/// Fields that most heads have at most.
+const USUAL: usize = 24;
+/// Fields that are added to a head.
+const ADDED: usize = 4;
+
 /// Fields. Values that came over HTTP/1.1 are places in the bytes that came, not copies.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
@@ -70,7 +75,8 @@ impl Fields {
     /// Begins anew with fields of a head that came. The memory of the lines is kept.
     pub(super) fn begin(&mut self, bytes: Bytes, count: usize) {
         self.lines.clear();
-        self.lines.reserve(count);
+        // Room for most heads, so that memory that is kept need not grow for the next one.
+        self.lines.reserve((count + ADDED).max(USUAL));
         self.known = KnownSet::NONE;
         self.bytes = bytes;
     }
@@ -100,7 +106,9 @@ impl Fields {
 
     /// Takes all of them out. The memory of the lines is kept.
     pub fn clear(&mut self) {
-        self.begin(Bytes::new(), 0);
+        self.lines.clear();
+        self.known = KnownSet::NONE;
+        self.bytes = Bytes::new();
     }
 
     /// Whether there is one with this name.

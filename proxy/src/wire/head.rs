@@ -16,8 +16,6 @@ const USUAL: usize = 1024;
 const USUAL_FIELDS: usize = 64;
 /// Most fields of a response.
 const MAX_FIELDS: usize = 5000;
-/// Fields that are added to a response.
-const ADDED: usize = 4;
 /// Bytes of a trailer section.
 pub const MAX_TRAILERS: usize = 16 * 1024;
 
@@ -89,9 +87,9 @@ impl Writing {
         Self { out, spelling }
     }
 
-    /// The first line of a response, for a client that speaks this version.
-    pub fn response(head: &ResponseHead, version: Version, spelling: Spelling) -> Self {
-        let mut out = Vec::with_capacity(USUAL);
+    /// The first line of a response, for a client that speaks this version, with room for so many bytes of a body behind the head.
+    pub fn response(head: &ResponseHead, version: Version, spelling: Spelling, body: usize) -> Self {
+        let mut out = Vec::with_capacity(USUAL + body);
         out.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
         out.extend_from_slice(head.status.as_str().as_bytes());
         out.push(b' ');
@@ -222,7 +220,7 @@ pub(super) fn collect(
     mut fields: Fields,
     names: &mut Names,
 ) -> Result<Fields, BadHead> {
-    fields.begin(bytes.clone(), parsed.len() + ADDED);
+    fields.begin(bytes.clone(), parsed.len());
     for field in parsed {
         fields.came(names.get(field.name).ok_or(BadHead)?, field.name, field.value);
     }

@@ -297,7 +297,7 @@ impl Line {
         strip_hop_by_hop(&mut head.fields);
         // Nothing follows that would have one (RFC 9110, section 8.6).
         head.fields.remove(Known::ContentLength);
-        let mut out = Writing::response(&head, Version::HTTP_11, spelling);
+        let mut out = Writing::response(&head, Version::HTTP_11, spelling, 0);
         head.fields.iter().for_each(|field| out.put(field));
         if head.status != StatusCode::SWITCHING_PROTOCOLS && self.outgoing.waiting() < MAX_WAITING {
             self.outgoing.append(out.end(), Chunking::Off);

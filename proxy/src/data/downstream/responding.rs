@@ -15,7 +15,7 @@ use crate::data::downstream::channel::Channel;
 use crate::data::path::message::ClientResponse;
 use crate::data::path::response_body::{PendingTunnel, ResponseBody};
 use crate::data::path::session::{Late, Session};
-use crate::data::transport::outgoing::Chunking;
+use crate::data::transport::outgoing::{Chunking, SMALL};
 use crate::data::transport::splice::{MOST, Pipe};
 use crate::data::transport::stream::Transport;
 use crate::wire::head::{ResponseHead, Spelling, Writing};
@@ -312,7 +312,9 @@ fn write_head(
     // What a HEAD or a 304 says about the length is true of another response.
     let keeps_length = told && !lengthless && matches!(ends, Ends::AtLength | Ends::None);
     let dated = head.fields.has(Known::Date) || switched;
-    let mut out = Writing::response(head, version, spelling);
+    // A small body is written with the head.
+    let room = length.filter(|length| *length <= SMALL as u64).map_or(0, |length| length as usize);
+    let mut out = Writing::response(head, version, spelling, room);
     for field in head.fields.iter().filter(|field| keeps_length || !field.is(Known::ContentLength)) {
         out.put(field);
     }

@@ -12,7 +12,7 @@ use crate::data::transport::stream::Transport;
 use crate::wire::head;
 
 /// Pieces that are together no larger than this are written as one.
-const SMALL: usize = 4096;
+pub const SMALL: usize = 4096;
 
 /// How a body goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
