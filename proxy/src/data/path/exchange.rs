@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
 use tokio::time::Instant;
 
-use crate::data::path::message::ClientRequest;
 use crate::data::path::session::Session;
 use crate::data::thread::access_log::Record;
 use crate::data::thread::held::Held;
@@ -16,6 +15,7 @@ use crate::data::upstream::http1::Upstream;
 use crate::data::upstream::leftover;
 use crate::data::upstream::pin::Pinned;
 use crate::data::upstream::pool::Sender;
+use crate::data::upstream::request_body::RequestBody;
 use crate::error::Error;
 use crate::metrics::{RoleMetrics, code_class};
 use crate::model::cluster::EndpointIndex;
@@ -23,6 +23,7 @@ use crate::model::decision::Decision;
 use crate::model::endpoint::{Endpoint, Hold, Lease};
 use crate::model::route::ClusterId;
 use crate::model::tier::TierKind;
+use crate::wire::head::RequestHead;
 use crate::wire::known::Known;
 
 /// One request and its response.
@@ -108,9 +109,8 @@ pub enum End {
 
 impl Exchange {
     /// A request's head is here.
-    pub fn begin(session: &Rc<Session>, request: &ClientRequest) -> Box<Self> {
-        let head = &request.head;
-        session.begin_request(hyper::body::Body::is_end_stream(&request.body));
+    pub fn begin(session: &Rc<Session>, head: &RequestHead, body: &RequestBody) -> Box<Self> {
+        session.begin_request(hyper::body::Body::is_end_stream(body));
         let snapshot = session.worker.snapshot();
         let line = session.worker.log.is_some().then(|| {
             Box::new(RequestLine {

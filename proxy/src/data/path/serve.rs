@@ -38,7 +38,7 @@ use crate::wire::known::Known;
 
 /// Answers one request: every error becomes a response.
 pub async fn handle(session: Rc<Session>, request: ClientRequest) -> ClientResponse {
-    let mut exchange = Exchange::begin(&session, &request);
+    let mut exchange = Exchange::begin(&session, &request.head, &request.body);
     match serve(&session, &mut exchange, request).await {
         Ok(Reply::Served(served)) => served.finish(exchange),
         Ok(Reply::Ours(response)) => {
