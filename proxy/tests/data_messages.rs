@@ -95,6 +95,8 @@ async fn names_keep_their_case_and_repeated_fields_their_order() {
     has(&heard, "X-Last", "a");
     has(&heard, "empty", "");
     assert_eq!(heard.all("x-last"), ["b", "a"]);
+    let names: Vec<&str> = heard.fields.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names[..5], ["Host", "CCMClientID", "x-LAST", "X-Last", "empty"], "ours come behind them");
 }
 
 #[tokio::test]

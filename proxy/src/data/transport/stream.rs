@@ -95,9 +95,11 @@ impl Transport {
         }
     }
 
-    /// Says goodbye as far as that is possible at once.
+    /// Says goodbye as far as that is possible at once. A plain connection does so when it is closed.
     pub fn farewell(&mut self, cx: &mut Context<'_>) {
-        let _ = Pin::new(self).poll_shutdown(cx);
+        if !self.is_plain() {
+            let _ = Pin::new(self).poll_shutdown(cx);
+        }
     }
 }
 
