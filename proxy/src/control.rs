@@ -8,6 +8,7 @@ pub mod director;
 pub mod ledger;
 pub mod origin;
 pub mod publish;
+pub mod probing;
 pub mod registry;
 pub mod resolve;
 pub mod survey;

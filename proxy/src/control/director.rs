@@ -21,6 +21,7 @@ use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
 use super::ledger::Ledger;
 use super::origin::{Look, Origin};
+use super::probing;
 use super::publish::Publisher;
 use super::registry::{Leaving, Registry};
 use super::resolve::{Names, Resolved};
@@ -31,8 +32,6 @@ use crate::model::live::Live;
 use crate::model::note::Note;
 use crate::model::snapshot::Snapshots;
 
-/// Probes under way at the same time.
-const PROBE_LIMIT: usize = 64;
 /// Changes that may wait for the Director; who sends more waits.
 const QUEUE: usize = 1024;
 /// An editor writes a file in several steps.
@@ -173,7 +172,7 @@ impl Director {
         let (notes_sender, notes) = mpsc::channel(NOTES);
         let ledger: Arc<Mutex<Ledger>> = Arc::default();
         let view = Arc::new(Mutex::new(View {
-            checker: Checker::new(PROBE_LIMIT, fastrand::u64(..), health_sender),
+            checker: Checker::new(probing::at_once(), fastrand::u64(..), health_sender),
             names: Names::new(resolved_sender, &metrics),
             leaving: Vec::new(),
             reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
