@@ -12,4 +12,5 @@ pub mod probing;
 pub mod registry;
 pub mod resolve;
 pub mod survey;
+pub mod settle;
 pub mod watch;
