@@ -15,13 +15,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::access_log;
-use crate::admin::{self, Admin};
+use crate::admin::Admin;
 use crate::control::compile::{Compiled, Fixed};
 use crate::control::config::Source;
 use crate::control::director::{self, Director, Handles, Order};
 use crate::control::origin::Origin;
 use crate::data::downstream::listener::{self, Listener};
-use crate::data::run::{self, Command};
+use crate::data::run::Command;
 use crate::data::thread::access_log::Sink;
 use crate::data::upstream::worker::Shared;
 use crate::limits;

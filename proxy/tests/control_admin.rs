@@ -421,11 +421,14 @@ async fn a_full_log_drops_lines_and_counts_them_and_holds_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_cannot_be_written_holds_up_nobody() {
-    let (_site, app) = logging(std::path::Path::new("/dev/full"), 8).await;
+    let (_site, app) = logging(std::path::Path::new("/dev/full"), 10_000).await;
     let mut client = Client::connect(http(&app)).await;
     for _ in 0..2000 {
         assert_eq!(client.get(MPLIST).await.status, 200);
     }
+    // The queue has room for all of them: it is the disk that has not.
+    let dropped = || series(&app.metrics(), "rolegate_telemetry_dropped_total{sink=\"access_log\"}").unwrap();
+    until_true("lines that are lost are counted", || dropped() > 0.0).await;
     drop(client);
     tokio::time::timeout(control_support::PATIENCE, shutdown(app)).await.expect("and the shutdown ends");
 }

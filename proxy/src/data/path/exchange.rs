@@ -323,8 +323,8 @@ impl Exchange {
             http2: self.session.is_http2(),
             client: self.client,
             method: line.method,
-            target: line.target,
-            host: line.host,
+            target: written(&line.target),
+            host: line.host.and_then(|host| host.to_str().ok().map(Into::into)),
             role: self.role,
             groups: self.groups,
             tier: self.tier,
@@ -338,13 +338,21 @@ impl Exchange {
             first_byte: line.first_byte,
             total: self.started.elapsed(),
         };
-        if log.try_send(record).is_err() {
+        if log.put(record).is_err() {
             worker.metrics.log_dropped.increment(1);
         }
     }
 }
 
 /// The future of a request is dropped when its client goes away before the response head: the exchange ends here.
+/// A target as it was sent.
+fn written(target: &Uri) -> Box<str> {
+    match target.path_and_query().filter(|_| target.scheme().is_none()) {
+        Some(path) => path.as_str().into(),
+        None => target.to_string().into(),
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.over {
