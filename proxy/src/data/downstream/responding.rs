@@ -319,6 +319,7 @@ fn write_head(head: &Parts, body: &ResponseBody, ends: Ends, manner: Manner, aft
     if ends == Ends::AtLastChunk {
         out.put(&header::TRANSFER_ENCODING, &HeaderValue::from_static("chunked"));
     }
+    #[allow(clippy::disallowed_methods, reason = "`Date` is the wall clock")]
     if !dated && let Ok(now) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
         out.put(&header::DATE, &now);
     }

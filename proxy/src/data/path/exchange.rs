@@ -315,6 +315,7 @@ impl Exchange {
         let Some(log) = &worker.log else { return };
         let endpoint = self.endpoint();
         let record = Record {
+            #[allow(clippy::disallowed_methods, reason = "people read it in the log")]
             at: std::time::SystemTime::now(),
             listener: self.session.listener,
             snapshot: self.snapshot.share(),
@@ -344,7 +345,6 @@ impl Exchange {
     }
 }
 
-/// The future of a request is dropped when its client goes away before the response head: the exchange ends here.
 /// A target as it was sent.
 fn written(target: &Uri) -> Box<str> {
     match target.path_and_query().filter(|_| target.scheme().is_none()) {
@@ -353,6 +353,7 @@ fn written(target: &Uri) -> Box<str> {
     }
 }
 
+/// The future of a request is dropped when its client goes away before the response head: the exchange ends here.
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.over {
