@@ -56,25 +56,43 @@ impl Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// Bytes that wait.
+#[derive(Debug, Default)]
+struct Room(AtomicUsize);
+
+impl Room {
+    fn take(&self, bytes: usize) -> Result<(), Full> {
+        if self.0.fetch_add(bytes, Relaxed) + bytes > WAITING {
+            self.give_back(bytes);
+            return Err(Full);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Relaxed);
+    }
+}
+
 /// Where records go; bounded in number and in bytes.
 #[derive(Clone, Debug)]
 pub struct Sink {
     queue: Sender<Record>,
-    waiting: Arc<AtomicUsize>,
+    room: Arc<Room>,
 }
 
 /// Where they come out.
 #[derive(Debug)]
 pub struct Records {
     queue: Receiver<Record>,
-    waiting: Arc<AtomicUsize>,
+    room: Arc<Room>,
 }
 
 /// A queue for this number of records.
 pub fn queue(length: usize) -> (Sink, Records) {
     let (sender, receiver) = bounded(length.max(1));
-    let waiting = Arc::<AtomicUsize>::default();
-    (Sink { queue: sender, waiting: Arc::clone(&waiting) }, Records { queue: receiver, waiting })
+    let room = Arc::<Room>::default();
+    (Sink { queue: sender, room: Arc::clone(&room) }, Records { queue: receiver, room })
 }
 
 impl Sink {
@@ -84,11 +102,11 @@ impl Sink {
     /// [`Full`]: the record is lost.
     pub fn put(&self, record: Record) -> Result<(), Full> {
         let bytes = record.bytes();
-        if self.waiting.fetch_add(bytes, Relaxed) + bytes > WAITING || self.queue.try_send(record).is_err() {
-            self.waiting.fetch_sub(bytes, Relaxed);
-            return Err(Full);
-        }
-        Ok(())
+        self.room.take(bytes)?;
+        self.queue.try_send(record).map_err(|_| {
+            self.room.give_back(bytes);
+            Full
+        })
     }
 }
 
@@ -99,7 +117,23 @@ impl Records {
     /// None came, or none will come any more.
     pub fn next(&self, within: Duration) -> Result<Record, RecvTimeoutError> {
         let record = self.queue.recv_timeout(within)?;
-        self.waiting.fetch_sub(record.bytes(), Relaxed);
+        self.room.give_back(record.bytes());
         Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes() {
+        let room = Room::default();
+        let long = 64 << 10;
+        let taken = (0..10_000).filter(|_| room.take(long).is_ok()).count();
+        assert_eq!(taken, WAITING / long);
+        assert_eq!(room.take(1), Err(Full));
+        room.give_back(long);
+        assert_eq!((room.take(long), room.take(1)), (Ok(()), Err(Full)));
     }
 }
