@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 /// What the process may have open.
 const OPEN_FILES: usize = 160;
 /// Addresses of the site system.
-const ENDPOINTS: u8 = 20;
+const ENDPOINTS: u8 = 60;
 
 /// Ends the process with the test.
 struct Running(Child);
