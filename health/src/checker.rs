@@ -3,7 +3,8 @@
 //! Every target has a task of its own: ask, note the result, tell of a transition, wait, ask again. The wait begins
 //! when the result is there, so a server is never asked twice at once, and after a stall (a suspended machine, a busy
 //! thread) no missed question is made up for. A limit on concurrent attempts keeps ten thousand silent servers from
-//! using up all sockets.
+//! using up all sockets, and those that are known to be silent have at most half of it: a server that answers is asked
+//! in time however many others do not.
 //!
 //! A transition is kept until the receiver has taken it, even when its task is replaced meanwhile. So whoever follows
 //! the events knows every server's state.
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::history::Record;
@@ -22,7 +23,7 @@ use crate::probe::{Attempt, Probe};
 use crate::schedule::{Phase, Schedule};
 use crate::status::Health;
 use crate::tracker::{Tracker, Transition};
-use crate::verdict::Verdict;
+use crate::verdict::{FailureKind, Verdict};
 
 /// A server to ask.
 #[derive(Clone, Debug)]
@@ -79,6 +80,8 @@ pub struct Checker {
 #[derive(Debug)]
 struct Shared {
     permits: Semaphore,
+    /// Needed besides by those whose question may take all of its time.
+    patience: Semaphore,
     seed: u64,
     events: mpsc::Sender<HealthEvent>,
     probes: AtomicU64,
@@ -100,11 +103,12 @@ impl Drop for Running {
 impl Checker {
     /// A checker without targets.
     ///
-    /// At most `limit` attempts run at once (0 counts as 1; 64 is a good value). `seed` feeds the dice of the waits.
+    /// At most `limit` attempts run at once (0 counts as 1), half of them to servers that are silent. `seed` feeds the dice of the waits.
     /// Events go to `events`; while its queue is full, the servers with news are not asked again.
     pub fn new(limit: usize, seed: u64, events: mpsc::Sender<HealthEvent>) -> Self {
-        let permits = Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS));
-        let shared = Shared { permits, seed, events, probes: AtomicU64::new(0) };
+        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        let (permits, patience) = (Semaphore::new(limit), Semaphore::new(limit.div_ceil(2)));
+        let shared = Shared { permits, patience, seed, events, probes: AtomicU64::new(0) };
         Self { shared: Arc::new(shared), running: HashMap::new() }
     }
 
@@ -146,6 +150,32 @@ impl Checker {
     }
 }
 
+/// What is expected of the next question, by what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// An answer, soon.
+    Answer,
+    /// Nothing, until the deadline; or nothing is known yet.
+    Silence,
+}
+
+/// The right to ask, given back when dropped.
+struct Turn<'a> {
+    _patience: Option<SemaphorePermit<'a>>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Shared {
+    /// Waits for the right to ask; `None` never, because no semaphore is closed.
+    async fn turn(&self, expected: Expected) -> Option<Turn<'_>> {
+        let patience = match expected {
+            Expected::Answer => None,
+            Expected::Silence => Some(self.patience.acquire().await.ok()?),
+        };
+        Some(Turn { _patience: patience, _permit: self.permits.acquire().await.ok()? })
+    }
+}
+
 /// The life of one target.
 async fn watch(shared: Arc<Shared>, server: Arc<Server>, target: Target) {
     // Every target rolls dice of its own, so the waits of one do not depend on how many others there are.
@@ -158,16 +188,16 @@ async fn watch(shared: Arc<Shared>, server: Arc<Server>, target: Target) {
     let Some(probe) = &target.probe else { return };
     // Targets that start together would stay in step: a part of the first wait, drawn by chance, parts them.
     let mut share = dice.f64();
+    let mut expected = server.expected();
     loop {
         let attempt = {
-            // The semaphore is never closed.
-            let Ok(_permit) = shared.permits.acquire().await else {
-                return;
-            };
+            let Some(_turn) = shared.turn(expected).await else { return };
             probe.attempt(target.address, target.schedule.timeout).await
         };
         shared.probes.fetch_add(1, Relaxed);
+        let silent = matches!(&attempt.verdict, Verdict::Fail(failure) if failure.kind == FailureKind::Timeout);
         let phase = server.observe(attempt);
+        expected = if silent && phase == Phase::Down { Expected::Silence } else { Expected::Answer };
         if server.tell(target.id, &shared.events).await.is_err() {
             return;
         }
@@ -212,6 +242,14 @@ impl Server {
         if target.probe.is_none() {
             let transition = state.tracker.assume_up(now);
             state.note(transition);
+        }
+    }
+
+    /// What to expect before the first question of a task.
+    fn expected(&self) -> Expected {
+        match self.state().tracker.health() {
+            Health::Up | Health::Degraded => Expected::Answer,
+            Health::Unproven | Health::Down => Expected::Silence,
         }
     }
 

@@ -39,7 +39,10 @@
 //! ```
 
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+#[allow(clippy::disallowed_methods, reason = "people read when a probe failed")]
+#[allow(clippy::disallowed_types, reason = "probes are no part of the data path")]
 mod checker;
 mod ejection;
 mod history;

@@ -1,9 +1,9 @@
 //! Writes the access log: one JSON object per line, on a thread of its own.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -11,11 +11,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
 
 use arrayvec::ArrayString;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::RecvTimeoutError;
+use metrics::Counter;
 use serde::Serialize;
 
-use crate::data::thread::access_log::{Record, Sink};
+use crate::data::thread::access_log::{Record, Records, Sink, queue};
 use crate::wire::address::{ip_text, socket_text};
+
+mod outlet;
+
+use outlet::Outlet;
 
 /// Longest time of a line, in bytes.
 const LONGEST_TIME: usize = 40;
@@ -35,7 +40,7 @@ struct Line<'a> {
     tls: Option<&'static str>,
     http: &'static str,
     method: &'a str,
-    target: Cow<'a, str>,
+    target: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,16 +63,23 @@ struct Line<'a> {
     total_us: u64,
 }
 
-/// Opens the log and starts its writer, which ends when the last sink is gone; `alive` is dropped with it.
+/// Opens the log and starts its writer, which ends when the last sink is gone; `alive` is dropped with it. `lost` counts lines
+/// that could not be written.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn start(path: &str, buffer: usize, alive: impl Send + 'static) -> io::Result<(Sink, JoinHandle<()>)> {
-    let out: Box<dyn Write + Send> = if path == "-" { Box::new(io::stdout()) } else { Box::new(open(path)?) };
-    let (sink, records) = bounded(buffer.max(1));
+pub fn start(
+    path: &str,
+    buffer: usize,
+    lost: Counter,
+    alive: impl Send + 'static,
+) -> io::Result<(Sink, JoinHandle<()>)> {
+    // Not by way of `io::stdout`, which has a buffer of its own.
+    let out = if path == "-" { File::from(io::stdout().as_fd().try_clone_to_owned()?) } else { open(path)? };
+    let (sink, records) = queue(buffer);
     let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
         let _alive = alive;
-        write(&records, out);
+        write(&records, Outlet::new(out, lost));
     })?;
     Ok((sink, writer))
 }
@@ -140,26 +152,13 @@ fn allowed(path: &Path, _: Access) -> io::Result<()> {
     std::fs::metadata(path).map(drop)
 }
 
-fn write(records: &Receiver<Record>, out: Box<dyn Write + Send>) {
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
+fn write(records: &Records, mut out: Outlet<impl Write>) {
     let mut lines = Lines::default();
-    let mut failed = false;
     loop {
-        let result = match records.recv_timeout(FLUSH) {
-            Ok(record) => out.write_all(lines.write(&record)),
-            Err(crossbeam_channel::RecvTimeoutError::Timeout) => out.flush(),
-            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
-                let _ = out.flush();
-                return;
-            }
-        };
-        match result {
-            Ok(()) => failed = false,
-            Err(error) if !failed => {
-                failed = true;
-                tracing::error!(%error, "the access log cannot be written");
-            }
-            Err(_) => {}
+        match records.next(FLUSH) {
+            Ok(record) => out.put(lines.write(&record)),
+            Err(RecvTimeoutError::Timeout) => out.flush(),
+            Err(RecvTimeoutError::Disconnected) => return out.end(),
         }
     }
 }
@@ -185,8 +184,6 @@ impl Lines {
         let _ = write!(ts, "{second}.{:06}Z", at.subsec_micros());
         let role = record.role.map(|role| record.snapshot.cluster(role).topology.role.name.as_str());
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let target = &record.target;
-        let path = target.path_and_query().filter(|_| target.scheme().is_none());
         let endpoint = record.endpoint.map(socket_text);
         let line = Line {
             ts: &ts,
@@ -197,8 +194,8 @@ impl Lines {
             tls: record.tls,
             http: if record.http2 { "2" } else { "1.1" },
             method: record.method.as_str(),
-            target: path.map_or_else(|| target.to_string().into(), |path| path.as_str().into()),
-            host: record.host.as_deref().and_then(|host| std::str::from_utf8(host).ok()),
+            target: &record.target,
+            host: record.host.as_deref(),
             role,
             boundary_groups: record.groups,
             tier: record.tier.map(crate::model::tier::TierKind::as_str),

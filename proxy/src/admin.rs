@@ -1,27 +1,14 @@
-//! The admin listener: metrics, readiness, health, status, explanations and what is known. On loopback, on the control
-//! thread. Anyone who reaches it may ask; what changes state needs a token, see `authority`.
+//! The admin listener: metrics, readiness, health, status, explanations and what is known. On loopback, on a thread of its own,
+//! so that it answers also when the control thread does not. Anyone who reaches it may ask; what changes state needs a token, see
+//! `authority`.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use serde::Serialize;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
-use tower::ServiceBuilder;
+use http::{Method, Response, StatusCode, request};
 
 use crate::control::director::Handles;
 use crate::control::ledger::Ledger;
@@ -34,22 +21,21 @@ use crate::model::cluster::Class;
 use crate::model::live::{Live, Ticks};
 use crate::status::Status;
 
+mod alive;
+mod answer;
 mod authority;
 mod change;
+mod desk;
 mod query;
+mod scrape;
+mod serve;
 
+pub use alive::Threads;
 pub use change::Changed;
+pub use serve::serve;
 
+use answer::{answered, json, text};
 use query::Query;
-
-/// Admin connections at the same time; more wait.
-const CONNECTIONS: usize = 32;
-/// A connection must send its request within this time.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection takes no more requests after this time,
-const CONNECTION_AGE: Duration = Duration::from_secs(60);
-/// and its last answer must be read within this time.
-const GOODBYE: Duration = Duration::from_secs(30);
 
 /// What the admin listener shows.
 #[derive(Clone, Debug)]
@@ -60,40 +46,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The process is shutting down.
     pub draining: Arc<AtomicBool>,
-}
-
-/// Serves the admin listener until the process ends.
-pub async fn serve(listener: TcpListener, admin: Admin) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "an admin connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let admin = admin.clone();
-        tokio::spawn(async move {
-            let answer = move |request: Request<Incoming>| {
-                let admin = admin.clone();
-                async move { Ok::<_, Infallible>(admin.answer_in_time(request).await) }
-            };
-            let service = ServiceBuilder::new().service_fn(answer);
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            let service = TowerToHyperService::new(service);
-            let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-            // A client that does not read takes the place of another. One that breaks off needs no word.
-            if timeout(CONNECTION_AGE, connection.as_mut()).await.is_err() {
-                connection.as_mut().graceful_shutdown();
-                let _ = timeout(GOODBYE, connection).await;
-            }
-            drop(permit);
-        });
-    }
+    /// The threads that must work.
+    pub threads: Threads,
 }
 
 /// What an address of the admin listener is for.
@@ -103,6 +57,12 @@ enum Page {
     Metrics,
     Health,
     Ready,
+    Long(Long),
+}
+
+/// What takes a while, or waits for a lock that others may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Long {
     Status,
     Explain,
     Clocks,
@@ -119,13 +79,13 @@ impl Page {
             "/metrics" => Some(Self::Metrics),
             "/health" => Some(Self::Health),
             "/ready" => Some(Self::Ready),
-            "/status" => Some(Self::Status),
-            "/explain" => Some(Self::Explain),
-            "/clocks" => Some(Self::Clocks),
-            "/content" => Some(Self::Content),
-            "/clocks/reset" => Some(Self::ResetClocks),
-            "/content/forget" => Some(Self::ForgetContent),
-            "/affinity/forget" => Some(Self::ForgetAffinity),
+            "/status" => Some(Self::Long(Long::Status)),
+            "/explain" => Some(Self::Long(Long::Explain)),
+            "/clocks" => Some(Self::Long(Long::Clocks)),
+            "/content" => Some(Self::Long(Long::Content)),
+            "/clocks/reset" => Some(Self::Long(Long::ResetClocks)),
+            "/content/forget" => Some(Self::Long(Long::ForgetContent)),
+            "/affinity/forget" => Some(Self::Long(Long::ForgetAffinity)),
             _ => None,
         }
     }
@@ -133,21 +93,13 @@ impl Page {
     /// Whether it changes something.
     fn changes(self) -> bool {
         match self {
-            Self::ResetClocks | Self::ForgetContent | Self::ForgetAffinity => true,
-            Self::Index
+            Self::Long(Long::ResetClocks | Long::ForgetContent | Long::ForgetAffinity) => true,
+            Self::Long(Long::Status | Long::Explain | Long::Clocks | Long::Content)
+            | Self::Index
             | Self::Metrics
             | Self::Health
-            | Self::Ready
-            | Self::Status
-            | Self::Explain
-            | Self::Clocks
-            | Self::Content => false,
+            | Self::Ready => false,
         }
-    }
-
-    /// Whether it reads whole tables, which may be large: the control thread has probes to make meanwhile.
-    fn takes_long(self) -> bool {
-        self.changes() || matches!(self, Self::Metrics | Self::Explain | Self::Clocks | Self::Content)
     }
 }
 
@@ -155,32 +107,13 @@ impl Page {
 const PAGES: &str = "/status /metrics /ready /health /explain /clocks /content";
 
 impl Admin {
-    async fn answer_in_time(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (head, _) = request.into_parts();
-        let takes_long = Page::at(head.uri.path()).is_some_and(Page::takes_long);
-        let answer = move || self.answer(&head.method, head.uri.path(), head.uri.query(), &head.headers);
-        if !takes_long {
-            return answer();
-        }
-        match tokio::task::spawn_blocking(answer).await {
-            Ok(response) => response,
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-        }
-    }
-
-    /// The answer to a request.
-    pub fn answer(
-        &self,
-        method: &Method,
-        path: &str,
-        query: Option<&str>,
-        headers: &HeaderMap,
-    ) -> Response<Full<Bytes>> {
-        let Some(page) = Page::at(path) else {
-            return text(StatusCode::NOT_FOUND, format!("there is {}\n", PAGES.replace(' ', ", ")));
+    /// What is asked for, or why it is refused.
+    fn admit(&self, head: &request::Parts) -> Result<Page, Box<Response<String>>> {
+        let Some(page) = Page::at(head.uri.path()) else {
+            return Err(Box::new(text(StatusCode::NOT_FOUND, format!("there is {}\n", PAGES.replace(' ', ", ")))));
         };
-        let reads = method == Method::GET || method == Method::HEAD;
-        let allowed = if page.changes() { method == Method::POST } else { reads };
+        let reads = head.method == Method::GET || head.method == Method::HEAD;
+        let allowed = if page.changes() { head.method == Method::POST } else { reads };
         if !allowed {
             let (say, allow) = match page.changes() {
                 true => ("this address changes something: send POST\n", "POST"),
@@ -188,32 +121,44 @@ impl Admin {
             };
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, say.to_owned());
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-            return response;
+            return Err(Box::new(response));
         }
         if page.changes()
-            && let Err(refusal) = authority::check(&self.handles.snapshots.current().site, headers)
+            && let Err(refusal) = authority::check(&self.handles.snapshots.current().site, &head.headers)
         {
-            return refusal.response();
+            return Err(Box::new(refusal.response()));
         }
+        Ok(page)
+    }
+
+    fn index(&self) -> Response<String> {
+        text(StatusCode::OK, format!("rolegate: {PAGES}\n"))
+    }
+
+    async fn health(&self) -> Response<String> {
+        let broken = self.threads.broken().await;
+        match broken.is_empty() {
+            true => text(StatusCode::OK, "alive\n".to_owned()),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", broken.join("\n"))),
+        }
+    }
+
+    fn long(&self, page: Long, query: &Query) -> Response<String> {
         match page {
-            Page::Index => text(StatusCode::OK, format!("rolegate: {PAGES}\n")),
-            Page::Metrics => {
-                self.refresh_gauges();
-                let mut response = text(StatusCode::OK, self.metrics.render());
-                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                response.headers_mut().insert(header::CONTENT_TYPE, kind);
-                response
-            }
-            Page::Health => text(StatusCode::OK, "alive\n".to_owned()),
-            Page::Ready => self.ready(),
-            Page::Status => json(&Status::new(&self.handles.snapshots.current(), &self.handles.view)),
-            Page::Explain => answered(self.explain(&Query::read(query))),
-            Page::Clocks => answered(self.clocks(&Query::read(query))),
-            Page::Content => answered(self.content(&Query::read(query))),
-            Page::ResetClocks => answered(self.reset_clocks(&Query::read(query))),
-            Page::ForgetContent => answered(self.forget_content(&Query::read(query))),
-            Page::ForgetAffinity => answered(self.forget_affinity(&Query::read(query))),
+            Long::Status => json(&Status::new(&self.handles.snapshots.current(), &self.handles.view)),
+            Long::Explain => answered(self.explain(query)),
+            Long::Clocks => answered(self.clocks(query)),
+            Long::Content => answered(self.content(query)),
+            Long::ResetClocks => answered(self.reset_clocks(query)),
+            Long::ForgetContent => answered(self.forget_content(query)),
+            Long::ForgetAffinity => answered(self.forget_affinity(query)),
         }
+    }
+
+    /// What `/metrics` says.
+    fn render(&self) -> String {
+        self.refresh_gauges();
+        self.metrics.render()
     }
 
     /// Milliseconds of the process clock.
@@ -252,7 +197,7 @@ impl Admin {
     }
 
     /// Ready when every role that a listener serves has a server for somebody, and until the shutdown begins.
-    fn ready(&self) -> Response<Full<Bytes>> {
+    fn ready(&self) -> Response<String> {
         if self.draining.load(Ordering::Relaxed) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".to_owned());
         }
@@ -293,32 +238,4 @@ impl Admin {
             }
         }
     }
-}
-
-/// What was asked for as JSON, or all mistakes in the question.
-fn answered<T: Serialize>(answer: Result<T, Vec<String>>) -> Response<Full<Bytes>> {
-    match answer {
-        Ok(value) => json(&value),
-        Err(mistakes) => text(StatusCode::BAD_REQUEST, format!("{}\n", mistakes.join("\n"))),
-    }
-}
-
-fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
-    match serde_json::to_string_pretty(value) {
-        Ok(json) => {
-            let mut response = text(StatusCode::OK, json);
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        }
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-    }
-}
-
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -9,19 +9,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use metrics::Counter;
+use socket2::SockRef;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::access_log;
-use crate::admin::{self, Admin};
+use crate::admin::Admin;
 use crate::control::compile::{Compiled, Fixed};
 use crate::control::config::Source;
 use crate::control::director::{self, Director, Handles, Order};
 use crate::control::origin::Origin;
 use crate::data::downstream::listener::{self, Listener};
-use crate::data::run::{self, Command};
+use crate::data::run::Command;
 use crate::data::thread::access_log::Sink;
 use crate::data::upstream::worker::Shared;
 use crate::limits;
@@ -29,8 +29,12 @@ use crate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetri
 use crate::model::snapshot::Snapshot;
 use crate::status::Status;
 
-/// Name of the thread that decides.
-pub const CONTROL: &str = "control";
+mod threads;
+
+use threads::{Stoppable, Watched};
+
+/// Bytes that the kernel holds for one admin connection; it takes twice as much.
+const ADMIN_UNSENT: usize = 128 << 10;
 /// How long a shutdown waits for the last lines of the access log.
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -63,39 +67,6 @@ pub enum ReloadError {
     Gone,
 }
 
-/// Hears of threads that end.
-struct Watched {
-    draining: Arc<AtomicBool>,
-    ended: watch::Sender<Option<String>>,
-}
-
-impl Watched {
-    fn new() -> (Self, watch::Receiver<Option<String>>) {
-        let (sender, ended) = watch::channel(None);
-        (Self { draining: Arc::new(AtomicBool::new(false)), ended: sender }, ended)
-    }
-
-    /// What a thread holds for as long as it lives.
-    fn alive(&self, thread: &str) -> Alive {
-        Alive { thread: thread.to_owned(), draining: Arc::clone(&self.draining), ended: self.ended.clone() }
-    }
-}
-
-/// Says that a thread has ended, unless the process is shutting down.
-struct Alive {
-    thread: String,
-    draining: Arc<AtomicBool>,
-    ended: watch::Sender<Option<String>>,
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        if !self.draining.load(Ordering::Relaxed) {
-            self.ended.send_replace(Some(std::mem::take(&mut self.thread)));
-        }
-    }
-}
-
 /// A running proxy. Dropping it stops it at once; [`App::shutdown`] drains it first.
 #[derive(Debug)]
 pub struct App {
@@ -103,9 +74,9 @@ pub struct App {
     listeners: Vec<(String, SocketAddr)>,
     admin: SocketAddr,
     commands: watch::Sender<Command>,
-    stop_control: Option<oneshot::Sender<()>>,
     data: Vec<JoinHandle<io::Result<usize>>>,
-    control: Option<JoinHandle<()>>,
+    control: Option<Stoppable>,
+    office: Option<Stoppable>,
     log: Option<JoinHandle<()>>,
     metrics: Arc<Metrics>,
     drain_timeout: Duration,
@@ -137,11 +108,12 @@ impl App {
         let mut sockets = bind(&compiled, threads)?;
         let admin_socket = bind_admin(fixed.admin)?;
         let admin = admin_socket.local_addr().unwrap_or(fixed.admin);
-        let (watched, ended) = Watched::new();
-        let (log, log_thread) = open_access_log(&fixed, &watched)?.unzip();
+        let epoch = Instant::now();
+        let (mut watched, ended) = Watched::new(epoch);
+        let (log, log_thread) = open_access_log(&fixed, &metrics, &watched)?.unzip();
         let listeners = addresses(&compiled, &sockets);
         let possible_connections = possible_connections(&compiled, threads);
-        let (epoch, origin) = (Instant::now(), Some(Origin::new(file, source)));
+        let origin = Some(Origin::new(file, source));
         let (director, handles) = Director::new(compiled, origin, Arc::clone(&metrics), epoch);
         handles.view.lock().unwrap_or_else(PoisonError::into_inner).addresses =
             listeners.iter().map(|(_, address)| *address).collect();
@@ -163,31 +135,29 @@ impl App {
                 let index = u16::try_from(place).ok()?;
                 Some(Listener { index, socket: sockets.pop()?, metrics: ListenerMetrics::new(&metrics, name) })
             });
-            let alive = watched.alive(&format!("data-{index}"));
-            data.push(start_data(own.collect(), shared.clone(), command.clone(), alive)?);
+            data.push(watched.start_data(index, own.collect(), shared.clone(), command.clone())?);
         }
         drop(shared);
-        let (stop_control, stopped) = oneshot::channel();
-        let shown =
-            Admin { handles: handles.clone(), metrics: Arc::clone(&metrics), draining: Arc::clone(&watched.draining) };
-        let control = Control { director, admin: shown, admin_socket };
-        let alive = watched.alive(CONTROL);
-        let control = std::thread::Builder::new().name(CONTROL.to_owned()).spawn(move || {
-            let _alive = alive;
-            control.run(stopped);
-        });
+        let (control, works) = watched.start_control(director)?;
+        let shown = Admin {
+            handles: handles.clone(),
+            metrics: Arc::clone(&metrics),
+            draining: watched.draining(),
+            threads: watched.threads(),
+        };
+        let office = watched.start_admin(shown, admin_socket, works)?;
         Ok(Self {
             handles,
             listeners,
             admin,
             commands,
-            stop_control: Some(stop_control),
             data,
-            control: Some(control.map_err(StartError::Thread)?),
+            control: Some(control),
+            office: Some(office),
             log: log_thread,
             metrics,
             drain_timeout: fixed.drain_timeout,
-            draining: watched.draining,
+            draining: watched.draining(),
             ended,
         })
     }
@@ -283,16 +253,12 @@ impl App {
         self.draining.store(true, Ordering::Relaxed);
         let _ = self.commands.send(Command::Drain(deadline));
         let cut = self.data.drain(..).filter_map(|thread| thread.join().ok()?.ok()).sum();
-        self.stop_control_thread();
+        self.stop_others();
         Drained { cut }
     }
 
-    fn stop_control_thread(&mut self) {
-        drop(self.stop_control.take());
-        if let Some(control) = self.control.take() {
-            // A panic of that thread was printed by it.
-            let _ = control.join();
-        }
+    fn stop_others(&mut self) {
+        self.control.take().into_iter().chain(self.office.take()).for_each(Stoppable::stop);
         let Some(log) = self.log.take() else { return };
         // Whoever reads the log may have stopped reading.
         let deadline = std::time::Instant::now() + LOG_TIMEOUT;
@@ -312,64 +278,25 @@ impl Drop for App {
         for thread in self.data.drain(..) {
             let _ = thread.join();
         }
-        self.stop_control_thread();
+        self.stop_others();
     }
 }
 
-struct Control {
-    director: Director,
-    admin: Admin,
-    admin_socket: std::net::TcpListener,
-}
-
-impl Control {
-    fn run(mut self, stopped: oneshot::Receiver<()>) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, "the control thread cannot run"),
-        };
-        runtime.block_on(async {
-            // Whoever is answered by the admin listener may rely on it.
-            self.director.watch();
-            let listener = match TcpListener::from_std(self.admin_socket) {
-                Ok(listener) => listener,
-                Err(error) => return tracing::error!(%error, "the admin listener cannot be used"),
-            };
-            let admin = tokio::spawn(admin::serve(listener, self.admin));
-            tokio::select! {
-                () = self.director.run() => tracing::error!("the director has ended"),
-                _ = admin => tracing::error!("the admin listener has ended"),
-                _ = stopped => {}
-            }
-        });
-    }
-}
-
-fn open_access_log(fixed: &Fixed, watched: &Watched) -> Result<Option<(Sink, JoinHandle<()>)>, StartError> {
+fn open_access_log(
+    fixed: &Fixed,
+    metrics: &Metrics,
+    watched: &Watched,
+) -> Result<Option<(Sink, JoinHandle<()>)>, StartError> {
     let Some((path, buffer)) = &fixed.access_log else { return Ok(None) };
-    let opened = access_log::start(path, *buffer as usize, watched.alive("access-log"));
+    let opened =
+        access_log::start(path, *buffer as usize, ThreadMetrics::new(metrics).log_dropped, watched.alive("access-log"));
     opened.map(Some).map_err(|cause| StartError::AccessLog { path: path.clone(), cause })
-}
-
-fn start_data(
-    listeners: Vec<Listener>,
-    shared: Shared,
-    command: watch::Receiver<Command>,
-    alive: Alive,
-) -> Result<JoinHandle<io::Result<usize>>, StartError> {
-    let seed = fastrand::u64(..);
-    let named = std::thread::Builder::new().name(alive.thread.clone());
-    let spawned = named.spawn(move || {
-        let _alive = alive;
-        let ran = run::run(listeners, shared, seed, command);
-        ran.inspect_err(|error| tracing::error!(%error, "a data thread cannot go on"))
-    });
-    spawned.map_err(StartError::Thread)
 }
 
 /// Client connections of a data thread that there are descriptors for. A warning says when the configuration allows more.
 fn possible_connections(compiled: &Compiled, threads: usize) -> usize {
     let Some(open_files) = limits::open_files() else { return usize::MAX };
+    limits::keep_a_reserve(open_files);
     if let Some(text) = limits::lowered(open_files, threads as u64, compiled.site.limits.max_connections as u64) {
         tracing::warn!("{text}");
     }
@@ -403,34 +330,9 @@ fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> 
     let bind = || {
         let socket = std::net::TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
+        // Connections have it from here: what is sent to those who do not read is held in the kernel too.
+        SockRef::from(&socket).set_send_buffer_size(ADMIN_UNSENT)?;
         Ok(socket)
     };
     bind().map_err(|cause| StartError::Bind { what: "[admin] address".to_owned(), address, cause })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// What is told when a thread of this name ends so, and the process is or is not shutting down.
-    fn told(draining: bool, end: impl FnOnce() + Send + 'static) -> Option<String> {
-        let (watched, ended) = Watched::new();
-        watched.draining.store(draining, Ordering::Relaxed);
-        let alive = watched.alive("data-7");
-        let thread = std::thread::spawn(move || {
-            let _alive = alive;
-            end();
-        });
-        // How it ended is what is looked at.
-        let _ = thread.join();
-        ended.borrow().clone()
-    }
-
-    #[test]
-    fn a_thread_that_ends_unasked_is_told_of() {
-        assert_eq!(told(false, || {}).as_deref(), Some("data-7"));
-        assert_eq!(told(false, || panic!("as a test wants it")).as_deref(), Some("data-7"));
-        assert_eq!(told(true, || {}), None);
-    }
 }

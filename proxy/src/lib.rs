@@ -7,22 +7,32 @@
 // What a closed pipe makes of these is a panic; `cli::say` knows better.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod access_log;
+#[allow(clippy::disallowed_types, reason = "no thread that serves waits for it")]
 pub mod admin;
 pub mod app;
+#[allow(clippy::disallowed_methods, reason = "people read times of the wall clock")]
 pub mod cli;
 pub mod connection_error;
+#[allow(clippy::disallowed_methods, reason = "certificates and people go by the wall clock")]
+#[allow(clippy::disallowed_types, reason = "no thread that serves waits for it")]
 pub mod control;
 pub mod data;
 pub mod error;
+#[allow(clippy::disallowed_methods, reason = "people read times of the wall clock")]
+#[allow(clippy::disallowed_types, reason = "no thread that serves waits for it")]
 pub mod explain;
 pub mod learned;
 pub mod limits;
 pub mod lookup;
+#[allow(clippy::disallowed_types, reason = "a thread that serves has its handles, and counts without a lock")]
 pub mod metrics;
 pub mod model;
 pub mod process_log;
+#[allow(clippy::disallowed_methods, reason = "people read times of the wall clock")]
+#[allow(clippy::disallowed_types, reason = "no thread that serves waits for it")]
 pub mod status;
 pub mod text;
 pub mod wire;

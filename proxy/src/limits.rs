@@ -2,10 +2,15 @@
 
 use rlimit::Resource;
 
+use crate::control::probing;
+use crate::data::transport::descriptors;
 use crate::data::transport::splice::PIPES;
 
-/// Besides client connections and what they lead to: the log, listeners, names, probes, idle connections.
-const OTHERS: u64 = 1024;
+/// Besides client connections and what they lead to: the log, listeners, names, the admin interface, probes.
+const OTHERS: u64 = 1024 + probing::MOST;
+
+/// What is kept for others when connections would take all, besides the probes.
+const RESERVE: u64 = 256;
 
 /// Raises the limit as far as a process may by itself. Most systems begin with 1024, for programs that cannot take more.
 pub fn raise() {
@@ -27,6 +32,16 @@ pub fn connections(open_files: u64, threads: u64) -> u64 {
     // A low limit leaves half to everything else.
     let kept = others(threads).min(open_files / 2);
     ((open_files - kept) / threads / 2).max(1)
+}
+
+/// Keeps descriptors that connections to site systems may not take, however many of them are idle.
+pub fn keep_a_reserve(open_files: u64) {
+    descriptors::keep_from(open_files - reserve(open_files));
+}
+
+/// For probes, names, files and the admin interface; a low limit leaves a quarter to them.
+fn reserve(open_files: u64) -> u64 {
+    (probing::MOST + RESERVE).min(open_files / 4)
 }
 
 /// Descriptors for everything but clients. A pipe for large responses is two.
@@ -61,10 +76,19 @@ mod tests {
         assert_eq!(connections(4 * each + OTHERS - 1, 4), 999);
         let text = lowered(4 * each + OTHERS - 1, 4, 1000).unwrap();
         assert!(
-            text.contains("LimitNOFILE=10048") && text.contains("may have 10047") && text.contains("for 999"),
+            text.contains("LimitNOFILE=11584") && text.contains("may have 11583") && text.contains("for 999"),
             "{text}"
         );
         assert!(lowered(u64::MAX - 1, 2, u64::MAX).is_some());
+    }
+
+    #[test]
+    fn the_reserve_fits_into_what_is_not_for_clients() {
+        for open_files in [0, 90, 1024, 20_000, 1 << 20] {
+            let kept = reserve(open_files);
+            assert!(kept <= others(1).min(open_files / 2), "{open_files}: {kept}");
+        }
+        assert_eq!((reserve(90), reserve(1 << 20)), (22, 1792));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! disk is full, lines are lost: they are counted, and the next line that can be written is preceded by their number.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -25,6 +25,9 @@ const EACH: usize = 256;
 const LONGEST: usize = 64 << 10;
 /// What stands for the rest of a longer one.
 const CUT: &[u8] = b" ... (cut)\n";
+
+/// See [`panicked`].
+static PANICKED: OnceLock<String> = OnceLock::new();
 
 /// The log of the process. Dropping it writes what waits, but does not wait for ever.
 #[derive(Debug)]
@@ -61,6 +64,24 @@ impl ProcessLog {
     pub fn lost(&self) -> u64 {
         self.tally.lost.load(Relaxed)
     }
+}
+
+/// Panics go to the log, which never waits for its reader, and are remembered.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        // The first one is the cause.
+        let _ = PANICKED.set(thread.to_owned());
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(thread, "a fault of rolegate's own: {panic}\n{backtrace}");
+    }));
+}
+
+/// The thread that panicked first, since [`log_panics`]. The runtime catches a panic of a task, but what the task did (a probe, a
+/// name, a client's connection) is done by no other, and what it has changed may be half changed.
+pub fn panicked() -> Option<&'static str> {
+    PANICKED.get().map(String::as_str)
 }
 
 /// Directives in which a level alone is that of our own lines: `debug,h2=warn` is `rolegate=debug,rolegate_health=debug,h2=warn`.

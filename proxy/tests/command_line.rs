@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -344,4 +345,34 @@ fn what_cannot_be_opened_is_told_with_all_other_mistakes() {
 fn make_pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     assert!(fs::metadata(path).unwrap().file_type().is_fifo());
+}
+
+#[test]
+fn what_is_checked_may_come_through_a_pipe() {
+    let written = Written::new("127.0.0.1:0", "address = \"127.0.0.1:0\"");
+    let configuration = fs::read(written.path("rolegate.toml")).unwrap();
+    for name in ["/dev/stdin", "-"] {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let checking = rolegate(&["check", name]).stdin(reader).stdout(Stdio::piped()).spawn().unwrap();
+        writer.write_all(&configuration).unwrap();
+        drop(writer);
+        let output = checking.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(text(&output.stdout).contains(&format!("{name}: site P01")), "{output:?}");
+    }
+    // A socket, as a remote shell has it, cannot be opened by its name.
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let checking =
+        rolegate(&["check", "/dev/stdin"]).stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).spawn().unwrap();
+    { &ours }.write_all(&configuration).unwrap();
+    drop(ours);
+    assert!(checking.wait_with_output().unwrap().status.success());
+    let pipe = written.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let checking = rolegate(&["check", pipe.to_str().unwrap()]).stdout(Stdio::piped()).spawn().unwrap();
+    fs::write(&pipe, &configuration).unwrap();
+    assert!(checking.wait_with_output().unwrap().status.success());
+    // What is served is read again: it must be there.
+    let output = rolegate(&["run", pipe.to_str().unwrap()]).output().unwrap();
+    assert!(text(&output.stderr).contains("is not a file"), "{output:?}");
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use control_support::client::{Client, get};
 use control_support::proxy::{MPLIST, PROBE, Toml, admin, endpoint, health, http, management_point, series, shutdown};
-use control_support::until_true;
+use control_support::{until, until_true};
 use rolegate::app::App;
 use rolegate::connection_error::ConnectionError;
 use rolegate::error::Error;
@@ -20,6 +20,8 @@ use rolegate::status::Status;
 use rolegate_bench::pki::Authority;
 use rolegate_bench::site::SiteSystem;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 
 async fn proxy() -> (SiteSystem, App) {
     let site = management_point("mp1").await;
@@ -174,10 +176,71 @@ async fn idle_admin_connections_do_not_shut_others_out() {
     let (_site, app) = proxy().await;
     let mut idle = Vec::new();
     for _ in 0..40 {
-        idle.push(tokio::net::TcpStream::connect(app.admin()).await.unwrap());
+        idle.push(TcpStream::connect(app.admin()).await.unwrap());
     }
     assert_eq!(admin(&app, "/health").await.status, 200);
     drop(idle);
+    shutdown(app).await;
+}
+
+/// A request on a connection of its own, whose answer is never read.
+async fn unread(app: &App, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(app.admin()).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+}
+
+/// A site whose status and metrics are too large to fit into a socket.
+fn large() -> Toml {
+    let mut large = Toml::new(&["web"]).role("web", "preset = \"plain\"\nprobe = { kind = \"none\" }\n");
+    for number in 0..1500_u16 {
+        large = large.system(&format!("srv{number}"), "web", ([127, 0, 0, 1], 1000 + number).into(), "");
+    }
+    large
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_not_read_hold_up_no_others() {
+    let app = large().start();
+    let mut stuck = Vec::new();
+    for page in ["/metrics", "/status"] {
+        for _ in 0..40 {
+            stuck.push(unread(&app, page).await);
+        }
+    }
+    for (page, text) in [("/health", "alive\n"), ("/ready", "ready\n")] {
+        assert_eq!(admin(&app, page).await.text(), text, "{page}");
+    }
+    let metrics = admin(&app, "/metrics").await;
+    assert!(
+        metrics.text().contains("rolegate_endpoint_up") && metrics.text().len() > 1 << 20,
+        "{}",
+        metrics.text().len()
+    );
+    // Those who hold a turn and do not read: the next one is told to come again.
+    let status = admin(&app, "/status").await;
+    assert_eq!((status.status.as_u16(), status.headers.contains_key("retry-after")), (503, true));
+    assert_eq!(admin(&app, "/health").await.status, 200);
+    drop(stuck);
+    until("the turns are given back", || async { (admin(&app, "/status").await.status == 200).then_some(()) }).await;
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_admin_connection_makes_place_for_a_new_one() {
+    let (_site, app) = proxy().await;
+    let begun = Instant::now();
+    let mut oldest = TcpStream::connect(app.admin()).await.unwrap();
+    let mut others = Vec::new();
+    for _ in 0..64 {
+        others.push(TcpStream::connect(app.admin()).await.unwrap());
+    }
+    assert_eq!(oldest.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed");
+    assert!(begun.elapsed() < Duration::from_secs(4), "and not because it said nothing for so long");
+    assert_eq!(admin(&app, "/health").await.status, 200);
+    drop(others);
     shutdown(app).await;
 }
 
@@ -358,11 +421,14 @@ async fn a_full_log_drops_lines_and_counts_them_and_holds_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_cannot_be_written_holds_up_nobody() {
-    let (_site, app) = logging(std::path::Path::new("/dev/full"), 8).await;
+    let (_site, app) = logging(std::path::Path::new("/dev/full"), 10_000).await;
     let mut client = Client::connect(http(&app)).await;
     for _ in 0..2000 {
         assert_eq!(client.get(MPLIST).await.status, 200);
     }
+    // The queue has room for all of them: it is the disk that has not.
+    let dropped = || series(&app.metrics(), "rolegate_telemetry_dropped_total{sink=\"access_log\"}").unwrap();
+    until_true("lines that are lost are counted", || dropped() > 0.0).await;
     drop(client);
     tokio::time::timeout(control_support::PATIENCE, shutdown(app)).await.expect("and the shutdown ends");
 }

@@ -282,3 +282,62 @@ async fn silence_is_given_up_on() {
     assert!(begin.elapsed() < PATIENCE / 2, "{:?}", begin.elapsed());
     shutdown(app).await;
 }
+
+/// Waits until the name has the address.
+async fn resolved(app: &App, what: &str) {
+    until_true(what, || app.status().names.first().is_some_and(|name| name.addresses == ["127.0.0.2"])).await;
+}
+
+/// A proxy that asks these servers, in this order.
+fn asking(first: &Dns, second: &Dns) -> App {
+    let alone = format!("servers = [\"{}\"]", first.address);
+    let both = format!("servers = [\"{}\", \"{}\"]", first.address, second.address);
+    named(first, 1, PROBE, "").set(&alone, &both).start()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_server_is_asked_when_the_first_one_cannot_say() {
+    for failure in [
+        Says::Fails(ResponseCode::Refused),
+        Says::Fails(ResponseCode::ServFail),
+        Says::Fails(ResponseCode::NotImp),
+        Says::Fails(ResponseCode::FormErr),
+        Says::Silence,
+    ] {
+        let (first, second) = (Dns::start().await, Dns::start().await);
+        let what = format!("{failure:?}");
+        first.say(NAME, failure);
+        second.addresses(NAME, &["127.0.0.2"], 60);
+        let app = asking(&first, &second);
+        resolved(&app, &what).await;
+        assert!(!first.questions(NAME, RecordType::A).is_empty(), "{what}: in their order");
+        shutdown(app).await;
+    }
+    // That a name does not exist is an answer.
+    let (first, second) = (Dns::start().await, Dns::start().await);
+    second.addresses(NAME, &["127.0.0.2"], 60);
+    let app = asking(&first, &second);
+    until_true("a failure", || app.status().names.first().is_some_and(|name| name.failure.is_some())).await;
+    assert!(second.questions(NAME, RecordType::A).is_empty());
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_server_that_knows_no_extensions_is_understood() {
+    let dns = Dns::start().await;
+    dns.say(NAME, Says::Old(vec!["127.0.0.2".parse().unwrap()]));
+    let app = named(&dns, 1, PROBE, "").start();
+    resolved(&app, "the answer").await;
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_windows_servers_have_are_asked_for() {
+    let dns = Dns::start().await;
+    for name in ["MP_01.lab.test", "MP1", "1MP.LAB.TEST", "mp1.lab.test.", "xn--mnchen-3ya.test"] {
+        dns.addresses(&name.trim_end_matches('.').to_ascii_lowercase(), &["127.0.0.2"], 60);
+        let app = named(&dns, 1, PROBE, "").set(NAME, name).start();
+        resolved(&app, name).await;
+        shutdown(app).await;
+    }
+}

@@ -3,6 +3,7 @@
 
 mod control_support;
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -49,6 +50,50 @@ async fn a_changed_file_is_served() {
     until_true("a file that is gone is rejected", || !app.status().reload.accepted).await;
     assert!(app.status().reload.errors.unwrap().contains("cannot read the configuration"));
     assert_eq!(get(http(&app), MPLIST).await.server(), Some("mp1"), "the old one goes on serving");
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_still_being_written_is_not_read() {
+    let (one, two) = (management_point("mp1").await, management_point("mp2").await);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rolegate.toml");
+    std::fs::write(&path, unasked(&one).0).unwrap();
+    let app = App::start(&Source::read(&path).unwrap(), Some(path.clone())).unwrap();
+    assert_eq!(admin(&app, "/health").await.status, 200);
+
+    // Valid wherever it is cut, and slower than the time that a file must be at rest.
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(unasked(&two).0.as_bytes()).unwrap();
+    for number in 0..4 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let group = format!("[[boundary_groups]]\nname = \"{number}\"\nboundaries = [\"10.{number}.0.0/16\"]\n");
+        file.write_all(group.as_bytes()).unwrap();
+    }
+    assert_eq!(app.status().generation, 1, "nothing is read before its writer has closed it");
+    drop(file);
+    until_true("all of it", || app.status().generation == 2).await;
+    assert_eq!(app.status().boundary_groups.len(), 5, "with the default one");
+    assert_eq!(get(http(&app), MPLIST).await.server(), Some("mp2"));
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_files_are_watched_is_up_to_the_configuration() {
+    let (one, two) = (management_point("mp1").await, management_point("mp2").await);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rolegate.toml");
+    let set =
+        |site: &SiteSystem, watch: &str| unasked(site).set("threads = 1", &format!("threads = 1\nwatch = {watch}"));
+    std::fs::write(&path, set(&one, "false").0).unwrap();
+    let app = App::start(&Source::read(&path).unwrap(), Some(path.clone())).unwrap();
+    assert_eq!(admin(&app, "/health").await.status, 200);
+    std::fs::write(&path, set(&two, "true").0).unwrap();
+    app.reload_file();
+    until_true("it is read when that is asked for", || app.status().generation == 2).await;
+    std::fs::write(&path, set(&one, "false").0).unwrap();
+    until_true("and by itself from now on", || app.status().generation == 3).await;
+    assert_eq!(get(http(&app), MPLIST).await.server(), Some("mp1"));
     shutdown(app).await;
 }
 

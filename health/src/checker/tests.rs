@@ -216,7 +216,8 @@ async fn jitter_stays_within_its_width() {
 
 #[tokio::test(start_paused = true)]
 async fn the_limit_holds_and_everybody_gets_a_turn() {
-    let (mut checker, _events) = checker(3);
+    // Half of it is for those that are not known to answer.
+    let (mut checker, _events) = checker(6);
     // One script for all, so that it sees how many are asked at once.
     let script = Script::new("p");
     script.play(|play| play.took = secs(1));
@@ -225,6 +226,51 @@ async fn the_limit_holds_and_everybody_gets_a_turn() {
     assert_eq!(script.play(|play| play.most_running), 3);
     for id in 0..12 {
         assert!(checker.report(id).unwrap().passes >= 1, "server {id} after four rounds of three");
+    }
+}
+
+/// How long it takes until a server that refuses connections is known to be down, when this many others are silent.
+async fn found_dead_beside(silent: u32) -> Duration {
+    let (mut checker, mut events) = checker(100);
+    let silence = Script::new("h");
+    let usual = Schedule { jitter_percent: 0, ..Schedule::default() };
+    let mut targets: Vec<Target> = (1..=silent).map(|id| Target { schedule: usual, ..target(id, &silence) }).collect();
+    let server = Script::new("p");
+    targets.push(Target { schedule: usual, ..target(0, &server) });
+    checker.set_targets(targets);
+    // It is up, and all others are down.
+    while checker.report(0).unwrap().passes < 20 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!((1..=silent).all(|id| checker.report(id).unwrap().health == Health::Down));
+    states(&mut events);
+    server.play(|play| play.row = VecDeque::from(['f']));
+    let (died, down) = (Instant::now(), |event: &HealthEvent| event.id == 0 && event.transition.to == Health::Down);
+    while !events.recv().await.is_some_and(|event| down(&event)) {}
+    died.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_server_is_seen_as_soon_among_a_thousand_that_are_silent() {
+    let (alone, among) = (found_dead_beside(0).await, found_dead_beside(1000).await);
+    // The rest of an interval, and two fast ones.
+    let most = Schedule::default().interval + 2 * Schedule::default().fast_interval + Duration::from_millis(200);
+    assert!(alone <= most && among <= most, "alone {alone:?}, among others {among:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_silent_have_half_of_the_turns() {
+    let (mut checker, _events) = checker(10);
+    let (silence, answers) = (Script::new("h"), Script::new("p"));
+    answers.play(|play| play.took = secs(1));
+    checker.set_targets(
+        (0..100).map(|id| target(id, &silence)).chain((100..200).map(|id| target(id, &answers))).collect(),
+    );
+    tokio::time::sleep(secs(600)).await;
+    assert_eq!(silence.play(|play| play.most_running), 5);
+    assert!(answers.play(|play| play.most_running) > 5, "the others may have more");
+    for id in 0..100 {
+        assert!(checker.report(id).unwrap().failures >= 3, "server {id} is still asked");
     }
 }
 

@@ -1,11 +1,10 @@
 //! Who may change something: whoever has the token of `[admin] token_file`.
 
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
-use http_body_util::Full;
 use sha2::{Digest, Sha256};
 
+use super::answer::text;
 use crate::model::snapshot::Site;
 
 /// Why somebody may not.
@@ -33,16 +32,16 @@ fn bearer(field: &[u8]) -> Option<&[u8]> {
 }
 
 impl Refusal {
-    pub(super) fn response(self) -> Response<Full<Bytes>> {
+    pub(super) fn response(self) -> Response<String> {
         match self {
-            Self::NoToken => super::text(
+            Self::NoToken => text(
                 StatusCode::FORBIDDEN,
                 "changes are refused: set [admin] token_file and reload, and send the token with the request\n"
                     .to_owned(),
             ),
             Self::Unknown => {
                 let say = "changes need the token of [admin] token_file: Authorization: Bearer TOKEN\n";
-                let mut response = super::text(StatusCode::UNAUTHORIZED, say.to_owned());
+                let mut response = text(StatusCode::UNAUTHORIZED, say.to_owned());
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 response
             }

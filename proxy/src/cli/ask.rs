@@ -13,6 +13,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
+use crate::control::encoding::utf8;
+
 /// An audit of a large site takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -42,13 +44,18 @@ pub(super) fn post(at: Where, authority: &Authority, path: &str, query: &[(&str,
     let Some(file) = &authority.token_file else {
         bail!("changes need a token: --token-file or ROLEGATE_TOKEN_FILE names the file that [admin] token_file names");
     };
-    let token =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
-    let token = token.trim();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let token = std::fs::read(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
+    let Some(token) = token_in(token) else {
         bail!("{} has no token in it: is it the file that [admin] token_file names?", file.display());
-    }
-    ask(at.admin, Method::POST, &target(path, query), Some(token))
+    };
+    ask(at.admin, Method::POST, &target(path, query), Some(&token))
+}
+
+/// The token in a file's bytes, as the server reads it.
+fn token_in(bytes: Vec<u8>) -> Option<String> {
+    let text = String::from_utf8(utf8(bytes).ok()?).ok()?;
+    let token = text.trim();
+    (!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())).then(|| token.to_owned())
 }
 
 /// Reads an answer.
@@ -99,6 +106,16 @@ async fn send(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_are_read_whatever_editor_wrote_them() {
+        for written in [&b"abc\r\n"[..], b"\xef\xbb\xbfabc", b"\xff\xfea\0b\0c\0"] {
+            assert_eq!(token_in(written.to_vec()).as_deref(), Some("abc"));
+        }
+        for none in [&b""[..], b" \n", b"a b", b"\xffabc"] {
+            assert_eq!(token_in(none.to_vec()), None);
+        }
+    }
 
     #[test]
     fn parameters_are_encoded() {

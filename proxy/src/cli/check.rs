@@ -30,7 +30,7 @@ pub(super) struct Check {
 
 /// Checks it, and says all that is wrong.
 pub(super) fn print(args: &Check) -> anyhow::Result<ExitCode> {
-    let source = match Source::read(&args.file) {
+    let source = match Source::read_once(&args.file) {
         Ok(source) => source,
         Err(error) if args.json => {
             say::out(json!([{ "file": args.file, "message": error.to_string() }]))?;

@@ -95,7 +95,7 @@ struct Mistakes(String);
 fn of_file(file: &Path, args: &Explain) -> anyhow::Result<Result<Explanation, Mistakes>> {
     let pairs: Vec<(String, String)> = pairs(args).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let question = Question::parse(&pairs).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
-    let source = Source::read(file)?;
+    let source = Source::read_once(file)?;
     let (compiled, _) = match director::read(&source, std::io::stderr().is_terminal()) {
         Ok(read) => read,
         Err(rendered) => return Ok(Err(Mistakes(rendered))),

@@ -2,17 +2,16 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
 use super::say;
 use super::signals::{Asked, Signals};
-use crate::app::{App, CONTROL};
+use crate::app::App;
 use crate::control::config::Source;
 use crate::limits;
-use crate::process_log::ProcessLog;
+use crate::process_log::{self, ProcessLog};
 
 /// The status of a process that has ended because a part of it did (`EX_SOFTWARE` of `sysexits.h`): systemd starts it again.
 const BROKEN: u8 = 70;
@@ -21,14 +20,11 @@ const BROKEN_DRAIN: Duration = Duration::from_secs(5);
 /// How often is looked whether all parts of the process are well.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A task of the control thread has panicked. What it did (a probe, a name) is done by no other.
-static CONTROL_PANICKED: AtomicBool = AtomicBool::new(false);
-
 /// Why the process ends.
 enum Why {
     /// It was asked to.
     Asked,
-    /// A thread of this name has ended, or is of no use any more.
+    /// A thread of this name has ended, or has panicked: what it did is done by no other.
     Broken(String),
 }
 
@@ -36,7 +32,7 @@ enum Why {
 pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitCode> {
     let mut signals = signals.map_or_else(Signals::catch, Ok)?;
     let log = ProcessLog::start();
-    log_panics();
+    process_log::log_panics();
     limits::raise();
     let source = Source::read(file)?;
     let app = match App::start(&source, Some(file.to_owned())) {
@@ -62,7 +58,7 @@ pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitC
             (app.drain_timeout(), ExitCode::SUCCESS)
         }
         Why::Broken(thread) => {
-            tracing::error!(%thread, "a thread has ended that all rely on: the process ends, so that it is started again");
+            tracing::error!(%thread, "a thread has ended, or has panicked: the process ends, so that it is started again");
             (app.drain_timeout().min(BROKEN_DRAIN), ExitCode::from(BROKEN))
         }
     };
@@ -100,8 +96,8 @@ fn watch(app: &App, signals: &mut Signals, log: &ProcessLog) -> anyhow::Result<W
                     thread = app.ended() => return thread,
                     _ = look.tick() => lost.absolute(log.lost()),
                 }
-                if CONTROL_PANICKED.load(Relaxed) {
-                    return CONTROL.to_owned();
+                if let Some(thread) = process_log::panicked() {
+                    return thread.to_owned();
                 }
             }
         };
@@ -111,17 +107,4 @@ fn watch(app: &App, signals: &mut Signals, log: &ProcessLog) -> anyhow::Result<W
             Err(thread) => return Ok(Why::Broken(thread)),
         }
     }
-}
-
-/// Panics go to the log, which never waits for its reader.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let thread = std::thread::current();
-        let thread = thread.name().unwrap_or("unnamed");
-        if thread == CONTROL {
-            CONTROL_PANICKED.store(true, Relaxed);
-        }
-        let backtrace = std::backtrace::Backtrace::capture();
-        tracing::error!(thread, "a fault of rolegate's own: {panic}\n{backtrace}");
-    }));
 }

@@ -65,6 +65,17 @@ pub struct Compiled {
     pub dns: super::config::Dns,
     /// Certificates, keys and all other files that were read for it.
     pub files: Named,
+    /// Whether changes of these files are noticed.
+    pub watch: WatchFiles,
+}
+
+/// Whether a change of a file is noticed by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchFiles {
+    /// It is.
+    On,
+    /// Files are read again when that is asked for.
+    Off,
 }
 
 /// What a reload cannot change.
@@ -162,7 +173,8 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let plans = groups.plan(roles.into_used(), systems);
     let (fixed, dns) = (fixed(config, capacity), config.dns.clone());
     let files = files.named();
-    Some(Compiled { site: Arc::new(site), roles: plans, listeners: listeners.bound, fixed, dns, files })
+    let watch = if config.proxy.watch { WatchFiles::On } else { WatchFiles::Off };
+    Some(Compiled { site: Arc::new(site), roles: plans, listeners: listeners.bound, fixed, dns, files, watch })
 }
 
 fn fixed(config: &Config, capacity: Capacity) -> Fixed {

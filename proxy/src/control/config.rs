@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::encoding::utf8;
+
 mod boundary;
 mod parse;
 mod problem;
@@ -62,23 +64,55 @@ pub enum SourceError {
     /// Not text.
     #[error("the configuration {} is not UTF-8 text: line {line} has other bytes; save it as UTF-8", path.display())]
     NotUtf8 { path: PathBuf, line: usize },
+    /// Text of an editor on Windows, and broken.
+    #[error("the configuration {} is broken UTF-16; save it as UTF-8", path.display())]
+    BrokenUtf16 { path: PathBuf },
 }
 
 impl Source {
-    /// Reads a file.
+    /// Reads a file, as something that is there to be read again.
+    ///
+    /// # Errors
+    /// It is no file, or not text.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, SourceError> {
         let path = path.as_ref();
-        let unreadable = |cause| SourceError::Unreadable { path: path.to_owned(), cause };
+        let about = std::fs::metadata(path).map_err(|cause| SourceError::unreadable(path, cause))?;
         // Asked before opening: opening a pipe would wait for somebody to write.
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        if !about.is_file() {
             return Err(SourceError::NotAFile { path: path.to_owned() });
         }
-        let file = std::fs::File::open(path).map_err(unreadable)?;
+        Self::open(path)
+    }
+
+    /// Reads a file, a pipe or standard input (`-` or `/dev/stdin`), once.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not text.
+    pub fn read_once(path: impl AsRef<Path>) -> Result<Self, SourceError> {
+        let path = path.as_ref();
+        // Opening it anew would fail for a socket.
+        if path == Path::new("-") || path == Path::new("/dev/stdin") {
+            return Self::take(path, std::io::stdin());
+        }
+        match std::fs::metadata(path) {
+            Ok(about) if about.is_dir() => Err(SourceError::NotAFile { path: path.to_owned() }),
+            Ok(_) => Self::open(path),
+            Err(cause) => Err(SourceError::unreadable(path, cause)),
+        }
+    }
+
+    fn open(path: &Path) -> Result<Self, SourceError> {
+        let file = std::fs::File::open(path).map_err(|cause| SourceError::unreadable(path, cause))?;
+        Self::take(path, file)
+    }
+
+    fn take(path: &Path, from: impl Read) -> Result<Self, SourceError> {
         let mut bytes = Vec::new();
-        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        from.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|cause| SourceError::unreadable(path, cause))?;
         if bytes.len() as u64 > LARGEST {
             return Err(SourceError::TooLarge { path: path.to_owned() });
         }
+        let bytes = utf8(bytes).map_err(|_| SourceError::BrokenUtf16 { path: path.to_owned() })?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self { name: path.display().to_string(), text }),
             Err(error) => {
@@ -87,6 +121,12 @@ impl Source {
                 Err(SourceError::NotUtf8 { path: path.to_owned(), line })
             }
         }
+    }
+}
+
+impl SourceError {
+    fn unreadable(path: &Path, cause: std::io::Error) -> Self {
+        Self::Unreadable { path: path.to_owned(), cause }
     }
 }
 
@@ -111,6 +151,13 @@ mod tests {
         fails("line 2");
         std::fs::write(&path, vec![b' '; LARGEST as usize + 1]).unwrap();
         fails("16 MiB");
+        std::fs::write(&path, b"\xff\xfe[\0s").unwrap();
+        fails("broken UTF-16");
+        for written in [&b"\xef\xbb\xbf[site]\n"[..], b"\xff\xfe[\0s\0i\0t\0e\0]\0\n\0"] {
+            std::fs::write(&path, written).unwrap();
+            assert_eq!(Source::read(&path).unwrap().text, "[site]\n");
+            assert_eq!(Source::read_once(&path).unwrap().text, "[site]\n");
+        }
         std::fs::write(&path, "[site]\n").unwrap();
         let source = Source::read(&path).unwrap();
         assert_eq!((source.text.as_str(), source.name.as_str()), ("[site]\n", path.to_str().unwrap()));

@@ -21,9 +21,11 @@ use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
 use super::ledger::Ledger;
 use super::origin::{Look, Origin};
+use super::probing;
 use super::publish::Publisher;
 use super::registry::{Leaving, Registry};
 use super::resolve::{Names, Resolved};
+use super::settle::Settling;
 use super::survey::{NOTES, Survey};
 use crate::metrics::Metrics;
 use crate::model::audience::audiences;
@@ -31,12 +33,8 @@ use crate::model::live::Live;
 use crate::model::note::Note;
 use crate::model::snapshot::Snapshots;
 
-/// Probes under way at the same time.
-const PROBE_LIMIT: usize = 64;
 /// Changes that may wait for the Director; who sends more waits.
 const QUEUE: usize = 1024;
-/// An editor writes a file in several steps.
-const SETTLE: Duration = Duration::from_millis(100);
 /// How often what has left is looked at, and what may be late.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -97,6 +95,8 @@ pub struct Director {
     survey: Option<Survey>,
     /// Something has changed that ejections depend on.
     reconsider: bool,
+    /// Files have changed and have not come to rest.
+    settling: Option<Settling>,
 }
 
 struct Inbox {
@@ -173,7 +173,7 @@ impl Director {
         let (notes_sender, notes) = mpsc::channel(NOTES);
         let ledger: Arc<Mutex<Ledger>> = Arc::default();
         let view = Arc::new(Mutex::new(View {
-            checker: Checker::new(PROBE_LIMIT, fastrand::u64(..), health_sender),
+            checker: Checker::new(probing::at_once(), fastrand::u64(..), health_sender),
             names: Names::new(resolved_sender, &metrics),
             leaving: Vec::new(),
             reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
@@ -211,6 +211,7 @@ impl Director {
             inbox,
             survey: Some(survey),
             reconsider: false,
+            settling: None,
             compiled,
         };
         director.last_success.set(1.0);
@@ -222,7 +223,7 @@ impl Director {
 
     /// Watches the configuration file and all that it names from now on.
     pub fn watch(&mut self) {
-        self.origin.begin_watching(&self.inbox.file_changed);
+        self.origin.begin_watching(&self.inbox.file_changed, self.compiled.watch);
     }
 
     /// Works until everybody who could give orders is gone.
@@ -237,9 +238,9 @@ impl Director {
         self.ask_for_names();
         let mut upkeep = tokio::time::interval(UPKEEP);
         upkeep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let mut settled: Option<Instant> = None;
         loop {
             let expiry = self.next_expiry();
+            let settled = self.settling.as_ref().map(Settling::due);
             tokio::select! {
                 Some(event) = self.inbox.health.recv() => self.on_health(event),
                 Some(resolved) = self.inbox.resolved.recv() => self.on_resolved(resolved),
@@ -250,11 +251,8 @@ impl Director {
                 // Live traffic crossed a threshold, or an ejection is over.
                 () = self.inbox.bell.notified() => self.reconsider = true,
                 () = tokio::time::sleep_until(expiry) => self.reconsider = true,
-                () = self.inbox.file_changed.notified(), if settled.is_none() => settled = Some(Instant::now() + SETTLE),
-                () = tokio::time::sleep_until(settled.unwrap_or(expiry)), if settled.is_some() => {
-                    settled = None;
-                    self.look(false);
-                }
+                () = self.inbox.file_changed.notified(), if settled.is_none() => self.settle(),
+                () = tokio::time::sleep_until(settled.unwrap_or(expiry)), if settled.is_some() => self.look_when_settled(),
                 _ = upkeep.tick() => self.upkeep(),
                 // It ends when all data threads are gone.
                 Some(Err(_)) = surveys.join_next() => return,
@@ -419,7 +417,7 @@ impl Director {
                 let result = self.reload(&source, &files);
                 if result.is_ok() {
                     self.origin.tried(source, files.named());
-                    self.origin.follow(&self.inbox.file_changed);
+                    self.origin.follow(&self.inbox.file_changed, self.compiled.watch);
                 } else {
                     // Who has been told so does not expect it to come back by itself.
                     self.held = None;
@@ -427,6 +425,21 @@ impl Director {
                 // Whoever asked may have gone away; the reload counts all the same.
                 let _ = reply.send(result);
             }
+        }
+    }
+
+    /// Something has changed: it is read when it has come to rest.
+    fn settle(&mut self) {
+        if self.settling.is_none() {
+            self.settling = Some(Settling::begin(self.origin.stamps()));
+        }
+    }
+
+    fn look_when_settled(&mut self) {
+        let (stamps, writers) = (self.origin.stamps(), self.origin.writers());
+        if self.settling.as_mut().is_some_and(|settling| settling.is_over(stamps, writers)) {
+            self.settling = None;
+            self.look(false);
         }
     }
 
@@ -443,7 +456,7 @@ impl Director {
             Look::Nothing => tracing::warn!("there is no configuration file to read again"),
         }
         // Also when nothing has changed: a link may lead to another folder with the same files.
-        self.origin.follow(&self.inbox.file_changed);
+        self.origin.follow(&self.inbox.file_changed, self.compiled.watch);
     }
 
     fn reload(&mut self, source: &Source, files: &Files) -> Result<u64, String> {
@@ -520,9 +533,10 @@ impl Director {
         self.count_unresolved();
         let leaving = self.registry.leaving().to_vec();
         self.view().leaving = leaving;
-        let over = self.held.is_some_and(|held| held.is_over(SystemTime::now()));
-        if over || self.origin.is_due() {
-            self.look(over);
+        if self.held.is_some_and(|held| held.is_over(SystemTime::now())) {
+            self.look(true);
+        } else if self.origin.is_due() {
+            self.settle();
         }
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::compile::Named;
+use super::compile::{Named, WatchFiles};
 use super::config::Source;
+use super::settle::{Stamps, Writers};
 use super::watch::Watch;
 
 /// How often files are looked at that cannot be watched.
@@ -32,6 +33,8 @@ enum Watching {
     /// Nobody has asked for it.
     #[default]
     Off,
+    /// The configuration does not want it.
+    Unwanted,
     /// There was no file to watch yet.
     Wanted,
     /// The system has no watches left.
@@ -94,14 +97,38 @@ impl Origin {
         }
     }
 
-    /// Watches from now on, and rings `changed`.
-    pub fn begin_watching(&mut self, changed: &Arc<Notify>) {
+    /// Watches from now on what the configuration wants watched, and rings `changed`.
+    pub fn begin_watching(&mut self, changed: &Arc<Notify>, wanted: WatchFiles) {
         self.watch = Watching::Wanted;
-        self.follow(changed);
+        self.follow(changed, wanted);
+    }
+
+    /// The configuration file and those that it names.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        self.file.as_deref().into_iter().chain(self.named.paths())
+    }
+
+    /// How the files are now.
+    pub fn stamps(&self) -> Stamps {
+        Stamps::of(self.files())
+    }
+
+    /// Whether a program that has written to one of them still has it open, as far as is known.
+    pub fn writers(&self) -> Writers {
+        match &self.watch {
+            Watching::By(watch) => watch.writers(),
+            Watching::Off | Watching::Unwanted | Watching::Wanted | Watching::Refused => Writers::Gone,
+        }
     }
 
     /// Watches the files that are named now.
-    pub fn follow(&mut self, changed: &Arc<Notify>) {
+    pub fn follow(&mut self, changed: &Arc<Notify>, wanted: WatchFiles) {
+        match (&self.watch, wanted) {
+            (Watching::Off, _) => return,
+            (_, WatchFiles::Off) => return self.watch = Watching::Unwanted,
+            (Watching::Unwanted, WatchFiles::On) => self.watch = Watching::Wanted,
+            (Watching::Wanted | Watching::Refused | Watching::By(_), WatchFiles::On) => {}
+        }
         let files: Vec<&Path> = self.file.as_deref().into_iter().chain(self.named.paths()).collect();
         if let Watching::Wanted = self.watch
             && !files.is_empty()
@@ -125,7 +152,7 @@ impl Origin {
     /// Whether it is time to look at files that cannot be watched.
     pub fn is_due(&self) -> bool {
         let unwatched = match &self.watch {
-            Watching::Off | Watching::Wanted => false,
+            Watching::Off | Watching::Unwanted | Watching::Wanted => false,
             Watching::Refused => true,
             Watching::By(watch) => !watch.complete(),
         };
@@ -174,6 +201,23 @@ mod tests {
         assert!(matches!(origin.look(false), Look::Unreadable(_)));
         assert!(matches!(origin.look(false), Look::Same), "said once");
         assert!(matches!(origin.look(true), Look::Unreadable(_)));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_watched_that_is_not_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rolegate.toml");
+        std::fs::write(&file, "").unwrap();
+        let mut origin = Origin::new(Some(file.clone()), &Source::read(&file).unwrap());
+        let changed = Arc::<Notify>::default();
+        origin.follow(&changed, WatchFiles::On);
+        assert!(matches!(origin.watch, Watching::Off), "it has not begun");
+        origin.begin_watching(&changed, WatchFiles::Off);
+        assert!(matches!(origin.watch, Watching::Unwanted) && !origin.is_due());
+        origin.follow(&changed, WatchFiles::On);
+        assert!(matches!(origin.watch, Watching::By(_)));
+        origin.follow(&changed, WatchFiles::Off);
+        assert!(matches!(origin.watch, Watching::Unwanted) && origin.writers() == Writers::Gone);
     }
 
     #[test]

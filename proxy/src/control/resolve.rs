@@ -8,9 +8,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use metrics::Counter;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -19,6 +16,10 @@ use tokio::time::Instant;
 
 use super::config::Dns;
 use crate::metrics::Metrics;
+
+mod resolvers;
+
+use resolvers::{Family, Pair, Resolvers};
 
 /// A name has these addresses now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub struct Names {
     states: States,
     answers: mpsc::Sender<Resolved>,
     settings: Option<Settings>,
+    resolvers: Option<Arc<Resolvers>>,
     good: Counter,
     failed: Counter,
 }
@@ -87,6 +89,7 @@ impl Names {
             states: States::default(),
             answers,
             settings: None,
+            resolvers: None,
             good: counter("ok"),
             failed: counter("failed"),
         }
@@ -109,22 +112,17 @@ impl Names {
         if missing.is_empty() {
             return;
         }
-        let of = |family| resolver(&settings, family).map(Arc::new);
-        let resolvers = match of(LookupIpStrategy::Ipv4Only).and_then(|v4| Ok([v4, of(LookupIpStrategy::Ipv6Only)?])) {
-            Ok(resolvers) => resolvers,
-            Err(failure) => {
-                tracing::error!(%failure, "the resolver cannot be made");
-                for name in missing {
-                    self.lock().entry(name).or_default().failure = Some(failure.clone());
-                }
-                return;
-            }
+        // The tasks that go on have the same ones.
+        let resolvers = match &self.resolvers {
+            Some(known) if keep_tasks => Arc::clone(known),
+            Some(_) | None => Arc::new(Resolvers::new(&settings.servers, settings.timeout)),
         };
+        self.resolvers = Some(Arc::clone(&resolvers));
         for name in missing {
             self.lock().entry(Arc::clone(&name)).or_default();
             let task = Task {
                 name: Arc::clone(&name),
-                resolvers: resolvers.clone(),
+                resolvers: Arc::clone(&resolvers),
                 settings: settings.clone(),
                 states: Arc::clone(&self.states),
                 answers: self.answers.clone(),
@@ -151,31 +149,9 @@ impl Drop for Names {
     }
 }
 
-fn resolver(settings: &Settings, family: LookupIpStrategy) -> Result<TokioResolver, String> {
-    let mut builder = if settings.servers.is_empty() {
-        TokioResolver::builder_tokio().map_err(|error| error.to_string())?
-    } else {
-        let servers = settings.servers.iter().map(|server| {
-            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                connection.port = server.port();
-                connection
-            });
-            NameServerConfig::new(server.ip(), true, connections.to_vec())
-        });
-        let config = ResolverConfig::from_name_servers(servers.collect());
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-    };
-    let options = builder.options_mut();
-    options.timeout = settings.timeout;
-    options.ip_strategy = family;
-    // Every question is asked because its answer has expired: a cache would only hide that from our floor and ceiling.
-    options.cache_size = 0;
-    builder.build().map_err(|error| error.to_string())
-}
-
 struct Task {
     name: Arc<str>,
-    resolvers: [Arc<TokioResolver>; 2],
+    resolvers: Arc<Resolvers>,
     settings: Settings,
     states: States,
     answers: mpsc::Sender<Resolved>,
@@ -186,7 +162,10 @@ struct Task {
 impl Task {
     async fn run(self) {
         loop {
-            let (v4, v6) = tokio::join!(self.ask(&self.resolvers[0]), self.ask(&self.resolvers[1]));
+            let (v4, v6) = match self.resolvers.current() {
+                Ok(Pair { v4, v6 }) => tokio::join!(self.ask(&v4), self.ask(&v6)),
+                Err(failure) => (Err(failure.clone()), Err(failure)),
+            };
             let kept = self.with_state(|state| state.addresses.clone());
             let (mut addresses, mut failure, mut good_for) = (Vec::new(), None, self.settings.ceiling);
             for (answer, is_v4) in [(v4, true), (v6, false)] {
@@ -219,8 +198,8 @@ impl Task {
     }
 
     /// The addresses of one family and how long they are good for; none when the name has none of it.
-    async fn ask(&self, resolver: &TokioResolver) -> Result<(Vec<IpAddr>, Duration), String> {
-        match resolver.lookup_ip(&*self.name).await {
+    async fn ask(&self, family: &Family) -> Result<(Vec<IpAddr>, Duration), String> {
+        match family.ask(&self.name).await {
             Ok(lookup) => {
                 let good_for = lookup.valid_until().saturating_duration_since(Instant::now().into_std());
                 Ok((lookup.iter().map(|ip| ip.to_canonical()).collect(), good_for))

@@ -10,11 +10,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
+use super::settle::Writers;
+
 /// Links that are followed one after the other, as many as Linux follows.
 const LINKS: usize = 40;
+/// Files that may be open in those who write them, of those that are remembered.
+const MANY: usize = 1024;
 
 /// Watches files for as long as it lives.
 pub struct Watch {
@@ -33,6 +38,8 @@ struct Interest {
     names: HashSet<OsString>,
     /// The folders themselves: one may go, or be renamed.
     folders: HashSet<PathBuf>,
+    /// Files that were written to and have not been closed since.
+    open: HashSet<PathBuf>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -44,7 +51,7 @@ impl std::fmt::Debug for Watch {
 impl Interest {
     fn counts(&self, event: &notify::Event) -> bool {
         // Reading is an event too, and ours would wake us for ever.
-        if matches!(event.kind, EventKind::Access(_)) {
+        if matches!(event.kind, EventKind::Access(_)) && !is_end_of_writing(event.kind) {
             return false;
         }
         let ours = |path: &PathBuf| {
@@ -53,6 +60,23 @@ impl Interest {
         // Without a path: events were lost.
         event.paths.is_empty() || event.paths.iter().any(ours)
     }
+
+    /// Remembers who still writes, of what counts.
+    fn note(&mut self, event: &notify::Event) {
+        match event.kind {
+            EventKind::Modify(ModifyKind::Data(_)) if self.open.len() < MANY => {
+                self.open.extend(event.paths.iter().cloned());
+            }
+            EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) | EventKind::Access(_) => {
+                event.paths.iter().for_each(|path| _ = self.open.remove(path));
+            }
+            EventKind::Modify(_) | EventKind::Create(_) | EventKind::Any | EventKind::Other => {}
+        }
+    }
+}
+
+fn is_end_of_writing(kind: EventKind) -> bool {
+    kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
 }
 
 impl Watch {
@@ -64,11 +88,14 @@ impl Watch {
         let interest = Arc::<Mutex<Interest>>::default();
         let shared = Arc::clone(&interest);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let interest = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            // An error may have hidden an event.
-            if event.map_or(true, |event| interest.counts(&event)) {
-                changed.notify_one();
+            let mut interest = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                Ok(event) if interest.counts(&event) => interest.note(&event),
+                Ok(_) => return,
+                // It may have hidden an event.
+                Err(_) => interest.open.clear(),
             }
+            changed.notify_one();
         })?;
         Ok(Self { watcher, folders: BTreeMap::new(), refused: BTreeSet::new(), interest })
     }
@@ -90,7 +117,11 @@ impl Watch {
             }
         }
         let folders = wanted.keys().cloned().collect();
-        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = Interest { names, folders };
+        {
+            let mut interest = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
+            interest.open.retain(|path| path.file_name().is_some_and(|name| names.contains(name)));
+            (interest.names, interest.folders) = (names, folders);
+        }
         let watcher = &mut self.watcher;
         self.folders.retain(|folder, identity| {
             let stays = wanted.get(folder) == Some(identity);
@@ -121,6 +152,12 @@ impl Watch {
             }
         }
         more
+    }
+
+    /// Whether a program that has written to a file still has it open.
+    pub fn writers(&self) -> Writers {
+        let interest = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
+        if interest.open.is_empty() { Writers::Gone } else { Writers::There }
     }
 
     /// Whether every folder is watched.
@@ -155,6 +192,7 @@ fn steps_to(file: &Path, links: usize, steps: &mut Vec<(PathBuf, OsString)>) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs;
+    use std::io::Write as _;
     use std::os::unix::fs::symlink;
     use std::time::Duration;
 
@@ -200,6 +238,33 @@ mod tests {
         fs::write(&new, "3").unwrap();
         fs::rename(&new, &file).unwrap();
         watched.told("a rename").await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_still_open_for_writing_is_told_from_one_that_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rolegate.toml");
+        fs::write(&file, "1").unwrap();
+        let watched = Watched::new(&[&file]);
+        let until = async |writers: Writers, what: &str| {
+            while watched.watch.writers() != writers {
+                watched.told(what).await;
+            }
+        };
+        let mut open = fs::File::create(&file).unwrap();
+        open.write_all(b"half").unwrap();
+        until(Writers::There, "a write").await;
+        drop(open);
+        until(Writers::Gone, "the end of writing").await;
+
+        let mut open = fs::File::create(&file).unwrap();
+        open.write_all(b"half").unwrap();
+        until(Writers::There, "a write").await;
+        let new = folder.path().join("new");
+        fs::write(&new, "3").unwrap();
+        fs::rename(&new, &file).unwrap();
+        until(Writers::Gone, "another file took its place").await;
+        drop(open);
     }
 
     #[tokio::test]

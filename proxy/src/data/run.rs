@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
@@ -10,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::data::downstream::listener::{Listener, accept_loop};
 use crate::data::thread::memory;
+use crate::data::thread::pulse::Pulse;
 use crate::data::thread::ticker::TICK;
 use crate::data::upstream::worker::{Shared, Worker};
 
@@ -37,19 +39,20 @@ pub fn run(
     listeners: Vec<Listener>,
     shared: Shared,
     seed: u64,
+    pulse: &Arc<Pulse>,
     mut commands: watch::Receiver<Command>,
 ) -> io::Result<usize> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)
         .build_local(LocalOptions::default())?;
-    runtime.block_on(async {
+    let drained = runtime.block_on(async {
         let worker = Worker::new(shared, seed);
         let (mut accepting, mut ticking) = (JoinSet::new(), JoinSet::new());
         for listener in listeners {
             accepting.spawn_local(accept_loop(listener, Rc::clone(&worker)));
         }
-        ticking.spawn_local(tick_loop(Rc::clone(&worker)));
+        ticking.spawn_local(tick_loop(Rc::clone(&worker), Arc::clone(pulse)));
         let deadline = loop {
             if let Command::Drain(deadline) = *commands.borrow_and_update() {
                 break deadline;
@@ -75,10 +78,14 @@ pub fn run(
         };
         let _ = tokio::time::timeout(deadline, empty).await;
         Ok(worker.connections.get())
-    })
+    });
+    if drained.is_ok() {
+        pulse.end();
+    }
+    drained
 }
 
-async fn tick_loop(worker: Rc<Worker>) {
+async fn tick_loop(worker: Rc<Worker>, pulse: Arc<Pulse>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut ticks = 0_u32;
@@ -86,6 +93,7 @@ async fn tick_loop(worker: Rc<Worker>) {
     loop {
         interval.tick().await;
         worker.ticker.tick();
+        pulse.beat(worker.ticker.now_ms());
         worker.move_tunnels();
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(REAP_EVERY) {

@@ -17,6 +17,8 @@ pub enum Says {
     Addresses(Vec<IpAddr>, u32),
     /// These addresses, but an error for the questions of one type.
     FailsFor(RecordType, Vec<IpAddr>),
+    /// These addresses, but an error for questions with extensions (EDNS), as old servers have it.
+    Old(Vec<IpAddr>),
     /// An error.
     Fails(ResponseCode),
     /// Nothing at all.
@@ -90,10 +92,12 @@ async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
 
 fn answer(question: &Message, state: &mut State) -> Option<Message> {
     let query = question.queries[0].clone();
-    let name = query.name().to_string().trim_end_matches('.').to_ascii_lowercase();
+    let name = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
     state.questions.push((name.clone(), query.query_type(), Instant::now()));
     let says = match state.names.get(&name).cloned() {
         Some(Says::FailsFor(kind, addresses)) if kind != query.query_type() => Says::Addresses(addresses, 0),
+        Some(Says::Old(_)) if question.edns.is_some() => Says::Fails(ResponseCode::FormErr),
+        Some(Says::Old(addresses)) => Says::Addresses(addresses, 60),
         Some(says) => says,
         None => Says::Fails(ResponseCode::NXDomain),
     };
@@ -104,7 +108,7 @@ fn answer(question: &Message, state: &mut State) -> Option<Message> {
     match says {
         Says::Silence => return None,
         Says::Fails(code) => answer.metadata.response_code = code,
-        Says::FailsFor(..) => answer.metadata.response_code = ResponseCode::ServFail,
+        Says::Old(_) | Says::FailsFor(..) => answer.metadata.response_code = ResponseCode::ServFail,
         Says::Addresses(addresses, ttl) => {
             for address in addresses {
                 let data = match (query.query_type(), address) {

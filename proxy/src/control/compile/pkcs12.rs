@@ -19,7 +19,7 @@ pub(super) fn open(
     problems: &mut Problems,
 ) -> Option<Identity> {
     let bytes = pem::bytes(path, files, problems);
-    let password = pem::secret(password_file, files, problems);
+    let password = pem::secret_text(password_file, files, problems);
     let (bytes, password) = (bytes?, password?);
     let Ok(password) = std::str::from_utf8(&password) else {
         let what = format!("the password in {:?} is not UTF-8 text", password_file.get_ref());

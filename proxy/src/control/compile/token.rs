@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::files::Files;
 use crate::control::config::{Config, Problems};
+use crate::control::encoding::utf8;
 
 const SHORTEST: usize = 16;
 const LONGEST: usize = 4096;
@@ -27,7 +28,14 @@ pub(super) fn hash(config: &Config, files: &Files, problems: &mut Problems) -> O
             "take their permissions away: chmod 600",
         );
     }
-    let token = content.bytes.trim_ascii();
+    let text = match utf8(content.bytes.clone()) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.error(path.span(), format!("the token file {file:?} is not text: {error}"), "save it as ASCII");
+            return None;
+        }
+    };
+    let token = text.trim_ascii();
     let help = "write 32 random characters or more into it, for example with: openssl rand -hex 32";
     let wrong = match token.len() {
         0 => format!("the token file {file:?} is empty"),

@@ -76,6 +76,8 @@ pub struct ProxySettings {
     /// How long a shutdown waits for requests in flight.
     #[serde(deserialize_with = "units::finite")]
     pub drain_timeout: HumanDuration,
+    /// The file, and those that it names, are read again when they change.
+    pub watch: bool,
     /// Addresses whose `Forwarded` / `X-Forwarded-For` is believed (CIDR).
     pub trusted_proxies: Vec<Spanned<String>>,
     /// The field in which they say who the client is: `x-forwarded-for`, `forwarded`, or another one with one address.
@@ -115,6 +117,7 @@ impl Default for ProxySettings {
         Self {
             threads: None,
             drain_timeout: HumanDuration::from_secs(30),
+            watch: true,
             trusted_proxies: Vec::new(),
             client_address_field: Spanned::new(0..0, "x-forwarded-for".to_owned()),
             name: Spanned::new(0..0, "rolegate".to_owned()),

@@ -327,6 +327,7 @@ fn write_head(
     if ends == Ends::AtLastChunk {
         out.put_own(Known::TransferEncoding, b"chunked");
     }
+    #[allow(clippy::disallowed_methods, reason = "`Date` is the wall clock")]
     if !dated {
         out.put_own(Known::Date, httpdate::fmt_http_date(SystemTime::now()).as_bytes());
     }

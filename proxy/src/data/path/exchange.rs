@@ -317,6 +317,7 @@ impl Exchange {
         let Some(log) = &worker.log else { return };
         let endpoint = self.endpoint();
         let record = Record {
+            #[allow(clippy::disallowed_methods, reason = "people read it in the log")]
             at: std::time::SystemTime::now(),
             listener: self.session.listener,
             snapshot: self.snapshot.share(),
@@ -325,8 +326,8 @@ impl Exchange {
             http2: self.session.is_http2(),
             client: self.client,
             method: line.method,
-            target: line.target,
-            host: line.host,
+            target: written(&line.target),
+            host: line.host.and_then(|host| std::str::from_utf8(&host).ok().map(Into::into)),
             role: self.role,
             groups: self.groups,
             tier: self.tier,
@@ -340,9 +341,17 @@ impl Exchange {
             first_byte: line.first_byte,
             total: self.started.elapsed(),
         };
-        if log.try_send(record).is_err() {
+        if log.put(record).is_err() {
             worker.metrics.log_dropped.increment(1);
         }
+    }
+}
+
+/// A target as it was sent.
+fn written(target: &Uri) -> Box<str> {
+    match target.path_and_query().filter(|_| target.scheme().is_none()) {
+        Some(path) => path.as_str().into(),
+        None => target.to_string().into(),
     }
 }
 

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::data::thread::executor::LocalExecutor;
 use crate::data::thread::ticker::Timer;
+use crate::data::transport::descriptors;
 use crate::data::transport::keepalive::keep_alive;
 use crate::data::transport::proxy_protocol;
 use crate::data::transport::stream::Transport;
@@ -139,7 +140,7 @@ async fn drive(connection: impl Future, lifetime: Rc<Lifetime>, timer: Timer) {
 async fn tcp(endpoint: &Endpoint, worker: &Worker, raw: bool) -> Result<TcpStream, Error> {
     let sources = &endpoint.role.source_addresses;
     let stream = if sources.is_empty() {
-        TcpStream::connect(endpoint.address).await
+        connect(endpoint.address).await
     } else {
         from_sources(endpoint.address, sources, worker.turn()).await
     };
@@ -151,6 +152,14 @@ async fn tcp(endpoint: &Endpoint, worker: &Worker, raw: bool) -> Result<TcpStrea
         keep_alive(&stream, worker.snapshot().site.limits.tcp_keepalive);
     }
     Ok(stream)
+}
+
+async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    socket(to)?.connect(to).await
+}
+
+fn socket(to: SocketAddr) -> io::Result<TcpSocket> {
+    descriptors::usable(if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? })
 }
 
 /// Dial the source address whose turn it is; one that has no port left gives its turn to the next.
@@ -168,7 +177,7 @@ async fn from_sources(to: SocketAddr, sources: &[IpAddr], turn: usize) -> io::Re
 }
 
 async fn from_source(to: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = socket(to)?;
     // Without it the port would be taken for all destinations, and not only for this one.
     #[cfg(target_os = "linux")]
     nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
