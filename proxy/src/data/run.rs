@@ -87,6 +87,7 @@ async fn tick_loop(worker: Rc<Worker>) {
         interval.tick().await;
         worker.ticker.tick();
         worker.move_tunnels();
+        worker.look_at_connections();
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(REAP_EVERY) {
             worker.pool.reap(worker.ticker.now_ms());

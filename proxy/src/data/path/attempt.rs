@@ -168,12 +168,21 @@ pub async fn on_connection(
     };
     session.timer.clear();
     let (parts, incoming) = result.map_err(failure)?;
+    if reused && is_unasked(parts.status, &mut sender) {
+        return Err(failure(if call.repeatable() { Error::NeverSent } else { Error::Terminated }));
+    }
     // The client would read what follows as its next response, or the server what is left of a body as another protocol.
     if parts.status == StatusCode::SWITCHING_PROTOCOLS && (!call.asks_for(&parts.headers) || sender.sending().is_some())
     {
         return Err(failure(Error::BadResponse));
     }
     Ok(Answer { parts, source: Source::Connection(Coming { incoming, sender, reused }) })
+}
+
+/// Whether this is what a server says before it closes an idle connection, and no answer: that it has waited for all of a request
+/// for too long (RFC 9110, section 15.5.9), after all of one was sent. It came when the connection had been taken for this request.
+fn is_unasked(status: StatusCode, sender: &mut Sender) -> bool {
+    status == StatusCode::REQUEST_TIMEOUT && !sender.is_http2() && sender.sending().is_none()
 }
 
 /// Makes a connection that belongs to one client ready for its next request: the client may have sent the end of the last
@@ -233,7 +242,12 @@ async fn driven_by_task(
             let (parts, incoming) = response.into_parts();
             Ok((parts, Some(incoming)))
         }
-        Ok(Err(failed)) => Err(explain(session, failed, call)),
+        Ok(Err(failed)) => {
+            if said_goodbye(failed.error()) {
+                driven.retire();
+            }
+            Err(explain(session, failed, call))
+        }
         Err(error) => {
             // Others would wait for it in vain too.
             driven.retire();
@@ -289,6 +303,25 @@ fn explain(session: &Session, mut failed: TrySendError<Request<RequestBody>>, ca
         call.give_back(unsent);
         return Error::NeverSent;
     }
+    if call.is_whole() && is_unprocessed(failed.error()) {
+        return Error::NeverSent;
+    }
     // A request that was canceled without coming back was dropped unread, but it cannot be sent again either.
     if failed.error().is_parse() { Error::BadResponse } else { Error::Terminated }
+}
+
+/// Whether the server has said that it has not looked at the request: that it takes none now, or that its last one was before this
+/// (RFC 9113, sections 6.8 and 8.7).
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let of_stream = |cause: &h2::Error| cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+    said_goodbye(error) || cause(error).is_some_and(of_stream)
+}
+
+/// Whether the server has said that it takes no more requests on this connection, this one included.
+fn said_goodbye(error: &hyper::Error) -> bool {
+    cause(error).is_some_and(|cause| cause.is_remote() && cause.is_go_away())
+}
+
+fn cause(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }

@@ -83,9 +83,7 @@ impl Call {
             RequestBody::Stream(_) | RequestBody::Kept(_) | RequestBody::Empty => RequestBody::Empty,
         };
         let authorizes = role.connection_auth && pin::authorizes_connection(&parts.headers);
-        let method = parts.method.as_str();
-        let repeatable =
-            matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
+        let repeatable = matches!(body, RequestBody::Empty) && !authorizes && may_be_repeated(role, &parts.method);
         // A server that refuses a body ends its connection, and one that signs its client in must not.
         let waits = session.upload.expects.get() && !authorizes;
         let begins = if waits { Begins::WhenAsked } else { Begins::AtOnce };
@@ -93,12 +91,14 @@ impl Call {
     }
 
     /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
-    /// `PROPFIND` of a download may carry a few lines of XML.
+    /// `PROPFIND` of a download may carry a few lines of XML. Where a server may say that it has not looked at a request, every small
+    /// body is kept.
     pub fn may_keep_body(&self, role: &Role) -> bool {
         let (Some(parts), Some(RequestBody::Stream(stream))) = (&self.parts, &self.body) else { return false };
         let small = stream.size_hint().exact().is_some_and(|size| size <= KEPT);
-        let method = parts.method.as_str();
-        small && !self.authorizes && self.upgrade.is_none() && role.retry.methods.iter().any(|may| may == method)
+        // An HTTP/2 server may refuse a request of any method unread.
+        let of_use = role.http2 || may_be_repeated(role, &parts.method);
+        small && !self.authorizes && self.upgrade.is_none() && of_use
     }
 
     /// Reads that body.
@@ -112,7 +112,7 @@ impl Call {
         self.begins = Begins::AtOnce;
         let whole = read.map_err(|_| Error::BodyTimeout)?.map_err(|cut| cut.0)?.to_bytes();
         *body = RequestBody::Kept(Some(whole));
-        self.repeatable = true;
+        self.repeatable = self.parts.as_ref().is_some_and(|parts| may_be_repeated(role, &parts.method));
         Ok(())
     }
 
@@ -135,12 +135,17 @@ impl Call {
         }
     }
 
-    /// The body for one attempt: a copy if it may be needed again.
+    /// Whether all of it is here, so that it can be sent again if no server has looked at it.
+    pub fn is_whole(&self) -> bool {
+        self.parts.is_some() && matches!(self.body, Some(RequestBody::Empty | RequestBody::Kept(_)))
+    }
+
+    /// The body for one attempt: a copy, but for one that is still to come.
     pub fn body(&mut self) -> Option<RequestBody> {
-        match (self.repeatable, &self.body) {
-            (true, Some(RequestBody::Kept(whole))) => Some(RequestBody::Kept(whole.clone())),
-            (true, _) => Some(RequestBody::Empty),
-            (false, _) => self.body.take(),
+        match &self.body {
+            Some(RequestBody::Kept(whole)) => Some(RequestBody::Kept(whole.clone())),
+            Some(RequestBody::Empty) => Some(RequestBody::Empty),
+            Some(RequestBody::Stream(_)) | None => self.body.take(),
         }
     }
 
@@ -195,7 +200,7 @@ impl Call {
             parts.headers = all;
             self.ours_in_it = true;
         }
-        let mut parts = if self.repeatable { self.parts.clone() } else { self.parts.take() }?;
+        let mut parts = if self.is_whole() { self.parts.clone() } else { self.parts.take() }?;
         if body.size_hint().exact().is_none() {
             // Without this, hyper sends no body with a method that usually has none.
             parts.headers.insert(header::TRANSFER_ENCODING, CHUNKED);
@@ -248,6 +253,10 @@ impl Call {
         session.upload.response_header.set(timeouts.response_header);
         !matches!(self.body, Some(RequestBody::Stream(_)))
     }
+}
+
+fn may_be_repeated(role: &Role, method: &Method) -> bool {
+    role.retry.methods.iter().any(|may| may == method.as_str())
 }
 
 /// The protocols of an upgrade that the role may switch to. What follows passes none of the rules of a request.

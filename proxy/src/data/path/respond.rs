@@ -7,7 +7,7 @@ use hyper::ext::ReasonPhrase;
 
 use crate::data::path::forwarding::PROXY_STATUS;
 use crate::data::path::response_body::ResponseBody;
-use crate::error::Error;
+use crate::error::{Error, Retry};
 use crate::model::role::Role;
 
 /// Marks a response that cannot be given over HTTP/2: the client must ask again over HTTP/1.1.
@@ -35,7 +35,8 @@ pub fn error(error: Error, proxy_name: &str, role: Option<&Role>, retry_after: u
     if let Ok(status) = HeaderValue::try_from(status) {
         headers.insert(PROXY_STATUS, status);
     }
-    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+    // Nothing could be asked, which takes as long to change as when nothing was tried.
+    if error.status() == StatusCode::SERVICE_UNAVAILABLE || error.retry() == Retry::Unsent {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
     }
     if error == Error::UploadLost {

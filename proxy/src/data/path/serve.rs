@@ -35,6 +35,9 @@ use crate::model::route::host_without_port;
 use crate::model::snapshot::Snapshot;
 use crate::wire::hop_by_hop::strip_hop_by_hop;
 
+/// How often a request is sent again that a server has not looked at: each time on connections that are there, and on a new one.
+const REFUSALS: u32 = 3;
+
 /// Answers one request.
 ///
 /// # Errors
@@ -67,6 +70,10 @@ async fn serve(
 ) -> Result<Reply, Error> {
     lawful::check(session, &mut request)?;
     let snapshot = exchange.snapshot.clone();
+    if !session.is_welcome(&snapshot) {
+        session.close_after_response();
+        return Err(Error::NotLetIn);
+    }
     let (uri, method) = (request.uri().clone(), request.method().clone());
     let decision = decide(session, exchange, &snapshot, (&method, &uri), &request)?;
     exchange.locate(&decision, &method);
@@ -82,8 +89,8 @@ async fn serve(
         return Err(Error::NeedsHttp11);
     }
 
-    let pinned = session.pins.borrow_mut().take(&role.name);
-    if let Some(pinned) = pinned {
+    let pinned = session.pins.borrow_mut().take(&role.name, exchange.client);
+    if let Some(pinned) = usable(pinned, session, &decision) {
         // Boxed because it is seldom: what is large in the request's future is copied with it.
         let served = Box::pin(on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path()))).await;
         return served.map(Reply::Served);
@@ -94,6 +101,16 @@ async fn serve(
     let served = on_endpoints(session, exchange, &decision, &mut call, (&method, uri.path())).await;
     call.end(&session.worker.reading);
     served.map(Reply::Served)
+}
+
+/// A pinned connection that began under rules that have been withdrawn ends, and its client signs in again.
+fn usable(pinned: Option<Pinned>, session: &Session, decision: &Decision<'_>) -> Option<Pinned> {
+    let pinned = pinned?;
+    if pinned.keeps_terms(decision.cluster, session.proof()) {
+        return Some(pinned);
+    }
+    pinned.end(PinEnd::Failure);
+    None
 }
 
 /// Route, locate and pick, as far as they follow from the request alone.
@@ -215,13 +232,17 @@ fn unless_sick(
 /// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was
 /// closed under it: that is no failure of the endpoint.
 async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, begun: Instant) -> Result<Answer, Error> {
-    let mut fresh = call.authorizes();
+    let (mut fresh, mut refusals) = (call.authorizes(), 0);
     loop {
         match attempt::attempt(session, endpoint, call, fresh).await {
             Ok(answer) => {
                 endpoint.metrics.duration.record(begun.elapsed());
                 endpoint.metrics.requests[code_class(answer.parts.status)].increment(1);
                 return Ok(answer);
+            }
+            // Over HTTP/2 a server may say that it has not looked at a request. Until now it has only been busy.
+            Err(Failure { error: Error::NeverSent, reused: true }) if refusals < REFUSALS && call.is_whole() => {
+                refusals += 1;
             }
             Err(Failure { error: Error::Terminated, reused: true }) if !fresh && call.repeatable() => fresh = true,
             Err(Failure { error, .. }) => {
@@ -245,7 +266,7 @@ async fn on_pinned(
     pinned: Pinned,
     (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
-    let Pinned { snapshot, role, endpoint: index, mut sender, hold: _ } = pinned;
+    let Pinned { snapshot, role, endpoint: index, mut sender, client: _, hold: _ } = pinned;
     call.begin_body_at_once();
     exchange.snapshot = snapshot.clone();
     exchange.role = Some(role);
