@@ -183,6 +183,7 @@ async fn who_could_be_told_nothing_by_anybody_is_told_when_to_come_back() {
         assert!((30..60).contains(&after), "{after}");
     }
     // A server that was asked may be asked again at once.
-    let proxy = Setup::new([peers::hang_up().await.address]).start();
+    let server = peers::hang_up().await;
+    let proxy = Setup::new([server.address]).start();
     assert_eq!(proxy.get("/").await.field("retry-after"), None);
 }

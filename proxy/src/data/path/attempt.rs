@@ -107,8 +107,6 @@ pub struct Failure {
 /// [`Failure`]; the call has its request back if none of it was sent.
 pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fresh: bool) -> Result<Answer, Failure> {
     let pool = &session.worker.pool;
-    // An upgrade takes the connection with it, and HTTP/2 cannot carry one.
-    let alone = fresh || call.upgrades();
     let idle = if fresh { 0 } else { STALE_LIMIT };
     if !call.repeatable() && !fresh {
         // A request that may be sent only once must not meet an idle connection that its server has just closed. The
@@ -118,7 +116,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
     for _ in 0..idle {
         let now_ms = session.worker.ticker.now_ms();
         let Some(sender) = pool.checkout(endpoint, session.proof(), now_ms) else { break };
-        if alone && sender.is_http2() {
+        if call.needs_http1() && sender.is_http2() {
             break;
         }
         endpoint.metrics.reuses.increment(1);
@@ -129,7 +127,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
     }
     let from = Dial { peer: session.peer, to: session.to, worker: &session.worker, proof: session.proof(), raw: false };
     // Boxed because it is seldom, and large.
-    let connecting = Box::pin(connect::http(endpoint, &from, alone));
+    let connecting = Box::pin(connect::http(endpoint, &from, call.needs_http1()));
     let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {
         Ok(Ok(sender)) => {
             endpoint.metrics.connects.increment(1);
@@ -246,6 +244,9 @@ async fn driven_by_task(
             if said_goodbye(failed.error()) {
                 driven.retire();
             }
+            if reason(failed.error()) == Some(h2::Reason::HTTP_1_1_REQUIRED) {
+                call.insist_on_http1();
+            }
             Err(explain(session, failed, call))
         }
         Err(error) => {
@@ -310,11 +311,16 @@ fn explain(session: &Session, mut failed: TrySendError<Request<RequestBody>>, ca
     if failed.error().is_parse() { Error::BadResponse } else { Error::Terminated }
 }
 
-/// Whether the server has said that it has not looked at the request: that it takes none now, or that its last one was before this
-/// (RFC 9113, sections 6.8 and 8.7).
+/// Whether the server has said that it has not looked at the request: that it takes none now, or not over HTTP/2, or that its last one
+/// was before this (RFC 9113, sections 6.8, 7 and 8.7).
 fn is_unprocessed(error: &hyper::Error) -> bool {
-    let of_stream = |cause: &h2::Error| cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
-    said_goodbye(error) || cause(error).is_some_and(of_stream)
+    let refused = [h2::Reason::REFUSED_STREAM, h2::Reason::HTTP_1_1_REQUIRED];
+    said_goodbye(error) || reason(error).is_some_and(|reason| refused.contains(&reason))
+}
+
+/// Why the server has reset the request.
+fn reason(error: &hyper::Error) -> Option<h2::Reason> {
+    cause(error).filter(|cause| cause.is_remote() && cause.is_reset())?.reason()
 }
 
 /// Whether the server has said that it takes no more requests on this connection, this one included.

@@ -43,6 +43,8 @@ pub struct Call {
     begins: Begins,
     /// The protocols of an upgrade that it asks for.
     upgrade: Option<HeaderValue>,
+    /// A server has refused it over HTTP/2.
+    needs_http1: bool,
 }
 
 impl Call {
@@ -87,7 +89,16 @@ impl Call {
         // A server that refuses a body ends its connection, and one that signs its client in must not.
         let waits = session.upload.expects.get() && !authorizes;
         let begins = if waits { Begins::WhenAsked } else { Begins::AtOnce };
-        Ok(Self { parts: Some(parts), body: Some(body), ours_in_it: false, repeatable, authorizes, begins, upgrade })
+        Ok(Self {
+            parts: Some(parts),
+            body: Some(body),
+            ours_in_it: false,
+            repeatable,
+            authorizes,
+            begins,
+            upgrade,
+            needs_http1: false,
+        })
     }
 
     /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
@@ -231,9 +242,14 @@ impl Call {
         }
     }
 
-    /// Whether it asks for an upgrade.
-    pub fn upgrades(&self) -> bool {
-        self.upgrade.is_some()
+    /// A server wants it over HTTP/1.1 (RFC 9113, section 7).
+    pub fn insist_on_http1(&mut self) {
+        self.needs_http1 = true;
+    }
+
+    /// Whether its connection must not be HTTP/2: it will be of one client, or carry an upgrade, or the server wants it so.
+    pub fn needs_http1(&self) -> bool {
+        self.authorizes || self.upgrade.is_some() || self.needs_http1
     }
 
     /// Whether it asks for the protocol that a 101 switches to.

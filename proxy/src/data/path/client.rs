@@ -38,7 +38,7 @@ impl Client {
     pub fn new(worker: &Rc<Worker>, metrics: &Rc<ListenerMetrics>, listener: u16, peer: SocketAddr) -> Self {
         worker.connections.set(worker.connections.get() + 1);
         metrics.connections.increment(1.0);
-        let since = u32::try_from(worker.ticker.now_ms() / TICK.as_millis() as u64).unwrap_or(u32::MAX);
+        let since = worker.ticker.tick_number();
         Self { worker: Rc::clone(worker), metrics: Rc::clone(metrics), peer, listener, since, admission: None }
     }
 

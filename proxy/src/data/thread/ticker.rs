@@ -21,6 +21,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 const NEVER: u64 = u64::MAX;
 /// Connections that are told to give way at a time, at most: looking for them goes through the whole table.
 const MOST: usize = 32;
+/// Ticks for which a connection is left alone after it has been of use, or has begun: its next request may be on its way.
+const GRACE: u32 = 5;
 /// One of this many idle connections is told, but one at least.
 const SHARE: usize = 8;
 
@@ -59,7 +61,7 @@ enum Of {
 pub enum Room {
     /// Some were told to, now or a moment ago.
     Soon,
-    /// None is idle.
+    /// None has been idle for long enough.
     Never,
 }
 
@@ -98,6 +100,11 @@ impl Ticker {
 
     fn exact_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+
+    /// Ticks since the epoch.
+    pub fn tick_number(&self) -> u32 {
+        u32::try_from(self.now_ms() / TICK.as_millis() as u64).unwrap_or(u32::MAX)
     }
 
     /// A timer that is not set.
@@ -165,12 +172,13 @@ impl Ticker {
     /// Tells some of the connections that have been idle for longest to give way to others, unless some were told before and are
     /// still there.
     pub fn make_room(&self) -> Room {
+        let now = self.tick_number();
         let mut timers = self.timers.borrow_mut();
         let (mut longest, mut idle) = (ArrayVec::<(u32, usize), MOST>::new(), 0);
         for (place, entry) in timers.iter() {
             match entry.of {
                 Of::Idle { told: true, .. } => return Room::Soon,
-                Of::Idle { since, told: false } => {
+                Of::Idle { since, told: false } if since.saturating_add(GRACE) <= now => {
                     idle += 1;
                     let at = longest.partition_point(|known| *known <= (since, place));
                     if at < MOST {
@@ -178,7 +186,7 @@ impl Ticker {
                         longest.insert(at, (since, place));
                     }
                 }
-                Of::Work | Of::Tunnel { .. } => {}
+                Of::Idle { .. } | Of::Work | Of::Tunnel { .. } => {}
             }
         }
         for &(since, place) in longest.iter().take((idle / SHARE).max(1)) {
@@ -232,8 +240,7 @@ impl Timer {
     /// As [`Self::set`], of a client connection on which nothing is under way: when there are too many, it gives way to another
     /// one, as if the deadline had passed. Until the deadline is set or taken away again.
     pub fn set_idle(&self, after: Duration) {
-        let ticks = self.ticker.now_ms() / TICK.as_millis() as u64;
-        self.begin(after, Some(Of::Idle { since: u32::try_from(ticks).unwrap_or(u32::MAX), told: false }));
+        self.begin(after, Some(Of::Idle { since: self.ticker.tick_number(), told: false }));
     }
 
     fn begin(&self, after: Duration, idle: Option<Of>) {
@@ -418,16 +425,16 @@ mod tests {
             busy.set(Duration::from_secs(5));
             assert_eq!(ticker.make_room(), Room::Never);
             let mut idle: Vec<Timer> = Vec::new();
-            for _ in 0..20 {
+            for _ in 0..24 {
                 let timer = ticker.timer();
                 timer.set_idle(Duration::from_secs(500));
                 idle.insert(0, timer);
                 tokio::time::sleep(TICK).await;
             }
-            let told = || idle.iter().rposition(|timer| !timer.gives_way()).map_or(20, |place| 19 - place);
+            let told = || idle.iter().rposition(|timer| !timer.gives_way()).map_or(24, |place| 23 - place);
             assert_eq!((ticker.make_room(), told()), (Room::Soon, 2));
             assert_eq!((ticker.make_room(), told()), (Room::Soon, 2), "they are still there");
-            let old = idle.split_off(18);
+            let old = idle.split_off(22);
             let woken = old.iter().map(|timer| timer.poll_elapsed(&Context::from_waker(Waker::noop())));
             assert!(woken.eq([Poll::Ready(Elapsed); 2]), "as if the time had passed");
             drop(old);
@@ -436,9 +443,13 @@ mod tests {
             // A request comes at the last moment: it is served.
             idle.iter().for_each(Timer::stir);
             assert_eq!((told(), ticker.make_room()), (0, Room::Never));
+            // Nor does one whose next request may be on its way.
             idle[0].set_idle(Duration::from_secs(5));
-            idle[0].clear();
             assert_eq!(ticker.make_room(), Room::Never);
+            tokio::time::sleep(GRACE * TICK).await;
+            assert_eq!((ticker.make_room(), told()), (Room::Soon, 1));
+            idle[0].clear();
+            assert_eq!((ticker.make_room(), told()), (Room::Never, 0));
         })
         .await;
     }
