@@ -120,7 +120,7 @@ impl Modern {
         Self { sender, ended: tokio::spawn(async move { connection.await.is_ok() }) }
     }
 
-    async fn get(&mut self) -> u16 {
+    async fn get(&self) -> u16 {
         let request = Request::get("http://lab.test/").body(()).unwrap();
         let sender = self.sender.clone();
         let mut ready = within("room", sender.ready()).await.unwrap();
@@ -137,11 +137,11 @@ impl Modern {
 async fn an_http2_connection_without_requests_gives_way() {
     let server = Peer::saying(ok("fine")).await;
     let proxy = Setup::new([server.address]).proxy("max_connections = 2").listener("http2 = true").start();
-    let mut first = Modern::over(proxy.open().await.stream).await;
+    let first = Modern::over(proxy.open().await.stream).await;
     assert_eq!(first.get().await, 200);
     // Later by more than a tick.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    let mut second = Modern::over(proxy.open().await.stream).await;
+    let second = Modern::over(proxy.open().await.stream).await;
     assert_eq!(second.get().await, 200);
     let mut third = proxy.open().await;
     third.ask(&get("/third")).await.is_from_server(200);
