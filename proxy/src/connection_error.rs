@@ -30,11 +30,13 @@ pub enum ConnectionError {
     ProxyTimeout,
     /// The client went away before its first request could begin.
     ClientGone,
+    /// The client had sent nothing, and others had no room.
+    GaveWay,
 }
 
 impl ConnectionError {
     /// All of them, in the order of [`ConnectionError::index`].
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::TlsProtocol,
         Self::TlsIncompatible,
         Self::TlsRefusedByClient,
@@ -48,6 +50,7 @@ impl ConnectionError {
         Self::ProxyInvalid,
         Self::ProxyTimeout,
         Self::ClientGone,
+        Self::GaveWay,
     ];
 
     /// Position in [`ConnectionError::ALL`], for tables of metric handles.
@@ -71,6 +74,7 @@ impl ConnectionError {
             Self::ProxyInvalid => "proxy_invalid",
             Self::ProxyTimeout => "proxy_timeout",
             Self::ClientGone => "client_gone",
+            Self::GaveWay => "gave_way",
         }
     }
 
@@ -90,6 +94,7 @@ impl ConnectionError {
             Self::ProxyInvalid => "the PROXY protocol header is broken, cut or too large",
             Self::ProxyTimeout => "the PROXY protocol header did not come in time",
             Self::ClientGone => "the client went away before its first request",
+            Self::GaveWay => "the client had sent nothing yet, and others had no room",
         }
     }
 }

@@ -16,6 +16,8 @@ pub enum Error {
     NotNamed,
     /// The listener requires a client certificate on this path and the client showed none.
     NoClientCertificate,
+    /// The connection began under rules that hold no more, or its certificate has ended since.
+    NotLetIn,
     /// The request authenticates its connection, which many requests share over HTTP/2.
     NeedsHttp11,
     /// The request cannot be forwarded without changing its meaning.
@@ -104,11 +106,12 @@ pub enum Retry {
 
 impl Error {
     /// All of them, in the order of [`Error::index`].
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::NotNamed,
         Self::NoClientCertificate,
+        Self::NotLetIn,
         Self::NeedsHttp11,
         Self::BadRequest,
         Self::BadHead,
@@ -153,7 +156,7 @@ impl Error {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotNamed => StatusCode::MISDIRECTED_REQUEST,
-            Self::NoClientCertificate => StatusCode::FORBIDDEN,
+            Self::NoClientCertificate | Self::NotLetIn => StatusCode::FORBIDDEN,
             Self::NeedsHttp11 | Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BadRequest
@@ -189,7 +192,9 @@ impl Error {
     pub fn reason(self) -> &'static str {
         match self {
             Self::NoRoute | Self::NotNamed => "destination_not_found",
-            Self::MethodNotAllowed | Self::NoClientCertificate | Self::NeedsHttp11 => "http_request_denied",
+            Self::MethodNotAllowed | Self::NoClientCertificate | Self::NotLetIn | Self::NeedsHttp11 => {
+                "http_request_denied"
+            }
             Self::BadRequest
             | Self::BadHead
             | Self::HeadTooLarge
@@ -226,6 +231,7 @@ impl Error {
             Self::MethodNotAllowed => "the role does not take this method",
             Self::NotNamed => "the Host names no server of this role, and each holds data of its own",
             Self::NoClientCertificate => "Client certificate required",
+            Self::NotLetIn => "the connection began under rules that hold no more, or its certificate has ended",
             Self::NeedsHttp11 => "Windows authentication is bound to a connection and needs HTTP/1.1",
             Self::BadRequest => "the request cannot be forwarded",
             Self::BadHead => "what came is not the head of an HTTP/1.1 request",
@@ -271,6 +277,7 @@ impl Error {
             | Self::MethodNotAllowed
             | Self::NotNamed
             | Self::NoClientCertificate
+            | Self::NotLetIn
             | Self::NeedsHttp11
             | Self::BadRequest
             | Self::BadHead
@@ -321,6 +328,7 @@ impl Error {
             | Self::MethodNotAllowed
             | Self::NotNamed
             | Self::NoClientCertificate
+            | Self::NotLetIn
             | Self::NeedsHttp11
             | Self::BadRequest
             | Self::BadHead

@@ -252,6 +252,7 @@ pub struct ListenerMetrics {
     pub connections: Gauge,
     pub waiting: Gauge,
     pub accepted: Counter,
+    pub gave_way: Counter,
     pub accept_errors: Counter,
     pub protocol_errors: Counter,
     errors: [Counter; ConnectionError::ALL.len()],
@@ -267,6 +268,7 @@ impl ListenerMetrics {
             connections: of.gauge("rolegate_connections"),
             waiting: of.gauge("rolegate_connections_waiting"),
             accepted: of.counter("rolegate_connections_total"),
+            gave_way: of.counter("rolegate_connections_gave_way_total"),
             accept_errors: of.counter("rolegate_accept_errors_total"),
             protocol_errors: of.counter("rolegate_protocol_errors_total"),
             errors: ConnectionError::ALL

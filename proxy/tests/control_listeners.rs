@@ -144,6 +144,10 @@ fn numbers_of_the_process() {
     assert_eq!(limits.tcp_keepalive, Some(Duration::from_secs(90)));
     assert_eq!((limits.tunnel_moves_per_second, limits.max_concurrent_streams), (7, 1000));
     assert_eq!(good(&proxy("tcp_keepalive = \"off\"")).site.limits.tcp_keepalive, None);
+    assert_eq!(limits.max_connection_age, None);
+    let limits = good(&proxy("max_connection_age = \"2h\"")).site.limits;
+    assert_eq!(limits.max_connection_age, Some(Duration::from_secs(7200)));
+    error(&proxy("max_connection_age = «\"900ms\"»"), "little else than connect", "\"1s\"");
     let limits = good(&with("")).site.limits;
     assert_eq!(limits.tcp_keepalive, Some(Duration::from_secs(300)));
     assert_eq!((limits.tunnel_moves_per_second, limits.max_concurrent_streams), (100, 100));

@@ -236,3 +236,111 @@ async fn users_of_a_distribution_point_that_wants_to_know_them() {
     support::within("all users", futures_util::future::join_all(users)).await;
     proxy.until_idle().await;
 }
+
+/// A request that a proxy in front sends on behalf of a client.
+fn for_client(client: &str, more: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: {client}\r\n{more}\r\n")
+}
+
+#[tokio::test]
+async fn clients_that_share_a_connection_to_us_share_no_logon() {
+    let server = iis().await;
+    let proxy = Setup::new([server.address]).proxy("trusted_proxies = [\"127.0.0.1\"]").start();
+    let (ann, bob) = ("10.0.0.1", "10.0.0.2");
+    let mut shared = proxy.open().await;
+    assert_eq!(shared.ask(&for_client(ann, "")).await.status(), 401);
+    let on_ann = shared.ask(&for_client(ann, "Authorization: NTLM ann\r\n")).await.text();
+    assert!(on_ann.starts_with("ann on "), "{on_ann}");
+    for _ in 0..3 {
+        let answer = shared.ask(&for_client(bob, "")).await;
+        assert_eq!((answer.status(), answer.text().as_str()), (401, "who?"), "it does not ride along");
+        assert_eq!(shared.ask(&for_client(ann, "")).await.text(), on_ann);
+    }
+    let on_bob = shared.ask(&for_client(bob, "Authorization: NTLM bob\r\n")).await.text();
+    assert!(on_bob.starts_with("bob on "), "{on_bob}");
+    assert_eq!(shared.ask(&for_client(ann, "")).await.text(), on_ann);
+    assert_eq!(shared.ask(&for_client(bob, "")).await.text(), on_bob);
+    // A peer that is not trusted names no other client: it is its own connection.
+    let proxy = Setup::new([server.address]).start();
+    let mut own = proxy.open().await;
+    let on_ann = own.ask(&for_client(ann, "Authorization: NTLM ann\r\n")).await.text();
+    assert_eq!(own.ask(&for_client(bob, "")).await.text(), on_ann);
+}
+
+#[tokio::test]
+async fn a_connection_that_many_clients_share_keeps_no_more_than_some_logons() {
+    let server = iis().await;
+    let proxy = Setup::new([server.address]).proxy("trusted_proxies = [\"127.0.0.1\"]").start();
+    let mut shared = proxy.open().await;
+    let mut signed_in = Vec::new();
+    for number in 0..20 {
+        let client = format!("10.0.0.{number}");
+        signed_in.push(shared.ask(&for_client(&client, &format!("Authorization: NTLM u{number}\r\n"))).await.text());
+    }
+    assert_eq!(proxy.metric("rolegate_pins", &[]), 16.0);
+    until("those used longest ago are closed", || server.open() == 16).await;
+    assert_eq!(shared.ask(&for_client("10.0.0.19", "")).await.text(), signed_in[19]);
+    assert_eq!(shared.ask(&for_client("10.0.0.0", "")).await.status(), 401);
+}
+
+/// Answers after half of a body with as many bytes as the path says, and tells when the other half came.
+async fn hasty(told: tokio::sync::mpsc::UnboundedSender<()>) -> Peer {
+    Peer::serve(move |mut talk| {
+        let told = told.clone();
+        async move {
+            while let Some(request) = talk.head().await {
+                let length: usize = request.target()[1..].parse().unwrap();
+                assert_eq!(talk.wire.take(4).await, b"some");
+                talk.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n")).await;
+                talk.say(vec![b'x'; length]).await;
+                if talk.wire.take(4).await == b"rest" {
+                    told.send(()).unwrap();
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Begins such an upload of a client that reads nothing. The client, if all of the response is in the proxy and before it.
+async fn half_sent(proxy: &Proxy, length: usize) -> Option<Wire> {
+    let mut client = Wire::connect_narrow(proxy.at("http")).await;
+    let head = format!("POST /{length} HTTP/1.1\r\nHost: h\r\nAuthorization: NTLM x\r\nContent-Length: 8\r\n\r\n");
+    client.say(format!("{head}some")).await;
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(500) {
+        if proxy.metric("rolegate_pins", &[]) == 1.0 {
+            return Some(client);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    client.reset();
+    proxy.until_idle().await;
+    None
+}
+
+/// On a connection of the client's own, only the client's task sends the rest of a request whose response is here. It may be writing
+/// that response, to a client that reads nothing before it has sent all.
+#[tokio::test]
+async fn the_rest_of_an_upload_goes_on_while_its_answer_is_written() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let server = hasty(tell).await;
+    let proxy = Setup::new([server.address]).start();
+    // As long as it may be, so that it does not fit into what lies between the proxy and the client.
+    let (mut longest, mut client) = (6 << 20, None);
+    for step in [256 << 10, 32 << 10] {
+        drop(client.take());
+        until("it has gone", || proxy.metric("rolegate_pins", &[]) == 0.0).await;
+        longest += 256 << 10;
+        while client.is_none() {
+            longest -= step;
+            client = half_sent(&proxy, longest).await;
+        }
+    }
+    let mut client = client.unwrap();
+    client.say("rest").await;
+    support::within("the rest of the upload", told.recv()).await.unwrap();
+    let answer = client.response("POST").await;
+    answer.is_from_server(200);
+    assert_eq!(answer.body.len(), longest);
+}

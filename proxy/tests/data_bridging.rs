@@ -337,3 +337,31 @@ async fn an_upgrade_goes_over_http_1_1() {
         proxy.until_idle().await;
     }
 }
+
+#[tokio::test]
+async fn a_logon_ends_when_its_server_is_not_trusted_any_more() {
+    let pki = Pki::new();
+    let tls = site::Tls::new(pki.authority.server(&NAMES));
+    let site = SiteSystem::start(Spec::management_point("mp1.lab.test").tls(tls)).await.unwrap();
+    let setup = to(&[&site], &pki, "");
+    let path = "/SMS_MP_WindowsAuth/.sms_aut?MPLIST";
+    let proxy = setup.start();
+    let mut client = Client::new(IpAddr::V4(Ipv4Addr::LOCALHOST), proxy.at("http"), "mp1.lab.test", 1);
+    client.windows_auth(path).await.unwrap();
+    until("it has a connection of its own", || proxy.metric("rolegate_pins", &[]) == 1.0).await;
+    let reload = async |text: String| {
+        proxy.app().reload_async(Source { name: "test.toml".to_owned(), text }).await.unwrap();
+    };
+    let asks = async |client: &mut Client| {
+        let answer = client.request(http::Method::GET, path, bytes::Bytes::new()).await.unwrap();
+        answer.status.as_u16()
+    };
+    // The same files again.
+    reload(setup.clone().proxy("max_idle_per_endpoint = 7").text()).await;
+    assert_eq!(asks(&mut client).await, 200);
+    let other = pki.write("ca.crt", Authority::new("Lab CA").certificate_pem());
+    assert_eq!(other, pki.path("ca.crt"));
+    reload(setup.text()).await;
+    assert_eq!(asks(&mut client).await, 502);
+    assert_eq!(proxy.metric("rolegate_pins_ended_total", &["by=\"failure\""]), 1.0);
+}

@@ -173,20 +173,17 @@ async fn a_server_that_fails_is_taken_out_by_live_traffic() {
 }
 
 #[tokio::test]
-async fn more_clients_than_there_may_be_wait_their_turn() {
-    let server = Peer::saying(ok("fine")).await;
-    let proxy = Setup::new([server.address]).proxy("max_connections = 2").start();
-    let mut first = proxy.open().await;
-    let mut second = proxy.open().await;
-    first.ask(&get("/")).await.is_from_server(200);
-    second.ask(&get("/")).await.is_from_server(200);
-    let mut third = proxy.open().await;
-    third.say(get("/third")).await;
-    for _ in 0..3 {
-        first.ask(&get("/")).await.is_from_server(200);
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+async fn who_could_be_told_nothing_by_anybody_is_told_when_to_come_back() {
+    let refused = [peers::refuse(), peers::refuse()];
+    let proxy = Setup::new(refused.iter().map(|server| server.address)).start();
+    for request in [get("/"), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi".to_owned()] {
+        let answer = proxy.ask(&request).await;
+        answer.is_own(502, "connection_refused");
+        let after: u64 = answer.field("retry-after").unwrap().parse().unwrap();
+        assert!((30..60).contains(&after), "{after}");
     }
-    assert!(server.heard().iter().all(|request| request.target() != "/third"));
-    drop(second);
-    third.response("GET").await.is_from_server(200);
+    // A server that was asked may be asked again at once.
+    let server = peers::hang_up().await;
+    let proxy = Setup::new([server.address]).start();
+    assert_eq!(proxy.get("/").await.field("retry-after"), None);
 }

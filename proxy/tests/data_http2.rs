@@ -395,3 +395,41 @@ async fn a_shutdown_lets_a_client_read_the_end_of_its_response() {
     drop(client);
     assert_eq!(shut.await.unwrap().cut, 0);
 }
+
+#[tokio::test]
+async fn a_response_that_is_dropped_late_is_not_the_next_ones() {
+    let (release, gate) = tokio::sync::watch::channel(false);
+    let size = WINDOW + 20_000;
+    let long = ok(&"x".repeat(size));
+    let server = Peer::serve(move |mut talk| {
+        let (mut gate, long) = (gate.clone(), long.clone());
+        async move {
+            while let Some(request) = talk.request().await {
+                if request.target() == "/long" {
+                    talk.say(&long).await;
+                    continue;
+                }
+                talk.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nne").await;
+                gate.wait_for(|open| *open).await.unwrap();
+                talk.say("xt").await;
+            }
+        }
+    })
+    .await;
+    let proxy = Setup::new([server.address]).listener("http2 = true").start();
+    let (slow, other) = (Modern::plain(&proxy).await, Modern::plain(&proxy).await);
+    // Its end is in the proxy: the client has not let it through.
+    let late = slow.begin(request(Method::GET, "/long", "")).await.unwrap();
+    until("the server's part is over", || proxy.metric("rolegate_requests_total", &["2xx"]) == 1.0).await;
+    let next = other.begin(request(Method::GET, "/next", "")).await.unwrap();
+    assert_eq!(server.accepted(), 1, "on the same connection to the server");
+    drop(late);
+    drop(slow);
+    until("the client has gone", || proxy.metric("rolegate_connections", &[]) == 1.0).await;
+    release.send(true).unwrap();
+    assert_eq!(within("its body", next.into_body().collect()).await.unwrap().to_bytes(), "next");
+    assert_eq!(other.get("/next").await.1, "next");
+    assert_eq!(server.accepted(), 1);
+    assert_eq!(proxy.metric("rolegate_requests_total", &["2xx"]), 3.0);
+    assert_eq!(proxy.metric("rolegate_request_errors_total", &[]), 0.0);
+}

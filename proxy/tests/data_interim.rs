@@ -7,10 +7,12 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http2;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::{Message, Peer, Setup, Wire, get, ok, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -171,32 +173,63 @@ async fn a_server_that_knows_nothing_of_expectations_gets_the_body() {
     assert_eq!(server.accepted(), 1);
 }
 
-/// A server that speaks HTTP/2 and answers with what it was sent.
-async fn modern_echo() -> SocketAddr {
+/// A server that speaks HTTP/2.
+async fn modern<S, B>(serve: S) -> SocketAddr
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = hyper::Error> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error = hyper::Error> + Send + 'static,
+{
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let echo = service_fn(|request: Request<Incoming>| async {
-                Ok::<_, hyper::Error>(Response::new(request.into_body()))
-            });
-            let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), echo);
+            let builder = http2::Builder::new(TokioExecutor::new());
+            let connection = builder.serve_connection(TokioIo::new(stream), serve.clone());
             tokio::spawn(async move { drop(connection.await) });
         }
     });
     address
 }
 
-/// There the body is read by another task than the client's connection's, which has to ask for it all the same.
+/// One that answers at once with what it is sent.
+async fn modern_echo() -> SocketAddr {
+    modern(service_fn(|request: Request<Incoming>| async { Ok(Response::new(request.into_body())) })).await
+}
+
+/// One that answers when it has been sent all.
+async fn patient_echo() -> SocketAddr {
+    let serve = |request: Request<Incoming>| async {
+        let body = request.into_body().collect().await?.to_bytes();
+        Ok(Response::new(Full::new(body).map_err(|never| match never {})))
+    };
+    modern(service_fn(serve)).await
+}
+
+/// There the body is read by another task than the client's connection's, which has to ask for it all the same. The beginning of an
+/// answer would wake it too, so that one of the servers has none before it has the body.
 #[tokio::test]
 async fn a_body_for_an_http2_server_is_asked_for_too() {
-    let proxy = Setup::new([modern_echo().await]).role("http2 = true").start();
-    let mut client = proxy.open().await;
-    for _ in 0..3 {
-        client.say(UPLOAD).await;
+    let chunked = UPLOAD.replace("Content-Length: 5", "Transfer-Encoding: chunked");
+    for server in [modern_echo().await, patient_echo().await] {
+        let proxy = Setup::new([server]).role("http2 = true").start();
+        let mut client = proxy.open().await;
+        for _ in 0..3 {
+            // Of an unknown length, so that it is not kept, and then one that is.
+            client.say(&chunked).await;
+            assert_eq!(client.response_head().await.status(), 100);
+            client.say("5\r\nhello\r\n0\r\n\r\n").await;
+            assert_eq!(client.response("POST").await.text(), "hello");
+            client.say(UPLOAD).await;
+            assert_eq!(client.response_head().await.status(), 100);
+            client.say("small").await;
+            assert_eq!(client.response("POST").await.text(), "small");
+        }
+        let mut client = proxy.open().await;
+        client.say(&chunked).await;
         assert_eq!(client.response_head().await.status(), 100);
-        client.say("hello").await;
-        assert_eq!(client.response("POST").await.text(), "hello");
+        client.say("5\r\nagain\r\n0\r\n\r\n").await;
+        assert_eq!(client.response("POST").await.text(), "again");
     }
 }
 

@@ -146,6 +146,11 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         ("### `[proxy]`", "abort_on_close", proxy.abort_on_close.to_string()),
         ("### `[proxy]`", "tcp_keepalive", duration(proxy.tcp_keepalive.get_ref().get().unwrap())),
         ("### `[proxy]`", "tunnel_moves_per_second", proxy.tunnel_moves_per_second.get_ref().to_string()),
+        (
+            "### `[proxy]`",
+            "max_connection_age",
+            proxy.max_connection_age.get_ref().get().map_or("off".to_owned(), duration),
+        ),
         ("### `[proxy]`", "max_concurrent_streams", proxy.max_concurrent_streams.get_ref().to_string()),
         ("#### `[listeners.tls]`", "handshake_timeout", time(tls.handshake_timeout)),
         ("#### `[listeners.tls]`", "session_tickets", tls.session_tickets.to_string()),

@@ -303,3 +303,78 @@ fn a_reload_that_is_asked_for_during_the_start_is_made_after_it() {
     process.until("the reload", |process| process.count(ACCEPTED) == 1);
     process.ends();
 }
+
+/// Starts it with a low limit of open files.
+fn with_files(command: &mut Command, files: u32) {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]).arg(command.get_program());
+    limited.args(command.get_args()).env("RUST_LOG", "info").env_remove("NOTIFY_SOCKET");
+    *command = limited;
+}
+
+/// A server that answers every request.
+fn answering() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                for line in lines.map_while(Result::ok) {
+                    if line.is_empty() && write!(&stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn few_open_files_are_shared_out_and_no_server_is_blamed() {
+    let probe = "probe = { kind = \"tcp\", interval = \"500ms\", timeout = \"400ms\", fast_interval = \"200ms\", \
+                 fall = 1, rise = 1 }\npanic = \"refuse\"";
+    let text = configuration("/").replace("port = 1", &format!("port = {}", answering().port()));
+    let text = text.replace("probe = { kind = \"none\" }", probe);
+    let mut process = Process::spawn_with(&text, |command| with_files(command, 90));
+    assert!(process.said("may have 90 files open").unwrap().contains("for 22 client connections"));
+    process.find_addresses();
+    let sum = |process: &Process, name: &str, label: &str| -> f64 {
+        let metrics = process.ask(process.admin, "/metrics");
+        let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    process.until("the server is well", |process| process.status("/") == 200);
+    let mut client = TcpStream::connect_timeout(&process.listener, PATIENCE).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut again = || {
+        write!(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        let mut answer = [0; 4096];
+        let count = client.read(&mut answer).unwrap();
+        assert!(answer[..count].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..count]));
+    };
+    again();
+    let connect = |_| TcpStream::connect_timeout(&process.listener, Duration::from_secs(1)).ok();
+    let flood: Vec<TcpStream> = (0..200).filter_map(connect).collect();
+    assert!(flood.len() > 90, "{}", flood.len());
+    let passed = |process: &Process| sum(process, "rolegate_endpoint_checks_total", "\"pass\"");
+    let before = passed(&process);
+    process.until("some probes pass meanwhile", |process| {
+        again();
+        passed(process) >= before + 4.0
+    });
+    for (name, label) in [
+        ("rolegate_accept_errors_total", ""),
+        ("rolegate_endpoint_checks_total", "\"fail\""),
+        ("rolegate_endpoint_checks_total", "\"unknown\""),
+        ("rolegate_endpoint_failures_total", ""),
+        ("rolegate_request_errors_total{role=\"web\"", ""),
+    ] {
+        assert_eq!(sum(&process, name, label), 0.0, "{name} {label}");
+    }
+    // Those that say nothing give way to one that asks.
+    assert_eq!(process.status("/"), 200);
+    drop(flood);
+    process.ends();
+}

@@ -21,6 +21,8 @@ use crate::model::snapshot::{ClientAddressField, Limits, OnClose, Site};
 use crate::model::tier::TierKind;
 use crate::wire::head::Spelling;
 
+/// Shortest age of a client connection.
+const SHORTEST_AGE: Duration = Duration::from_secs(1);
 /// Linux counts this in seconds, up to 32,767 of them.
 const KEEPALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(9 * 3600);
 
@@ -45,6 +47,7 @@ mod roles;
 mod systems;
 mod tls;
 mod token;
+mod usage;
 
 pub use files::{Files, Named};
 pub use listeners::Bound;
@@ -205,6 +208,7 @@ fn limits(config: &Config) -> Limits {
         tcp_keepalive: proxy.tcp_keepalive.get_ref().get(),
         tunnel_moves_per_second: *proxy.tunnel_moves_per_second.get_ref(),
         max_concurrent_streams: *proxy.max_concurrent_streams.get_ref(),
+        max_connection_age: proxy.max_connection_age.get_ref().get(),
     }
 }
 
@@ -286,8 +290,18 @@ fn client_address_field(config: &Config, problems: &mut Problems) -> ClientAddre
 }
 
 fn check_numbers(config: &Config, problems: &mut Problems) {
-    let ProxySettings { max_connections, tunnel_moves_per_second, max_concurrent_streams, tcp_keepalive, .. } =
-        &config.proxy;
+    let ProxySettings {
+        max_connections,
+        tunnel_moves_per_second,
+        max_concurrent_streams,
+        tcp_keepalive,
+        max_connection_age,
+        ..
+    } = &config.proxy;
+    if max_connection_age.get_ref().get().is_some_and(|age| age < SHORTEST_AGE) {
+        let text = "clients would do little else than connect";
+        problems.error(max_connection_age.span(), text, "write a time from \"1s\", or \"off\"");
+    }
     if tcp_keepalive.get_ref().get().is_some_and(|silence| !KEEPALIVES.contains(&silence)) {
         let text = "no system asks an idle connection so often, or so rarely";
         problems.error(tcp_keepalive.span(), text, "write a time from \"1s\" to \"9h\", or \"off\"");

@@ -1,5 +1,6 @@
 //! The request path. It does not know which version of HTTP a client speaks, nor how its bytes come.
 
+pub mod admission;
 pub mod attempt;
 pub mod call;
 pub mod client;

@@ -95,6 +95,7 @@ async fn tick_loop(worker: Rc<Worker>, pulse: Arc<Pulse>) {
         worker.ticker.tick();
         pulse.beat(worker.ticker.now_ms());
         worker.move_tunnels();
+        worker.look_at_connections();
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(REAP_EVERY) {
             worker.pool.reap(worker.ticker.now_ms());

@@ -150,6 +150,12 @@ pub const FAMILIES: &[Family] = &[
         "Client connections that wait for a request and hold neither a parser nor a buffer.",
     ),
     Family("rolegate_connections_total", Kind::Counter, "listener", "Client connections accepted."),
+    Family(
+        "rolegate_connections_gave_way_total",
+        Kind::Counter,
+        "listener",
+        "Idle client connections that were closed because others had no room.",
+    ),
     Family("rolegate_accept_errors_total", Kind::Counter, "listener", "Failures to accept a connection."),
     Family(
         "rolegate_protocol_errors_total",

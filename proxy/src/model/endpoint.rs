@@ -45,6 +45,15 @@ impl Endpoint {
         Some(if ours { &tls.ours } else { &tls.bare })
     }
 
+    /// Whether TLS to it is on the same terms as to this one, its old self, for a client that has shown this.
+    pub fn keeps_terms(&self, old: &Self, proof: Proof) -> bool {
+        let terms = |endpoint: &Self| {
+            let offer = endpoint.offer(proof)?;
+            Some((offer.terms, endpoint.tls.as_ref()?.server_name.clone()))
+        };
+        terms(self) == terms(old)
+    }
+
     /// Whether a failure may be the server's answer to a client that was lent no certificate of ours. Strangers would take
     /// every server out that wants one if that were a fault of the server's.
     pub fn may_want_certificate(&self, proof: Proof, error: Error) -> bool {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 
 /// How client connections of one listener begin.
 #[derive(Debug, Default)]
@@ -50,6 +52,8 @@ pub struct Terminated {
     /// Changes when a client certificate that was accepted may not be any more: sessions from before are not resumed then,
     /// because a resumed one is not verified again.
     pub trust: [u8; 32],
+    /// Verifies clients' certificates; `None` where they are not asked for one.
+    pub verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// Whether clients show a certificate.
@@ -107,6 +111,12 @@ impl Entry {
 }
 
 impl Terminated {
+    /// Whether a client with this certificate, which comes first, and those of its authorities would be let in.
+    pub fn trusts(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
+        let (Some(verifier), Some((own, authorities))) = (&self.verifier, chain.split_first()) else { return false };
+        verifier.verify_client_cert(own, authorities, now).is_ok()
+    }
+
     /// Whether a request for this path may come without a client certificate. The path leads where it seems to: one that does
     /// not was refused before.
     pub fn allows_anonymous(&self, path: &str) -> bool {

@@ -164,6 +164,8 @@ pub struct Limits {
     pub tunnel_moves_per_second: u32,
     /// Requests at the same time on one HTTP/2 client connection.
     pub max_concurrent_streams: u32,
+    /// How long a client connection may be there; `None`: for as long as it likes.
+    pub max_connection_age: Option<Duration>,
 }
 
 impl Snapshot {

@@ -33,6 +33,8 @@ pub struct Offer {
     pub any: Arc<ClientConfig>,
     /// For those that must not be HTTP/2. The same as `any` where that is not offered.
     pub http1: Arc<ClientConfig>,
+    /// Whom it trusts and what it shows: the same in offers that are made again of the same files.
+    pub terms: [u8; 32],
 }
 
 impl Tls {
@@ -49,14 +51,14 @@ impl Tls {
 
 impl Offer {
     /// Leaves HTTP/2 out where it must be.
-    pub fn new(any: ClientConfig) -> Self {
+    pub fn new(any: ClientConfig, terms: [u8; 32]) -> Self {
         let h2 = |protocol: &Vec<u8>| protocol == b"h2";
         let any = Arc::new(any);
         let mut http1 = Arc::clone(&any);
         if any.alpn_protocols.iter().any(h2) {
             Arc::make_mut(&mut http1).alpn_protocols.retain(|protocol| !h2(protocol));
         }
-        Self { any, http1 }
+        Self { any, http1, terms }
     }
 
     /// Whether it is the offer of this configuration. Equal ones are not the same: what one of them trusts may be gone.
@@ -79,7 +81,7 @@ mod tests {
             let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
             let mut config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
             config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-            Offer::new(config)
+            Offer::new(config, [0; 32])
         };
         let both = offer(&[b"h2", b"http/1.1"]);
         assert_eq!(both.any.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);

@@ -12,6 +12,7 @@ use toml::Spanned;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::given::Given;
+use super::usage::MustSign;
 use super::{SpannedName, pem};
 use crate::control::config::fields::word;
 use crate::control::config::{Listener, ListenerTls, Problems, text};
@@ -143,7 +144,7 @@ fn verifier(
         builder = builder.allow_unauthenticated();
     }
     match builder.build() {
-        Ok(verifier) => Some((verifier, digest.finalize().into())),
+        Ok(verifier) => Some((Arc::new(MustSign(verifier)), digest.finalize().into())),
         Err(error) => {
             let alone = (0..lists.len()).find(|&place| with(&lists[place..=place]).build().is_err());
             let at = alone.map_or(authorities, |place| &tls.client_crl_files[place]);
@@ -174,6 +175,9 @@ mod tests {
         BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, KeyIdMethod, KeyPair,
         KeyUsagePurpose, SerialNumber, date_time_ymd,
     };
+
+    use rustls::CertificateError;
+    use rustls::pki_types::UnixTime;
 
     use super::*;
     use crate::control::compile::files::Files;
@@ -281,5 +285,30 @@ mod tests {
         let (clients, problems) = look(&tls("required", &pem, &[folder.write("4.crl", "x")]), Protocol::Http);
         assert!(clients.is_none());
         assert!(problems.iter().any(|problem| problem.message.contains("holds no revocation list")), "{problems:?}");
+    }
+
+    #[test]
+    fn a_key_that_may_not_sign_proves_nothing() {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        let (pem, issuer) = authority();
+        let tls = ListenerTls {
+            client_certificates: word("optional"),
+            client_ca_file: Some(folder.write("ca.crt", pem)),
+            ..ListenerTls::default()
+        };
+        let clients = look(&tls, Protocol::Http).0.unwrap();
+        let verdict = |usages: &[KeyUsagePurpose]| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.key_usages = usages.to_vec();
+            let certificate = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+            clients.verifier.verify_client_cert(certificate.der(), &[], UnixTime::now()).map(|_| ())
+        };
+        use KeyUsagePurpose::{DigitalSignature, KeyAgreement, KeyEncipherment};
+        for may in [&[][..], &[DigitalSignature], &[KeyEncipherment, DigitalSignature]] {
+            assert_eq!(verdict(may), Ok(()), "{may:?}");
+        }
+        for may_not in [&[KeyEncipherment][..], &[KeyAgreement, KeyEncipherment]] {
+            assert_eq!(verdict(may_not), Err(CertificateError::InvalidPurpose.into()), "{may_not:?}");
+        }
     }
 }

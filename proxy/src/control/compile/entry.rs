@@ -15,7 +15,7 @@ use super::given::Given;
 use super::{finite, networks};
 use crate::control::config::fields::word;
 use crate::control::config::{Config, Listener, ListenerTls, Problems};
-use crate::model::entry::{Entry, Security, Terminated};
+use crate::model::entry::{ClientCertificates, Entry, Security, Terminated};
 use crate::model::role::Protocol;
 
 const VERSIONS: [(&str, u8); 2] = [("1.2", 2), ("1.3", 3)];
@@ -121,6 +121,7 @@ fn terminated(
     let clients = clients::compile(given, tls, listener, protocol, problems);
     let (certificates, shown) = certificates.filter(|(_, shown)| !shown.is_empty())?;
     let Clients { mode, verifier, exempt, forward, fingerprint } = clients?;
+    let asked = (mode != ClientCertificates::None).then(|| Arc::clone(&verifier));
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions?).ok()?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(certificates));
     let http2 = listener.http2.as_ref().is_some_and(|http2| *http2.get_ref());
@@ -145,6 +146,7 @@ fn terminated(
         forward,
         certificates: shown.into_boxed_slice(),
         trust: fingerprint,
+        verifier: asked,
     }))
 }
 

@@ -8,6 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion, version};
+use sha2::{Digest, Sha256};
 
 use super::SpannedName;
 use super::files::Files;
@@ -124,9 +125,24 @@ impl<'a> Trust<'a> {
         if let Some(known) = self.made.borrow().get(&key) {
             return known.clone();
         }
-        let made = self.make(settings, insecure, alpn, problems).map(Offer::new);
+        let made = self.make(settings, insecure, alpn, problems);
+        let made = made.map(|config| Offer::new(config, self.terms(settings, insecure)));
         self.made.borrow_mut().insert(key, made.clone());
         made
+    }
+
+    /// What follows from the files, besides what is agreed on.
+    fn terms(&self, settings: Settings<'_>, insecure: bool) -> [u8; 32] {
+        let mut digest = Sha256::new_with_prefix([u8::from(insecure), self.versions.len() as u8]);
+        for path in [settings.ca_file, settings.certificate, settings.key] {
+            let content = path.and_then(|path| self.files.read(path.get_ref()).ok());
+            let bytes = content.as_ref().map_or(&[][..], |content| &content.bytes);
+            // None is not an empty one, and two are not read as one.
+            digest.update([u8::from(path.is_some())]);
+            digest.update(bytes.len().to_le_bytes());
+            digest.update(bytes);
+        }
+        digest.finalize().into()
     }
 
     fn make(

@@ -110,6 +110,8 @@ pub struct ProxySettings {
     pub tunnel_moves_per_second: Spanned<u32>,
     /// Requests at the same time on one HTTP/2 client connection.
     pub max_concurrent_streams: Spanned<u32>,
+    /// How long a client connection may be there: a duration, or `"off"`.
+    pub max_connection_age: Spanned<DurationOrOff>,
 }
 
 impl Default for ProxySettings {
@@ -132,6 +134,7 @@ impl Default for ProxySettings {
             tcp_keepalive: Spanned::new(0..0, DurationOrOff::on(300)),
             tunnel_moves_per_second: Spanned::new(0..0, 100),
             max_concurrent_streams: Spanned::new(0..0, 100),
+            max_connection_age: Spanned::new(0..0, DurationOrOff::off()),
         }
     }
 }

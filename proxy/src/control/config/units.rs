@@ -152,6 +152,11 @@ impl DurationOrOff {
         Self(Some(Duration::from_secs(seconds)))
     }
 
+    /// For ever.
+    pub(super) const fn off() -> Self {
+        Self(None)
+    }
+
     /// `None` is off.
     pub const fn get(self) -> Option<Duration> {
         self.0

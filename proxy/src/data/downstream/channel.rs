@@ -364,3 +364,32 @@ impl Drop for ChannelBody {
         self.let_go();
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Who sends a body elsewhere may hold it for longer than it is needed: until the next request has come.
+    #[tokio::test]
+    async fn a_body_that_is_dropped_late_is_not_the_next_ones() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(listener.local_addr().unwrap()));
+        let _client = theirs.unwrap();
+        let channel = Channel::new(Transport::Plain(ours.unwrap().0), BytesMut::from("firstseco"));
+        let mut first = channel.begin_request(Framing::Length(5), false);
+        assert!(channel.is_upload_held());
+        assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
+        assert!(channel.is_upload_over() && !channel.is_upload_held());
+        let mut second = channel.begin_request(Framing::Length(6), false);
+        drop(first);
+        assert!(channel.is_upload_held(), "the next one is another");
+        assert_eq!(second.frame().await.unwrap().unwrap().into_data().unwrap(), "seco");
+        assert!(channel.is_upload_held() && !channel.is_upload_over());
+        drop(second);
+        assert!(!channel.is_upload_held(), "the rest of it is not waited for");
+    }
+}

@@ -1,6 +1,7 @@
 //! What happens to a client connection before its first request: PROXY protocol, TLS, the server of a tunnel.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
@@ -13,8 +14,9 @@ use crate::connection_error::ConnectionError;
 use crate::data::downstream::hello;
 use crate::data::downstream::idle::Waiting;
 use crate::data::downstream::next::Next;
+use crate::data::path::admission::Shown;
 use crate::data::path::client::Client;
-use crate::data::thread::ticker::Timer;
+use crate::data::thread::ticker::{Overdue, Timer};
 use crate::data::transport::proxy_protocol;
 use crate::data::transport::stream::Transport;
 use crate::data::tunnel::tcp::{self, Opened, Tunnel};
@@ -57,10 +59,18 @@ async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) ->
     let routes = &snapshot.site.listeners[usize::from(client.listener)];
     let timer = client.worker.ticker.timer();
     let tls = !matches!(routes.entry.security, Security::Plain);
-    announce(&mut stream, client, &snapshot, &timer, tls || routes.tcp.is_none()).await?;
+    let told_by = announce(&mut stream, client, &snapshot, &timer, tls || routes.tcp.is_none()).await?;
+    if told_by.is_some() {
+        client.admit(told_by, None, snapshot.generation);
+    }
     let transport = match &routes.entry.security {
         Security::Plain => Transport::Plain(stream),
-        Security::Terminated(terminated) => accept(stream, terminated, client, &timer).await?,
+        Security::Terminated(terminated) => {
+            let transport = accept(stream, terminated, client, &timer).await?;
+            let shown = Shown { chain: transport.peer_chain(), trust: terminated.trust };
+            client.admit(told_by, Some(shown), snapshot.generation);
+            transport
+        }
         Security::Passthrough { timeout } => return pass(stream, *timeout, client, &snapshot, timer).await,
     };
     let Some(role) = routes.tcp else { return Ok(Begun::Http(transport)) };
@@ -71,29 +81,42 @@ async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) ->
     Ok(opened.map_or(Begun::Nobody, |opened| Begun::Tunnel(transport, opened)))
 }
 
-/// The PROXY protocol, on a listener that knows it.
+/// Waits for the first bytes of a client. Until then its connection is idle.
+async fn first_bytes(stream: &TcpStream, timer: &Timer) {
+    // Only a look tells: the runtime guesses that something is there. What is wrong with it is found out by the one who reads.
+    let _ = stream.peek(&mut [0]).await;
+    timer.stir();
+}
+
+/// The PROXY protocol, on a listener that knows it. Who has sent a header that was believed.
 async fn announce(
     stream: &mut TcpStream,
     client: &mut Client,
     snapshot: &Snapshot,
     timer: &Timer,
     client_speaks_first: bool,
-) -> Result<(), ConnectionError> {
+) -> Result<Option<IpAddr>, ConnectionError> {
     let patience = snapshot.site.limits.request_header_timeout;
-    match client.entry(snapshot).announces(client.peer.ip()) {
-        None => Ok(()),
+    let from = client.peer.ip();
+    match client.entry(snapshot).announces(from) {
+        None => Ok(None),
         Some(true) => {
-            let read = timer.within(patience, proxy_protocol::read(stream)).await;
-            if let Some(told) = read.unwrap_or(Err(ConnectionError::ProxyTimeout))? {
-                client.peer = told;
-            }
-            Ok(())
+            let read = async {
+                first_bytes(stream, timer).await;
+                proxy_protocol::read(stream).await
+            };
+            let told = timer
+                .within_idle(patience, read)
+                .await
+                .map_err(|why| or_gave_way(why, ConnectionError::ProxyTimeout))??;
+            client.peer = told.unwrap_or(client.peer);
+            Ok(told.map(|_| from))
         }
         Some(false) if client_speaks_first => {
-            let looked = timer.within(patience, proxy_protocol::refuse(stream)).await;
-            looked.unwrap_or(Err(ConnectionError::ClientGone))
+            let looked = timer.within_idle(patience, proxy_protocol::refuse(stream)).await;
+            looked.map_err(|why| or_gave_way(why, ConnectionError::ClientGone))?.map(|()| None)
         }
-        Some(false) => Ok(()),
+        Some(false) => Ok(None),
     }
 }
 
@@ -105,8 +128,13 @@ async fn accept(
     timer: &Timer,
 ) -> Result<Transport, ConnectionError> {
     let acceptor = TlsAcceptor::from(std::sync::Arc::clone(&terminated.config));
-    let handshake = timer.within(terminated.handshake_timeout, acceptor.accept(stream)).await;
-    let stream = handshake.map_err(|_| ConnectionError::TlsTimeout)?.map_err(|error| explain(&error))?;
+    let shake_hands = async {
+        first_bytes(&stream, timer).await;
+        acceptor.accept(stream).await
+    };
+    let handshake = timer.within_idle(terminated.handshake_timeout, shake_hands).await;
+    let handshake = handshake.map_err(|why| or_gave_way(why, ConnectionError::TlsTimeout))?;
+    let stream = handshake.map_err(|error| explain(&error))?;
     let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
     if resumed && stream.get_ref().1.peer_certificates().and_then(<[_]>::first).is_some_and(has_ended) {
         return Err(ConnectionError::TlsClientCertificate);
@@ -124,8 +152,12 @@ async fn pass(
     snapshot: &Snapshot,
     timer: Timer,
 ) -> Result<Begun, ConnectionError> {
-    let read = timer.within(timeout, hello::read(&mut stream)).await;
-    let hello = read.unwrap_or(Err(ConnectionError::HelloTimeout))?;
+    let read = async {
+        first_bytes(&stream, &timer).await;
+        hello::read(&mut stream).await
+    };
+    let read = timer.within_idle(timeout, read).await;
+    let hello = read.map_err(|why| or_gave_way(why, ConnectionError::HelloTimeout))??;
     let routes = &snapshot.site.listeners[usize::from(client.listener)].routes;
     let name = hello.server_name.as_deref();
     let route = routes.route(name, "/").ok_or(ConnectionError::HelloNoRoute)?;
@@ -140,6 +172,13 @@ async fn pass(
 /// Whether a certificate has expired. A resumed session brings its certificate along and nobody verifies it again.
 fn has_ended(certificate: &CertificateDer<'_>) -> bool {
     X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.validity().not_after < ASN1Time::now())
+}
+
+fn or_gave_way(why: Overdue, late: ConnectionError) -> ConnectionError {
+    match why {
+        Overdue::Late => late,
+        Overdue::GivesWay => ConnectionError::GaveWay,
+    }
 }
 
 fn explain(error: &io::Error) -> ConnectionError {

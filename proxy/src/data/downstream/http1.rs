@@ -66,6 +66,9 @@ pub async fn serve(mut transport: Transport, mut early: BytesMut, client: Client
     let working = Working::new(&client.worker);
     let channel = Channel::new(transport, early);
     let ended = converse(&session, &channel).await;
+    if matches!(ended, Ended::Idle) && session.timer.gives_way() {
+        client.metrics.gave_way.increment(1);
+    }
     session.end_pins(if matches!(ended, Ended::PinClosed) { PinEnd::Server } else { PinEnd::Client });
     let Some((mut stream, rest)) = channel.take() else { return Next::Over };
     drop(working);
@@ -75,7 +78,7 @@ pub async fn serve(mut transport: Transport, mut early: BytesMut, client: Client
             let patience = session.limits().client_keepalive_timeout.saturating_sub(PARK_AFTER);
             return Next::Wait(Waiting::new(stream, client, patience));
         }
-        Ended::Switched(pending) => run_tunnel(stream, rest, *pending).await,
+        Ended::Switched(pending) => run_tunnel(stream, rest, *pending, &client).await,
         Ended::Idle | Ended::PinClosed => say_goodbye(&mut stream).await,
         Ended::Unheard => linger(&mut stream, &session.timer).await,
         // What was written is sent all the same when a plain socket is closed.
@@ -173,9 +176,9 @@ impl Wait {
         let park_after = if session.worker.working.get() < CROWD { PARK_AFTER } else { PARK_SOON };
         let (then, after) = match session.pins.borrow().is_empty() {
             true => (Idle::Parks, park_after.min(keepalive)),
-            false => (Idle::Closes, keepalive),
+            false => (Idle::Closes, keepalive.min(session.left().unwrap_or(keepalive))),
         };
-        session.timer.set(after);
+        session.timer.set_idle(after);
         Self::Next(then)
     }
 
@@ -194,7 +197,7 @@ impl Wait {
             session.timer.set(limits.request_header_timeout);
         }
         if !matches!(self, Self::Rest) {
-            if session.worker.draining() {
+            if session.closes() {
                 return Poll::Ready(Waited::Ended(Ended::Idle));
             }
             if session.pins.borrow_mut().any_closed(cx) {
@@ -203,6 +206,7 @@ impl Wait {
         }
         ready!(session.timer.poll_elapsed(cx));
         Poll::Ready(Waited::Ended(match self {
+            Self::Next(Idle::Parks) if session.timer.gives_way() => Ended::Idle,
             Self::Next(Idle::Parks) => Ended::Parked,
             Self::Next(Idle::Closes) => Ended::Idle,
             Self::First | Self::Rest => Ended::Misused(Ends::None),
@@ -359,14 +363,16 @@ impl Drop for Working {
     }
 }
 
-async fn run_tunnel(mut client: Transport, early: BytesMut, pending: PendingTunnel) {
+async fn run_tunnel(mut stream: Transport, early: BytesMut, pending: PendingTunnel, client: &Client) {
     let PendingTunnel { mut upstream, exchange, idle } = pending;
     let timer = exchange.session.worker.ticker.timer();
     if let Some(endpoint) = exchange.endpoint() {
         timer.belongs_to(endpoint.state.id);
     }
+    timer.cap(client.left());
     let metrics = exchange.role_metrics();
-    ways::run(&mut client, &mut upstream, early.into(), (&timer, idle), metrics).await;
+    let leaves = || client.is_to_leave();
+    ways::run((&mut stream, &mut upstream), early.into(), (&timer, idle), metrics, leaves).await;
     exchange.end(End::Complete);
 }
 

@@ -39,6 +39,8 @@ const WINDOWS: (u32, u32) = (256 * 1024, 1024 * 1024);
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a client may take to read the last response of a connection that closes.
 const LINGER: Duration = Duration::from_secs(10);
+/// As [`LINGER`], of a connection without requests that gives way to another one.
+const HURRY: Duration = Duration::from_secs(1);
 /// Bytes of one response that wait for the client.
 const SEND_BUFFER: usize = 128 * 1024;
 
@@ -76,7 +78,8 @@ pub async fn serve(transport: Transport, early: BytesMut, client: &Client, socke
         .max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));
     let io = TokioIo::new(Early { stream: transport, early });
     let timer = client.worker.ticker.timer();
-    timer.set(limits.client_keepalive_timeout);
+    let patience = || limits.client_keepalive_timeout.min(client.left().unwrap_or(Duration::MAX));
+    timer.set_idle(patience());
     let mut connection = pin!(builder.serve_connection(io, service));
     let (mut closing, mut was_busy) = (false, false);
     let ended = poll_fn(|cx: &mut Context<'_>| {
@@ -85,11 +88,11 @@ pub async fn serve(transport: Transport, early: BytesMut, client: &Client, socke
         }
         let busy = open.any();
         if busy != was_busy {
-            timer.set(match (busy, closing) {
-                (true, _) => LOOK,
-                (false, true) => LINGER,
-                (false, false) => limits.client_keepalive_timeout,
-            });
+            match (busy, closing) {
+                (true, _) => timer.set(LOOK),
+                (false, true) => timer.set(LINGER),
+                (false, false) => timer.set_idle(patience()),
+            }
             was_busy = busy;
         }
         let due = timer.poll_elapsed(cx).is_ready();
@@ -102,11 +105,19 @@ pub async fn serve(transport: Transport, early: BytesMut, client: &Client, socke
         } else if due && closing {
             return Poll::Ready(true);
         }
-        if !closing && ((due && !busy) || client.worker.draining()) {
+        if !closing && ((due && !busy) || client.is_to_end()) {
             // Requests that are under way are finished; then the connection ends.
             connection.as_mut().graceful_shutdown();
             closing = true;
-            timer.set(if busy { LOOK } else { LINGER });
+            let gives_way = timer.gives_way();
+            if gives_way {
+                client.metrics.gave_way.increment(1);
+            }
+            timer.set(match (busy, gives_way) {
+                (true, _) => LOOK,
+                (false, true) => HURRY,
+                (false, false) => LINGER,
+            });
             let _ = timer.poll_elapsed(cx);
             return connection.as_mut().poll(cx).map(|result| result.is_ok());
         }

@@ -45,13 +45,15 @@ impl Waiting {
     /// Waits for a request, but not longer than this.
     pub fn new(transport: Transport, client: Client, patience: Duration) -> Self {
         let timer = client.worker.ticker.timer();
-        timer.set(patience);
+        timer.set_idle(patience);
+        timer.cap(client.left());
         client.metrics.waiting.increment(1.0);
         let _counted = Counted(Rc::clone(&client.metrics));
         Self { transport, client, timer, _counted }
     }
 
-    /// Ready when the client has sent something, with the first piece of it. `None` when the client has closed, the deadline passed, or the process shuts down.
+    /// Ready when the client has sent something, with the first piece of it. `None` when the client has closed, the deadline passed,
+    /// the connection gives way to another one or would not be let in any more, or the process shuts down.
     pub fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<BytesMut>> {
         if let Poll::Ready(early) = poll_first_piece(&mut self.transport, cx) {
             if early.is_none() {
@@ -60,7 +62,10 @@ impl Waiting {
             return Poll::Ready(early);
         }
         // In this order, so that the end of the process wakes it too.
-        if self.timer.poll_elapsed(cx).is_ready() || self.client.worker.draining() {
+        if self.timer.poll_elapsed(cx).is_ready() || self.client.is_to_end() {
+            if self.timer.gives_way() {
+                self.client.metrics.gave_way.increment(1);
+            }
             self.transport.farewell(cx);
             return Poll::Ready(None);
         }

@@ -110,8 +110,6 @@ pub struct Failure {
 /// [`Failure`]; the call has its request back if none of it was sent.
 pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fresh: bool) -> Result<Answer, Failure> {
     let pool = &session.worker.pool;
-    // An upgrade takes the connection with it, and HTTP/2 cannot carry one.
-    let alone = fresh || call.upgrades();
     let idle = if fresh { 0 } else { STALE_LIMIT };
     if !call.repeatable() && !fresh {
         // A request that may be sent only once must not meet an idle connection that its server has just closed. The
@@ -121,7 +119,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
     for _ in 0..idle {
         let now_ms = session.worker.ticker.now_ms();
         let Some(sender) = pool.checkout(endpoint, session.proof(), now_ms) else { break };
-        if alone && sender.is_http2() {
+        if call.needs_http1() && sender.is_http2() {
             break;
         }
         endpoint.metrics.reuses.increment(1);
@@ -132,7 +130,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
     }
     let from = Dial { peer: session.peer, to: session.to, worker: &session.worker, proof: session.proof(), raw: false };
     // Boxed because it is seldom, and large.
-    let connecting = Box::pin(connect::http(endpoint, &from, alone));
+    let connecting = Box::pin(connect::http(endpoint, &from, call.needs_http1()));
     let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {
         Ok(Ok(sender)) => {
             endpoint.metrics.connects.increment(1);
@@ -171,11 +169,20 @@ pub async fn on_connection(
     };
     session.timer.clear();
     let (head, incoming) = result.map_err(failure)?;
+    if reused && is_unasked(head.status, &mut sender) {
+        return Err(failure(if call.repeatable() { Error::NeverSent } else { Error::Terminated }));
+    }
     // The client would read what follows as its next response, or the server what is left of a body as another protocol.
     if head.status == StatusCode::SWITCHING_PROTOCOLS && (!call.asks_for(&head.fields) || sender.sending().is_some()) {
         return Err(failure(Error::BadResponse));
     }
     Ok(Answer { head, source: Source::Connection(Coming { incoming, sender, reused }) })
+}
+
+/// Whether this is what a server says before it closes an idle connection, and no answer: that it has waited for all of a request
+/// for too long (RFC 9110, section 15.5.9), after all of one was sent. It came when the connection had been taken for this request.
+fn is_unasked(status: StatusCode, sender: &mut Sender) -> bool {
+    status == StatusCode::REQUEST_TIMEOUT && !sender.is_http2() && sender.sending().is_none()
 }
 
 /// Makes a connection that belongs to one client ready for its next request: the client may have sent the end of the last
@@ -236,7 +243,15 @@ async fn driven_by_task(
             let fields = Fields::from(parts.headers);
             Ok((ResponseHead { status: parts.status, version: Version::HTTP_11, reason: None, fields }, Some(incoming)))
         }
-        Ok(Err(failed)) => Err(explain(session, failed, call)),
+        Ok(Err(failed)) => {
+            if said_goodbye(failed.error()) {
+                driven.retire();
+            }
+            if reason(failed.error()) == Some(h2::Reason::HTTP_1_1_REQUIRED) {
+                call.insist_on_http1();
+            }
+            Err(explain(session, failed, call))
+        }
         Err(error) => {
             // Others would wait for it in vain too.
             driven.retire();
@@ -276,6 +291,30 @@ fn explain(session: &Session, mut failed: TrySendError<Request<RequestBody>>, ca
         call.give_body_back(unsent.into_body());
         return Error::NeverSent;
     }
+    if call.is_whole() && is_unprocessed(failed.error()) {
+        return Error::NeverSent;
+    }
     // A request that was canceled without coming back was dropped unread, but it cannot be sent again either.
     if failed.error().is_parse() { Error::BadResponse } else { Error::Terminated }
+}
+
+/// Whether the server has said that it has not looked at the request: that it takes none now, or not over HTTP/2, or that its last one
+/// was before this (RFC 9113, sections 6.8, 7 and 8.7).
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let refused = [h2::Reason::REFUSED_STREAM, h2::Reason::HTTP_1_1_REQUIRED];
+    said_goodbye(error) || reason(error).is_some_and(|reason| refused.contains(&reason))
+}
+
+/// Why the server has reset the request.
+fn reason(error: &hyper::Error) -> Option<h2::Reason> {
+    cause(error).filter(|cause| cause.is_remote() && cause.is_reset())?.reason()
+}
+
+/// Whether the server has said that it takes no more requests on this connection, this one included.
+fn said_goodbye(error: &hyper::Error) -> bool {
+    cause(error).is_some_and(|cause| cause.is_remote() && cause.is_go_away())
+}
+
+fn cause(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }

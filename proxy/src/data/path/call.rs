@@ -43,6 +43,8 @@ pub struct Call {
     begins: Begins,
     /// The protocols of an upgrade that it asks for.
     upgrade: Option<HeaderValue>,
+    /// A server has refused it over HTTP/2.
+    needs_http1: bool,
 }
 
 impl Call {
@@ -83,22 +85,22 @@ impl Call {
             RequestBody::Stream(_) | RequestBody::Kept(_) | RequestBody::Empty => RequestBody::Empty,
         };
         let authorizes = role.connection_auth && pin::authorizes_connection(&head.fields);
-        let method = head.method.as_str();
-        let repeatable =
-            matches!(body, RequestBody::Empty) && !authorizes && role.retry.methods.iter().any(|may| may == method);
+        let repeatable = matches!(body, RequestBody::Empty) && !authorizes && may_be_repeated(role, &head.method);
         // A server that refuses a body ends its connection, and one that signs its client in must not.
         let waits = session.upload.expects.get() && !authorizes;
         let begins = if waits { Begins::WhenAsked } else { Begins::AtOnce };
-        Ok(Self { head, body: Some(body), repeatable, authorizes, begins, upgrade })
+        Ok(Self { head, body: Some(body), repeatable, authorizes, begins, upgrade, needs_http1: false })
     }
 
     /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
-    /// `PROPFIND` of a download may carry a few lines of XML.
+    /// `PROPFIND` of a download may carry a few lines of XML. Where a server may say that it has not looked at a request, every small
+    /// body is kept.
     pub fn may_keep_body(&self, role: &Role) -> bool {
         let Some(RequestBody::Stream(stream)) = &self.body else { return false };
         let small = stream.size_hint().exact().is_some_and(|size| size <= KEPT);
-        let method = self.head.method.as_str();
-        small && !self.authorizes && self.upgrade.is_none() && role.retry.methods.iter().any(|may| may == method)
+        // An HTTP/2 server may refuse a request of any method unread.
+        let of_use = role.http2 || may_be_repeated(role, &self.head.method);
+        small && !self.authorizes && self.upgrade.is_none() && of_use
     }
 
     /// Reads that body.
@@ -112,7 +114,7 @@ impl Call {
         self.begins = Begins::AtOnce;
         let whole = read.map_err(|_| Error::BodyTimeout)?.map_err(|cut| cut.0)?.to_bytes();
         *body = RequestBody::Kept(Some(whole));
-        self.repeatable = true;
+        self.repeatable = may_be_repeated(role, &self.head.method);
         Ok(())
     }
 
@@ -135,12 +137,17 @@ impl Call {
         }
     }
 
-    /// The body for one attempt: a copy if it may be needed again.
+    /// Whether all of it is here, so that it can be sent again if no server has looked at it.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.body, Some(RequestBody::Empty | RequestBody::Kept(_)))
+    }
+
+    /// The body for one attempt: a copy, but for one that is still to come.
     pub fn body(&mut self) -> Option<RequestBody> {
-        match (self.repeatable, &self.body) {
-            (true, Some(RequestBody::Kept(whole))) => Some(RequestBody::Kept(whole.clone())),
-            (true, _) => Some(RequestBody::Empty),
-            (false, _) => self.body.take(),
+        match &self.body {
+            Some(RequestBody::Kept(whole)) => Some(RequestBody::Kept(whole.clone())),
+            Some(RequestBody::Empty) => Some(RequestBody::Empty),
+            Some(RequestBody::Stream(_)) | None => self.body.take(),
         }
     }
 
@@ -213,9 +220,14 @@ impl Call {
         reading.recycle(self.head.fields);
     }
 
-    /// Whether it asks for an upgrade.
-    pub fn upgrades(&self) -> bool {
-        self.upgrade.is_some()
+    /// A server wants it over HTTP/1.1 (RFC 9113, section 7).
+    pub fn insist_on_http1(&mut self) {
+        self.needs_http1 = true;
+    }
+
+    /// Whether its connection must not be HTTP/2: it will be of one client, or carry an upgrade, or the server wants it so.
+    pub fn needs_http1(&self) -> bool {
+        self.authorizes || self.upgrade.is_some() || self.needs_http1
     }
 
     /// Whether it asks for the protocol that a 101 switches to.
@@ -235,6 +247,10 @@ impl Call {
         session.upload.response_header.set(timeouts.response_header);
         !matches!(self.body, Some(RequestBody::Stream(_)))
     }
+}
+
+fn may_be_repeated(role: &Role, method: &Method) -> bool {
+    role.retry.methods.iter().any(|may| may == method.as_str())
 }
 
 /// The protocols of an upgrade that the role may switch to. What follows passes none of the rules of a request.

@@ -1,14 +1,20 @@
 //! A client connection as its task knows it between requests. Small: tens of thousands wait at the same time.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::connection_error::ConnectionError;
+use crate::data::path::admission::{self, Admission, Shown};
 use crate::data::thread::held::Held;
+use crate::data::thread::ticker::TICK;
 use crate::data::upstream::worker::Worker;
 use crate::metrics::ListenerMetrics;
 use crate::model::entry::Entry;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Limits, Snapshot};
+
+/// How many different ages there are, for connections that were accepted at the same time.
+const SPREAD: u64 = 64;
 
 /// One open client connection; it is counted for as long as this lives.
 #[derive(Debug)]
@@ -21,6 +27,10 @@ pub struct Client {
     pub peer: SocketAddr,
     /// Position of the listener it came through.
     pub listener: u16,
+    /// The tick in which it was accepted.
+    since: u32,
+    /// On what grounds it was let in, besides its address.
+    pub admission: Option<Rc<Admission>>,
 }
 
 impl Client {
@@ -28,7 +38,8 @@ impl Client {
     pub fn new(worker: &Rc<Worker>, metrics: &Rc<ListenerMetrics>, listener: u16, peer: SocketAddr) -> Self {
         worker.connections.set(worker.connections.get() + 1);
         metrics.connections.increment(1.0);
-        Self { worker: Rc::clone(worker), metrics: Rc::clone(metrics), peer, listener }
+        let since = worker.ticker.tick_number();
+        Self { worker: Rc::clone(worker), metrics: Rc::clone(metrics), peer, listener, since, admission: None }
     }
 
     /// The current snapshot.
@@ -41,11 +52,54 @@ impl Client {
         &snapshot.site.listeners[usize::from(self.listener)].entry
     }
 
+    /// It is let in on these grounds, under the configuration of this generation.
+    pub fn admit(&mut self, told_by: Option<IpAddr>, secured: Option<Shown>, generation: u64) {
+        let now_ms = self.worker.ticker.now_ms();
+        self.admission = Some(Rc::new(Admission::new(told_by, secured, generation, now_ms)));
+    }
+
+    /// Whether it would be let in today.
+    pub fn is_welcome(&self, snapshot: &Snapshot) -> bool {
+        admission::holds(self.admission.as_deref(), snapshot, self.listener)
+    }
+
+    /// When it has been there for long enough, or its certificate ends, on the clock of the data thread.
+    pub fn ends_ms(&self, limits: &Limits) -> u64 {
+        let expires_ms = self.admission.as_ref().map_or(u64::MAX, |admission| admission.expires_ms());
+        let Some(age) = limits.max_connection_age else { return expires_ms };
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        // Up to a tenth less: those that came together do not go together.
+        let less = age_ms / 10 / SPREAD * (u64::from(self.peer.port()) % SPREAD);
+        let since_ms = u64::from(self.since).saturating_mul(TICK.as_millis() as u64);
+        expires_ms.min(since_ms.saturating_add(age_ms - less))
+    }
+
+    /// How long it may still be there; `None`: nothing says so.
+    pub fn left(&self) -> Option<Duration> {
+        let ends_ms = self.ends_ms(&self.worker.limits());
+        (ends_ms != u64::MAX).then(|| Duration::from_millis(ends_ms.saturating_sub(self.worker.ticker.now_ms())))
+    }
+
+    /// Whether it has been there for long enough, or would not be let in any more.
+    pub fn is_to_leave(&self) -> bool {
+        let worker = &self.worker;
+        self.ends_ms(&worker.limits()) <= worker.ticker.now_ms()
+            || !worker.with_held(|snapshot| self.is_welcome(snapshot))
+    }
+
+    /// Whether it is to end when nothing is under way on it.
+    pub fn is_to_end(&self) -> bool {
+        self.worker.draining() || self.is_to_leave()
+    }
+
     /// It ends before its first request: counted each time, said once in a while.
     pub fn refuse(&self, error: ConnectionError) {
         self.metrics.error(error).increment(1);
-        // Whoever only looks whether the port is open does that.
-        if error == ConnectionError::ClientGone {
+        if error == ConnectionError::GaveWay {
+            self.metrics.gave_way.increment(1);
+        }
+        // A look whether the port is open is the one, and the other is said where it is decided.
+        if matches!(error, ConnectionError::ClientGone | ConnectionError::GaveWay) {
             return;
         }
         let Some(since) = self.worker.complaints.about(error, self.worker.ticker.now_ms()) else { return };

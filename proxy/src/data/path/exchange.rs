@@ -269,7 +269,14 @@ impl Exchange {
             Afterwards::Pool if complete => worker.give_back(&self.snapshot, endpoint, sender),
             Afterwards::Pin if complete => {
                 let hold = Hold::take(&endpoint.state);
-                let pin = Pinned { snapshot: self.snapshot.clone(), role, endpoint: index, sender, hold };
+                let pin = Pinned {
+                    snapshot: self.snapshot.clone(),
+                    role,
+                    endpoint: index,
+                    client: self.client,
+                    sender,
+                    hold,
+                };
                 self.session.pins.borrow_mut().keep(pin);
             }
             Afterwards::Pool | Afterwards::Pin | Afterwards::Close => {}

@@ -6,7 +6,7 @@ use http::header::HeaderValue;
 
 use crate::data::path::message::{Carried, ClientResponse};
 use crate::data::path::response_body::ResponseBody;
-use crate::error::Error;
+use crate::error::{Error, Retry};
 use crate::model::role::Role;
 use crate::wire::known::Known;
 
@@ -30,7 +30,8 @@ pub fn error(error: Error, proxy_name: &str, role: Option<&Role>, retry_after: u
     if let Ok(status) = HeaderValue::try_from(status) {
         fields.append(Known::ProxyStatus, status);
     }
-    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+    // Nothing could be asked, which takes as long to change as when nothing was tried.
+    if error.status() == StatusCode::SERVICE_UNAVAILABLE || error.retry() == Retry::Unsent {
         fields.append(Known::RetryAfter, HeaderValue::from(retry_after));
     }
     if error == Error::UploadLost {

@@ -36,6 +36,9 @@ use crate::wire::head::{RequestHead, ResponseHead};
 use crate::wire::hop_by_hop::strip_hop_by_hop;
 use crate::wire::known::Known;
 
+/// How often a request is sent again that a server has not looked at: each time on connections that are there, and on a new one.
+const REFUSALS: u32 = 3;
+
 /// Answers one request: every error becomes a response.
 pub async fn handle(session: Rc<Session>, request: ClientRequest) -> ClientResponse {
     let mut exchange = Exchange::begin(&session, &request.head, &request.body);
@@ -60,6 +63,10 @@ pub async fn handle(session: Rc<Session>, request: ClientRequest) -> ClientRespo
 async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: ClientRequest) -> Result<Reply, Error> {
     lawful::check(session, &mut request.head)?;
     let snapshot = exchange.snapshot.clone();
+    if !session.is_welcome(&snapshot) {
+        session.close_after_response();
+        return Err(Error::NotLetIn);
+    }
     let (uri, method) = (request.head.uri.clone(), request.head.method.clone());
     let decision = decide(session, exchange, &snapshot, (&method, &uri), &request.head)?;
     exchange.locate(&decision, &method);
@@ -75,8 +82,8 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Clie
         return Err(Error::NeedsHttp11);
     }
 
-    let pinned = session.pins.borrow_mut().take(&role.name);
-    if let Some(pinned) = pinned {
+    let pinned = session.pins.borrow_mut().take(&role.name, exchange.client);
+    if let Some(pinned) = usable(pinned, session, &decision) {
         // Boxed because it is seldom: what is large in the request's future is copied with it.
         let served = Box::pin(on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path()))).await;
         return served.map(Reply::Served);
@@ -87,6 +94,16 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Clie
     let served = on_endpoints(session, exchange, &decision, &mut call, (&method, uri.path())).await;
     call.end(&session.worker.reading);
     served.map(Reply::Served)
+}
+
+/// A pinned connection that began under rules that have been withdrawn ends, and its client signs in again.
+fn usable(pinned: Option<Pinned>, session: &Session, decision: &Decision<'_>) -> Option<Pinned> {
+    let pinned = pinned?;
+    if pinned.keeps_terms(decision.cluster, session.proof()) {
+        return Some(pinned);
+    }
+    pinned.end(PinEnd::Failure);
+    None
 }
 
 /// Route, locate and pick, as far as they follow from the request alone.
@@ -208,13 +225,17 @@ fn unless_sick(
 /// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was
 /// closed under it: that is no failure of the endpoint.
 async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, begun: Instant) -> Result<Answer, Error> {
-    let mut fresh = call.authorizes();
+    let (mut fresh, mut refusals) = (call.authorizes(), 0);
     loop {
         match attempt::attempt(session, endpoint, call, fresh).await {
             Ok(answer) => {
                 endpoint.metrics.duration.record(begun.elapsed());
                 endpoint.metrics.requests[code_class(answer.head.status)].increment(1);
                 return Ok(answer);
+            }
+            // Over HTTP/2 a server may say that it has not looked at a request. Until now it has only been busy.
+            Err(Failure { error: Error::NeverSent, reused: true }) if refusals < REFUSALS && call.is_whole() => {
+                refusals += 1;
             }
             Err(Failure { error: Error::Terminated, reused: true }) if !fresh && call.repeatable() => fresh = true,
             Err(Failure { error, .. }) => {
@@ -238,7 +259,7 @@ async fn on_pinned(
     pinned: Pinned,
     (method, path): (&Method, &str),
 ) -> Result<Served, Error> {
-    let Pinned { snapshot, role, endpoint: index, mut sender, hold: _ } = pinned;
+    let Pinned { snapshot, role, endpoint: index, mut sender, client: _, hold: _ } = pinned;
     call.begin_body_at_once();
     exchange.snapshot = snapshot.clone();
     exchange.role = Some(role);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+use crate::data::path::admission::{self, Admission};
 use crate::data::path::client::Client;
 use crate::data::path::forwarding::{ForwardingValues, Secured};
 use crate::data::thread::ticker::Timer;
@@ -74,6 +75,10 @@ pub struct Session {
     pub upload: Upload,
     /// Interim responses that are still to be handed on.
     pub interims: Interims,
+    /// On what grounds the connection was let in.
+    admission: Option<Rc<Admission>>,
+    /// When it has been there for long enough.
+    ends_ms: u64,
     spoken: Spoken,
     phase: Cell<Phase>,
     close: Cell<bool>,
@@ -152,6 +157,8 @@ impl Session {
             peer,
             to: on.to,
             secured: on.secured.clone(),
+            admission: client.admission.clone(),
+            ends_ms: client.ends_ms(&limits),
             spoken,
             pins: RefCell::default(),
             upload: Upload::default(),
@@ -225,7 +232,23 @@ impl Session {
 
     /// Whether the connection closes after the response.
     pub fn closes(&self) -> bool {
-        self.close.get() || self.worker.draining()
+        self.close.get()
+            || self.worker.draining()
+            || self.ends_ms <= self.worker.ticker.now_ms()
+            || !self.worker.with_held(|snapshot| self.is_welcome(snapshot))
+    }
+
+    /// Whether the connection would be let in under this configuration, and now.
+    pub fn is_welcome(&self, snapshot: &Snapshot) -> bool {
+        let admission = self.admission.as_deref();
+        let expires_ms = admission.map_or(u64::MAX, Admission::expires_ms);
+        expires_ms > self.worker.ticker.now_ms() && admission::holds(admission, snapshot, self.listener)
+    }
+
+    /// How long the connection may still be there; `None`: nothing says so.
+    pub fn left(&self) -> Option<Duration> {
+        let left_ms = self.ends_ms.saturating_sub(self.worker.ticker.now_ms());
+        (self.ends_ms != u64::MAX).then(|| Duration::from_millis(left_ms))
     }
 
     /// Ready when the client has not taken its response in time.

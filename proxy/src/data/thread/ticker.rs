@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use slab::Slab;
 use tokio::time::Instant;
 
@@ -18,8 +19,12 @@ use tokio::time::Instant;
 pub const TICK: Duration = Duration::from_millis(100);
 
 const NEVER: u64 = u64::MAX;
-/// Of a timer that belongs to no tunnel.
-const NO_ENDPOINT: u32 = u32::MAX;
+/// Connections that are told to give way at a time, at most: looking for them goes through the whole table.
+const MOST: usize = 32;
+/// Ticks for which a connection is left alone after it has been of use, or has begun: its next request may be on its way.
+const GRACE: u32 = 5;
+/// One of this many idle connections is told, but one at least.
+const SHARE: usize = 8;
 
 /// The table of one data thread.
 #[derive(Debug)]
@@ -37,10 +42,27 @@ struct Slot {
     /// The deadline of everything, which setting the other one does not move.
     cap_ms: u64,
     waker: Option<Waker>,
-    /// The endpoint of a tunnel.
-    endpoint: u32,
-    /// The tunnel is to end, so that its client comes back elsewhere.
-    moved: bool,
+    of: Of,
+}
+
+/// What the deadline is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// Some work.
+    Work,
+    /// A client connection on which nothing is under way, since this tick. `told`: it is to give way to another one.
+    Idle { since: u32, told: bool },
+    /// A tunnel to this endpoint. `told`: it is to end, so that its client comes back elsewhere.
+    Tunnel { endpoint: u32, told: bool },
+}
+
+/// Whether idle connections give way to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Some were told to, now or a moment ago.
+    Soon,
+    /// None has been idle for long enough.
+    Never,
 }
 
 /// One deadline. Gives its place in the table back when dropped.
@@ -53,6 +75,15 @@ pub struct Timer {
 /// The deadline passed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
+
+/// Why a connection that was waited for has no more time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// The deadline passed first.
+    Late,
+    /// It was idle, and gives way to another one.
+    GivesWay,
+}
 
 impl Ticker {
     /// A table whose clock started at `epoch`, which all threads share.
@@ -71,9 +102,14 @@ impl Ticker {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
 
+    /// Ticks since the epoch.
+    pub fn tick_number(&self) -> u32 {
+        u32::try_from(self.now_ms() / TICK.as_millis() as u64).unwrap_or(u32::MAX)
+    }
+
     /// A timer that is not set.
     pub fn timer(self: &Rc<Self>) -> Timer {
-        let entry = Slot { deadline_ms: NEVER, cap_ms: NEVER, waker: None, endpoint: NO_ENDPOINT, moved: false };
+        let entry = Slot { deadline_ms: NEVER, cap_ms: NEVER, waker: None, of: Of::Work };
         let place = self.timers.borrow_mut().insert(entry);
         Timer { ticker: Rc::clone(self), place }
     }
@@ -104,11 +140,14 @@ impl Ticker {
     pub fn tunnels(&self) -> (usize, Vec<u32>) {
         let mut endpoints: Vec<u32> = Vec::new();
         let timers = self.timers.borrow();
-        let of_tunnels = timers.iter().filter(|(_, entry)| entry.endpoint != NO_ENDPOINT);
+        let of_tunnels = timers.iter().filter_map(|(_, entry)| match entry.of {
+            Of::Tunnel { endpoint, .. } => Some(endpoint),
+            Of::Work | Of::Idle { .. } => None,
+        });
         let count = of_tunnels
-            .inspect(|(_, entry)| {
-                if !endpoints.contains(&entry.endpoint) {
-                    endpoints.push(entry.endpoint);
+            .inspect(|endpoint| {
+                if !endpoints.contains(endpoint) {
+                    endpoints.push(*endpoint);
                 }
             })
             .count();
@@ -117,15 +156,73 @@ impl Ticker {
 
     /// Tells up to `most` tunnels to these endpoints that they are to end.
     pub fn move_tunnels(&self, most: usize, leaving: impl Fn(u32) -> bool) {
-        let mut timers = self.timers.borrow_mut();
-        let moving = timers
-            .iter_mut()
-            .filter(|(_, entry)| entry.endpoint != NO_ENDPOINT && !entry.moved && leaving(entry.endpoint));
-        for (_, entry) in moving.take(most) {
-            entry.moved = true;
+        let mut left = most;
+        for (_, entry) in self.timers.borrow_mut().iter_mut() {
+            match &mut entry.of {
+                Of::Tunnel { endpoint, told } if left > 0 && !*told && leaving(*endpoint) => *told = true,
+                Of::Tunnel { .. } | Of::Work | Of::Idle { .. } => continue,
+            }
+            left -= 1;
             if let Some(waker) = entry.waker.take() {
                 waker.wake();
             }
+        }
+    }
+
+    /// Tells some of the connections that have been idle for longest to give way to others, unless some were told before and are
+    /// still there.
+    pub fn make_room(&self) -> Room {
+        let now = self.tick_number();
+        let mut timers = self.timers.borrow_mut();
+        let (mut longest, mut idle) = (ArrayVec::<(u32, usize), MOST>::new(), 0);
+        for (place, entry) in timers.iter() {
+            match entry.of {
+                Of::Idle { told: true, .. } => return Room::Soon,
+                Of::Idle { since, told: false } if since.saturating_add(GRACE) <= now => {
+                    idle += 1;
+                    let at = longest.partition_point(|known| *known <= (since, place));
+                    if at < MOST {
+                        longest.truncate(MOST - 1);
+                        longest.insert(at, (since, place));
+                    }
+                }
+                Of::Idle { .. } | Of::Work | Of::Tunnel { .. } => {}
+            }
+        }
+        for &(since, place) in longest.iter().take((idle / SHARE).max(1)) {
+            let entry = &mut timers[place];
+            entry.of = Of::Idle { since, told: true };
+            if let Some(waker) = entry.waker.take() {
+                waker.wake();
+            }
+        }
+        if longest.is_empty() { Room::Never } else { Room::Soon }
+    }
+
+    /// Wakes up to `most` of those that wait for something, idle connections and tunnels, from this place in the table on: what they
+    /// rely on has changed. Gives the place to go on from; `None` at the end.
+    pub fn wake_some(&self, from: usize, most: usize) -> Option<usize> {
+        let mut left = most;
+        let mut timers = self.timers.borrow_mut();
+        let end = timers.iter().next_back().map_or(0, |(place, _)| place + 1);
+        for place in from..end {
+            let Some(entry) = timers.get_mut(place).filter(|entry| entry.of != Of::Work) else { continue };
+            if left == 0 {
+                return Some(place);
+            }
+            left -= 1;
+            if let Some(waker) = entry.waker.take() {
+                waker.wake();
+            }
+        }
+        None
+    }
+}
+
+impl Slot {
+    fn stir(&mut self) {
+        if matches!(self.of, Of::Idle { .. }) {
+            self.of = Of::Work;
         }
     }
 }
@@ -137,9 +234,33 @@ impl Timer {
 
     /// Sets the deadline; a tick is added because the clock may be one behind.
     pub fn set(&self, after: Duration) {
-        let after = u64::try_from((after + TICK).as_millis()).unwrap_or(NEVER);
+        self.begin(after, None);
+    }
+
+    /// As [`Self::set`], of a client connection on which nothing is under way: when there are too many, it gives way to another
+    /// one, as if the deadline had passed. Until the deadline is set or taken away again.
+    pub fn set_idle(&self, after: Duration) {
+        self.begin(after, Some(Of::Idle { since: self.ticker.tick_number(), told: false }));
+    }
+
+    fn begin(&self, after: Duration, idle: Option<Of>) {
+        let after = u64::try_from(after.saturating_add(TICK).as_millis()).unwrap_or(NEVER);
         let deadline_ms = self.ticker.now_ms().saturating_add(after);
-        self.with(|entry| entry.deadline_ms = deadline_ms);
+        self.with(|entry| {
+            entry.deadline_ms = deadline_ms;
+            entry.stir();
+            entry.of = idle.unwrap_or(entry.of);
+        });
+    }
+
+    /// Something has come on the connection; its deadline stays.
+    pub fn stir(&self) {
+        self.with(Slot::stir);
+    }
+
+    /// Whether its connection is idle and gives way to another one.
+    pub fn gives_way(&self) -> bool {
+        self.with(|entry| matches!(entry.of, Of::Idle { told: true, .. }))
     }
 
     /// Bounds all deadlines that are set from now on; `None` takes the bound away.
@@ -162,24 +283,40 @@ impl Timer {
 
     /// Takes the deadline away.
     pub fn clear(&self) {
-        self.with(|entry| entry.deadline_ms = NEVER);
+        self.with(|entry| {
+            entry.deadline_ms = NEVER;
+            entry.stir();
+        });
     }
 
     /// It is the timer of a tunnel to this endpoint from now on.
     pub fn belongs_to(&self, endpoint_id: u32) {
-        self.with(|entry| entry.endpoint = endpoint_id);
+        self.with(|entry| entry.of = Of::Tunnel { endpoint: endpoint_id, told: false });
     }
 
     /// Whether its tunnel is to end.
     pub fn moved(&self) -> bool {
-        self.with(|entry| entry.moved)
+        self.with(|entry| matches!(entry.of, Of::Tunnel { told: true, .. }))
+    }
+
+    /// Its tunnel is to end, if that is so and it was not told yet. The bound of its deadline has done its work then.
+    pub fn move_away_if(&self, leaves: impl Fn() -> bool) {
+        if self.moved() || !leaves() {
+            return;
+        }
+        self.with(|entry| {
+            entry.cap_ms = NEVER;
+            if let Of::Tunnel { told, .. } = &mut entry.of {
+                *told = true;
+            }
+        });
     }
 
     /// Whether the deadline has passed; if not, the task is woken when it has.
     pub fn poll_elapsed(&self, cx: &Context<'_>) -> Poll<Elapsed> {
         let now = self.ticker.now_ms();
         self.with(|entry| {
-            if entry.deadline_ms.min(entry.cap_ms) <= now {
+            if entry.deadline_ms.min(entry.cap_ms) <= now || matches!(entry.of, Of::Idle { told: true, .. }) {
                 return Poll::Ready(Elapsed);
             }
             match &mut entry.waker {
@@ -196,16 +333,32 @@ impl Timer {
     /// [`Elapsed`] when the deadline passed first; `work` is dropped.
     pub async fn within<F: Future>(&self, after: Duration, work: F) -> Result<F::Output, Elapsed> {
         self.set(after);
+        let result = self.bound(work).await;
+        self.clear();
+        result
+    }
+
+    /// As [`Self::within`], of a client connection that is idle until `work` says otherwise with [`Self::stir`].
+    ///
+    /// # Errors
+    /// [`Overdue`]; `work` is dropped.
+    pub async fn within_idle<F: Future>(&self, after: Duration, work: F) -> Result<F::Output, Overdue> {
+        self.set_idle(after);
+        let result = self.bound(work).await;
+        let why = if self.gives_way() { Overdue::GivesWay } else { Overdue::Late };
+        self.clear();
+        result.map_err(|Elapsed| why)
+    }
+
+    async fn bound<F: Future>(&self, work: F) -> Result<F::Output, Elapsed> {
         let mut work = pin!(work);
-        let result = poll_fn(|cx| {
+        poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
             }
             self.poll_elapsed(cx).map(Err)
         })
-        .await;
-        self.clear();
-        result
+        .await
     }
 }
 
@@ -261,6 +414,72 @@ mod tests {
             assert_eq!(moved(), 6);
             ticker.move_tunnels(100, |_| true);
             assert!(moved() == 10 && !other.moved());
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_have_been_idle_for_longest_give_way() {
+        with_ticker(|ticker| async move {
+            let busy = ticker.timer();
+            busy.set(Duration::from_secs(5));
+            assert_eq!(ticker.make_room(), Room::Never);
+            let mut idle: Vec<Timer> = Vec::new();
+            for _ in 0..24 {
+                let timer = ticker.timer();
+                timer.set_idle(Duration::from_secs(500));
+                idle.insert(0, timer);
+                tokio::time::sleep(TICK).await;
+            }
+            let told = || idle.iter().rposition(|timer| !timer.gives_way()).map_or(24, |place| 23 - place);
+            assert_eq!((ticker.make_room(), told()), (Room::Soon, 2));
+            assert_eq!((ticker.make_room(), told()), (Room::Soon, 2), "they are still there");
+            let old = idle.split_off(22);
+            let woken = old.iter().map(|timer| timer.poll_elapsed(&Context::from_waker(Waker::noop())));
+            assert!(woken.eq([Poll::Ready(Elapsed); 2]), "as if the time had passed");
+            drop(old);
+            let told = || idle.iter().filter(|timer| timer.gives_way()).count();
+            assert_eq!((ticker.make_room(), told()), (Room::Soon, 2));
+            // A request comes at the last moment: it is served.
+            idle.iter().for_each(Timer::stir);
+            assert_eq!((told(), ticker.make_room()), (0, Room::Never));
+            // Nor does one whose next request may be on its way.
+            idle[0].set_idle(Duration::from_secs(5));
+            assert_eq!(ticker.make_room(), Room::Never);
+            tokio::time::sleep(GRACE * TICK).await;
+            assert_eq!((ticker.make_room(), told()), (Room::Soon, 1));
+            idle[0].clear();
+            assert_eq!((ticker.make_room(), told()), (Room::Never, 0));
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_wait_are_woken_a_few_at_a_time() {
+        struct Count(std::sync::atomic::AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: std::sync::Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        with_ticker(|ticker| async move {
+            let count = std::sync::Arc::new(Count(std::sync::atomic::AtomicUsize::new(0)));
+            let waker = Waker::from(std::sync::Arc::clone(&count));
+            let timers: Vec<Timer> = (0..10).map(|_| ticker.timer()).collect();
+            for (number, timer) in timers.iter().enumerate() {
+                match number % 3 {
+                    0 => timer.set_idle(Duration::from_secs(500)),
+                    1 => timer.belongs_to(7),
+                    _ => timer.set(Duration::from_secs(500)),
+                }
+                let _ = timer.poll_elapsed(&Context::from_waker(&waker));
+            }
+            let woken = || count.0.load(std::sync::atomic::Ordering::Relaxed);
+            let next = ticker.wake_some(0, 3);
+            assert_eq!((woken(), next), (3, Some(4)));
+            let next = ticker.wake_some(4, 3);
+            assert_eq!((woken(), next), (6, Some(9)));
+            assert_eq!((ticker.wake_some(9, 3), woken()), (None, 7));
         })
         .await;
     }

@@ -68,6 +68,15 @@ impl Transport {
         }
     }
 
+    /// As [`Self::peer_certificate`], with those of its authorities.
+    pub fn peer_chain(&self) -> Box<[CertificateDer<'static>]> {
+        let chain = match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates(),
+        };
+        chain.into_iter().flatten().cloned().map(CertificateDer::into_owned).collect()
+    }
+
     /// The version of TLS, as it is written in logs.
     pub fn tls_version(&self) -> Option<&'static str> {
         let Self::Tls(stream) = self else { return None };

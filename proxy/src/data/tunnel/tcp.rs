@@ -43,8 +43,9 @@ pub struct Tunnel {
     ways: Ways,
     timer: Timer,
     open: Open,
-    /// Held for as long as the tunnel lives.
-    _place: (Lease, Client),
+    /// Its place, for as long as it lives.
+    _lease: Lease,
+    client: Client,
 }
 
 impl Tunnel {
@@ -54,8 +55,9 @@ impl Tunnel {
         metrics.tunnel_up.increment(early.len() as u64);
         timer.belongs_to(lease.state().id);
         timer.set(idle);
+        timer.cap(client.left());
         let open = Open::new(metrics);
-        Self { downstream, upstream: server, ways: Ways::new(early, idle), timer, open, _place: (lease, client) }
+        Self { downstream, upstream: server, ways: Ways::new(early, idle), timer, open, _lease: lease, client }
     }
 }
 
@@ -63,7 +65,8 @@ impl Future for Tunnel {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { downstream, upstream, ways, timer, open, .. } = &mut *self;
+        let Self { downstream, upstream, ways, timer, open, client, .. } = &mut *self;
+        timer.move_away_if(|| client.is_to_leave());
         ways.poll(cx, downstream, upstream, timer, open.metrics())
     }
 }

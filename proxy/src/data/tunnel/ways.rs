@@ -89,13 +89,13 @@ impl Ways {
     }
 }
 
-/// Runs an upgrade until it ends.
+/// Runs an upgrade until it ends. `leaves`: whether its client has to come back, if it may.
 pub async fn run<A, B>(
-    client: &mut A,
-    server: &mut B,
+    (client, server): (&mut A, &mut B),
     early: Vec<u8>,
     (timer, idle): (&Timer, Duration),
     metrics: &RoleMetrics,
+    leaves: impl Fn() -> bool,
 ) where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -104,7 +104,11 @@ pub async fn run<A, B>(
     metrics.tunnel_up.increment(early.len() as u64);
     let mut ways = Ways::new(early, idle);
     timer.set(idle);
-    poll_fn(|cx: &mut Context<'_>| ways.poll(cx, client, server, timer, metrics)).await;
+    poll_fn(|cx: &mut Context<'_>| {
+        timer.move_away_if(&leaves);
+        ways.poll(cx, client, server, timer, metrics)
+    })
+    .await;
 }
 
 /// One direction.

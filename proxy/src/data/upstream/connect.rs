@@ -1,10 +1,12 @@
 //! A new connection to an endpoint.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use hyper::client::conn::http2;
@@ -37,6 +39,9 @@ const WINDOW: u32 = 64 * 1024;
 
 /// How long a connection that has no use any more may take to end, at least; twice as long at most.
 const GOODBYE: Duration = Duration::from_secs(30);
+
+/// An HTTP/2 connection.
+type Connection = http2::Connection<TokioIo<Transport>, RequestBody, LocalExecutor>;
 
 /// For whom a connection is opened.
 #[derive(Clone, Copy, Debug)]
@@ -124,10 +129,14 @@ pub async fn http(endpoint: &Endpoint, from: &Dial<'_>, alone: bool) -> Result<S
 
 /// Drives a connection until it ends. One that the pool and all requests have let go of says goodbye to its server, which need
 /// not listen: then it ends here.
-async fn drive(connection: impl Future, lifetime: Rc<Lifetime>, timer: Timer) {
-    let mut connection = pin!(connection);
+async fn drive(mut connection: Connection, lifetime: Rc<Lifetime>, timer: Timer) {
     let mut left = false;
-    while timer.within(GOODBYE, connection.as_mut()).await.is_err() {
+    let ended = |connection: &mut Connection, cx: &mut Context<'_>| {
+        let ended = Pin::new(&mut *connection).poll(cx).map(drop);
+        lifetime.allow(connection.current_max_send_streams());
+        ended
+    };
+    while timer.within(GOODBYE, poll_fn(|cx| ended(&mut connection, cx))).await.is_err() {
         let was_left = std::mem::replace(&mut left, Rc::strong_count(&lifetime) == 1);
         if left && was_left {
             break;

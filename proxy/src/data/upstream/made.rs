@@ -68,7 +68,7 @@ mod tests {
     fn offer() -> Offer {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        Offer::new(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+        Offer::new(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth(), [0; 32])
     }
 
     fn endpoint(ours: &Offer, bare: &Offer, lend_certificate: bool) -> Endpoint {
@@ -110,7 +110,7 @@ mod tests {
     fn an_equal_configuration_is_another_one() {
         let (old, new) = (offer(), offer());
         let made = Made::new(&endpoint(&old, &old, false), Proof::Nothing);
-        let copy = Offer::new(ClientConfig::clone(&old.any));
+        let copy = Offer::new(ClientConfig::clone(&old.any), old.terms);
         assert!(!made.suits_any(&endpoint(&new, &new, false)) && !made.suits_any(&endpoint(&copy, &copy, false)));
         let held = Arc::downgrade(&old.any);
         drop((old, copy));

@@ -5,6 +5,7 @@
 //! other client ever uses it, and both close together. A connection that has been pooled is never authenticated on: a 401
 //! that comes on one goes to the client, and what the client answers goes to a new connection.
 
+use std::net::IpAddr;
 use std::task::Context;
 
 use http::StatusCode;
@@ -12,9 +13,10 @@ use http::StatusCode;
 use crate::data::thread::held::Held;
 use crate::data::upstream::pool::Sender;
 use crate::metrics::RoleMetrics;
-use crate::model::cluster::EndpointIndex;
+use crate::model::cluster::{Cluster, EndpointIndex};
 use crate::model::endpoint::Hold;
 use crate::model::route::ClusterId;
+use crate::model::tls::Proof;
 use crate::wire::fields::Fields;
 use crate::wire::known::Known;
 use crate::wire::list::list_elements;
@@ -30,6 +32,8 @@ pub struct Pinned {
     pub role: ClusterId,
     /// The endpoint in that version.
     pub endpoint: EndpointIndex,
+    /// Whose it is. A proxy in front of us may send requests of several clients on one connection.
+    pub client: IpAddr,
     /// The connection.
     pub sender: Sender,
     /// Keeps what is known of the endpoint.
@@ -37,6 +41,23 @@ pub struct Pinned {
 }
 
 impl Pinned {
+    /// Whether its connection would be made in the same way to its role as it is now, for a client that has shown this. An endpoint
+    /// that is gone has no new rules.
+    pub fn keeps_terms(&self, cluster: &Cluster, proof: Proof) -> bool {
+        let old = self.snapshot.cluster(self.role).endpoint(self.endpoint);
+        let new = cluster.topology.by_id(old.state.id).map(|index| cluster.endpoint(index));
+        new.is_none_or(|new| new.keeps_terms(old, proof))
+    }
+
+    /// It ends before its client does.
+    pub fn end(self, ended: PinEnd) {
+        ended.count(self.metrics());
+    }
+
+    fn is_for(&self, role: &str) -> bool {
+        self.snapshot.cluster(self.role).topology.role.name == role
+    }
+
     fn metrics(&self) -> &RoleMetrics {
         &self.snapshot.cluster(self.role).topology.metrics
     }
@@ -65,20 +86,27 @@ impl PinEnd {
     }
 }
 
-/// The pinned connections of one client connection, at most one for each role.
+/// Pinned connections of one client connection, at most. One for each role is enough for a client; more are those of several, whose
+/// requests a proxy in front of us sends on one connection.
+const MOST: usize = 16;
+
+/// The pinned connections of one client connection, at most one for each role and client.
 #[derive(Debug, Default)]
 pub struct Pins {
     pins: Vec<Pinned>,
 }
 
 impl Pins {
-    /// Takes the pinned connection of a role for a request.
-    pub fn take(&mut self, role: &str) -> Option<Pinned> {
-        let same = |pin: &Pinned| pin.snapshot.cluster(pin.role).topology.role.name == role;
-        let place = self.pins.iter().position(same)?;
-        let pin = self.pins.swap_remove(place);
+    /// Takes the pinned connection of a role for a request of this client. That of another client stays where it is.
+    pub fn take(&mut self, role: &str, client: IpAddr) -> Option<Pinned> {
+        let place = self.pins.iter().position(|pin| pin.client == client && pin.is_for(role))?;
+        Some(self.remove(place))
+    }
+
+    fn remove(&mut self, place: usize) -> Pinned {
+        let pin = self.pins.remove(place);
         pin.metrics().pins.decrement(1.0);
-        Some(pin)
+        pin
     }
 
     /// Whether there is none.
@@ -86,8 +114,11 @@ impl Pins {
         self.pins.is_empty()
     }
 
-    /// Keeps a connection for the next request.
+    /// Keeps a connection for the next request. When there are too many, the one ends that was used longest ago.
     pub fn keep(&mut self, pin: Pinned) {
+        if self.pins.len() >= MOST {
+            self.remove(0).end(PinEnd::Client);
+        }
         pin.metrics().pins.increment(1.0);
         self.pins.push(pin);
     }

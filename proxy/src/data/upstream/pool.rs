@@ -15,7 +15,7 @@ use crate::data::upstream::request_body::RequestBody;
 use crate::model::endpoint::Endpoint;
 use crate::model::tls::Proof;
 
-/// Requests at the same time on one HTTP/2 connection; another one is opened for more. As many as IIS and most other servers
+/// Requests at the same time on one HTTP/2 connection, unless its server allows fewer; another one is opened for more. As many as IIS and most other servers
 /// allow (RFC 9113, section 6.5.2, recommends no smaller limit).
 pub const STREAMS: usize = 100;
 
@@ -45,13 +45,21 @@ pub struct Driven {
 pub struct Lifetime {
     made: Made,
     over: Cell<bool>,
+    /// Requests at the same time that its server allows, as far as it has said so.
+    streams: Cell<usize>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Lifetime {
     /// Of a connection that was made so, and lives.
     pub fn new(made: Made) -> Self {
-        Self { made, over: Cell::new(false), waker: RefCell::default() }
+        Self { made, over: Cell::new(false), streams: Cell::new(STREAMS), waker: RefCell::default() }
+    }
+
+    /// Its server allows this many requests at the same time. What is more would wait in a place of which is not known, when the
+    /// connection ends, whether it was sent.
+    pub fn allow(&self, streams: usize) {
+        self.streams.set(streams.min(STREAMS));
     }
 
     /// The connection is gone.
@@ -119,7 +127,7 @@ impl Driven {
     /// Another one for the same connection, if it has room for one more request.
     fn share(&self) -> Option<Self> {
         // Besides those who use it, the pool and whoever drives it have one each.
-        (Rc::strong_count(&self.lifetime) < STREAMS + 2).then(|| Self {
+        (Rc::strong_count(&self.lifetime) < self.lifetime.streams.get() + 2).then(|| Self {
             requests: self.requests.clone(),
             secure: self.secure,
             lifetime: Rc::clone(&self.lifetime),

@@ -24,10 +24,14 @@ use crate::model::note::Note;
 use crate::model::retry::RetryBudget;
 use crate::model::role::Retry;
 use crate::model::route::ClusterId;
-use crate::model::snapshot::{Snapshot, Snapshots};
+use crate::model::snapshot::{Limits, Snapshot, Snapshots};
 use crate::model::tls::Proof;
 use crate::wire::fields::Fields;
 use crate::wire::names::Names;
+
+/// Connections that are woken in one tick when the configuration has changed, to see whether they are still let in. Those that are
+/// not come back at once.
+const LOOKED_AT: usize = 32;
 
 /// A drain is done this many ticks before its deadline.
 const MARGIN_TICKS: u64 = 10;
@@ -102,6 +106,8 @@ pub struct Worker {
     moves_due: Cell<f64>,
     /// When a shutdown cuts what is left.
     drained_by_ms: Cell<u64>,
+    /// The generation whose grounds connections were woken for, and from where in the table on the others still are to be.
+    looking: Cell<(u64, Option<usize>)>,
 }
 
 impl Worker {
@@ -132,6 +138,7 @@ impl Worker {
             leaving: RefCell::default(),
             moves_due: Cell::new(0.0),
             drained_by_ms: Cell::new(0),
+            looking: Cell::default(),
             dice: RefCell::new(fastrand::Rng::with_seed(seed)),
             budgets: RefCell::default(),
             draining: Cell::new(false),
@@ -155,6 +162,25 @@ impl Worker {
             *held = Held::new(newer);
         }
         held.clone()
+    }
+
+    /// Uses the snapshot that was loaded last: another may have been published meanwhile.
+    pub fn with_held<T>(&self, use_it: impl FnOnce(&Snapshot) -> T) -> T {
+        use_it(&self.held.borrow())
+    }
+
+    /// The bounds of client connections, as of the snapshot that was loaded last.
+    pub fn limits(&self) -> Limits {
+        self.with_held(|snapshot| snapshot.site.limits)
+    }
+
+    /// Called at every tick: wakes a few of the connections on which nothing is under way, when the configuration has changed.
+    pub fn look_at_connections(&self) {
+        let generation = self.with_held(|snapshot| snapshot.generation);
+        let (looked_at, from) = self.looking.get();
+        let from = if looked_at == generation { from } else { Some(0) };
+        let next = from.and_then(|from| self.ticker.wake_some(from, LOOKED_AT));
+        self.looking.set((generation, next));
     }
 
     /// Whether another client connection may be accepted.
