@@ -21,7 +21,7 @@ use rolegate::metrics::Metrics;
 use rolegate::model::cluster::Class;
 use rolegate_bench::content::{Content, Package};
 use rolegate_bench::site::{SiteSystem, Spec};
-use rolegate_health::Health;
+use rolegate_health::{Ending, Health};
 
 async fn two_management_points(role: &str) -> (SiteSystem, SiteSystem, App) {
     let (one, two) = (management_point("mp1").await, management_point("mp2").await);
@@ -234,7 +234,7 @@ async fn an_ejection_ends_with_its_role_and_leaves_nothing_to_do() {
     let endpoint = Arc::clone(&snapshot().clusters[0].topology);
     let ill = &endpoint.endpoints[0];
     for _ in 0..5 {
-        ill.state.passive.record(&ill.role.passive, 0, true);
+        ill.state.passive.record(&ill.role.passive, 0, Ending::Unreached);
     }
     handles.bell.notify_one();
     until_true("ejected", || snapshot().clusters[0].standing(0).ejected).await;
@@ -282,7 +282,7 @@ fn alarm(handles: &Handles, place: usize) {
     let snapshot = handles.snapshots.current();
     let ill = &snapshot.clusters[0].topology.endpoints[place];
     for _ in 0..5 {
-        ill.state.passive.record(&ill.role.passive, 0, true);
+        ill.state.passive.record(&ill.role.passive, 0, Ending::Unreached);
     }
     handles.bell.notify_one();
 }

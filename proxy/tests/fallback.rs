@@ -14,6 +14,7 @@ use rolegate::model::balance::{How, Tried};
 use rolegate::model::content::Said;
 use rolegate::model::decision::Decision;
 use rolegate::model::facts::Facts;
+use rolegate::model::learn::Unserved;
 use rolegate::model::live::Verdict;
 
 const PACKAGE: &str = "/SMS_DP_SMSPKG$/ABC00012";
@@ -83,7 +84,7 @@ impl Site {
             let pick = match decision.pick(&tried, now_ms, now_ms ^ 0x5eed) {
                 Ok(pick) => pick,
                 Err(nobody) => {
-                    let wait = decision.unserved();
+                    let wait = decision.unserved(Unserved::Unable);
                     return match wait {
                         // Whoever was asked has said 404, and nobody else could be asked.
                         _ if !tried.is_empty() && !nobody.unasked => Got::Missing,
@@ -104,7 +105,7 @@ impl Site {
                 return Got::From(server);
             }
             if pick.how == How::AskedAgain {
-                decision.unserved();
+                decision.unserved(Unserved::Lacking);
                 return Got::Missing;
             }
         }
