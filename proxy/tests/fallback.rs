@@ -8,11 +8,12 @@ mod control_support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use control_support::world::{DOWN, UP, World, facts};
+use control_support::world::{DOWN, EJECTED, UP, World, facts};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use rolegate::model::balance::{How, Tried};
 use rolegate::model::content::Said;
 use rolegate::model::decision::Decision;
+use rolegate::model::endpoint::Lease;
 use rolegate::model::facts::Facts;
 use rolegate::model::learn::Unserved;
 use rolegate::model::live::Verdict;
@@ -69,6 +70,14 @@ impl Site {
         self.world.publisher.publish();
     }
 
+    /// Takes every place of these distribution points.
+    fn fill(&self, servers: &[&str]) -> Vec<Lease> {
+        let snapshot = self.world.snapshot();
+        let points = snapshot.clusters.iter().find(|cluster| cluster.topology.role.short == "DP").unwrap();
+        let full = points.topology.endpoints.iter().filter(|endpoint| servers.contains(&&*endpoint.system));
+        full.map(|endpoint| Lease::take(&endpoint.state)).collect()
+    }
+
     fn lack(&mut self, servers: &[&str]) {
         self.lacks = servers.iter().map(|server| (*server).to_owned()).collect();
     }
@@ -76,7 +85,8 @@ impl Site {
     /// A request as the request path serves it.
     fn get(&mut self, client: &str, path: &str, now_ms: u64) -> Got {
         let snapshot = self.world.snapshot();
-        let facts = Facts { headers: Some(&self.headers), ..facts(client, path) };
+        let method = if path.starts_with("/SMS_DP") { "PROPFIND" } else { "GET" };
+        let facts = Facts { method, headers: Some(&self.headers), ..facts(client, path) };
         let decision = Decision::new(&snapshot, &facts, now_ms).unwrap();
         let mut tried = Tried::new();
         self.asked.clear();
@@ -97,9 +107,9 @@ impl Site {
             assert!(!self.down.contains(&server), "{server} is down");
             self.asked.push(server.clone());
             tried.push(pick.endpoint);
-            let lacks = decision.content.is_some() && self.lacks.contains(&server);
+            let lacks = self.lacks.contains(&server);
             let status = if lacks { StatusCode::NOT_FOUND } else { StatusCode::OK };
-            let said = decision.learn(&pick, &Method::GET, status).said;
+            let said = decision.learn(&pick, &Method::from_bytes(method.as_bytes()).unwrap(), status).said;
             if said != Said::Content(Verdict::Lacks) {
                 decision.served(&pick, said, status);
                 return Got::From(server);
@@ -326,6 +336,87 @@ fn a_software_update_point_that_comes_back_in_time_ends_the_clock() {
     assert_eq!(site.get("10.1.0.1", scan, 60 * MINUTE), from(&good));
     site.down(&[&good]);
     assert_eq!(site.get("10.1.0.1", scan, 90 * MINUTE), Got::Wait(7200));
+}
+
+#[test]
+fn a_page_that_is_missing_makes_no_last_known_good_software_update_point() {
+    let scan = "/ClientWebService/client.asmx";
+    let mut site = Site::new(&worked_example(""));
+    site.lack(&["a1", "a2"]);
+    let Got::From(first) = site.get("10.1.0.1", scan, 0) else { panic!("all are up") };
+    let other = if first == "a1" { "a2" } else { "a1" };
+    site.down(&[&first]);
+    assert_eq!(site.get("10.1.0.1", scan, 0), from(other), "it has served nothing, so there is nothing to keep to");
+    site.lack(&[]);
+    assert_eq!(site.get("10.1.0.1", scan, 0), from(other));
+    site.up(&[&first]);
+    site.down(&[other]);
+    assert_eq!(site.get("10.1.0.1", scan, 0), Got::Wait(7200), "and now there is");
+}
+
+#[test]
+fn a_guess_of_live_traffic_takes_no_software_update_point_from_its_clients() {
+    let scan = "/ClientWebService/client.asmx";
+    let mut site = Site::new(&worked_example(""));
+    let Got::From(good) = site.get("10.1.0.1", scan, 0) else { panic!("all are up") };
+    site.world.stand_system(&good, EJECTED);
+    site.world.publisher.publish();
+    assert_eq!(site.get("10.1.0.1", scan, MINUTE), from(&good), "no other may serve it for two hours");
+    let other = if good == "a1" { "a2" } else { "a1" };
+    for client in 2..30 {
+        assert_eq!(site.get(&format!("10.1.0.{client}"), scan, MINUTE), from(other), "new ones go elsewhere");
+    }
+}
+
+#[test]
+fn clients_of_a_full_group_fall_back_like_those_of_one_that_is_down() {
+    let mut site = Site::new(&worked_example("[roles.DP]\nmax_requests = 1"));
+    let mut full = site.fill(&["a1", "a2"]);
+    assert_eq!(site.get("10.1.0.1", PACKAGE, 0), Got::Wait(600));
+    assert_eq!(site.get("10.1.0.2", PACKAGE, 4 * MINUTE), Got::Wait(360));
+    assert!(matches!(site.get("10.1.0.3", PACKAGE, 10 * MINUTE), Got::From(server) if server.starts_with('b')));
+    // One of them has room again.
+    full.pop();
+    assert!(matches!(site.get("10.1.0.4", PACKAGE, 11 * MINUTE), Got::From(server) if server.starts_with('a')));
+    full.extend(site.fill(&["a1", "a2"]));
+    assert_eq!(site.get("10.1.0.5", PACKAGE, 12 * MINUTE), Got::Wait(600), "that was the end of the clock");
+}
+
+#[test]
+fn as_many_clocks_run_as_there_may_be() {
+    let mut site = Site::new(&worked_example("[fallback]\nmax_clocks = 2000"));
+    site.down(&["a1", "a2"]);
+    let package = |number: u32| format!("/SMS_DP_SMSPKG$/ABC{number:05}");
+    for number in 0..2000 {
+        assert_eq!(site.get("10.1.0.1", &package(number), 0), Got::Wait(600));
+    }
+    for number in 0..2000 {
+        let found = site.get("10.1.0.2", &package(number), 10 * MINUTE);
+        assert!(matches!(&found, Got::From(server) if server.starts_with('b')), "{number}: {found:?}");
+    }
+}
+
+#[test]
+fn made_up_names_of_one_group_end_no_clock_of_another() {
+    let mut site = Site::new(&worked_example("[fallback]\nmax_clocks = 2000"));
+    site.down(&["a1", "a2", "c1", "c2"]);
+    let package = |number: u32| format!("/SMS_DP_SMSPKG$/ABC{number:05}");
+    for number in 0..500 {
+        assert_eq!(site.get("10.1.0.1", &package(number), 0), Got::Wait(600));
+    }
+    for number in 0..50_000_u64 {
+        let made_up = format!("/SMS_DP_SMSPKG$/X{number:07}");
+        assert_eq!(site.get("10.3.0.66", &made_up, MINUTE + number), Got::Wait(7200));
+    }
+    // One that begins during the flood has room too.
+    assert_eq!(site.get("10.1.0.1", &package(500), 2 * MINUTE), Got::Wait(600));
+    for number in 0..=500 {
+        let found = site.get("10.1.0.2", &package(number), 12 * MINUTE);
+        assert!(matches!(&found, Got::From(server) if server.starts_with('b')), "{number}: {found:?}");
+    }
+    let snapshot = site.world.snapshot();
+    let running = snapshot.live.running_clocks(7300, snapshot.site.fallback.idle_ticks());
+    assert!(running <= 2000, "{running}");
 }
 
 #[test]

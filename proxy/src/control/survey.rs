@@ -86,6 +86,8 @@ struct Question {
     endpoint: u32,
     content: u64,
     folder: Arc<str>,
+    /// Who is asked next when this one lacks it: perhaps no server has it.
+    next: Vec<u32>,
 }
 
 impl Survey {
@@ -149,17 +151,17 @@ impl Survey {
                     ledger().note_content(&snapshot.live, &content, &folder, now);
                 }
             }
-            Note::Doubt { endpoint, folder, search } => {
-                let key = snapshot.live.content_key(&folder);
-                let question = Question { endpoint, content: key, folder: folder.into() };
+            Note::Doubt { endpoints, folder, search } => {
+                let (content, folder) = (snapshot.live.content_key(&folder), Arc::from(folder));
                 match search {
-                    _ if self.answered.contains_key(&(endpoint, key)) => {}
-                    Search::Found => self.add(question),
-                    Search::InVain if self.in_vain > 0 => {
-                        self.in_vain -= 1;
-                        self.add(question);
+                    Search::Found => {
+                        for &endpoint in &endpoints {
+                            if !self.answered.contains_key(&(endpoint, content)) {
+                                self.add(Question { endpoint, content, folder: Arc::clone(&folder), next: Vec::new() });
+                            }
+                        }
                     }
-                    Search::InVain => {}
+                    Search::InVain => self.add_in_vain(content, &folder, endpoints.into_vec()),
                 }
             }
         }
@@ -196,7 +198,12 @@ impl Survey {
             let content = snapshot.live.content_key(&folder);
             ledger.note_content(&snapshot.live, id, &folder, now);
             let folder: Arc<str> = folder.into();
-            plan.extend(endpoints.iter().map(|&endpoint| Question { endpoint, content, folder: Arc::clone(&folder) }));
+            plan.extend(endpoints.iter().map(|&endpoint| Question {
+                endpoint,
+                content,
+                folder: Arc::clone(&folder),
+                next: Vec::new(),
+            }));
         }
         self.plan = plan;
     }
@@ -204,6 +211,19 @@ impl Survey {
     fn add(&mut self, question: Question) {
         if self.waiting.len() < WAITING && self.open.insert((question.endpoint, question.content)) {
             self.waiting.push_back(question);
+        }
+    }
+
+    /// One server after the other is asked until one has the content. Names can be made up, so only so many are asked in a moment.
+    fn add_in_vain(&mut self, content: u64, folder: &Arc<str>, mut endpoints: Vec<u32>) {
+        while let Some(endpoint) = endpoints.pop() {
+            if !self.answered.contains_key(&(endpoint, content)) {
+                if self.in_vain > 0 {
+                    self.in_vain -= 1;
+                    self.add(Question { endpoint, content, folder: Arc::clone(folder), next: endpoints });
+                }
+                return;
+            }
         }
     }
 
@@ -242,6 +262,9 @@ impl Survey {
             // Access, another role at this address, trouble: says nothing about the content.
             Some(_) | None => return,
         };
+        if verdict == Verdict::Lacks {
+            self.add_in_vain(question.content, &question.folder, question.next.clone());
+        }
         let snapshot = self.snapshots.current();
         let Some((system, metrics)) = place(&snapshot, question.endpoint) else { return };
         if snapshot.live.learn(Owner::NONE, question.content, question.endpoint, verdict, self.now()) {

@@ -28,10 +28,10 @@ pub enum Note {
         /// What the answer says.
         said: Said,
     },
-    /// A server lacks a file of a content: does it lack the content?
+    /// Servers lack a file of a content: do they lack the content?
     Doubt {
-        /// Id of the server's live part.
-        endpoint: u32,
+        /// Ids of the servers' live parts.
+        endpoints: Box<[u32]>,
         /// Path of the folder of the content.
         folder: Box<str>,
         /// What became of the search for the file.

@@ -171,7 +171,7 @@ impl Table {
 
     /// Room is made for a new entry, where others are no less entitled to theirs.
     fn squeeze_in(&self, new: &Kept, empty: Option<Slot<'_>>) {
-        let own = self.weight(new.owner, Worth::Passing);
+        let own = self.weight(new.owner, new.worth);
         let mut goes: Option<(Slot<'_>, Kept, (i64, u32))> = None;
         for place in self.places(new.key) {
             for slot in self.bucket(place) {

@@ -67,21 +67,20 @@ pub fn learn(session: &Session, decision: &Decision<'_>, pick: &Pick, method: &M
     learned
 }
 
-/// The search for something has ended with this answer. Servers that lacked a file of a content which another one has are asked for
-/// the content; where no server had the file, one of them is asked: names can be made up.
+/// The search for something has ended with this answer: servers that lacked a file are asked for its content.
 pub fn search_over(session: &Session, decision: &Decision<'_>, misses: &Missed, client: IpAddr, said: Said) {
-    let (search, most) = match said {
+    let search = match said {
         Said::Content(Verdict::Has) | Said::FileHere => {
             session.worker.misses.pay_back(client, misses.charged);
-            (Search::Found, misses.doubts.len())
+            Search::Found
         }
-        Said::NoFile => (Search::InVain, 1),
+        Said::NoFile => Search::InVain,
         Said::Content(Verdict::Lacks) | Said::NoSuchFile | Said::NoListing | Said::Nothing => return,
     };
     let Some(content) = decision.content else { return };
-    for &endpoint in misses.doubts.iter().take(most) {
-        let endpoint = decision.cluster.endpoint(endpoint).state.id;
-        session.worker.note(Note::Doubt { endpoint, folder: content.folder.into(), search });
+    if !misses.doubts.is_empty() {
+        let endpoints = misses.doubts.iter().map(|&endpoint| decision.cluster.endpoint(endpoint).state.id).collect();
+        session.worker.note(Note::Doubt { endpoints, folder: content.folder.into(), search });
     }
 }
 
