@@ -111,7 +111,7 @@ fn one_client_alone_takes_no_server_out() {
         ),
         ("of ever so little", any, &[(0, ".aaaaaaaaaaaaaaaa")], None),
         ("two clients are a share", any, &[(0, ".ab")], Some(2)),
-        ("many clients, some of whom are served", share, &[(0, ".a.b.c.d.e.f.g.h.iabcdefghi")], Some(24)),
+        ("many clients, some of whom are served", share, &[(0, ".a.b.c.d.e.f.g.h.iabcdefghi")], Some(21)),
         ("hidden among others", share, &[(0, "abcdefgh............................zzzzzzzzzzzzzzzzzzzzzzzzzzz")], None),
     ];
     for (name, policy, rows, expected) in cases {

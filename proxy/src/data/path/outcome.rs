@@ -175,9 +175,29 @@ pub fn missing(
     }
 }
 
+/// The server that is asked next, after those that were tried.
+///
+/// # Errors
+/// What the client gets, when there is none.
+pub fn next(
+    session: &Session,
+    exchange: &mut Exchange,
+    decision: &Decision<'_>,
+    tried: &Tried,
+    last: Option<Error>,
+) -> Result<(Pick, Option<Trial>), Error> {
+    match decision.pick(tried, session.worker.ticker.now_ms(), session.worker.dice()) {
+        Ok(pick) => Ok((pick, None)),
+        Err(nobody) => match last_resort(session, decision, tried, last) {
+            Some((pick, trial)) => Ok((pick, Some(trial))),
+            None => Err(nobody_left(session, exchange, decision, nobody, last)),
+        },
+    }
+}
+
 /// All servers that may be asked have refused before anything was sent: one that is said to be down is asked, by one request at a
 /// time.
-pub fn last_resort(
+fn last_resort(
     session: &Session,
     decision: &Decision<'_>,
     tried: &Tried,
@@ -192,16 +212,16 @@ pub fn last_resort(
 }
 
 /// An attempt at a server that is said to be down is over.
-pub fn end_trial(session: &Session, trial: Option<Trial>, answered: bool) {
-    match trial {
-        Some(trial) if answered => trial.answered(session.worker.ticker.now_ms()),
-        Some(trial) => trial.failed(),
-        None => {}
+pub fn end_trial<T>(session: &Session, trial: Option<Trial>, attempted: &Result<T, Error>) {
+    let Some(trial) = trial else { return };
+    match attempted {
+        Ok(_) => trial.answered(session.worker.ticker.now_ms()),
+        Err(_) => trial.failed(),
     }
 }
 
 /// Nobody can serve the request: the error that the client gets, and when it may come back.
-pub fn nobody_left(
+fn nobody_left(
     session: &Session,
     exchange: &mut Exchange,
     decision: &Decision<'_>,

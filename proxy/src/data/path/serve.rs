@@ -131,13 +131,7 @@ async fn on_endpoints(
     let mut last: Option<Error> = None;
     let (mut missed, mut search) = (Missed::default(), None);
     loop {
-        let (pick, trial) = match decision.pick(&tried, session.worker.ticker.now_ms(), session.worker.dice()) {
-            Ok(pick) => (pick, None),
-            Err(nobody) => match outcome::last_resort(session, decision, &tried, last) {
-                Some((pick, trial)) => (pick, Some(trial)),
-                None => return Err(outcome::nobody_left(session, exchange, decision, nobody, last)),
-            },
-        };
+        let (pick, trial) = outcome::next(session, exchange, decision, &tried, last)?;
         tried.push(pick.endpoint);
         exchange.endpoint = Some(pick.endpoint);
         exchange.tier = Some(pick.tier.kind);
@@ -150,7 +144,7 @@ async fn on_endpoints(
         // The clock is read once more only for another attempt.
         let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
         let attempted = attempt(session, exchange.client, endpoint, call, begun).await;
-        outcome::end_trial(session, trial, attempted.is_ok());
+        outcome::end_trial(session, trial, &attempted);
         let error = match attempted {
             Ok(mut answer) => {
                 let learned = outcome::learn(session, decision, &pick, method, answer.parts.status);
