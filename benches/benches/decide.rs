@@ -98,7 +98,7 @@ fn learned(criterion: &mut Criterion) {
                 break;
             }
         }
-        decision.unserved();
+        decision.unserved(rolegate::model::learn::Unserved::Unable);
     };
     missing(&snapshot);
     bench(criterion, "three-lack-it-and-a-clock-runs", &snapshot);
@@ -119,7 +119,7 @@ fn learned(criterion: &mut Criterion) {
         let decision = Decision::new(&snapshot, &facts, NOW_MS).unwrap();
         let pick = decision.pick(&tried, NOW_MS, 7).unwrap();
         decision.learn(&pick, &Method::GET, StatusCode::NOT_FOUND);
-        decision.unserved();
+        decision.unserved(rolegate::model::learn::Unserved::Unable);
     }
     bench(criterion, "after-a-million-contents", &snapshot);
 }

@@ -57,7 +57,7 @@ mod verdict;
 pub use checker::{Checker, HealthEvent, Report, Target};
 pub use ejection::{Change, Ejections, Member};
 pub use history::{HISTORY_LENGTH, History, Record};
-pub use passive::{Passive, PassivePolicy};
+pub use passive::{Ending, Passive, PassivePolicy};
 pub use probe::{Attempt, HttpProbe, Probe, TlsProbe};
 pub use schedule::{Phase, Schedule};
 pub use shortage::is_own_shortage;

@@ -29,3 +29,4 @@ pub mod stay;
 pub mod table;
 pub mod tier;
 pub mod tls;
+pub mod turned_away;

@@ -341,3 +341,27 @@ async fn names_that_windows_servers_have_are_asked_for() {
         shutdown(app).await;
     }
 }
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ejection_ends_when_dns_leaves_nobody_else() {
+    let sites = at(&["127.0.0.2", "127.0.0.3"]).await;
+    let port = sites[0].address().port();
+    let dns = Dns::start().await;
+    dns.addresses(NAME, &["127.0.0.2", "127.0.0.3"], 1);
+    let role = "probe = { kind = \"none\" }\npassive = { consecutive_failures = 5, eject_time = \"300s\" }\n";
+    let app = named(&dns, port, role, QUICK).start();
+    until_true("two are up", || well(&app) == 2).await;
+    sites[0].faults().set_accept_then_close(true);
+    let ejected = || app.status().roles[0].endpoints.iter().filter(|endpoint| endpoint.ejected).count();
+    for round in 0..200 {
+        Client::connect_from([127, 0, 3, round % 5], http(&app)).await.get(MPLIST).await;
+        if ejected() == 1 {
+            break;
+        }
+    }
+    until_true("one is ejected", || ejected() == 1).await;
+    sites[0].faults().set_accept_then_close(false);
+    dns.addresses(NAME, &["127.0.0.2"], 1);
+    until_true("the other is gone, and this one is back", || addresses(&app).len() == 1 && ejected() == 0).await;
+    assert_eq!(servers(&app, 5).await, ["127.0.0.2"]);
+    shutdown(app).await;
+}

@@ -21,7 +21,7 @@ use rolegate::metrics::Metrics;
 use rolegate::model::cluster::Class;
 use rolegate_bench::content::{Content, Package};
 use rolegate_bench::site::{SiteSystem, Spec};
-use rolegate_health::Health;
+use rolegate_health::{Ending, Health};
 
 async fn two_management_points(role: &str) -> (SiteSystem, SiteSystem, App) {
     let (one, two) = (management_point("mp1").await, management_point("mp2").await);
@@ -163,7 +163,8 @@ async fn live_traffic_takes_an_endpoint_out_and_time_brings_it_back() {
     while !ejected(&app) {
         requests += 1;
         assert!(requests < 5000, "it is never ejected");
-        assert_eq!(servers(&app, MPLIST, 1).await, ["mp2"], "the client sees none of it");
+        let mut client = Client::connect_from([127, 0, 3, (requests % 5) as u8], http(&app)).await;
+        assert_eq!(client.get(MPLIST).await.server(), Some("mp2"), "the client sees none of it");
     }
     let met = one.counters().connections() - before;
     assert!((5..50).contains(&met), "{met} connections were tried");
@@ -184,8 +185,9 @@ async fn the_last_one_is_never_taken_out() {
     let app = Toml::new(&["MP"]).site(&site, "MP").role("MP", PASSIVE).start();
     until_true("up", || health(&app, "mp1") == "up").await;
     site.faults().set_accept_then_close(true);
-    for _ in 0..30 {
-        assert_eq!(get(http(&app), MPLIST).await.status, 502);
+    for round in 0..30 {
+        let mut client = Client::connect_from([127, 0, 3, round % 5], http(&app)).await;
+        assert_eq!(client.get(MPLIST).await.status, 502);
         assert!(!endpoint(&app.status(), "mp1").unwrap().ejected);
     }
     site.faults().set_accept_then_close(false);
@@ -198,8 +200,9 @@ async fn the_last_one_is_never_taken_out() {
     two.faults().set_accept_then_close(true);
     let ejected = |app: &App| app.status().roles[0].endpoints.iter().filter(|endpoint| endpoint.ejected).count();
     let mut seen = false;
-    for _ in 0..60 {
-        assert_eq!(get(http(&app), MPLIST).await.status, 502);
+    for round in 0..60 {
+        let mut client = Client::connect_from([127, 0, 3, round % 5], http(&app)).await;
+        assert_eq!(client.get(MPLIST).await.status, 502);
         let now = ejected(&app);
         assert!(now < 2, "both are out");
         seen |= now == 1;
@@ -234,7 +237,7 @@ async fn an_ejection_ends_with_its_role_and_leaves_nothing_to_do() {
     let endpoint = Arc::clone(&snapshot().clusters[0].topology);
     let ill = &endpoint.endpoints[0];
     for _ in 0..5 {
-        ill.state.passive.record(&ill.role.passive, 0, true);
+        ill.state.passive.record(&ill.role.passive, 0, Ending::Unreached);
     }
     handles.bell.notify_one();
     until_true("ejected", || snapshot().clusters[0].standing(0).ejected).await;
@@ -282,7 +285,7 @@ fn alarm(handles: &Handles, place: usize) {
     let snapshot = handles.snapshots.current();
     let ill = &snapshot.clusters[0].topology.endpoints[place];
     for _ in 0..5 {
-        ill.state.passive.record(&ill.role.passive, 0, true);
+        ill.state.passive.record(&ill.role.passive, 0, Ending::Unreached);
     }
     handles.bell.notify_one();
 }
@@ -337,6 +340,18 @@ async fn one_that_was_degraded_on_its_way_up_starts_slowly_too() {
     until_ejected(&handles, 0, true).await;
     sites[0].faults().set_database_down(false);
     until_true("up", || standing().health == Health::Up).await;
-    let standing = standing();
-    assert!(standing.ramp_from_ms > 0 && !standing.ejected, "{standing:?}");
+    let up = standing();
+    assert!(up.ramp_from_ms > 0 && !up.ejected, "{up:?}");
+    // And one that was down before.
+    sites[0].kill();
+    until_true("down", || standing().health == Health::Down).await;
+    sites[0].faults().set_database_down(true);
+    sites[0].restart().await.unwrap();
+    until_true("degraded", || standing().health == Health::Degraded).await;
+    alarm(&handles, 0);
+    until_ejected(&handles, 0, true).await;
+    sites[0].faults().set_database_down(false);
+    until_true("up", || standing().health == Health::Up).await;
+    let again = standing();
+    assert!(again.ramp_from_ms > up.ramp_from_ms && !again.ejected, "{again:?}");
 }

@@ -170,7 +170,8 @@ async fn clocks_are_listed_and_reset() {
     let Lab { app, points, .. } = lab(true, "[fallback]\nspeedup = 10\n").await;
     assert_eq!(read::<Clocks>(&app, "/clocks").await, Clocks { speedup: 10, ..Clocks::default() });
     let folder = "/SMS_DP_SMSPKG$/PKG00001";
-    assert_eq!(get(http(&app), folder).await.status, 404, "both have said that they lack it");
+    let listing = Client::connect(http(&app)).await.send("PROPFIND", folder).await.unwrap();
+    assert_eq!(listing.status, 404, "both have said that they lack it");
     points.iter().take(2).for_each(SiteSystem::kill);
     until_true("down", || health(&app, "dp1") == "down" && health(&app, "dp2") == "down").await;
     assert_eq!(get(http(&app), &file(3)).await.status, 503);

@@ -156,10 +156,11 @@ async fn weights_are_shares() {
 #[tokio::test]
 async fn a_server_that_fails_is_taken_out_by_live_traffic() {
     let (dying, well) = (peers::hang_up().await, Peer::saying(ok("fine")).await);
-    let role = "passive = { consecutive_failures = 3, eject_time = \"60s\" }\nbalance = \"random\"";
+    let role = "passive = { consecutive_failures = 3, eject_time = \"60s\" }\nbalance = \"random\"\n\
+                retry = { budget_min_per_second = 1000 }";
     let proxy = Setup::new([dying.address, well.address]).role(role).start();
-    for _ in 0..200 {
-        proxy.get("/").await.is_from_server(200);
+    for round in 0..200 {
+        proxy.open_from(&format!("127.0.3.{}", round % 5)).await.ask(&get("/")).await.is_from_server(200);
         if proxy.endpoints()[0].ejected {
             break;
         }

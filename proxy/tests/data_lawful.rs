@@ -553,8 +553,8 @@ async fn errors_that_a_client_may_have_caused_speak_against_no_server() {
     }
     assert!(sick.count() > 3, "{}", sick.count());
     assert_eq!(proxy.metric("rolegate_endpoint_ejections_total", &[]), 0.0);
-    for _ in 0..20 {
-        proxy.get("/x").await;
+    for round in 0..40 {
+        proxy.open_from(&format!("127.0.3.{}", round % 4)).await.ask(&get("/x")).await;
     }
     until("answers to GET count", || proxy.metric("rolegate_endpoint_ejections_total", &[]) == 1.0).await;
 }
@@ -571,10 +571,11 @@ async fn the_only_server_of_a_boundary_group_stays() {
                   site_systems = [\"srv1.lab.test\", \"srv2.lab.test\", \"srv3.lab.test\"]\n";
     let role = "locality = \"boundary-groups\"\npassive = { consecutive_failures = 3 }\nretry = { attempts = 0, on_status = [500] }";
     let proxy = Setup::new(servers).role(role).more(groups).start();
-    let mut client = proxy.open_from("127.0.2.7").await;
-    for _ in 0..10 {
+    for round in 0..20 {
+        let mut client = proxy.open_from(&format!("127.0.2.{}", round % 5)).await;
         assert_eq!(client.ask(&get("/bad")).await.status(), 500);
     }
+    let mut client = proxy.open_from("127.0.2.7").await;
     for _ in 0..10 {
         assert_eq!(client.ask(&get("/good")).await.text(), "branch");
     }

@@ -155,7 +155,7 @@ fn a_server_with_all_the_requests_it_may_have_keeps_its_downloads() {
     let facts = Facts { fields: Some(&fields), ..facts(client, FILE) };
     let decision = Decision::new(&snapshot, &facts, NOW).unwrap();
     let nobody = decision.pick(&Tried::new(), NOW, 1).unwrap_err();
-    assert_eq!(nobody.why, NoPick::Overloaded, "it waits a moment, and begins no file again");
+    assert_eq!(nobody.why, NoPick::DownloadFull, "it waits a moment, and begins no file again");
 }
 
 #[test]

@@ -10,13 +10,13 @@ use control_support::world::{DEGRADED, DOWN, EJECTED, World, compiled, facts};
 use http::HeaderValue;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use rolegate::error::Error;
 use rolegate::explain::{Answer, Explanation, Question, assume};
 use rolegate::model::balance::{Nobody, Pick, Tried};
 use rolegate::model::decision::Decision;
 use rolegate::model::endpoint::Lease;
 use rolegate::model::facts::Facts;
-use rolegate::model::live::{Live, Verdict};
+use rolegate::model::learn::Unserved;
+use rolegate::model::live::{Live, Owner, Verdict};
 use rolegate::model::snapshot::Snapshot;
 use rolegate::wire::fields::Fields;
 use rolegate::wire::known::Known;
@@ -108,7 +108,7 @@ fn endpoint_id(snapshot: &Snapshot, system: &str) -> u32 {
 
 fn learn(snapshot: &Snapshot, content: &str, system: &str, verdict: Verdict) {
     let key = snapshot.live.content_key(&format!("/SMS_DP_SMSPKG$/{content}"));
-    snapshot.live.learn(key, endpoint_id(snapshot, system), verdict, Live::ticks(NOW_MS));
+    snapshot.live.learn(Owner::NONE, key, endpoint_id(snapshot, system), verdict, Live::ticks(NOW_MS));
 }
 
 /// What an explanation says of a pick must be that pick.
@@ -122,8 +122,7 @@ fn same(told: &Explanation, decision: &Decision<'_>, picked: Result<Pick, Nobody
         }
         Err(nobody) => {
             let said = told.nobody.as_ref().unwrap();
-            let waits = decision.clock_key().is_some() && decision.opening.next(decision.location).is_some();
-            let error = if waits { Error::NotYet } else { Error::from(nobody.why) };
+            let error = decision.turned_away(nobody).error;
             assert_eq!((said.reason.as_str(), said.details.as_str()), (error.reason(), error.details()));
             assert!(told.pick.is_none());
         }
@@ -210,7 +209,7 @@ fn many_clients_are_explained_as_they_are_served() {
                 picks += 1;
             }
             Err(_) => {
-                decision.unserved();
+                decision.unserved(Unserved::Unable);
                 nobodies += 1;
             }
         }
@@ -263,7 +262,7 @@ fn an_explanation_says_what_decided() {
     let clock = told.clock.as_ref().unwrap();
     assert!(clock.honored && clock.minutes.is_none() && clock.sentence.contains("60 times as fast"), "{clock:?}");
 
-    Decision::new(&snapshot, &facts, NOW_MS).unwrap().unserved().unwrap();
+    Decision::new(&snapshot, &facts, NOW_MS).unwrap().unserved(Unserved::Unable).unwrap();
     let told = Explanation::new(&snapshot, &facts, NOW_MS + 31_000, 1);
     assert!((told.clock.as_ref().unwrap().minutes.unwrap() - 31.0).abs() < 0.2);
     assert_eq!(told.pick.as_ref().map(|pick| (&*pick.site_system, &*pick.tier)), Some(("dp3", "neighbor")));

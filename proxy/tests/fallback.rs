@@ -8,129 +8,10 @@ mod control_support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use control_support::world::{DOWN, UP, World, facts};
-use http::{HeaderValue, Method, StatusCode};
-use rolegate::model::balance::{How, Tried};
-use rolegate::model::content::Said;
-use rolegate::model::decision::Decision;
-use rolegate::model::facts::Facts;
-use rolegate::model::live::Verdict;
-use rolegate::wire::fields::Fields;
+use control_support::minutes::{Got, MINUTE, PACKAGE, Site, from, worked_example};
+use control_support::world::EJECTED;
+use http::HeaderValue;
 use rolegate::wire::known::Known;
-
-const PACKAGE: &str = "/SMS_DP_SMSPKG$/ABC00012";
-const MINUTE: u64 = 60_000;
-
-/// What a client gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Got {
-    /// The content, from this server.
-    From(String),
-    /// 404.
-    Missing,
-    /// 503, and the next tier opens after so many seconds.
-    Wait(u64),
-    /// 503, and nothing opens later.
-    Nobody,
-}
-
-fn from(server: &str) -> Got {
-    Got::From(server.to_owned())
-}
-
-struct Site {
-    world: World,
-    down: BTreeSet<String>,
-    lacks: BTreeSet<String>,
-    fields: Fields,
-    /// Servers asked by the last request.
-    asked: Vec<String>,
-}
-
-impl Site {
-    fn new(text: &str) -> Self {
-        let mut world = World::new(text);
-        world.all_up();
-        Self { world, down: BTreeSet::new(), lacks: BTreeSet::new(), fields: Fields::default(), asked: Vec::new() }
-    }
-
-    fn down(&mut self, servers: &[&str]) {
-        for server in servers {
-            self.down.insert((*server).to_owned());
-            self.world.stand_system(server, DOWN);
-        }
-        self.world.publisher.publish();
-    }
-
-    fn up(&mut self, servers: &[&str]) {
-        for server in servers {
-            self.down.remove(*server);
-            self.world.stand_system(server, UP);
-        }
-        self.world.publisher.publish();
-    }
-
-    fn lack(&mut self, servers: &[&str]) {
-        self.lacks = servers.iter().map(|server| (*server).to_owned()).collect();
-    }
-
-    /// A request as the request path serves it.
-    fn get(&mut self, client: &str, path: &str, now_ms: u64) -> Got {
-        let snapshot = self.world.snapshot();
-        let facts = Facts { fields: Some(&self.fields), ..facts(client, path) };
-        let decision = Decision::new(&snapshot, &facts, now_ms).unwrap();
-        let mut tried = Tried::new();
-        self.asked.clear();
-        loop {
-            let pick = match decision.pick(&tried, now_ms, now_ms ^ 0x5eed) {
-                Ok(pick) => pick,
-                Err(nobody) => {
-                    let wait = decision.unserved();
-                    return match wait {
-                        // Whoever was asked has said 404, and nobody else could be asked.
-                        _ if !tried.is_empty() && !nobody.unasked => Got::Missing,
-                        Some(wait) => Got::Wait(wait.seconds()),
-                        None => Got::Nobody,
-                    };
-                }
-            };
-            let server = decision.cluster.endpoint(pick.endpoint).system.to_string();
-            assert!(!self.down.contains(&server), "{server} is down");
-            self.asked.push(server.clone());
-            tried.push(pick.endpoint);
-            let lacks = decision.content.is_some() && self.lacks.contains(&server);
-            let status = if lacks { StatusCode::NOT_FOUND } else { StatusCode::OK };
-            let said = decision.learn(&pick, &Method::GET, status).said;
-            if said != Said::Content(Verdict::Lacks) {
-                decision.served(&pick, said, status);
-                return Got::From(server);
-            }
-            if pick.how == How::AskedAgain {
-                decision.unserved();
-                return Got::Missing;
-            }
-        }
-    }
-}
-
-/// A is the client's group, with links to B after 10 and C after 20 minutes; the default group comes after 120.
-fn worked_example(more: &str) -> String {
-    let mut text = format!(
-        "[site]\ncode = \"P01\"\n{more}\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"DP\", \"MP\", \"SUP\"]\n"
-    );
-    for (place, name) in ["a1", "a2", "b1", "b2", "c1", "c2", "d1"].iter().enumerate() {
-        text += &format!(
-            "[[site_systems]]\nname = \"{name}\"\naddress = \"10.9.0.{place}\"\nroles = [\"DP\", \"MP\", \"SUP\"]\n"
-        );
-    }
-    text + "[[boundary_groups]]\nname = \"A\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"a1\", \"a2\"]\n\
-            neighbors = [{ group = \"B\", fallback = { DP = 10, SUP = 10, MP = 0 } }, \
-                         { group = \"C\", fallback = { DP = 20, SUP = 130, MP = \"never\" } }]\n\
-            [[boundary_groups]]\nname = \"B\"\nboundaries = [\"10.2.0.0/16\"]\nsite_systems = [\"b1\", \"b2\"]\n\
-            neighbors = [{ group = \"C\", fallback = { DP = 0 } }]\n\
-            [[boundary_groups]]\nname = \"C\"\nboundaries = [\"10.3.0.0/16\"]\nsite_systems = [\"c1\", \"c2\"]\n\
-            [default_boundary_group]\nsite_systems = [\"d1\"]\n"
-}
 
 /// The servers that serve somebody of many clients at a moment; their requests do not move the clock.
 fn pool(site: &mut Site, now_ms: u64) -> BTreeSet<String> {
@@ -327,6 +208,36 @@ fn a_software_update_point_that_comes_back_in_time_ends_the_clock() {
     assert_eq!(site.get("10.1.0.1", scan, 60 * MINUTE), from(&good));
     site.down(&[&good]);
     assert_eq!(site.get("10.1.0.1", scan, 90 * MINUTE), Got::Wait(7200));
+}
+
+#[test]
+fn a_page_that_is_missing_makes_no_last_known_good_software_update_point() {
+    let scan = "/ClientWebService/client.asmx";
+    let mut site = Site::new(&worked_example(""));
+    site.lack(&["a1", "a2"]);
+    let Got::From(first) = site.get("10.1.0.1", scan, 0) else { panic!("all are up") };
+    let other = if first == "a1" { "a2" } else { "a1" };
+    site.down(&[&first]);
+    assert_eq!(site.get("10.1.0.1", scan, 0), from(other), "it has served nothing, so there is nothing to keep to");
+    site.lack(&[]);
+    assert_eq!(site.get("10.1.0.1", scan, 0), from(other));
+    site.up(&[&first]);
+    site.down(&[other]);
+    assert_eq!(site.get("10.1.0.1", scan, 0), Got::Wait(7200), "and now there is");
+}
+
+#[test]
+fn a_guess_of_live_traffic_takes_no_software_update_point_from_its_clients() {
+    let scan = "/ClientWebService/client.asmx";
+    let mut site = Site::new(&worked_example(""));
+    let Got::From(good) = site.get("10.1.0.1", scan, 0) else { panic!("all are up") };
+    site.world.stand_system(&good, EJECTED);
+    site.world.publisher.publish();
+    assert_eq!(site.get("10.1.0.1", scan, MINUTE), from(&good), "no other may serve it for two hours");
+    let other = if good == "a1" { "a2" } else { "a1" };
+    for client in 2..30 {
+        assert_eq!(site.get(&format!("10.1.0.{client}"), scan, MINUTE), from(other), "new ones go elsewhere");
+    }
 }
 
 #[test]

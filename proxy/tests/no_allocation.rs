@@ -144,7 +144,7 @@ fn clocks_content_and_affinity_cost_nothing() {
                     return;
                 }
             }
-            black_box(decision.unserved());
+            black_box(decision.unserved(rolegate::model::learn::Unserved::Unable));
         });
         assert_eq!(counted.count_total, 0, "learning, step {step}");
         assert_none(&snapshot, &facts, &format!("with what was learned, step {step}")).unwrap();

@@ -23,14 +23,25 @@ const SHARE: PassivePolicy = PassivePolicy {
     ..ROW
 };
 
-/// Plays requests at their times: `.` went well, `x` failed. Gives the index of the one that rang.
+/// An ending for which no client can be blamed, or a good one.
+fn ending(failed: bool) -> Ending {
+    if failed { Ending::Unreached } else { Ending::Passed }
+}
+
+/// Plays requests at their times: `.` went well, `x` had no connection, and a request of any other letter's client failed. Gives
+/// the index of the one that rang.
 fn ring(passive: &Passive, policy: &PassivePolicy, rows: &[(u64, &str)]) -> Option<usize> {
-    let calls = rows.iter().flat_map(|(now, row)| row.chars().map(move |c| (*now, c == 'x')));
+    let calls = rows.iter().flat_map(|(now, row)| row.chars().map(move |c| (*now, c)));
     let mut rang = None;
-    for (index, (now, failed)) in calls.enumerate() {
-        if passive.record(policy, now, failed) {
+    for (index, (now, c)) in calls.enumerate() {
+        let ending = match c {
+            '.' => Ending::Passed,
+            'x' => Ending::Unreached,
+            client => Ending::Failed { client: client.into() },
+        };
+        if passive.record(policy, now, ending) {
             assert_eq!(rang, None, "rang twice");
-            assert!(failed, "a request that went well rang");
+            assert_ne!(ending, Ending::Passed, "a request that went well rang");
             rang = Some(index);
         }
         assert_eq!(passive.alarm(), rang.is_some());
@@ -67,13 +78,55 @@ fn the_alarm_rings_once_at_the_threshold() {
 }
 
 #[test]
+fn one_client_alone_takes_no_server_out() {
+    let five = PassivePolicy { consecutive_failures: 5, ..ROW };
+    let two = PassivePolicy { consecutive_failures: 2, ..ROW };
+    let one = PassivePolicy { consecutive_failures: 1, ..ROW };
+    let share = PassivePolicy { min_requests: 20, ..SHARE };
+    let any = PassivePolicy { min_requests: 1, failure_percent: 1, ..SHARE };
+    type Case = (&'static str, PassivePolicy, &'static [(u64, &'static str)], Option<usize>);
+    let cases: &[Case] = &[
+        ("however often it fails", five, &[(0, "aaaaaaaaaaaaaaaaaaaaaaaa"), (9_000_000, "aaaaaaaaaaaa")], None),
+        ("two clients count twice each", five, &[(0, "abababababab")], None),
+        ("a third one makes five", five, &[(0, "aaaaaaabbbbbc")], Some(12)),
+        ("five make five", five, &[(0, "abcde")], Some(4)),
+        ("a success in between", five, &[(0, "aabb.aabb.abcd.abcd")], None),
+        ("as many clients as there may be", five, &[(0, "abcdefghijklm")], Some(4)),
+        ("a connection that cannot be made is no client's doing", five, &[(0, "aaaxxx")], Some(5)),
+        ("two where two are enough", two, &[(0, "aaab")], Some(3)),
+        ("two where one is enough", one, &[(0, "aaab")], Some(3)),
+        ("one connection where one is enough", one, &[(0, "x")], Some(0)),
+        (
+            "a share without its own",
+            share,
+            &[(0, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa....................")],
+            None,
+        ),
+        ("nor with a failure of another", share, &[(0, "aaaaaaaaaaaaaaaaaaaaaaaaaaaa...................b")], None),
+        (
+            "in both halves",
+            share,
+            &[(9_999, "aaaaaaaaaaaaaaaaaaaa....................."), (10_000, "aaaaaaaaaaa")],
+            None,
+        ),
+        ("of ever so little", any, &[(0, ".aaaaaaaaaaaaaaaa")], None),
+        ("two clients are a share", any, &[(0, ".ab")], Some(2)),
+        ("many clients, some of whom are served", share, &[(0, ".a.b.c.d.e.f.g.h.iabcdefghi")], Some(21)),
+        ("hidden among others", share, &[(0, "abcdefgh............................zzzzzzzzzzzzzzzzzzzzzzzzzzz")], None),
+    ];
+    for (name, policy, rows, expected) in cases {
+        assert_eq!(ring(&Passive::new(), policy, rows), *expected, "{name}");
+    }
+}
+
+#[test]
 fn a_reset_starts_from_nothing() {
     let both = PassivePolicy { consecutive_failures: 3, ..SHARE };
     for (policy, row) in [(ROW, "xxx"), (SHARE, "xxxxxxxxxx"), (both, "xxx")] {
         let passive = Passive::new();
         for _ in 0..3 {
             assert_eq!(ring(&passive, &policy, &[(5_000, row)]), Some(row.len() - 1));
-            assert!(!passive.record(&policy, 5_000, true), "it rang already");
+            assert!(!passive.record(&policy, 5_000, Ending::Unreached), "it rang already");
             passive.reset();
             assert!(!passive.alarm());
         }
@@ -84,8 +137,8 @@ fn a_reset_starts_from_nothing() {
 fn a_late_clock_does_not_wipe_the_half_of_the_others() {
     let passive = Passive::new();
     ring(&passive, &SHARE, &[(20_000, "....xxxx")]);
-    assert!(!passive.record(&SHARE, 19_999, false), "one epoch late: counted into the half before");
-    assert!(!passive.record(&SHARE, 9_000, false), "two epochs late: counted into the same half");
+    assert!(!passive.record(&SHARE, 19_999, Ending::Passed), "one epoch late: counted into the half before");
+    assert!(!passive.record(&SHARE, 9_000, Ending::Passed), "two epochs late: counted into the same half");
     assert_eq!(ring(&passive, &SHARE, &[(20_000, "xx")]), Some(1), "6 of 12, none of them lost");
 }
 
@@ -109,7 +162,7 @@ fn hostile_numbers_do_not_overflow() {
         };
         let passive = Passive::new();
         for now in [0, 1, u64::MAX, 0, u64::MAX / 2] {
-            assert!(!passive.record(&policy, now, true));
+            assert!(!passive.record(&policy, now, Ending::Unreached));
         }
     }
 }
@@ -138,7 +191,7 @@ fn threads_ring_exactly_once() {
                     barrier.wait();
                     for n in 0..2_000u64 {
                         // The threads' clocks disagree, and the halves turn all the time.
-                        if passive.record(&policy, n * 50 + thread * 10_000, true) {
+                        if passive.record(&policy, n * 50 + thread * 10_000, Ending::Unreached) {
                             rings.fetch_add(1, Relaxed);
                         }
                     }
@@ -146,7 +199,7 @@ fn threads_ring_exactly_once() {
             }
         });
         // The threads may have wiped each other's halves all along. Alone, twenty failures ring for certain.
-        let later = (0..20).filter(|_| passive.record(&policy, 10_000_000, true)).count();
+        let later = (0..20).filter(|_| passive.record(&policy, 10_000_000, Ending::Unreached)).count();
         assert_eq!(rings.load(Relaxed) + later, 1);
         assert!(passive.alarm());
     }
@@ -175,7 +228,7 @@ fn of_two_threads_at_the_threshold_one_rings() {
                     // Who came last goes first, by an unknown time. Sweep over both delays, so that some rounds meet.
                     let delay = if me == 0 { round % 50 } else { round / 50 % 50 };
                     (0..delay).for_each(|_| std::hint::spin_loop());
-                    rings.fetch_add(usize::from(passive.record(&once, 0, true)), Relaxed);
+                    rings.fetch_add(usize::from(passive.record(&once, 0, Ending::Unreached)), Relaxed);
                 }
             });
         }
@@ -226,7 +279,7 @@ proptest! {
         let (passive, mut model, mut now) = (Passive::new(), Model::default(), start);
         for (step, failed, reset) in calls {
             now += step;
-            prop_assert_eq!(passive.record(&policy, now, failed), model.record(&policy, now, failed));
+            prop_assert_eq!(passive.record(&policy, now, ending(failed)), model.record(&policy, now, failed));
             prop_assert_eq!(passive.alarm(), model.alarm);
             if reset {
                 passive.reset();

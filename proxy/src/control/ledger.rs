@@ -68,8 +68,27 @@ impl Ledger {
         content: Option<Box<str>>,
         now: Ticks,
     ) {
-        make_room(&mut self.clocks, CLOCKS, |clock| clock.noted);
+        self.make_room_for_clock();
         self.clocks.insert(key, ClockName { role, groups, content, noted: now });
+    }
+
+    /// Forgets the older half of the names of those clients that have most, when there are too many: nobody can make the names of
+    /// others go.
+    fn make_room_for_clock(&mut self) {
+        if self.clocks.len() < CLOCKS {
+            return;
+        }
+        let mut times: HashMap<(&str, &[Box<str>]), Vec<Ticks>> = HashMap::new();
+        for clock in self.clocks.values() {
+            times.entry((&clock.role.name, &clock.groups)).or_default().push(clock.noted);
+        }
+        let Some((whose, mut times)) = times.into_iter().max_by_key(|(_, times)| times.len()) else { return };
+        let (role, groups) = (whose.0.to_owned(), whose.1.to_vec());
+        let middle = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(middle);
+        let median = *median;
+        let goes = |clock: &ClockName| clock.noted <= median && clock.role.name == role && *clock.groups == *groups;
+        self.clocks.retain(|_, clock| !goes(clock));
     }
 
     /// The contents with this id, in any case: one for each virtual directory that it was asked for in.
@@ -130,15 +149,28 @@ mod tests {
     }
 
     #[test]
+    fn names_of_clocks_make_room_among_their_own() {
+        let (role, mut ledger) = (Arc::new(crate::model::presets::plain()), Ledger::default());
+        let groups = |name: &str| Box::from([Box::from(name)]);
+        (0..50).for_each(|key| ledger.note_clock(key, Arc::clone(&role), groups("quiet"), None, 1));
+        for key in 100..100_000 {
+            ledger.note_clock(key, Arc::clone(&role), groups("loud"), None, 2 + key as Ticks);
+        }
+        let of = |name: &str| ledger.clocks().filter(|(_, clock)| *clock.groups[0] == *name).count();
+        assert_eq!(of("quiet"), 50);
+        assert!(of("loud") > 1000 && ledger.clocks().count() <= CLOCKS);
+    }
+
+    #[test]
     fn ended_clocks_are_dropped() {
         let (live, mut ledger) = (Live::default(), Ledger::default());
         let role = Arc::new(crate::model::presets::plain());
-        for key in [7, 8] {
-            live.start_clock(key, 1, 100);
+        for key in [7 << 16, 8 << 16] {
+            live.start_clock(key, crate::model::live::Owner::NONE, 1, 100);
             ledger.note_clock(key, Arc::clone(&role), Box::default(), None, 1);
         }
-        live.clear_clock(7);
+        live.clear_clock(7 << 16);
         ledger.drop_ended(&live, 2, 100);
-        assert_eq!(ledger.clocks().map(|(key, _)| key).collect::<Vec<_>>(), [8]);
+        assert_eq!(ledger.clocks().map(|(key, _)| key).collect::<Vec<_>>(), [8 << 16]);
     }
 }

@@ -19,8 +19,8 @@ use super::ledger::Ledger;
 use crate::metrics::RoleMetrics;
 use crate::model::cluster::Class;
 use crate::model::content::Said;
-use crate::model::live::{Live, Ticks, Verdict};
-use crate::model::note::Note;
+use crate::model::live::{Live, Owner, Ticks, Verdict};
+use crate::model::note::{Note, Search};
 use crate::model::role::Balance;
 use crate::model::snapshot::{Snapshot, Snapshots};
 use crate::model::tls::Tls;
@@ -37,6 +37,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 /// When a discovery is repeated in which a server could not be asked.
 const SOON: Duration = Duration::from_secs(30);
+/// Questions for contents that perhaps no server has, in each [`LOOK`].
+const IN_VAIN: u32 = 20;
+/// How often what is over is taken out of the tables of what is learned, and what is in them is counted.
+const TIDY: Duration = Duration::from_secs(60);
+/// The same for the large ones.
+const RECOUNT_STAYS: Duration = Duration::from_secs(600);
 /// A question that was answered so recently is not asked again.
 const FRESH: Ticks = 100;
 /// The virtual directory that packages are discovered in.
@@ -62,6 +68,16 @@ pub struct Survey {
     discovered: Option<Instant>,
     /// Some server could not be asked in the last discovery.
     unanswered: bool,
+    /// Questions for contents that perhaps no server has which may still be asked before the next look.
+    in_vain: u32,
+    tidied: Tidied,
+}
+
+/// When the tables of what is learned were looked through.
+#[derive(Debug)]
+struct Tidied {
+    all: Instant,
+    stays: Instant,
 }
 
 /// Does this server have this content?
@@ -70,6 +86,8 @@ struct Question {
     endpoint: u32,
     content: u64,
     folder: Arc<str>,
+    /// Who is asked next when this one lacks it: perhaps no server has it.
+    next: Vec<u32>,
 }
 
 impl Survey {
@@ -92,6 +110,8 @@ impl Survey {
             asking: JoinSet::new(),
             discovered: None,
             unanswered: false,
+            in_vain: IN_VAIN,
+            tidied: Tidied { all: Instant::now(), stays: Instant::now() },
         }
     }
 
@@ -122,18 +142,26 @@ impl Survey {
 
     fn on_note(&mut self, note: Note) {
         let (now, snapshot) = (self.now(), self.snapshots.current());
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let ledger = || self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         match note {
-            Note::Clock { key, role, groups, content } => ledger.note_clock(key, role, groups, content, now),
-            Note::Answer { endpoint, content, folder, said } => {
-                // Only what some server has is a content: anybody can ask for names that nobody has.
+            Note::Clock { key, role, groups, content } => ledger().note_clock(key, role, groups, content, now),
+            Note::Answer { content, folder, said } => {
+                // Only what some server has is a content: any client can ask for names that no server has.
                 if said == Said::Content(Verdict::Has) {
-                    ledger.note_content(&snapshot.live, &content, &folder, now);
+                    ledger().note_content(&snapshot.live, &content, &folder, now);
                 }
-                drop(ledger);
-                let key = snapshot.live.content_key(&folder);
-                if said == Said::NoFile && !self.answered.contains_key(&(endpoint, key)) {
-                    self.add(Question { endpoint, content: key, folder: folder.into() });
+            }
+            Note::Doubt { endpoints, folder, search } => {
+                let (content, folder) = (snapshot.live.content_key(&folder), Arc::from(folder));
+                match search {
+                    Search::Found => {
+                        for &endpoint in &endpoints {
+                            if !self.answered.contains_key(&(endpoint, content)) {
+                                self.add(Question { endpoint, content, folder: Arc::clone(&folder), next: Vec::new() });
+                            }
+                        }
+                    }
+                    Search::InVain => self.add_in_vain(content, &folder, endpoints.into_vec()),
                 }
             }
         }
@@ -146,6 +174,15 @@ impl Survey {
         let (now, idle) = (self.now(), snapshot.site.fallback.idle_ticks());
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).drop_ended(&snapshot.live, now, idle);
         let settings = &snapshot.site.content;
+        self.in_vain = IN_VAIN;
+        if self.tidied.all.elapsed() >= TIDY {
+            self.tidied.all = Instant::now();
+            snapshot.live.tidy(now, idle, settings.missing_ticks());
+        }
+        if self.tidied.stays.elapsed() >= RECOUNT_STAYS {
+            self.tidied.stays = Instant::now();
+            snapshot.live.recount_stays();
+        }
         let again = if self.unanswered { settings.discover_interval.min(SOON) } else { settings.discover_interval };
         let due = self.discovered.is_none_or(|last| last.elapsed() >= again);
         if settings.discover.is_empty() || !due || !self.plan.is_empty() {
@@ -161,7 +198,12 @@ impl Survey {
             let content = snapshot.live.content_key(&folder);
             ledger.note_content(&snapshot.live, id, &folder, now);
             let folder: Arc<str> = folder.into();
-            plan.extend(endpoints.iter().map(|&endpoint| Question { endpoint, content, folder: Arc::clone(&folder) }));
+            plan.extend(endpoints.iter().map(|&endpoint| Question {
+                endpoint,
+                content,
+                folder: Arc::clone(&folder),
+                next: Vec::new(),
+            }));
         }
         self.plan = plan;
     }
@@ -169,6 +211,19 @@ impl Survey {
     fn add(&mut self, question: Question) {
         if self.waiting.len() < WAITING && self.open.insert((question.endpoint, question.content)) {
             self.waiting.push_back(question);
+        }
+    }
+
+    /// One server after the other is asked until one has the content. Names can be made up, so only so many are asked in a moment.
+    fn add_in_vain(&mut self, content: u64, folder: &Arc<str>, mut endpoints: Vec<u32>) {
+        while let Some(endpoint) = endpoints.pop() {
+            if !self.answered.contains_key(&(endpoint, content)) {
+                if self.in_vain > 0 {
+                    self.in_vain -= 1;
+                    self.add(Question { endpoint, content, folder: Arc::clone(folder), next: endpoints });
+                }
+                return;
+            }
         }
     }
 
@@ -207,9 +262,12 @@ impl Survey {
             // Access, another role at this address, trouble: says nothing about the content.
             Some(_) | None => return,
         };
+        if verdict == Verdict::Lacks {
+            self.add_in_vain(question.content, &question.folder, question.next.clone());
+        }
         let snapshot = self.snapshots.current();
         let Some((system, metrics)) = place(&snapshot, question.endpoint) else { return };
-        if snapshot.live.learn(question.content, question.endpoint, verdict, self.now()) {
+        if snapshot.live.learn(Owner::NONE, question.content, question.endpoint, verdict, self.now()) {
             metrics.learned(verdict).increment(1);
             tracing::debug!(%system, folder = %question.folder, ?verdict, "content was asked for");
             if verdict == Verdict::Has {

@@ -5,6 +5,7 @@ pub mod complaints;
 pub mod executor;
 pub mod held;
 pub mod memory;
+pub mod misses;
 pub mod pulse;
 pub mod search;
 pub mod spare;

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::words;
 use crate::data::path::outcome::retry_after;
 use crate::error::Error;
-use crate::model::balance::{Ask, How, NoPick, Nobody, Pick};
+use crate::model::balance::{Ask, How, Nobody, Pick};
 use crate::model::cluster::{Class, EndpointIndex};
 use crate::model::decision::Decision;
 use crate::model::facts::Facts;
-use crate::model::learn::Waits;
 use crate::model::role::{Balance, FallbackRule, Protocol};
+use crate::model::turned_away::Back;
 
 /// Who serves.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -67,19 +67,19 @@ fn later() -> (u64, u64) {
 /// What a client gets when nobody is picked: what the request path answers, without starting a clock.
 pub(super) fn nobody(decision: &Decision<'_>, nobody: Nobody) -> AnswerFacts {
     let role = &*decision.cluster.topology.role;
-    let next = decision.opening.next(decision.location).filter(|_| decision.clock_key().is_some());
-    let waits = next.filter(|_| role.protocol == Protocol::Http).map(|ticks| Waits { ticks, started: false }.seconds());
-    let mut answer = AnswerFacts::new(if waits.is_some() { Error::NotYet } else { nobody.why.into() });
-    if let Some(seconds) = waits {
-        let (soonest, latest) = later();
-        let no_server = nobody.why == NoPick::NoServer;
-        answer.retry_after =
-            Some(if no_server { (seconds, seconds) } else { (seconds.min(soonest), seconds.min(latest)) });
+    let turned = decision.turned_away(nobody);
+    let tcp = role.protocol == Protocol::Tcp;
+    let mut answer = AnswerFacts::new(if tcp { nobody.why.into() } else { turned.error });
+    let (soonest, latest) = later();
+    match turned.back {
+        Back::Usual => {}
+        Back::At(seconds) => answer.retry_after = Some((seconds, seconds)),
+        Back::By(seconds) => answer.retry_after = Some((seconds.min(soonest), seconds.min(latest))),
     }
-    if role.protocol == Protocol::Tcp {
+    if tcp {
         (answer.status, answer.retry_after) = (None, None);
     }
-    answer.sentence = words::nobody(decision, nobody.why, next);
+    answer.sentence = words::nobody(decision, nobody.why, turned.next);
     answer
 }
 
@@ -119,6 +119,7 @@ fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_
         How::Upload => "the upload session of the request is there",
         How::Pinned => "the client is signed in there, and its connection goes nowhere else",
         How::Named => "the request names it in its Host, and the role prefers the server that is named",
+        How::LastResort => "all others have refused, and it may be well again",
         How::AskedAgain => {
             "every server of the open tiers has said that it lacks this: one is asked once more, and the client gets its \
              answer"

@@ -149,6 +149,9 @@ pub(super) fn nobody(decision: &Decision<'_>, why: NoPick, next: Option<u64>) ->
         NoPick::Lacking => "every server of the open tiers that is well lacks this",
         NoPick::AllTried => "every server of the open tiers that is well has been tried",
         NoPick::Overloaded => "every server of the open tiers that is well has as many requests as it may have",
+        NoPick::DownloadFull => {
+            "the server where the download is has as many requests as it may have, and another copy would begin it again"
+        }
         NoPick::UploadLost => "the server of the upload session is down or gone",
     };
     let Some(ticks) = next else { return text.to_owned() };

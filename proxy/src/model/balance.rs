@@ -82,6 +82,8 @@ pub enum How {
     Pinned,
     /// Every server lacks the content: this one is asked once more, and its answer is the client's.
     AskedAgain,
+    /// All others have refused: it is said to be down, and may be well again.
+    LastResort,
 }
 
 impl How {
@@ -95,6 +97,7 @@ impl How {
             Self::Named => "named",
             Self::Pinned => "pinned",
             Self::AskedAgain => "asked-again",
+            Self::LastResort => "last-resort",
         }
     }
 }
@@ -121,8 +124,20 @@ pub enum NoPick {
     AllTried,
     /// Every server that is well has as many requests as it may have.
     Overloaded,
+    /// The server where the download is has as many requests as it may have.
+    DownloadFull,
     /// The server that has the upload session is down or gone.
     UploadLost,
+}
+
+impl NoPick {
+    /// Whether servers of later tiers could serve: then the fallback clock counts.
+    pub fn is_search(self) -> bool {
+        match self {
+            Self::NoServer | Self::NoneWell | Self::Lacking | Self::AllTried | Self::Overloaded => true,
+            Self::DownloadFull | Self::UploadLost => false,
+        }
+    }
 }
 
 impl From<NoPick> for Error {
@@ -130,7 +145,7 @@ impl From<NoPick> for Error {
         match why {
             NoPick::NoServer => Self::NoServer,
             NoPick::NoneWell | NoPick::AllTried | NoPick::Lacking => Self::NoneWell,
-            NoPick::Overloaded => Self::Overloaded,
+            NoPick::Overloaded | NoPick::DownloadFull => Self::Overloaded,
             NoPick::UploadLost => Self::UploadLost,
         }
     }
@@ -184,9 +199,22 @@ impl Ask<'_> {
 /// # Errors
 /// [`Nobody`] says why there is none.
 pub fn pick(cluster: &Cluster, location: ContentLocation<'_>, ask: &Ask<'_>) -> Result<Pick, Nobody> {
+    let classes: &[Class] = if cluster.panicking() { &[Class::Out] } else { &[Class::Well, Class::Second] };
+    pick_of(cluster, location, ask, classes)
+}
+
+/// As [`pick`], among endpoints of these classes.
+///
+/// # Errors
+/// [`Nobody`] says why there is none.
+pub fn pick_of(
+    cluster: &Cluster,
+    location: ContentLocation<'_>,
+    ask: &Ask<'_>,
+    classes: &[Class],
+) -> Result<Pick, Nobody> {
     let mut nobody = Nobody { why: NoPick::NoServer, unasked: false };
     let mut aside = false;
-    let classes: &[Class] = if cluster.panicking() { &[Class::Out] } else { &[Class::Well, Class::Second] };
     for &class in classes {
         for tier in location.tiers().filter(|tier| ask.opening.is_open(*tier)) {
             let mut drawing = Drawing::new(cluster, ask, class);
@@ -241,7 +269,8 @@ fn worse(a: NoPick, b: NoPick) -> NoPick {
         NoPick::Lacking => 2,
         NoPick::AllTried => 3,
         NoPick::Overloaded => 4,
-        NoPick::UploadLost => 5,
+        NoPick::DownloadFull => 5,
+        NoPick::UploadLost => 6,
     };
     if rank(b) > rank(a) { b } else { a }
 }

@@ -2,7 +2,8 @@
 //!
 //! A 404 says that this server lacks this content, not that the server is ill. But not every 404 says even that: a file
 //! that the package never had, a folder `bin` or an `.mdb` file that IIS filters (both answer 404) say nothing about the
-//! package. So a verdict about the whole content comes from its folder, and one about a file is kept for that file.
+//! package. So a verdict about the whole content comes from the list of its folder (`PROPFIND`), and one about a file is kept for
+//! that file. A folder that `GET` does not find is like a file: IIS may show none.
 
 use http::{Method, StatusCode};
 
@@ -89,8 +90,9 @@ impl<'a> ContentPath<'a> {
             200 | 206 | 207 | 304 if ends_with(self.id, ".tar") => Said::FileHere,
             200 | 206 | 207 | 304 => Said::Content(Verdict::Has),
             404 => match self.part() {
-                Part::Folder => Said::Content(Verdict::Lacks),
-                Part::File => Said::NoFile,
+                Part::Folder if method.as_str() == "PROPFIND" => Said::Content(Verdict::Lacks),
+                // IIS shows no folder unless it was told to.
+                Part::Folder | Part::File => Said::NoFile,
                 Part::Filtered | Part::Signature => Said::NoSuchFile,
             },
             405 if method.as_str() == "PROPFIND" => Said::NoListing,
@@ -163,6 +165,9 @@ mod tests {
             (Part::Folder, &propfind, 207, has),
             (Part::Folder, &propfind, 404, Said::Content(Verdict::Lacks)),
             (Part::Folder, &propfind, 405, Said::NoListing),
+            (Part::Folder, &Method::GET, 404, Said::NoFile),
+            (Part::Folder, &Method::HEAD, 404, Said::NoFile),
+            (Part::Folder, &Method::GET, 200, has),
             (Part::Folder, &Method::GET, 405, Said::Nothing),
             (Part::File, &Method::GET, 206, has),
             (Part::File, &Method::HEAD, 200, has),

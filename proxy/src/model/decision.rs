@@ -3,14 +3,16 @@
 //! The request path, `explain` and the tests call the same three steps with the same arguments, so an explanation can never
 //! differ from what was served. What follows from an answer is in [`super::learn`].
 
-use super::balance::{Ask, How, NoPick, Nobody, Not, Pick, Tried, hashed, pick};
+use rolegate_health::Health;
+
+use super::balance::{Ask, How, NoPick, Nobody, Not, Pick, Tried, hashed, pick, pick_of};
 use super::boundary::GroupId;
 use super::cluster::{Class, Cluster, EndpointIndex};
 use super::content::{ContentPath, Part, continues};
 use super::facts::Facts;
 use super::fallback::Opening;
 use super::knowledge::Knowledge;
-use super::live::{Domain, Live, Ticks};
+use super::live::{Domain, Live, Owner, Ticks};
 use super::location::{ContentLocation, Tier};
 use super::mix::mix;
 use super::path::has_dot_segment;
@@ -51,6 +53,16 @@ pub struct Decision<'a> {
     named: Option<u16>,
     by_hash: bool,
     continues: bool,
+    asks_for: AsksFor,
+}
+
+/// What of a content a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AsksFor {
+    /// The list of its files: a server that has it has one.
+    Listing,
+    /// What its path names.
+    File,
 }
 
 /// Why a request belongs nowhere.
@@ -118,7 +130,9 @@ impl<'a> Decision<'a> {
             .and_then(|route| ContentPath::read(facts.path, route.prefix.len(), facts.query));
         let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
         let location = ContentLocation::new(topology, groups);
-        let mut keys = Keys::new(role, topology.hash, live, facts, content);
+        let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
+        let owner = Owner::new(topology.hash ^ sum);
+        let mut keys = Keys::new((role, topology.hash), owner, live, facts, content);
         let uploads = role.upload_affinity && facts.method == "BITS_POST";
         let stay = match uploads {
             true => upload(cluster, site, live, facts, now),
@@ -130,7 +144,6 @@ impl<'a> Decision<'a> {
         let mut started = None;
         if waits {
             let kept = stay.filter(|_| keeps).map_or(0, |stay| u64::from(stay.endpoint_id(cluster)));
-            let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
             let key = mix(mix(topology.hash ^ sum) ^ keys.content ^ kept);
             keys.clock = Some(key);
             started = live.clock(key, now, site.fallback.idle_ticks());
@@ -161,6 +174,7 @@ impl<'a> Decision<'a> {
             named,
             by_hash: uploads,
             continues,
+            asks_for: if facts.method == "PROPFIND" { AsksFor::Listing } else { AsksFor::File },
         })
     }
 
@@ -192,6 +206,19 @@ impl<'a> Decision<'a> {
             }
             other => other,
         }
+    }
+
+    /// One that is down or ejected, within the open tiers: for a request that all others have refused. What says that it is down may
+    /// be old by now, and there is nothing left to lose.
+    pub fn last_resort(&self, tried: &Tried, now_ms: u64, dice: u64) -> Option<Pick> {
+        let one_only =
+            self.cluster.topology.role.balance == Balance::Device || matches!(self.stay, Some(Stay::Only(_)));
+        if one_only {
+            return None;
+        }
+        let ask = self.ask(tried, now_ms, dice);
+        let found = pick_of(self.cluster, self.location, &ask, &[Class::Out]).ok()?;
+        Some(Pick { how: How::LastResort, ..found })
     }
 
     /// The pick of a request whose connection belongs to this server already; `None` when the server is gone from the
@@ -238,7 +265,7 @@ impl<'a> Decision<'a> {
                 path.as_bytes(),
             )
         };
-        (content.part() != Part::Folder).then(file)
+        (content.part() != Part::Folder || self.asks_for == AsksFor::File).then(file)
     }
 
     /// The configuration that it was made by.
@@ -276,16 +303,26 @@ impl<'a> Decision<'a> {
         let standing = self.cluster.standing(endpoint);
         let kept = self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood;
         let class = standing.class();
-        let proven = class == Class::Well || class == Class::Second && (kept || !standing.degraded());
+        // For a client that keeps to it there is no other for two hours: a guess of live traffic must not take it away.
+        let proven = match class {
+            Class::Well => true,
+            Class::Second => kept || !standing.degraded(),
+            Class::Out => kept && standing.ejected && standing.health != Health::Down && self.waits_for_others(),
+        };
         if !proven && !self.cluster.panicking() {
             return Ok(None);
         }
         let Some(tier) = self.tier_of(endpoint).or(kept.then_some(SITE)) else { return Ok(None) };
         match ask.judge(self.cluster, endpoint, class) {
             Ok(()) => Ok(Some(Pick { endpoint, tier, class, how: How::Stays, aside: false })),
-            Err(Not::Full) if self.content.is_some() => Err(Nobody { why: NoPick::Overloaded, unasked: true }),
+            Err(Not::Full) if self.content.is_some() => Err(Nobody { why: NoPick::DownloadFull, unasked: true }),
             Err(Not::Full | Not::OtherSystem | Not::Lacks(_) | Not::Class(_) | Not::Tried) => Ok(None),
         }
+    }
+
+    /// Whether no tier is open now in which another server could be.
+    fn waits_for_others(&self) -> bool {
+        !self.location.tiers().any(|tier| self.opening.is_open(tier))
     }
 
     fn tier_of(&self, endpoint: EndpointIndex) -> Option<Tier> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use rolegate_health::Passive;
 
@@ -73,12 +73,30 @@ pub struct EndpointState {
     held: AtomicU32,
     /// What live traffic says about it.
     pub passive: Passive,
+    trial: Trials,
 }
+
+/// Requests that go there although it is said to be down.
+#[derive(Debug, Default)]
+struct Trials {
+    under_way: AtomicBool,
+    /// When one was answered last, in milliseconds of the process clock; 0 after one that was not.
+    answered_ms: AtomicU64,
+}
+
+/// One that was answered speaks for those that come within this time.
+const ANSWERED_COUNTS_MS: u64 = 2000;
 
 impl EndpointState {
     /// A fresh endpoint without requests.
     pub fn new(id: u32) -> Self {
-        Self { id, in_flight: AtomicU32::new(0), held: AtomicU32::new(0), passive: Passive::default() }
+        Self {
+            id,
+            in_flight: AtomicU32::new(0),
+            held: AtomicU32::new(0),
+            passive: Passive::default(),
+            trial: Trials::default(),
+        }
     }
 
     /// Requests and tunnels that are under way.
@@ -89,6 +107,44 @@ impl EndpointState {
     /// Whether anything is under way, or may be.
     pub fn is_in_use(&self) -> bool {
         self.in_flight() > 0 || self.held.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// The right to send a request to an endpoint that is said to be down: one has it at a time, and all when one was answered a
+/// moment ago.
+#[derive(Debug)]
+pub struct Trial {
+    state: Arc<EndpointState>,
+    alone: bool,
+}
+
+impl Trial {
+    /// The right, unless another request has it.
+    pub fn take(state: &Arc<EndpointState>, now_ms: u64) -> Option<Self> {
+        let answered_ms = state.trial.answered_ms.load(Ordering::Relaxed);
+        if answered_ms > 0 && now_ms < answered_ms + ANSWERED_COUNTS_MS {
+            return Some(Self { state: Arc::clone(state), alone: false });
+        }
+        let free = !state.trial.under_way.swap(true, Ordering::Relaxed);
+        free.then(|| Self { state: Arc::clone(state), alone: true })
+    }
+
+    /// It was answered.
+    pub fn answered(self, now_ms: u64) {
+        self.state.trial.answered_ms.store(now_ms.max(1), Ordering::Relaxed);
+    }
+
+    /// It was not.
+    pub fn failed(self) {
+        self.state.trial.answered_ms.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if self.alone {
+            self.state.trial.under_way.store(false, Ordering::Relaxed);
+        }
     }
 }
 

@@ -22,6 +22,15 @@ pub struct Learned {
     pub news: bool,
 }
 
+/// Why the open tiers could not serve a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unserved {
+    /// Every server has said that it lacks the content.
+    Lacking,
+    /// Some server cannot be asked.
+    Unable,
+}
+
 /// A request that the open tiers could not serve, while later ones are still closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waits {
@@ -49,12 +58,15 @@ impl Decision<'_> {
         let news = match said {
             Said::Content(Verdict::Has) => {
                 found_file();
-                self.live.learn(self.keys.content, id, Verdict::Has, self.now)
+                self.live.learn(self.keys.owner, self.keys.content, id, Verdict::Has, self.now)
             }
-            Said::Content(Verdict::Lacks) => self.live.learn(self.keys.content, id, Verdict::Lacks, self.now),
+            Said::Content(Verdict::Lacks) => {
+                self.live.learn(self.keys.owner, self.keys.content, id, Verdict::Lacks, self.now)
+            }
             Said::FileHere => found_file(),
             Said::NoFile | Said::NoSuchFile => {
-                self.file_key(content).is_some_and(|file| self.live.learn_file(self.keys.content, file, id, self.now))
+                let learn = |file| self.live.learn_file(self.keys.owner, self.keys.content, file, id, self.now);
+                self.file_key(content).is_some_and(learn)
             }
             Said::NoListing | Said::Nothing => false,
         };
@@ -63,27 +75,33 @@ impl Decision<'_> {
 
     /// The client gets this answer. Says whether it, or its download, has moved from another server.
     pub fn served(&self, pick: &Pick, said: Said, status: StatusCode) -> bool {
+        let endpoint = self.cluster.endpoint(pick.endpoint);
         let good = match (said, self.content) {
             (Said::Content(Verdict::Has) | Said::FileHere, _) => true,
             (_, Some(_)) => false,
+            // A page that is missing, a refusal, a fault: the client has not been served, and is not kept to this server.
+            (_, None) if endpoint.role.fallback_rule == FallbackRule::LastKnownGood => {
+                status.is_success() || status.is_redirection()
+            }
             (_, None) => !status.is_server_error(),
         };
         if !good {
             return false;
         }
-        let endpoint = self.cluster.endpoint(pick.endpoint);
         if let (Some(key), Some(_)) = (self.keys.clock, self.opening.minutes()) {
             let kept = pick.how == How::Stays && endpoint.role.fallback_rule == FallbackRule::LastKnownGood;
-            if kept || self.needs_no_clock(pick) {
+            // A server that is full with this request turns others away: for them the clock goes on.
+            let room = endpoint.state.in_flight() < endpoint.role.max_requests;
+            if room && (kept || self.needs_no_clock(pick)) {
                 self.live.clear_clock(key);
             } else {
-                // Somebody lives from it.
-                self.live.start_clock(key, self.now, self.site.fallback.idle_ticks());
+                // Some client lives from it.
+                self.live.start_clock(key, self.keys.owner, self.now, self.site.fallback.idle_ticks());
             }
         }
         let who = who_stays(&endpoint.role);
         let key = self.keys.affinity.filter(|_| !self.aside(pick));
-        key.is_some_and(|key| self.live.keep_stay(who, key, endpoint.state.id, self.now))
+        key.is_some_and(|key| self.live.keep_stay(who, key, self.keys.owner, endpoint.state.id, self.now))
     }
 
     /// Whether the tier of a pick is open whatever the clock says. A client that keeps to a server waits for its own groups
@@ -110,15 +128,27 @@ impl Decision<'_> {
     }
 
     /// The open tiers could not serve the request: the clock starts, if there is anything to wait for.
-    pub fn unserved(&self) -> Option<Waits> {
+    pub fn unserved(&self, why: Unserved) -> Option<Waits> {
         let key = self.keys.clock?;
+        let (owner, idle) = (self.keys.owner, self.site.fallback.idle_ticks());
         let next = self.opening.next(self.location);
-        // One that runs is kept while it is asked for, also when every tier is open and none can serve.
-        if next.is_none() && self.opening.minutes().is_none() {
-            return None;
+        match (next, why) {
+            (Some(ticks), _) => {
+                let started = self.live.start_clock(key, owner, self.now, idle);
+                Some(Waits { ticks, started })
+            }
+            (None, _) if self.opening.minutes().is_none() => None,
+            // One that runs is kept while it is asked for, also when every tier is open and none can serve.
+            (None, Unserved::Unable) => {
+                self.live.start_clock(key, owner, self.now, idle);
+                None
+            }
+            // Any name can be made up: what no server has takes no place from what some have.
+            (None, Unserved::Lacking) => {
+                self.live.demote_clock(key, owner, self.now, idle);
+                None
+            }
         }
-        let started = self.live.start_clock(key, self.now, self.site.fallback.idle_ticks());
-        next.map(|ticks| Waits { ticks, started })
     }
 
     /// A server answered a packet of a BITS upload: the session stays there, and the message that follows goes there too.
@@ -127,9 +157,9 @@ impl Decision<'_> {
         let id = self.cluster.endpoint(pick.endpoint).state.id;
         if let Some(session) = response.get(Known::BitsSessionId) {
             let key = upload_key(self.live, topology.hash, session);
-            self.live.keep_stay(Who::Transfer, key, id, self.now);
+            self.live.keep_stay(Who::Transfer, key, self.keys.owner, id, self.now);
             let message = after_upload(self.live, topology.hash, self.keys.client);
-            self.live.keep_stay(Who::Transfer, message, id, self.now);
+            self.live.keep_stay(Who::Transfer, message, self.keys.owner, id, self.now);
         }
     }
 

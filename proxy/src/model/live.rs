@@ -2,15 +2,18 @@
 //!
 //! One value for the whole process, shared by all data threads and all snapshots, so that a reload forgets nothing. It is
 //! four [`Table`]s of fixed size: reading and writing takes no lock and allocates nothing, and the memory is bounded
-//! whatever clients ask for. Keys of contents, files and uploads are hashes with a secret of this process, so that nobody
-//! can make what is known of two contents meet.
+//! whatever clients ask for. What is learned for the sake of some clients has them as its [`Owner`], and no others can push it
+//! out. Keys of contents, files and uploads are hashes with a secret of this process, so that no client can make what is known
+//! of two contents meet.
 
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::RandomState;
 
 use super::mix::mix;
-use super::table::{Entry, Table};
+use super::table::{Entry, Table, Worth};
+
+pub use super::table::Owner;
 
 /// Tenths of a second of the process clock, counted from 1.
 pub type Ticks = u32;
@@ -20,6 +23,9 @@ pub const TICKS_PER_MINUTE: u64 = 600;
 
 /// An entry that is in use is marked as used no more often than this, so that reading it rarely writes.
 const TOUCH: Ticks = 50;
+
+/// A clock that is asked for so long after its start is of lasting use: somewhere a download goes on trying.
+const AGAIN: Ticks = 100;
 
 /// That a server still lacks something is news again after this time: whoever was told may have been too busy to listen.
 const RENEWED: Ticks = 600;
@@ -142,38 +148,40 @@ impl Live {
     }
 
     /// Keeps what a server has said about a content. Says whether that is news.
-    pub fn learn(&self, key: u64, endpoint: u32, verdict: Verdict, now: Ticks) -> bool {
+    pub fn learn(&self, owner: Owner, key: u64, endpoint: u32, verdict: Verdict, now: Ticks) -> bool {
         let word = match verdict {
             Verdict::Has => HAS,
             Verdict::Lacks => {
-                self.mark(key, now);
+                self.mark(owner, key, now);
                 LACKS
             }
         };
-        self.keep(at_endpoint(key, endpoint), word, now)
+        self.keep(owner, at_endpoint(key, endpoint), word, now)
     }
 
     /// Keeps that a server lacks a file of a content, which says nothing about the content. Says whether that is news.
-    pub fn learn_file(&self, content: u64, key: u64, endpoint: u32, now: Ticks) -> bool {
-        self.mark(content, now);
-        self.keep(at_endpoint(key, endpoint), NO_FILE, now)
+    pub fn learn_file(&self, owner: Owner, content: u64, key: u64, endpoint: u32, now: Ticks) -> bool {
+        self.mark(owner, content, now);
+        self.keep(owner, at_endpoint(key, endpoint), NO_FILE, now)
     }
 
-    fn keep(&self, key: u64, word: u32, now: Ticks) -> bool {
+    fn keep(&self, owner: Owner, key: u64, word: u32, now: Ticks) -> bool {
         let known = self.verdicts.get(key);
         let news = known.is_none_or(|known| {
             let stale = now.saturating_sub(known.what >> WORD_BITS) >= RENEWED;
             known.what & WORD != word || word != HAS && stale
         });
         if news || word != HAS || known.is_some_and(|known| now.saturating_sub(known.at) >= TOUCH) {
-            self.verdicts.put(key, Entry { what: now << WORD_BITS | word, at: now });
+            // A content that is somewhere is one; of others there are as many as clients make up.
+            let worth = if word == HAS { Worth::Lasting } else { Worth::Passing };
+            self.verdicts.put(key, owner, worth, Entry { what: now << WORD_BITS | word, at: now });
         }
         news
     }
 
     /// Some server lacks something of a content: only then is it worth looking what each of them lacks.
-    fn mark(&self, content: u64, now: Ticks) {
-        self.verdicts.put(content, Entry { what: now << WORD_BITS | MARK, at: now });
+    fn mark(&self, owner: Owner, content: u64, now: Ticks) {
+        self.verdicts.put(content, owner, Worth::Passing, Entry { what: now << WORD_BITS | MARK, at: now });
     }
 
     /// Whether some server lacked something of a content less than `ttl` ago. When the mark was pushed out, servers that
@@ -190,13 +198,13 @@ impl Live {
     /// Forgets every file that some server lacks: which content a file belongs to cannot be told from its key. Gives how
     /// many.
     pub fn unlearn_files(&self) -> usize {
-        self.verdicts.remove_where(|_, entry| entry.what & WORD == NO_FILE)
+        self.verdicts.remove_where(|entry| entry.what & WORD == NO_FILE)
     }
 
     /// Forgets everything that any server has said. Gives how much that was.
     pub fn unlearn_all(&self) -> usize {
-        let gone = self.verdicts.remove_where(|_, entry| entry.what & WORD != MARK);
-        self.verdicts.remove_where(|_, _| true);
+        let gone = self.verdicts.remove_where(|entry| entry.what & WORD != MARK);
+        self.verdicts.remove_where(|_| true);
         gone
     }
 
@@ -207,10 +215,20 @@ impl Live {
     }
 
     /// Starts a clock that does not run, keeps one that does. Says whether it was started.
-    pub fn start_clock(&self, key: u64, now: Ticks, idle: Ticks) -> bool {
+    pub fn start_clock(&self, key: u64, owner: Owner, now: Ticks, idle: Ticks) -> bool {
         let running = self.clock(key, now, idle);
-        self.clocks.put(key, Entry { what: running.unwrap_or(now), at: now });
+        let again = running.is_some_and(|started| now.saturating_sub(started) >= AGAIN);
+        let worth = if again { Worth::Lasting } else { Worth::Passing };
+        self.clocks.put(key, owner, worth, Entry { what: running.unwrap_or(now), at: now });
         running.is_none()
+    }
+
+    /// Every server has been waited for, and none has the content: a clock that runs goes on, and is the first to go when there is
+    /// no room for all.
+    pub fn demote_clock(&self, key: u64, owner: Owner, now: Ticks, idle: Ticks) {
+        if let Some(started) = self.clock(key, now, idle) {
+            self.clocks.put(key, owner, Worth::Passing, Entry { what: started, at: now });
+        }
     }
 
     /// Ends a clock. Says whether it ran.
@@ -220,12 +238,12 @@ impl Live {
 
     /// Ends all clocks. Gives how many.
     pub fn clear_clocks(&self) -> usize {
-        self.clocks.remove_where(|_, _| true)
+        self.clocks.remove_where(|_| true)
     }
 
     /// Clocks that run. Reads the whole table.
     pub fn running_clocks(&self, now: Ticks, idle: Ticks) -> usize {
-        self.clocks.entries().filter(|(_, entry)| now.saturating_sub(entry.at) < idle).count()
+        self.clocks.entries().filter(|entry| now.saturating_sub(entry.at) < idle).count()
     }
 
     /// The live part of the server where somebody is, unless it has been idle for `idle`.
@@ -235,20 +253,36 @@ impl Live {
     }
 
     /// Keeps where somebody is. Says whether it has moved from another server.
-    pub fn keep_stay(&self, who: Who, key: u64, endpoint: u32, now: Ticks) -> bool {
+    pub fn keep_stay(&self, who: Who, key: u64, owner: Owner, endpoint: u32, now: Ticks) -> bool {
         let stays = self.stays(who);
         let known = stays.get(key);
         let moved = known.is_some_and(|known| known.what != endpoint);
         if moved || known.is_none_or(|known| now.saturating_sub(known.at) >= TOUCH) {
-            stays.put(key, Entry { what: endpoint, at: now });
+            let worth = if known.is_some() { Worth::Lasting } else { Worth::Passing };
+            stays.put(key, owner, worth, Entry { what: endpoint, at: now });
         }
         moved
     }
 
     /// Forgets where everybody stays who is at this server. Gives how many.
     pub fn end_stays_at(&self, endpoint: u32) -> usize {
-        let here = |_: u64, entry: Entry| entry.what == endpoint;
+        let here = |entry: Entry| entry.what == endpoint;
         self.clients.remove_where(here) + self.transfers.remove_where(here)
+    }
+
+    /// Forgets clocks that no request has asked for, and what has been lacking for too long: what is over takes no room. Reads these
+    /// tables whole.
+    pub fn tidy(&self, now: Ticks, clock_idle: Ticks, missing_ttl: Ticks) {
+        self.clocks.remove_where(|entry| now.saturating_sub(entry.at) >= clock_idle);
+        self.verdicts.remove_where(|entry| entry.what & WORD != HAS && now.saturating_sub(entry.at) >= missing_ttl);
+        self.clocks.recount();
+        self.verdicts.recount();
+    }
+
+    /// Counts anew who stays. Reads these tables whole.
+    pub fn recount_stays(&self) {
+        self.clients.recount();
+        self.transfers.recount();
     }
 
     fn stays(&self, who: Who) -> &Table {
@@ -283,6 +317,9 @@ fn unpack(what: u32) -> (Verdict, Ticks) {
 mod tests {
     use super::*;
 
+    const OWNER: Owner = Owner::NONE;
+    const CLOCK: u64 = 5 << 16;
+
     #[test]
     fn verdicts_age_and_change() {
         let live = Live::default();
@@ -290,12 +327,12 @@ mod tests {
         assert_eq!(key, live.key(Domain::Content, 0, b"abc00012"));
         assert_ne!(key, live.key(Domain::File, 0, b"abc00012"));
         assert_eq!(live.verdict(key, 1, 10, 100), None);
-        assert!(live.learn(key, 1, Verdict::Lacks, 10));
-        assert!(!live.learn(key, 1, Verdict::Lacks, 20), "no news, and the time to live begins again");
+        assert!(live.learn(OWNER, key, 1, Verdict::Lacks, 10));
+        assert!(!live.learn(OWNER, key, 1, Verdict::Lacks, 20), "no news, and the time to live begins again");
         assert_eq!(live.verdict(key, 1, 50, 100), Some((Verdict::Lacks, 30)));
         assert_eq!(live.verdict(key, 2, 50, 100), None, "another server has said nothing");
         assert_eq!(live.verdict(key, 1, 120, 100), None);
-        assert!(live.learn(key, 1, Verdict::Has, 130));
+        assert!(live.learn(OWNER, key, 1, Verdict::Has, 130));
         assert_eq!(live.verdict(key, 1, 1_000_000, 100).unwrap().0, Verdict::Has);
         assert!(live.unlearn(key, 1) && !live.unlearn(key, 1));
     }
@@ -305,12 +342,16 @@ mod tests {
         let live = Live::default();
         let content = live.key(Domain::Content, 0, b"ABC00012");
         let [file, other] = [b"a.msi", b"b.msi"].map(|name| live.key(Domain::File, content, name));
-        assert!(live.learn(content, 1, Verdict::Has, 10) && live.learn(content, 2, Verdict::Lacks, 10));
-        assert!(live.learn_file(5, file, 1, 10) && live.learn_file(5, other, 2, 10));
-        assert!(!live.learn_file(5, file, 1, 20), "no news, and the time to live begins again");
+        assert!(live.learn(OWNER, content, 1, Verdict::Has, 10) && live.learn(OWNER, content, 2, Verdict::Lacks, 10));
+        assert!(live.learn_file(OWNER, 5 << 16, file, 1, 10) && live.learn_file(OWNER, 5 << 16, other, 2, 10));
+        assert!(!live.learn_file(OWNER, 5 << 16, file, 1, 20), "no news, and the time to live begins again");
         assert_eq!(live.verdict(file, 1, 50, 100), Some((Verdict::Lacks, 30)));
         assert_eq!(live.verdict(file, 1, 120, 100), None);
-        assert!(live.is_missing(5, 119, 100) && !live.is_missing(5, 120, 100) && !live.is_missing(6, 20, 100));
+        assert!(
+            live.is_missing(5 << 16, 119, 100)
+                && !live.is_missing(5 << 16, 120, 100)
+                && !live.is_missing(6 << 16, 20, 100)
+        );
         assert_eq!(live.unlearn_files(), 2);
         assert_eq!((live.verdict(file, 1, 20, 100), live.verdict(other, 2, 20, 100)), (None, None));
         assert_eq!(live.verdict(content, 1, 20, 100), Some((Verdict::Has, 10)));
@@ -321,26 +362,26 @@ mod tests {
     #[test]
     fn clocks_run_until_they_are_cleared_or_idle() {
         let live = Live::default();
-        assert!(live.start_clock(5, 100, 50) && !live.start_clock(5, 120, 50));
-        assert_eq!(live.clock(5, 169, 50), Some(100));
-        assert_eq!(live.clock(5, 170, 50), None, "nobody has asked since 120");
-        assert!(live.start_clock(5, 200, 50));
-        assert_eq!(live.clock(5, 200, 50), Some(200));
+        assert!(live.start_clock(CLOCK, OWNER, 100, 50) && !live.start_clock(CLOCK, OWNER, 120, 50));
+        assert_eq!(live.clock(CLOCK, 169, 50), Some(100));
+        assert_eq!(live.clock(CLOCK, 170, 50), None, "nobody has asked since 120");
+        assert!(live.start_clock(CLOCK, OWNER, 200, 50));
+        assert_eq!(live.clock(CLOCK, 200, 50), Some(200));
         assert_eq!(live.running_clocks(200, 50), 1);
-        assert!(live.clear_clock(5) && !live.clear_clock(5));
+        assert!(live.clear_clock(CLOCK) && !live.clear_clock(CLOCK));
     }
 
     #[test]
     fn who_stays_where_is_kept_while_it_is_used() {
         let live = Live::default();
         let who = Who::Client;
-        assert!(!live.keep_stay(who, 9, 4, 100));
-        assert!(!live.keep_stay(who, 9, 4, 101));
+        assert!(!live.keep_stay(who, 9, OWNER, 4, 100));
+        assert!(!live.keep_stay(who, 9, OWNER, 4, 101));
         assert_eq!(live.stay(who, 9, 100 + 599, 600), Some(4));
         assert_eq!(live.stay(who, 9, 100 + 600, 600), None);
         assert_eq!(live.stay(Who::Transfer, 9, 101, 600), None, "a download with the same key is another matter");
-        assert!(live.keep_stay(who, 9, 5, 102), "another server");
-        live.keep_stay(Who::Transfer, 9, 5, 102);
+        assert!(live.keep_stay(who, 9, OWNER, 5, 102), "another server");
+        live.keep_stay(Who::Transfer, 9, OWNER, 5, 102);
         assert_eq!(live.end_stays_at(5), 2);
         assert_eq!(live.stay(who, 9, 102, 600), None);
     }

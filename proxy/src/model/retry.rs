@@ -32,6 +32,11 @@ impl RetryBudget {
         allowed
     }
 
+    /// Gives retries back that turned out to be none.
+    pub fn take_back(&mut self, retries: u32) {
+        self.retries[0] = self.retries[0].saturating_sub(retries);
+    }
+
     fn turn(&mut self, now_ms: u64) {
         let window = now_ms / WINDOW_MS;
         if window == self.window {
@@ -59,5 +64,7 @@ mod tests {
         assert_eq!((0..1000).filter(|_| idle.retry(1, 20, 10)).count(), 100);
         assert!(!idle.retry(10_000, 20, 10), "the window before still counts");
         assert!(idle.retry(20_000, 20, 10), "and then it does not");
+        idle.take_back(1);
+        assert_eq!((0..1000).filter(|_| idle.retry(20_000, 20, 10)).count(), 100, "as if it had not been");
     }
 }

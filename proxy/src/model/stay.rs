@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::cluster::{Cluster, EndpointIndex};
 use super::content::ContentPath;
 use super::facts::Facts;
-use super::live::{Domain, Live, Ticks, Who};
+use super::live::{Domain, Live, Owner, Ticks, Who};
 use super::mix::{hash_ignore_case, mix};
 use super::role::{Balance, Role};
 use super::snapshot::Site;
@@ -33,6 +33,8 @@ pub(super) struct Keys {
     pub(super) affinity: Option<u64>,
     pub(super) clock: Option<u64>,
     pub(super) content: u64,
+    /// For whose sake something is kept.
+    pub(super) owner: Owner,
 }
 
 impl Stay {
@@ -51,8 +53,8 @@ impl Stay {
 
 impl Keys {
     pub(super) fn new(
-        role: &Role,
-        role_hash: u64,
+        (role, role_hash): (&Role, u64),
+        owner: Owner,
         live: &Live,
         facts: &Facts<'_, '_>,
         content: Option<ContentPath<'_>>,
@@ -68,7 +70,7 @@ impl Keys {
         };
         let content = content.map_or(0, |content| live.content_key(content.folder));
         let affinity = role.affinity.map(|_| mix(hash ^ role_hash));
-        Self { hash, client, affinity, clock: None, content }
+        Self { hash, client, affinity, clock: None, content, owner }
     }
 
     /// Where the client or its download is.

@@ -1,18 +1,35 @@
 //! A table of fixed size for what is learned while serving: read and written by all data threads without a lock and
 //! without an allocation.
 //!
-//! A key belongs to a set of four slots, one cache line. A slot is two words, the key combined with the value and the
-//! value, so a reader that meets a half-written slot sees a key that is nobody's and takes it for a miss. When all slots
-//! of a set are taken, the one that was used longest ago goes: what is learned is a help and never a truth, so forgetting
-//! costs a detour and no mistake. Two threads that put the same key at the same moment may leave it twice: the first is found
-//! and changed, and both are removed.
+//! A key has two buckets of eight slots, and a new one goes where there is more room. With half as many slots again as entries
+//! that it may hold, the table holds all of these: no bucket is full before the table is. A slot is two words, the key combined
+//! with the value and the value, so a reader that meets a half-written slot sees a key that is nobody's and takes it for a
+//! miss. Two threads that put the same key at the same moment may leave it twice: the first is found and changed, and both are
+//! removed.
+//!
+//! Every entry has an [`Owner`]: the clients for whose sake it is kept. When the table is full, the owner that has most gives
+//! way, so that nobody can push out what others have learned; and of its entries those that were of use only once, an entry
+//! of these counting four times, and then the oldest. What is learned is a help and never a truth, so forgetting costs a
+//! detour and no mistake.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use bytemuck::allocation::zeroed_slice_box;
 
-/// Slots of a set.
-const WAYS: usize = 4;
+use super::mix::mix;
+
+/// Slots of a bucket: two cache lines.
+const WAYS: usize = 8;
+/// The lower bits of a key are not compared: an entry's owner and worth are kept there.
+const KEY: u64 = !0xffff;
+const LASTING: u64 = 1 << 15;
+const OWNERS: usize = 1 << 15;
+/// How many times over an entry counts that was of use only once, as a shift.
+const PASSING_COUNTS: u32 = 2;
+/// Buckets that are looked through for an older entry of the same owner.
+const WALK: usize = 64;
+/// A table with more slots is not counted again: it would take too long.
+const COUNTED: usize = 1 << 22;
 
 /// What is kept for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,201 +40,290 @@ pub struct Entry {
     pub at: u32,
 }
 
+/// For whose sake an entry is kept: the clients of one role in the same boundary groups. A hash, so that two may be one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner(u16);
+
+impl Owner {
+    /// No clients: what the proxy has asked for by itself.
+    pub const NONE: Self = Self(0);
+
+    /// The owner with this hash.
+    pub fn new(hash: u64) -> Self {
+        Self((mix(hash) >> 49) as u16)
+    }
+}
+
+/// What an entry is worth when there is no room for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// It was of use once, as far as is known.
+    Passing,
+    /// It has been of use again.
+    Lasting,
+}
+
 /// A table of fixed size.
 #[derive(Debug)]
 pub struct Table {
     words: Box<[AtomicU64]>,
-    sets: usize,
+    buckets: usize,
+    most: i64,
+    held: AtomicI64,
+    /// Entries by owner.
+    shares: Box<[AtomicI32]>,
 }
 
 impl Table {
-    /// A table for at least `entries`; its memory is touched as it fills.
+    /// A table for this many entries; its memory is touched as it fills.
     pub fn new(entries: usize) -> Self {
-        let sets = entries.div_ceil(WAYS).next_power_of_two();
-        Self { words: zeroed_slice_box(sets * WAYS * 2), sets }
+        let buckets = (entries + entries / 2).div_ceil(WAYS).max(2);
+        Self {
+            words: zeroed_slice_box(buckets * WAYS * 2),
+            buckets,
+            most: i64::try_from(entries.max(1)).unwrap_or(i64::MAX),
+            held: AtomicI64::new(0),
+            shares: zeroed_slice_box(OWNERS),
+        }
     }
 
-    /// How many entries it can hold.
+    /// How many entries it holds at most.
     pub fn capacity(&self) -> usize {
-        self.sets * WAYS
+        self.most as usize
     }
 
     /// The entry of a key.
     pub fn get(&self, key: u64) -> Option<Entry> {
-        self.set(key).find_map(|slot| slot.read(key))
+        let [first, second] = self.places(key);
+        let read = |slot: Slot<'_>| slot.read(key);
+        self.bucket(first).find_map(read).or_else(|| self.bucket(second).find_map(read))
     }
 
-    /// Keeps an entry, and forgets another one when there is no place. An entry that says nothing is not kept.
-    pub fn put(&self, key: u64, entry: Entry) {
-        let mut place: Option<(Slot<'_>, u32)> = None;
-        for slot in self.set(key) {
-            let (found, kept) = slot.load();
-            let age = match kept {
-                // The same key, or an empty slot: there is no better place, except that the same key may still come.
-                _ if kept.what != 0 && found == key => return slot.write(key, entry),
-                Entry { what: 0, .. } => u32::MAX,
-                // The clock may be a tick behind on another thread.
-                Entry { at, .. } => entry.at.saturating_sub(at),
-            };
-            if place.as_ref().is_none_or(|(_, oldest)| age > *oldest) {
-                place = Some((slot, age));
+    /// Keeps an entry, and forgets another one when there is no place; the new one is not kept when its owner has most of all
+    /// and nothing older nearby. An entry that says nothing is not kept.
+    pub fn put(&self, key: u64, owner: Owner, worth: Worth, entry: Entry) {
+        if entry.what == 0 {
+            return;
+        }
+        let new = Kept { key: key & KEY, owner, worth, entry };
+        let mut roomiest: Option<(Slot<'_>, usize)> = None;
+        for place in self.places(key) {
+            let (mut empty, mut used) = (None, 0);
+            for slot in self.bucket(place) {
+                let kept = slot.load();
+                if kept.entry.what == 0 {
+                    empty = empty.or(Some(slot));
+                } else if kept.key == new.key {
+                    return self.replace(&slot, &kept, &new);
+                } else {
+                    used += 1;
+                }
+            }
+            if let Some(slot) = empty.filter(|_| roomiest.as_ref().is_none_or(|(_, least)| used < *least)) {
+                roomiest = Some((slot, used));
             }
         }
-        if let Some((slot, _)) = place
-            && entry.what != 0
-        {
-            slot.write(key, entry);
+        match roomiest {
+            Some((slot, _)) if self.held.load(Relaxed) < self.most => self.fill(&slot, &new),
+            roomiest => self.squeeze_in(&new, roomiest.map(|(slot, _)| slot)),
         }
     }
 
     /// Forgets a key. Says whether it was there.
     pub fn remove(&self, key: u64) -> bool {
         let mut found = false;
-        for slot in self.set(key).filter(|slot| slot.read(key).is_some()) {
-            slot.clear();
-            found = true;
+        for place in self.places(key) {
+            for slot in self.bucket(place) {
+                let kept = slot.load();
+                found |= kept.entry.what != 0 && kept.key == key & KEY && self.clear(&slot, &kept);
+            }
         }
         found
     }
 
     /// Forgets what `goes` says. Gives how many.
-    pub fn remove_where(&self, goes: impl Fn(u64, Entry) -> bool) -> usize {
+    pub fn remove_where(&self, goes: impl Fn(Entry) -> bool) -> usize {
         let going = self.slots().filter(|slot| {
-            let (key, entry) = slot.load();
-            entry.what != 0 && goes(key, entry)
+            let kept = slot.load();
+            kept.entry.what != 0 && goes(kept.entry) && self.clear(slot, &kept)
         });
-        going.map(|slot| slot.clear()).count()
+        going.count()
     }
 
     /// All entries, in no order. Reads the whole table: not for the request path.
-    pub fn entries(&self) -> impl Iterator<Item = (u64, Entry)> {
-        self.slots().map(|slot| slot.load()).filter(|(_, entry)| entry.what != 0)
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.slots().map(|slot| slot.load().entry).filter(|entry| entry.what != 0)
+    }
+
+    /// Counts anew who has how many: threads that write the same slot at the same moment miscount. Reads the whole table.
+    pub fn recount(&self) {
+        if self.words.len() / 2 > COUNTED {
+            return;
+        }
+        let (mut held, mut shares) = (0, vec![0; OWNERS]);
+        for kept in self.slots().map(|slot| slot.load()).filter(|kept| kept.entry.what != 0) {
+            held += 1;
+            shares[usize::from(kept.owner.0)] += 1;
+        }
+        self.held.store(held, Relaxed);
+        self.shares.iter().zip(shares).for_each(|(share, counted)| share.store(counted, Relaxed));
+    }
+
+    /// Room is made for a new entry, where others are no less entitled to theirs.
+    fn squeeze_in(&self, new: &Kept, empty: Option<Slot<'_>>) {
+        let own = self.weight(new.owner, new.worth);
+        let mut goes: Option<(Slot<'_>, Kept, (i64, u32))> = None;
+        for place in self.places(new.key) {
+            for slot in self.bucket(place) {
+                let kept = slot.load();
+                let weight = self.weight(kept.owner, kept.worth);
+                let may = weight > own || kept.owner == new.owner && kept.worth == Worth::Passing;
+                let rank = (weight, kept.age(new));
+                if kept.entry.what != 0 && may && goes.as_ref().is_none_or(|(_, _, most)| rank > *most) {
+                    goes = Some((slot, kept, rank));
+                }
+            }
+        }
+        if let Some((slot, kept, _)) = goes {
+            return self.replace(&slot, &kept, new);
+        }
+        let Some((slot, kept)) = self.own_older(new) else { return };
+        if let Some(empty) = empty {
+            self.clear(&slot, &kept);
+            self.fill(&empty, new);
+        } else if self.places(new.key).into_iter().any(|place| self.bucket(place).any(|own| own.is(&slot))) {
+            self.replace(&slot, &kept, new);
+        }
+    }
+
+    /// An entry of the same owner, not far away: one that was of use only once, or else the oldest.
+    fn own_older(&self, new: &Kept) -> Option<(Slot<'_>, Kept)> {
+        let [from, _] = self.places(new.key);
+        let places = (0..WALK.min(self.buckets)).map(|step| (from + step) % self.buckets);
+        let seen = places.flat_map(|place| self.bucket(place)).map(|slot| {
+            let kept = slot.load();
+            (slot, kept)
+        });
+        let own = seen.filter(|(_, kept)| kept.entry.what != 0 && kept.owner == new.owner);
+        own.max_by_key(|(_, kept)| (kept.worth == Worth::Passing, kept.age(new)))
+    }
+
+    fn weight(&self, owner: Owner, worth: Worth) -> i64 {
+        let share = i64::from(self.share(owner).load(Relaxed).max(0));
+        match worth {
+            Worth::Passing => share << PASSING_COUNTS,
+            Worth::Lasting => share,
+        }
+    }
+
+    fn share(&self, owner: Owner) -> &AtomicI32 {
+        &self.shares[usize::from(owner.0) % OWNERS]
+    }
+
+    fn fill(&self, slot: &Slot<'_>, new: &Kept) {
+        slot.write(new);
+        self.held.fetch_add(1, Relaxed);
+        self.share(new.owner).fetch_add(1, Relaxed);
+    }
+
+    fn replace(&self, slot: &Slot<'_>, old: &Kept, new: &Kept) {
+        slot.write(new);
+        if old.owner != new.owner {
+            self.share(old.owner).fetch_sub(1, Relaxed);
+            self.share(new.owner).fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Says whether this thread has cleared it.
+    fn clear(&self, slot: &Slot<'_>, old: &Kept) -> bool {
+        let cleared = slot.clear(old);
+        if cleared {
+            self.held.fetch_sub(1, Relaxed);
+            self.share(old.owner).fetch_sub(1, Relaxed);
+        }
+        cleared
+    }
+
+    /// The two buckets of a key. Keys are hashes, so all bits are as good.
+    fn places(&self, key: u64) -> [usize; 2] {
+        let key = key & KEY;
+        let place = |hash: u64| ((u128::from(hash) * self.buckets as u128) >> 64) as usize;
+        let (first, second) = (place(key), place(mix(key)));
+        [first, if second == first { (first + 1) % self.buckets } else { second }]
     }
 
     fn slots(&self) -> impl Iterator<Item = Slot<'_>> {
         self.words.chunks_exact(2).map(|pair| Slot { tagged: &pair[0], value: &pair[1] })
     }
 
-    fn set(&self, key: u64) -> impl Iterator<Item = Slot<'_>> {
-        // The lower bits choose the set; keys are hashes, so all bits are as good.
-        let first = (key as usize & (self.sets - 1)) * WAYS * 2;
+    fn bucket(&self, place: usize) -> impl Iterator<Item = Slot<'_>> {
+        let first = place * WAYS * 2;
         self.words[first..first + WAYS * 2].chunks_exact(2).map(|pair| Slot { tagged: &pair[0], value: &pair[1] })
     }
 }
 
+/// What stands in a slot.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    key: u64,
+    owner: Owner,
+    worth: Worth,
+    entry: Entry,
+}
+
+impl Kept {
+    /// How long before another one it was used. The clock may be a tick behind on another thread.
+    fn age(&self, new: &Self) -> u32 {
+        new.entry.at.saturating_sub(self.entry.at)
+    }
+}
+
 struct Slot<'a> {
-    /// Key and value, combined.
+    /// Key, owner and worth, combined with the value.
     tagged: &'a AtomicU64,
     value: &'a AtomicU64,
 }
 
 impl Slot<'_> {
-    fn load(&self) -> (u64, Entry) {
+    fn load(&self) -> Kept {
         let value = self.value.load(Relaxed);
-        let key = self.tagged.load(Relaxed) ^ value;
-        (key, Entry { what: (value >> 32) as u32, at: value as u32 })
+        let tag = self.tagged.load(Relaxed) ^ value;
+        Kept {
+            key: tag & KEY,
+            owner: Owner((tag & (LASTING - 1)) as u16),
+            worth: if tag & LASTING == 0 { Worth::Passing } else { Worth::Lasting },
+            entry: Entry { what: (value >> 32) as u32, at: value as u32 },
+        }
     }
 
     fn read(&self, key: u64) -> Option<Entry> {
-        let (found, entry) = self.load();
-        (found == key && entry.what != 0).then_some(entry)
+        let kept = self.load();
+        (kept.key == key & KEY && kept.entry.what != 0).then_some(kept.entry)
     }
 
-    fn write(&self, key: u64, entry: Entry) {
-        let value = u64::from(entry.what) << 32 | u64::from(entry.at);
-        self.tagged.store(key ^ value, Relaxed);
+    fn is(&self, other: &Slot<'_>) -> bool {
+        std::ptr::eq(self.value, other.value)
+    }
+
+    fn write(&self, kept: &Kept) {
+        let worth = if kept.worth == Worth::Lasting { LASTING } else { 0 };
+        let value = kept.entry.word();
+        self.tagged.store((kept.key | u64::from(kept.owner.0) | worth) ^ value, Relaxed);
         self.value.store(value, Relaxed);
     }
 
-    fn clear(&self) {
-        self.value.store(0, Relaxed);
-        self.tagged.store(0, Relaxed);
+    /// Only what was found: another thread may have cleared it, or put something else there.
+    fn clear(&self, found: &Kept) -> bool {
+        self.value.compare_exchange(found.entry.word(), 0, Relaxed, Relaxed).is_ok()
+    }
+}
+
+impl Entry {
+    fn word(self) -> u64 {
+        u64::from(self.what) << 32 | u64::from(self.at)
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::model::mix::mix;
-
-    fn entry(what: u32, at: u32) -> Entry {
-        Entry { what, at }
-    }
-
-    #[test]
-    fn what_is_put_is_found_changed_and_removed() {
-        let table = Table::new(64);
-        assert_eq!(table.get(7), None);
-        table.put(7, entry(1, 10));
-        table.put(0, entry(5, 10));
-        assert_eq!((table.get(7), table.get(0)), (Some(entry(1, 10)), Some(entry(5, 10))));
-        table.put(7, entry(2, 11));
-        assert_eq!(table.get(7), Some(entry(2, 11)));
-        assert_eq!(table.entries().count(), 2);
-        assert!(table.remove(7) && !table.remove(7));
-        assert_eq!(table.get(7), None);
-        table.put(8, entry(0, 12));
-        assert_eq!(table.get(8), None, "an entry that says nothing is none");
-        assert_eq!(table.remove_where(|_, entry| entry.what == 5), 1);
-        assert_eq!(table.entries().count(), 0);
-    }
-
-    #[test]
-    fn a_full_set_forgets_what_was_used_longest_ago() {
-        let table = Table::new(WAYS);
-        assert_eq!(table.capacity(), WAYS);
-        for key in 0..WAYS as u64 {
-            table.put(key, entry(1, 100 + key as u32));
-        }
-        table.put(0, entry(1, 200));
-        table.put(99, entry(1, 201));
-        assert_eq!(table.get(1), None);
-        assert!([0, 2, 3, 99].iter().all(|&key| table.get(key).is_some()));
-        // An entry of a thread whose clock is ahead counts as fresh.
-        table.put(98, entry(1, 150));
-        assert!(table.get(0).is_some() && table.get(99).is_some());
-    }
-
-    #[test]
-    fn a_flood_neither_grows_it_nor_pushes_out_what_is_in_use() {
-        let table = Table::new(1024);
-        for id in 0..100_000_u64 {
-            table.put(mix(id), entry(1, id as u32));
-            table.put(mix(1 << 40), entry(7, id as u32));
-        }
-        assert_eq!(table.get(mix(1 << 40)).unwrap().what, 7);
-        assert!(table.entries().count() <= table.capacity());
-    }
-
-    #[test]
-    fn a_half_written_slot_is_a_miss() {
-        let table = Table::new(1);
-        table.put(3, entry(1, 1));
-        let slot = table.set(3).find(|slot| slot.read(3).is_some()).unwrap();
-        slot.value.store(u64::from(9_u32) << 32 | 5, Relaxed);
-        assert_eq!(table.get(3), None);
-    }
-
-    #[test]
-    fn threads_never_read_what_nobody_wrote() {
-        let table = Table::new(8);
-        std::thread::scope(|scope| {
-            for thread in 0..4_u64 {
-                let table = &table;
-                scope.spawn(move || {
-                    for round in 0..20_000_u64 {
-                        let key = mix((round + thread) % 64);
-                        table.put(key, entry(key as u32 | 1, round as u32));
-                        if let Some(found) = table.get(key) {
-                            assert_eq!(found.what, key as u32 | 1);
-                        }
-                        if round % 7 == 0 {
-                            table.remove(key);
-                        }
-                    }
-                });
-            }
-        });
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

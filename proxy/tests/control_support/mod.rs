@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod dns;
+pub mod minutes;
 pub mod plan;
 pub mod proxy;
 pub mod world;

@@ -13,6 +13,7 @@ use rolegate::metrics::Metrics;
 use rolegate::model::cluster::{Cluster, EndpointIndex, Standing};
 use rolegate::model::decision::{Decision, Refusal};
 use rolegate::model::facts::Facts;
+use rolegate::model::live::Live;
 use rolegate::model::snapshot::Snapshot;
 use rolegate_health::Health;
 
@@ -43,7 +44,8 @@ impl World {
         let mut registry = Registry::new(Arc::clone(&metrics));
         let addresses = Addresses::new();
         let assembled = assemble(&compiled, &addresses, &mut registry);
-        let publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies, Arc::default(), &metrics);
+        let live = Arc::new(Live::new(compiled.fixed.capacity));
+        let publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies, live, &metrics);
         Self { compiled, addresses, registry, publisher }
     }
 

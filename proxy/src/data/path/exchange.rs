@@ -245,7 +245,7 @@ impl Exchange {
         let sick = endpoint.role.retry.on_status.contains(&self.status.as_u16());
         if complete && sick {
             if self.judges {
-                worker.failed(endpoint);
+                worker.failed(endpoint, self.client);
             }
         } else if complete {
             worker.passed(endpoint);
@@ -253,7 +253,7 @@ impl Exchange {
             && error.blames_endpoint()
         {
             endpoint.metrics.failure(error).increment(1);
-            worker.failed(endpoint);
+            worker.failed(endpoint, self.client);
         }
         let Some(mut sender) = sender else { return };
         match then {

@@ -1,20 +1,26 @@
 //! What the request path does with an answer: learn from it, then hand it on, go on to another server, or give up.
 
+use std::net::IpAddr;
+
 use http::{Method, StatusCode};
 
 use crate::data::path::exchange::Exchange;
 use crate::data::path::forwarding::write_decision;
 use crate::data::path::session::Session;
-use crate::data::thread::search::{Search, Turn};
-use crate::error::Error;
+use crate::data::thread::misses::{Charged, WINDOW_MS};
+use crate::data::thread::search::{self, Turn};
+use crate::error::{Error, Retry};
 use crate::metrics::Miss;
-use crate::model::balance::{NoPick, Nobody, Pick, Tried};
+use crate::model::balance::{Nobody, Pick, Tried};
+use crate::model::cluster::EndpointIndex;
 use crate::model::content::Said;
 use crate::model::decision::Decision;
+use crate::model::endpoint::Trial;
 use crate::model::explain;
-use crate::model::learn::Learned;
+use crate::model::learn::{Learned, Unserved};
 use crate::model::live::Verdict;
-use crate::model::note::Note;
+use crate::model::note::{Note, Search};
+use crate::model::turned_away::Back;
 use crate::wire::head::ResponseHead;
 use crate::wire::known::{Known, KnownSet};
 
@@ -37,14 +43,7 @@ pub enum Outcome {
 }
 
 /// Learns from an answer, and tells the control thread of news.
-pub fn learn(
-    session: &Session,
-    decision: &Decision<'_>,
-    pick: &Pick,
-    method: &Method,
-    path: &str,
-    status: StatusCode,
-) -> Learned {
+pub fn learn(session: &Session, decision: &Decision<'_>, pick: &Pick, method: &Method, status: StatusCode) -> Learned {
     let learned = decision.learn(pick, method, status);
     let Some(content) = decision.content else { return learned };
     let metrics = &decision.cluster.topology.metrics;
@@ -57,16 +56,54 @@ pub fn learn(
     if let (true, Said::Content(verdict)) = (learned.news, learned.said) {
         metrics.learned(verdict).increment(1);
     }
-    if learned.news && !matches!(learned.said, Said::NoSuchFile | Said::FileHere) {
-        let end = decision.route.map_or(0, |route| route.prefix.len()) + 1 + content.id.len();
+    // What follows from a file that is missing is known when the search for it has ended.
+    if learned.news && !matches!(learned.said, Said::NoFile | Said::NoSuchFile | Said::FileHere) {
         session.worker.note(Note::Answer {
-            endpoint: decision.cluster.endpoint(pick.endpoint).state.id,
             content: content.id.into(),
-            folder: path.get(..end).unwrap_or(path).into(),
+            folder: content.folder.into(),
             said: learned.said,
         });
     }
     learned
+}
+
+/// The search for something has ended with this answer: servers that lacked a file are asked for its content.
+pub fn search_over(session: &Session, decision: &Decision<'_>, misses: &Missed, client: IpAddr, said: Said) {
+    let search = match said {
+        Said::Content(Verdict::Has) | Said::FileHere => {
+            session.worker.misses.pay_back(client, misses.charged);
+            Search::Found
+        }
+        Said::NoFile => Search::InVain,
+        Said::Content(Verdict::Lacks) | Said::NoSuchFile | Said::NoListing | Said::Nothing => return,
+    };
+    let Some(content) = decision.content else { return };
+    if !misses.doubts.is_empty() {
+        let endpoints = misses.doubts.iter().map(|&endpoint| decision.cluster.endpoint(endpoint).state.id).collect();
+        session.worker.note(Note::Doubt { endpoints, folder: content.folder.into(), search });
+    }
+}
+
+/// What one request has missed at the servers that it was sent to.
+#[derive(Debug, Default)]
+pub struct Missed {
+    /// How many have said that they lack something.
+    pub count: u32,
+    /// Those that lack a file, which was news: they may lack the content.
+    pub doubts: Tried,
+    /// Questions that were taken out of the budget.
+    pub charged: u32,
+}
+
+impl Missed {
+    /// This server lacks something.
+    pub fn note(&mut self, endpoint: EndpointIndex, learned: Learned) {
+        self.count += 1;
+        if learned.news && learned.said == Said::NoFile {
+            // Not more than are tried.
+            let _ = self.doubts.try_push(endpoint);
+        }
+    }
 }
 
 /// Whether an answer is about something that another server may have.
@@ -79,7 +116,12 @@ pub fn is_missing(said: Said) -> bool {
 
 /// Lets one request at a time search for what a server lacks: the others wait for what it finds, but not for ever.
 /// `search` is this request's turn to search, once it has it.
-pub async fn await_turn(session: &Session, decision: &Decision<'_>, tried: &Tried, search: &mut Option<Search>) {
+pub async fn await_turn(
+    session: &Session,
+    decision: &Decision<'_>,
+    tried: &Tried,
+    search: &mut Option<search::Search>,
+) {
     if search.is_none() && decision.pick(tried, session.worker.ticker.now_ms(), 0).is_ok() {
         match session.worker.searches.turn(decision.search_key()) {
             Turn::Mine(mine) => *search = Some(mine),
@@ -100,15 +142,24 @@ pub fn missing(
     exchange: &mut Exchange,
     decision: &Decision<'_>,
     tried: &Tried,
-    said: Said,
-    repeatable: bool,
+    (said, missed, repeatable): (Said, &mut Missed, bool),
 ) -> Outcome {
-    match decision.pick(tried, session.worker.ticker.now_ms(), 0) {
+    let now_ms = session.worker.ticker.now_ms();
+    match decision.pick(tried, now_ms, 0) {
         Ok(_) if tried.is_full() || !repeatable => {
             exchange.retry_after = Some(1);
             Outcome::Fail(Error::Searching)
         }
-        Ok(_) => Outcome::Elsewhere,
+        Ok(_) => match session.worker.misses.charge(exchange.client, now_ms) {
+            Charged::Asks => {
+                missed.charged += 1;
+                Outcome::Elsewhere
+            }
+            Charged::Waits => {
+                exchange.retry_after = Some(WINDOW_MS / 1000);
+                Outcome::Fail(Error::Searching)
+            }
+        },
         // A server that cannot be asked now may have it.
         Err(nobody) if nobody.unasked && said != Said::NoListing => {
             Outcome::Fail(nobody_left(session, exchange, decision, nobody, None))
@@ -117,43 +168,85 @@ pub fn missing(
             // That a file is not there is no sign yet that the group's servers lack its content.
             let lacks = |endpoint| decision.lacks_content(endpoint);
             if tried.iter().any(|&endpoint| lacks(endpoint)) {
-                start_clock(session, decision);
+                start_clock(session, decision, Unserved::Lacking);
             }
             Outcome::Serve
         }
     }
 }
 
+/// The server that is asked next, after those that were tried.
+///
+/// # Errors
+/// What the client gets, when there is none.
+pub fn next(
+    session: &Session,
+    exchange: &mut Exchange,
+    decision: &Decision<'_>,
+    tried: &Tried,
+    last: Option<Error>,
+) -> Result<(Pick, Option<Trial>), Error> {
+    match decision.pick(tried, session.worker.ticker.now_ms(), session.worker.dice()) {
+        Ok(pick) => Ok((pick, None)),
+        Err(nobody) => match last_resort(session, decision, tried, last) {
+            Some((pick, trial)) => Ok((pick, Some(trial))),
+            None => Err(nobody_left(session, exchange, decision, nobody, last)),
+        },
+    }
+}
+
+/// All servers that may be asked have refused before anything was sent: one that is said to be down is asked, by one request at a
+/// time.
+fn last_resort(
+    session: &Session,
+    decision: &Decision<'_>,
+    tried: &Tried,
+    last: Option<Error>,
+) -> Option<(Pick, Trial)> {
+    last.filter(|error| error.retry() == Retry::Unsent)?;
+    let now_ms = session.worker.ticker.now_ms();
+    let pick = decision.last_resort(tried, now_ms, session.worker.dice())?;
+    let trial = Trial::take(&decision.cluster.endpoint(pick.endpoint).state, now_ms)?;
+    decision.cluster.topology.metrics.retries.increment(1);
+    Some((pick, trial))
+}
+
+/// An attempt at a server that is said to be down is over.
+pub fn end_trial<T>(session: &Session, trial: Option<Trial>, attempted: &Result<T, Error>) {
+    let Some(trial) = trial else { return };
+    match attempted {
+        Ok(_) => trial.answered(session.worker.ticker.now_ms()),
+        Err(_) => trial.failed(),
+    }
+}
+
 /// Nobody can serve the request: the error that the client gets, and when it may come back.
-pub fn nobody_left(
+fn nobody_left(
     session: &Session,
     exchange: &mut Exchange,
     decision: &Decision<'_>,
     nobody: Nobody,
     last: Option<Error>,
 ) -> Error {
-    match nobody.why {
-        // Nothing that another group could do better later.
-        NoPick::UploadLost | NoPick::Overloaded => return nobody.why.into(),
-        NoPick::NoServer | NoPick::NoneWell | NoPick::Lacking | NoPick::AllTried => {}
+    let turned = decision.turned_away(nobody);
+    if nobody.why.is_search() {
+        start_clock(session, decision, Unserved::Unable);
     }
-    let waits = start_clock(session, decision);
-    let jitter = retry_after(session.worker.dice());
-    match waits {
-        Some(seconds) => {
-            // A server that may serve the client now may be back before the next tier opens, unless there is none.
-            let none = nobody.why == NoPick::NoServer && decision.stay.is_none();
-            let soon = if none { seconds } else { seconds.min(jitter) };
-            exchange.retry_after = Some(soon);
-            Error::NotYet
-        }
-        None => last.unwrap_or(nobody.why.into()),
+    match turned.back {
+        Back::Usual => {}
+        Back::At(seconds) => exchange.retry_after = Some(seconds),
+        Back::By(seconds) => exchange.retry_after = Some(seconds.min(retry_after(session.worker.dice()))),
+    }
+    match (turned.error, last) {
+        // Nothing else can be said of it than what the last server did.
+        (Error::NoServer | Error::NoneWell, Some(last)) => last,
+        (error, _) => error,
     }
 }
 
-/// Starts the fallback clock if there is something to wait for. Gives the seconds until the next tier opens.
-fn start_clock(session: &Session, decision: &Decision<'_>) -> Option<u64> {
-    let waits = decision.unserved()?;
+/// Starts the fallback clock if there is something to wait for.
+fn start_clock(session: &Session, decision: &Decision<'_>, why: Unserved) {
+    let Some(waits) = decision.unserved(why) else { return };
     let topology = &decision.cluster.topology;
     topology.metrics.waits.increment(1);
     if let (true, Some(key)) = (waits.started, decision.clock_key()) {
@@ -165,7 +258,6 @@ fn start_clock(session: &Session, decision: &Decision<'_>) -> Option<u64> {
             content: decision.content.map(|content| content.id.into()),
         });
     }
-    Some(waits.seconds())
 }
 
 /// What [`served`] needs of an exchange besides its decision.

@@ -3,6 +3,7 @@
 //! [`handle`] makes the [`Exchange`], turns an error into a response, and never fails. `serve` is the path itself: the
 //! decision once, then a loop of attempts, each at another endpoint, bounded by the role's retry rules and budget.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::{Method, StatusCode, Uri};
@@ -15,7 +16,7 @@ use crate::data::path::exchange::{Afterwards, End, Exchange};
 use crate::data::path::hops::{self, Hops};
 use crate::data::path::lawful;
 use crate::data::path::message::{ClientRequest, ClientResponse};
-use crate::data::path::outcome::{self, Head, Outcome};
+use crate::data::path::outcome::{self, Head, Missed, Outcome};
 use crate::data::path::respond;
 use crate::data::path::response_body::{Downloading, PendingTunnel, ResponseBody};
 use crate::data::path::session::Session;
@@ -85,13 +86,13 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Clie
     let pinned = session.pins.borrow_mut().take(&role.name, exchange.client);
     if let Some(pinned) = usable(pinned, session, &decision) {
         // Boxed because it is seldom: what is large in the request's future is copied with it.
-        let served = Box::pin(on_pinned(session, exchange, &decision, call, pinned, (&method, uri.path()))).await;
+        let served = Box::pin(on_pinned(session, exchange, &decision, call, pinned, &method)).await;
         return served.map(Reply::Served);
     }
     if call.may_keep_body(role) {
         call.keep_body(session, role).await?;
     }
-    let served = on_endpoints(session, exchange, &decision, &mut call, (&method, uri.path())).await;
+    let served = on_endpoints(session, exchange, &decision, &mut call, &method).await;
     call.end(&session.worker.reading);
     served.map(Reply::Served)
 }
@@ -133,15 +134,14 @@ async fn on_endpoints(
     exchange: &mut Exchange,
     decision: &Decision<'_>,
     call: &mut Call,
-    (method, path): (&Method, &str),
+    method: &Method,
 ) -> Result<Served, Error> {
     let role = &decision.cluster.topology.role;
     let mut tried = Tried::new();
     let mut last: Option<Error> = None;
-    let (mut misses, mut search) = (0, None);
+    let (mut missed, mut search) = (Missed::default(), None);
     loop {
-        let picked = decision.pick(&tried, session.worker.ticker.now_ms(), session.worker.dice());
-        let pick = picked.map_err(|nobody| outcome::nobody_left(session, exchange, decision, nobody, last))?;
+        let (pick, trial) = outcome::next(session, exchange, decision, &tried, last)?;
         tried.push(pick.endpoint);
         exchange.endpoint = Some(pick.endpoint);
         exchange.tier = Some(pick.tier.kind);
@@ -149,15 +149,18 @@ async fn on_endpoints(
         let endpoint = decision.cluster.endpoint(pick.endpoint);
         let mut lease = Some(Lease::take(&endpoint.state));
         // A server that lacks the content has failed at nothing.
-        let attempts_left = exchange.attempts - misses <= role.retry.attempts && !tried.is_full();
+        let attempts_left = exchange.attempts - missed.count <= role.retry.attempts && !tried.is_full();
 
         // The clock is read once more only for another attempt.
         let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
-        let error = match attempt(session, endpoint, call, begun).await {
+        let attempted = attempt(session, exchange.client, endpoint, call, begun).await;
+        outcome::end_trial(session, trial, &attempted);
+        let error = match attempted {
             Ok(mut answer) => {
-                let said = outcome::learn(session, decision, &pick, method, path, answer.head.status).said;
+                let learned = outcome::learn(session, decision, &pick, method, answer.head.status);
+                let said = learned.said;
                 let next = if outcome::is_missing(said) {
-                    misses += 1;
+                    missed.note(pick.endpoint, learned);
                     // Whoever waits for another's search takes no place at this server.
                     lease = None;
                     if !call.authorizes() {
@@ -166,9 +169,9 @@ async fn on_endpoints(
                     if call.repeatable() {
                         outcome::await_turn(session, decision, &tried, &mut search).await;
                     }
-                    outcome::missing(session, exchange, decision, &tried, said, call.repeatable())
+                    outcome::missing(session, exchange, decision, &tried, (said, &mut missed, call.repeatable()))
                 } else if attempts_left && call.repeatable() {
-                    let next = unless_sick(session, decision, &tried, endpoint, answer.head.status);
+                    let next = unless_sick(session, decision, &tried, (endpoint, exchange.client), answer.head.status);
                     if next == Outcome::Elsewhere {
                         // Its error page is thrown away, and not the connection.
                         answer.take_in(session, &exchange.snapshot, endpoint).await;
@@ -188,6 +191,7 @@ async fn on_endpoints(
                 {
                     return Err(Error::NeedsHttp11);
                 }
+                outcome::search_over(session, decision, &missed, exchange.client, said);
                 let head = Head { method, said, attempts: exchange.attempts };
                 outcome::served(decision, &pick, &head, &mut answer.head);
                 let lease = lease.unwrap_or_else(|| Lease::take(&endpoint.state));
@@ -211,12 +215,12 @@ fn unless_sick(
     session: &Session,
     decision: &Decision<'_>,
     tried: &Tried,
-    endpoint: &Endpoint,
+    (endpoint, client): (&Endpoint, IpAddr),
     status: StatusCode,
 ) -> Outcome {
     let sick = decision.cluster.topology.role.retry.on_status.contains(&status.as_u16());
     if sick && someone_else(decision, tried, session) && may_retry(session, decision, Retry::Repeatable) {
-        session.worker.failed(endpoint);
+        session.worker.failed(endpoint, client);
         return Outcome::Elsewhere;
     }
     Outcome::Serve
@@ -224,7 +228,13 @@ fn unless_sick(
 
 /// One attempt, counted at its endpoint. A request that may be repeated gets a second connection when an idle one was
 /// closed under it: that is no failure of the endpoint.
-async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, begun: Instant) -> Result<Answer, Error> {
+async fn attempt(
+    session: &Rc<Session>,
+    client: IpAddr,
+    endpoint: &Endpoint,
+    call: &mut Call,
+    begun: Instant,
+) -> Result<Answer, Error> {
     let (mut fresh, mut refusals) = (call.authorizes(), 0);
     loop {
         match attempt::attempt(session, endpoint, call, fresh).await {
@@ -241,7 +251,7 @@ async fn attempt(session: &Rc<Session>, endpoint: &Endpoint, call: &mut Call, be
             Err(Failure { error, .. }) => {
                 if error.blames_endpoint() {
                     endpoint.metrics.failure(error).increment(1);
-                    session.worker.failed_for(endpoint, session.proof(), error);
+                    session.worker.failed_for(endpoint, (client, session.proof()), error);
                 }
                 return Err(error);
             }
@@ -257,7 +267,7 @@ async fn on_pinned(
     decision: &Decision<'_>,
     mut call: Call,
     pinned: Pinned,
-    (method, path): (&Method, &str),
+    method: &Method,
 ) -> Result<Served, Error> {
     let Pinned { snapshot, role, endpoint: index, mut sender, client: _, hold: _ } = pinned;
     call.begin_body_at_once();
@@ -278,15 +288,20 @@ async fn on_pinned(
             endpoint.metrics.duration.record(begun.elapsed());
             endpoint.metrics.requests[code_class(answer.head.status)].increment(1);
             if let Some(pick) = decision.pinned(endpoint.state.id) {
-                let said = outcome::learn(session, decision, &pick, method, path, answer.head.status).said;
+                let learned = outcome::learn(session, decision, &pick, method, answer.head.status);
+                let (said, mut missed) = (learned.said, Missed::default());
                 if outcome::is_missing(said) {
+                    missed.note(pick.endpoint, learned);
                     // The next connection may go to a server that has it; this one cannot.
                     session.close_after_response();
                     let tried = Tried::from_iter([pick.endpoint]);
-                    if let Outcome::Fail(error) = outcome::missing(session, exchange, decision, &tried, said, false) {
+                    if let Outcome::Fail(error) =
+                        outcome::missing(session, exchange, decision, &tried, (said, &mut missed, false))
+                    {
                         return Err(error);
                     }
                 }
+                outcome::search_over(session, decision, &missed, exchange.client, said);
                 let head = Head { method, said, attempts: 1 };
                 outcome::served(decision, &pick, &head, &mut answer.head);
             }

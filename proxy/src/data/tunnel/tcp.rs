@@ -15,7 +15,7 @@ use crate::metrics::RoleMetrics;
 use crate::model::balance::Tried;
 use crate::model::content::Said;
 use crate::model::decision::Decision;
-use crate::model::endpoint::Lease;
+use crate::model::endpoint::{Lease, Trial};
 use crate::model::facts::Facts;
 use crate::model::route::ClusterId;
 
@@ -89,12 +89,20 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, host: Option<&str>, timer: T
     let mut tried = Tried::new();
     let mut last = None;
     while tried.len() < attempts.min(tried.capacity()) {
-        let pick = match decision.pick(&tried, worker.ticker.now_ms(), worker.dice()) {
-            Ok(pick) => pick,
-            Err(nobody) => {
-                last = last.or(Some(nobody.why.into()));
-                break;
-            }
+        let now_ms = worker.ticker.now_ms();
+        let (pick, trial) = match decision.pick(&tried, now_ms, worker.dice()) {
+            Ok(pick) => (pick, None),
+            // Others were asked, and none has taken the connection.
+            Err(nobody) => match decision.last_resort(&tried, now_ms, worker.dice()).filter(|_| last.is_some()) {
+                Some(pick) => match Trial::take(&decision.cluster.endpoint(pick.endpoint).state, now_ms) {
+                    Some(trial) => (pick, Some(trial)),
+                    None => break,
+                },
+                None => {
+                    last = last.or(Some(nobody.why.into()));
+                    break;
+                }
+            },
         };
         if !tried.is_empty() {
             metrics.retries.increment(1);
@@ -105,6 +113,7 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, host: Option<&str>, timer: T
         let connected = timer.within(endpoint.role.timeouts.connect, connect::stream(endpoint, from)).await;
         match connected.unwrap_or(Err(Error::ConnectTimeout)) {
             Ok(server) => {
+                trial.into_iter().for_each(|trial| trial.answered(now_ms));
                 endpoint.metrics.connects.increment(1);
                 metrics.tier(pick.tier.kind).increment(1);
                 worker.passed(endpoint);
@@ -113,9 +122,10 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, host: Option<&str>, timer: T
                 return Some(Opened { server, lease, timer, idle, metrics: metrics.clone(), early: Vec::new() });
             }
             Err(error) => {
+                trial.into_iter().for_each(Trial::failed);
                 if error.blames_endpoint() {
                     endpoint.metrics.failure(error).increment(1);
-                    worker.failed_for(endpoint, from.proof, error);
+                    worker.failed_for(endpoint, (peer.ip(), from.proof), error);
                 }
                 last = Some(error);
             }

@@ -1,28 +1,32 @@
 //! What one data thread owns. Nothing in it is shared with another thread but what the snapshot holds.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rolegate_health::Ending;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::data::thread::access_log::Sink;
 use crate::data::thread::complaints::Complaints;
 use crate::data::thread::held::Held;
+use crate::data::thread::misses::Misses;
 use crate::data::thread::search::Searches;
 use crate::data::thread::spare::SpareFields;
 use crate::data::thread::ticker::{TICK, Ticker};
 use crate::data::transport::splice::Pipes;
 use crate::data::upstream::http1::Reading;
 use crate::data::upstream::pool::{Pool, Sender};
-use crate::error::Error;
+use crate::error::{Error, Retry};
 use crate::metrics::{RoleMetrics, ThreadMetrics};
 use crate::model::endpoint::Endpoint;
+use crate::model::mix::{mix, network_of};
 use crate::model::note::Note;
 use crate::model::retry::RetryBudget;
-use crate::model::role::Retry;
+use crate::model::role;
 use crate::model::route::ClusterId;
 use crate::model::snapshot::{Limits, Snapshot, Snapshots};
 use crate::model::tls::Proof;
@@ -84,6 +88,8 @@ pub struct Worker {
     pub parked: Cell<usize>,
     /// Searches for content under way.
     pub searches: Rc<Searches>,
+    /// What searches for content have cost in vain.
+    pub misses: Misses,
     /// What was said about client connections.
     pub complaints: Complaints,
     /// Field names of clients.
@@ -129,6 +135,7 @@ impl Worker {
             bell: shared.bell,
             notes: shared.notes,
             searches: Rc::default(),
+            misses: Misses::new(mix(seed)),
             complaints: Complaints::default(),
             names: RefCell::default(),
             spare: SpareFields::default(),
@@ -195,11 +202,12 @@ impl Worker {
 
     /// Counts a request for the retry budget of its role.
     pub fn count_request(&self, role: ClusterId) {
+        self.misses.request(self.ticker.now_ms());
         self.with_budget(role, |budget, now| budget.request(now));
     }
 
     /// Whether the budget of the role allows a retry.
-    pub fn may_retry(&self, role: ClusterId, retry: &Retry) -> bool {
+    pub fn may_retry(&self, role: ClusterId, retry: &role::Retry) -> bool {
         self.with_budget(role, |budget, now| budget.retry(now, retry.budget_percent, retry.budget_min_per_second))
     }
 
@@ -221,20 +229,27 @@ impl Worker {
 
     /// The endpoint answered.
     pub fn passed(&self, endpoint: &Endpoint) {
-        endpoint.state.passive.record(&endpoint.role.passive, self.ticker.now_ms(), false);
+        endpoint.state.passive.record(&endpoint.role.passive, self.ticker.now_ms(), Ending::Passed);
     }
 
-    /// The endpoint failed. Rings the Director when that was once too often.
-    pub fn failed(&self, endpoint: &Endpoint) {
-        if endpoint.state.passive.record(&endpoint.role.passive, self.ticker.now_ms(), true) {
-            self.bell.notify_one();
-        }
+    /// The endpoint failed when it had this client's request. Rings the Director when that was once too often.
+    pub fn failed(&self, endpoint: &Endpoint, client: IpAddr) {
+        self.record(endpoint, Ending::Failed { client: network_of(client) as u32 });
     }
 
     /// The endpoint failed for a client that has shown this.
-    pub fn failed_for(&self, endpoint: &Endpoint, proof: Proof, error: Error) {
-        if !endpoint.may_want_certificate(proof, error) {
-            self.failed(endpoint);
+    pub fn failed_for(&self, endpoint: &Endpoint, (client, proof): (IpAddr, Proof), error: Error) {
+        match error.retry() {
+            _ if endpoint.may_want_certificate(proof, error) => {}
+            // Whatever is asked of it.
+            Retry::Unsent => self.record(endpoint, Ending::Unreached),
+            Retry::Repeatable | Retry::Never => self.failed(endpoint, client),
+        }
+    }
+
+    fn record(&self, endpoint: &Endpoint, ending: Ending) {
+        if endpoint.state.passive.record(&endpoint.role.passive, self.ticker.now_ms(), ending) {
+            self.bell.notify_one();
         }
     }
 

@@ -50,7 +50,8 @@ const STRIP_FIELDS: [&str; 29] = [
 ];
 
 /// Every HTTP row starts here. `connection_auth` is on although nothing is known about the application: an upstream
-/// connection that a client has authenticated must not be shared, and looking for the handshake costs next to nothing.
+/// connection that a client has authenticated must not be shared, and looking for the handshake costs next to nothing. A server
+/// that answers 500 to whatever is read from it is no good server, so that is tried elsewhere and counts as a failure.
 pub(super) fn plain() -> Role {
     Role {
         name: "plain".to_owned(),
@@ -81,7 +82,7 @@ pub(super) fn plain() -> Role {
         upload_affinity: false,
         panic: Panic::Serve,
         connection_auth: true,
-        retry: retry(2, &["GET", "HEAD", "OPTIONS"]),
+        retry: with_500(retry(2, &["GET", "HEAD", "OPTIONS"])),
         max_body: Some(64 * MIB),
         max_requests: 1024,
         timeouts: Timeouts {
@@ -136,7 +137,7 @@ pub(super) fn management_point() -> Role {
         default_fallback: Fallback::Minutes(0),
         fallback_rule: FallbackRule::AtOnce,
         upload_affinity: true,
-        retry: Retry { on_status: vec![500, 502, 503, 504], ..retry(2, &["GET", "HEAD", "OPTIONS", "PROPFIND"]) },
+        retry: with_500(retry(2, &["GET", "HEAD", "OPTIONS", "PROPFIND"])),
         max_body: Some(128 * MIB),
         probe: Probe {
             kind: ProbeKind::Http(HttpProbe {
@@ -158,6 +159,7 @@ pub(super) fn management_point() -> Role {
 /// - probe: the directory itself. 401 (access needs an account), 403 (a client certificate is wanted) and 404 (no
 ///   listing) come from a server that lives; none of them proves content.
 /// - panic: BITS asks again later, and a server that is ill would break its downloads.
+/// - retry: content is files, so 500 is no answer about one but a fault of the server's.
 /// - affinity: BITS comes back after ten minutes when a transfer failed for a passing reason, so a download is remembered a
 ///   little longer. BITS begins a file again when its time stamp or ETag changes, and copies on two servers differ in both.
 /// - no limit for the whole exchange: content is large and links are slow.
@@ -179,7 +181,7 @@ pub(super) fn distribution_point() -> Role {
         hash_balance_factor: 150,
         affinity: Some(seconds(15 * 60)),
         panic: Panic::Refuse,
-        retry: retry(2, &["GET", "HEAD", "PROPFIND"]),
+        retry: with_500(retry(2, &["GET", "HEAD", "PROPFIND"])),
         max_body: Some(64 * KIB),
         timeouts: Timeouts { response_header: seconds(30), total: None, ..base.timeouts },
         probe: Probe {
@@ -428,6 +430,12 @@ fn retry(attempts: u32, methods: &[&str]) -> Retry {
         budget_percent: 20,
         budget_min_per_second: 10,
     }
+}
+
+/// 500 in answer to a method that only reads is a fault of the server's too. Not where an application answers so for its own
+/// reasons: a SOAP fault, a report or a page with a mistake in it.
+fn with_500(retry: Retry) -> Retry {
+    Retry { on_status: vec![500, 502, 503, 504], ..retry }
 }
 
 fn question(method: &str, target: &str, status: &[(u16, u16)]) -> HttpProbe {
