@@ -312,7 +312,11 @@ fn a_thread_that_cannot_go_on_ends_the_process_so_that_it_is_started_again() {
     let mut ends = Vec::new();
     // Enough descriptors for its listeners, and too few for what its threads need.
     for descriptors in 12..18 {
-        let run = format!("ulimit -n {descriptors}; exec {} run {}", env!("CARGO_BIN_EXE_rolegate"), file.display());
+        let run = format!(
+            "ulimit -n {descriptors}; exec timeout 15 {} run {}",
+            env!("CARGO_BIN_EXE_rolegate"),
+            file.display()
+        );
         let mut command = Command::new("sh");
         command.args(["-c", &run]).env("RUST_LOG", "info").stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
