@@ -303,29 +303,3 @@ fn a_reload_that_is_asked_for_during_the_start_is_made_after_it() {
     process.until("the reload", |process| process.count(ACCEPTED) == 1);
     process.ends();
 }
-
-#[test]
-fn a_thread_that_cannot_go_on_ends_the_process_so_that_it_is_started_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("rolegate.toml");
-    fs::write(&file, configuration("/first")).unwrap();
-    let mut ends = Vec::new();
-    // Enough descriptors for its listeners, and too few for what its threads need.
-    for descriptors in 12..18 {
-        let run = format!(
-            "ulimit -n {descriptors}; exec timeout 15 {} run {}",
-            env!("CARGO_BIN_EXE_rolegate"),
-            file.display()
-        );
-        let mut command = Command::new("sh");
-        command.args(["-c", &run]).env("RUST_LOG", "info").stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut log = String::new();
-        // It ends with the process.
-        child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        let code = child.wait().unwrap().code();
-        assert!(code != Some(70) || log.contains("a thread has ended, or has panicked"), "{log}");
-        ends.push(code);
-    }
-    assert!(ends.contains(&Some(70)), "{ends:?}");
-}
