@@ -215,6 +215,32 @@ async fn clocks_are_listed_and_reset() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_say_what_it_has_holds_up_no_others() {
+    let good = SiteSystem::start(Spec::distribution_point("good", &Arc::new(Content::new([])))).await.unwrap();
+    // It takes connections, and that is all.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ids: Vec<String> = (0..60).map(|number| format!("PKG000{number:02}")).collect();
+    let begun = std::time::Instant::now();
+    let app = Toml::new(&["DP"])
+        .role("DP", PROBE)
+        .system("silent", "DP", silent.local_addr().unwrap(), "")
+        .site(&good, "DP")
+        .add(&format!("[content]\ndiscover = {ids:?}\n"))
+        .start();
+    let lacks = || async {
+        let audit: Audit = read(&app, "/content").await;
+        audit.roles.first()?.servers.iter().find(|server| server.lacks == 60).map(drop)
+    };
+    control_support::until("all are asked", lacks).await;
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(10),
+        "it waited for the silent one: {:?}",
+        begun.elapsed()
+    );
+    shutdown(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_audit_says_what_is_where_and_what_would_be_lost() {
     let discover = "[content]\ndiscover = [\"PKG00001\", \"PKG00002\", \"PKG00003\"]\n";
     let Lab { app, points: _points, .. } = lab(true, discover).await;

@@ -88,3 +88,26 @@ async fn idle_connections_leave_descriptors_to_others() {
     })
     .await;
 }
+
+#[test]
+fn a_thread_that_cannot_go_on_ends_the_process_so_that_it_is_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rolegate.toml");
+    let web = "preset = \"plain\"\nprobe = { kind = \"none\" }\n";
+    let toml = Toml::new(&["web"]).role("web", web).system("srv", "web", ([127, 0, 0, 1], 1).into(), "");
+    std::fs::write(&file, toml.0).unwrap();
+    let mut ends = Vec::new();
+    // Enough descriptors for its listeners, and too few for what its threads need.
+    for descriptors in 12..18 {
+        let program = env!("CARGO_BIN_EXE_rolegate");
+        let run = format!("ulimit -n {descriptors}; exec timeout 15 {program} run {}", file.display());
+        let mut command = Command::new("sh");
+        command.args(["-c", &run]).env("RUST_LOG", "info").stdin(Stdio::null()).stderr(Stdio::piped());
+        let ended = command.output().unwrap();
+        let log = String::from_utf8_lossy(&ended.stderr);
+        let code = ended.status.code();
+        assert!(code != Some(70) || log.contains("a thread has ended, or has panicked"), "{log}");
+        ends.push(code);
+    }
+    assert!(ends.contains(&Some(70)), "{ends:?}");
+}

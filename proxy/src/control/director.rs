@@ -47,7 +47,7 @@ pub enum Order {
     Reload(Source, oneshot::Sender<Result<u64, String>>),
 }
 
-/// What others may read of the Director's state. Only the control thread uses it.
+/// What others may read of the Director's state. No data thread does.
 #[derive(Debug)]
 pub struct View {
     /// Histories of probes.
@@ -122,7 +122,7 @@ pub struct Handles {
     pub file_changed: Arc<Notify>,
     /// News from data threads.
     pub notes: mpsc::Sender<Note>,
-    /// Names of what is learned while serving. Only the control thread uses it.
+    /// Names of what is learned while serving. No data thread uses it.
     pub ledger: Arc<Mutex<Ledger>>,
     /// Start of the process clock.
     pub epoch: Instant,

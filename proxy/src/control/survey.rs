@@ -29,6 +29,8 @@ use crate::model::tls::Tls;
 pub const NOTES: usize = 4096;
 /// Questions under way at the same time.
 const AT_ONCE: usize = 16;
+/// Those of them to one server: one that is silent holds up no others.
+const TO_ONE: usize = 4;
 /// Questions that may wait.
 const WAITING: usize = 4096;
 /// Deadline of a question.
@@ -62,6 +64,8 @@ pub struct Survey {
     plan: Vec<Question>,
     /// Endpoint and content of all questions that wait or are under way.
     open: HashSet<(u32, u64)>,
+    /// How many of them are under way, by endpoint.
+    busy: HashMap<u32, usize>,
     /// Those that were answered a moment ago, and when.
     answered: HashMap<(u32, u64), Ticks>,
     asking: JoinSet<(Question, Option<u16>)>,
@@ -106,6 +110,7 @@ impl Survey {
             waiting: VecDeque::new(),
             plan: Vec::new(),
             open: HashSet::new(),
+            busy: HashMap::new(),
             answered: HashMap::new(),
             asking: JoinSet::new(),
             discovered: None,
@@ -230,14 +235,10 @@ impl Survey {
     /// Asks as many questions as may be under way.
     fn ask(&mut self) {
         while self.asking.len() < AT_ONCE {
-            if self.waiting.is_empty()
-                && let Some(question) = self.plan.pop()
-            {
-                self.add(question);
-            }
-            let Some(question) = self.waiting.pop_front() else { return };
+            let Some(question) = self.next() else { return };
             match probe(&self.snapshots.current(), &question) {
                 Some((address, probe)) => {
+                    *self.busy.entry(question.endpoint).or_default() += 1;
                     self.asking.spawn(async move {
                         let status = probe.attempt(address, PATIENCE).await.status;
                         (question, status)
@@ -252,7 +253,28 @@ impl Survey {
         }
     }
 
+    /// The next question to a server that has not enough of them; the plan comes after what waits.
+    fn next(&mut self) -> Option<Question> {
+        loop {
+            let free = |question: &Question| self.busy.get(&question.endpoint).is_none_or(|count| *count < TO_ONE);
+            if let Some(place) = self.waiting.iter().position(free) {
+                return self.waiting.remove(place);
+            }
+            if self.waiting.len() >= WAITING {
+                return None;
+            }
+            let question = self.plan.pop()?;
+            self.add(question);
+        }
+    }
+
     fn on_answer(&mut self, question: &Question, status: Option<u16>) {
+        if let Some(count) = self.busy.get_mut(&question.endpoint) {
+            *count -= 1;
+            if *count == 0 {
+                self.busy.remove(&question.endpoint);
+            }
+        }
         self.open.remove(&(question.endpoint, question.content));
         self.unanswered |= status.is_none();
         self.answered.insert((question.endpoint, question.content), self.now());

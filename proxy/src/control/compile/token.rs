@@ -50,3 +50,30 @@ pub(super) fn hash(config: &Config, files: &Files, problems: &mut Problems) -> O
     problems.error(path.span(), wrong, help);
     None
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use toml::Spanned;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_the_same_whatever_editor_wrote_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let mut config = Config::default();
+        config.admin.token_file = Some(Spanned::new(0..0, path.display().to_string()));
+        let token = "0123456789abcdef";
+        let expected: [u8; 32] = Sha256::digest(token).into();
+        let utf16 = format!("\u{feff}{token}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for written in [token.into(), format!("\u{feff}{token}\r\n").into_bytes(), utf16] {
+            std::fs::write(&path, &written).unwrap();
+            assert_eq!(hash(&config, &Files::new(), &mut Problems::new()), Some(expected), "{written:?}");
+        }
+        std::fs::write(&path, b"\xff\xfea").unwrap();
+        let mut problems = Problems::new();
+        assert_eq!(hash(&config, &Files::new(), &mut problems), None);
+        assert!(problems.iter().any(|problem| problem.message.contains("UTF-16")), "{problems:?}");
+    }
+}
