@@ -29,6 +29,13 @@ const CUT: &[u8] = b" ... (cut)\n";
 /// See [`panicked`].
 static PANICKED: OnceLock<String> = OnceLock::new();
 
+/// What the names of data threads begin with.
+const DATA: &str = "data-";
+/// Panics of data threads, of which the first [`TOLD`] are told of.
+static OF_CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+/// A client that knows how to cause one could cause very many.
+const TOLD: u64 = 100;
+
 /// The log of the process. Dropping it writes what waits, but does not wait for ever.
 #[derive(Debug)]
 pub struct ProcessLog {
@@ -71,15 +78,23 @@ pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("unnamed");
-        // The first one is the cause.
-        let _ = PANICKED.set(thread.to_owned());
+        if thread.starts_with(DATA) {
+            if OF_CONNECTIONS.fetch_add(1, Relaxed) >= TOLD {
+                return;
+            }
+        } else {
+            // The first one is the cause.
+            let _ = PANICKED.set(thread.to_owned());
+        }
         let backtrace = std::backtrace::Backtrace::capture();
         tracing::error!(thread, "a fault of rolegate's own: {panic}\n{backtrace}");
     }));
 }
 
 /// The thread that panicked first, since [`log_panics`]. The runtime catches a panic of a task, but what the task did (a probe, a
-/// name, a client's connection) is done by no other, and what it has changed may be half changed.
+/// name) is done by no other, and what it has changed may be half changed. Data threads are left out: a task of theirs is one client's
+/// connection, which ends with it, and one client must not take service from all; what all of a data thread relies on is watched by
+/// [`crate::data::run`].
 pub fn panicked() -> Option<&'static str> {
     PANICKED.get().map(String::as_str)
 }
