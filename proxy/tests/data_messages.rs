@@ -204,6 +204,27 @@ async fn forwarding_fields_of_trusted_proxies_are_extended() {
 }
 
 #[tokio::test]
+async fn forwarded_counts_where_there_is_no_x_forwarded_for() {
+    let server = echo().await;
+    let alone = "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-Proto: https\r\nForwarded: for=10.9.9.9\r\n\r\n";
+    for (field, told) in [("either", vec!["10.9.9.9", "127.0.7.9"]), ("x-forwarded-for", vec!["127.0.7.9"])] {
+        let says = format!("trusted_proxies = [\"127.0.7.0/24\"]\nclient_address_field = \"{field}\"");
+        let proxy = Setup::new([server.address]).proxy(&says).start();
+        let mut client = proxy.open_from("127.0.7.9").await;
+        for request in [alone, CLAIMS, alone] {
+            client.ask(request).await.is_from_server(200);
+        }
+        let heard = server.heard();
+        let [first, second, third] = &heard[heard.len() - 3..] else { panic!("{heard:?}") };
+        for heard in [first, third] {
+            assert_eq!(heard.all("x-forwarded-for"), told, "{field}");
+        }
+        assert_eq!(first.field("x-forwarded-proto"), Some(if field == "either" { "http" } else { "https" }), "{field}");
+        assert_eq!(second.all("x-forwarded-for"), ["10.9.9.9", "10.8.8.8", "127.0.7.9"], "{field}");
+    }
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_may_say_it_in_a_field_of_its_own() {
     let server = echo().await;
     let says = "trusted_proxies = [\"127.0.7.0/24\"]\nclient_address_field = \"X-Real-IP\"";

@@ -273,6 +273,7 @@ fn client_address_field(config: &Config, problems: &mut Problems) -> ClientAddre
     let written = &config.proxy.client_address_field;
     let name = text::one(written, text::field, problems).and_then(|name| HeaderName::try_from(name).ok());
     match name {
+        Some(name) if name == "either" => ClientAddressField::Either,
         Some(name) if name == header::FORWARDED => ClientAddressField::Forwarded,
         Some(name) if name == "x-forwarded-for" => ClientAddressField::XForwardedFor,
         Some(name) if [header::HOST, header::VIA, header::COOKIE, header::AUTHORIZATION].contains(&name) => {
@@ -280,12 +281,12 @@ fn client_address_field(config: &Config, problems: &mut Problems) -> ClientAddre
             problems.error(
                 written.span(),
                 message,
-                "write \"x-forwarded-for\", \"forwarded\", or a name such as \"x-real-ip\"",
+                "write \"either\", \"x-forwarded-for\", \"forwarded\", or a name such as \"x-real-ip\"",
             );
-            ClientAddressField::XForwardedFor
+            ClientAddressField::Either
         }
         Some(name) => ClientAddressField::Other(name),
-        None => ClientAddressField::XForwardedFor,
+        None => ClientAddressField::Either,
     }
 }
 

@@ -71,6 +71,8 @@ pub struct Site {
 /// The field in which a trusted proxy says who the client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientAddressField {
+    /// `X-Forwarded-For`, or `Forwarded` in a request that has no `X-Forwarded-For`.
+    Either,
     /// `X-Forwarded-For`: a list, to which each proxy adds its client.
     XForwardedFor,
     /// `Forwarded` (RFC 7239): the same with names.

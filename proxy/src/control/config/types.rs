@@ -80,7 +80,8 @@ pub struct ProxySettings {
     pub watch: bool,
     /// Addresses whose `Forwarded` / `X-Forwarded-For` is believed (CIDR).
     pub trusted_proxies: Vec<Spanned<String>>,
-    /// The field in which they say who the client is: `x-forwarded-for`, `forwarded`, or another one with one address.
+    /// The field in which they say who the client is: `either` (`x-forwarded-for`, or `forwarded` where that is missing), one of
+    /// the two alone, or another one with one address.
     pub client_address_field: Spanned<String>,
     /// The name in `Via` and `Proxy-Status`.
     pub name: Spanned<String>,
@@ -121,7 +122,7 @@ impl Default for ProxySettings {
             drain_timeout: HumanDuration::from_secs(30),
             watch: true,
             trusted_proxies: Vec::new(),
-            client_address_field: Spanned::new(0..0, "x-forwarded-for".to_owned()),
+            client_address_field: Spanned::new(0..0, "either".to_owned()),
             name: Spanned::new(0..0, "rolegate".to_owned()),
             request_header_timeout: HumanDuration::from_secs(10),
             client_keepalive_timeout: HumanDuration::from_secs(75),

@@ -81,6 +81,8 @@ pub struct ForwardingValues {
     peer: IpAddr,
     /// Where the peer, a trusted proxy, says who its client is.
     trusted: Option<ClientAddressField>,
+    /// The last request has `Forwarded` and no `X-Forwarded-For`.
+    forwarded_alone: bool,
     /// Where others would say it.
     told_in: Option<HeaderName>,
     /// Who sent the last request.
@@ -109,18 +111,32 @@ impl ForwardingValues {
         let field = &site.client_address_field;
         let told_in = match field {
             ClientAddressField::Other(name) => Some(name.clone()),
-            ClientAddressField::XForwardedFor | ClientAddressField::Forwarded => None,
+            ClientAddressField::Either | ClientAddressField::XForwardedFor | ClientAddressField::Forwarded => None,
         };
         let trusted = site.trusts(peer).then(|| field.clone());
-        Self { peer, trusted, told_in, client: peer, peer_value, via, proto, certificate, forwarded: None }
+        Self {
+            peer,
+            trusted,
+            forwarded_alone: false,
+            told_in,
+            client: peer,
+            peer_value,
+            via,
+            proto,
+            certificate,
+            forwarded: None,
+        }
     }
 
     /// The client's address: the peer's or, from a trusted peer, the last address in its field that is not itself a trusted
     /// proxy.
     pub fn client(&mut self, fields: &Fields, site: &Site) -> IpAddr {
-        let Some(field) = &self.trusted else { return self.peer };
+        self.forwarded_alone = fields.has(Known::Forwarded) && !fields.has(Known::XForwardedFor);
+        let Some(field) = self.field() else { return self.peer };
         let chain: Vec<Option<IpAddr>> = match field {
-            ClientAddressField::XForwardedFor => fields.all(Known::XForwardedFor).flat_map(x_forwarded_for).collect(),
+            ClientAddressField::Either | ClientAddressField::XForwardedFor => {
+                fields.all(Known::XForwardedFor).flat_map(x_forwarded_for).collect()
+            }
             ClientAddressField::Forwarded => fields.all(Known::Forwarded).flat_map(forwarded_for).collect(),
             ClientAddressField::Other(name) => fields.named(name.as_str()).flat_map(x_forwarded_for).collect(),
         };
@@ -133,6 +149,15 @@ impl ForwardingValues {
             }
         }
         self.client
+    }
+
+    /// The field of the last request in which the peer says who its client is, if it is believed.
+    fn field(&self) -> Option<&ClientAddressField> {
+        match &self.trusted {
+            Some(ClientAddressField::Either) if self.forwarded_alone => Some(&ClientAddressField::Forwarded),
+            Some(ClientAddressField::Either) => Some(&ClientAddressField::XForwardedFor),
+            field => field.as_ref(),
+        }
     }
 
     /// Takes out of the head of a request what its sender may not say.
@@ -152,8 +177,8 @@ impl ForwardingValues {
 
     /// Whether this is the field in which a trusted proxy says who the client is, or one that goes with it.
     fn believes(&self, name: &str) -> bool {
-        match &self.trusted {
-            Some(ClientAddressField::XForwardedFor) => {
+        match self.field() {
+            Some(ClientAddressField::Either | ClientAddressField::XForwardedFor) => {
                 Known::of(name).is_some_and(|known| CLAIMS.has(known) && known != Known::Forwarded)
             }
             Some(ClientAddressField::Forwarded) => name == Known::Forwarded.as_str(),
@@ -271,6 +296,7 @@ mod tests {
         ForwardingValues {
             peer,
             trusted,
+            forwarded_alone: false,
             told_in: None,
             client: peer,
             peer_value: address_value(peer),
