@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use control_support::minutes::{Got, MINUTE, PACKAGE, Site, from, worked_example};
 use control_support::world::EJECTED;
 use http::HeaderValue;
+use rolegate::model::audience::audiences;
 use rolegate::wire::known::Known;
 
 /// The servers that serve somebody of many clients at a moment; their requests do not move the clock.
@@ -287,6 +288,25 @@ fn a_clock_is_kept_while_it_is_asked_even_when_every_tier_has_opened() {
     }
     site.up(&["d1"]);
     assert_eq!(site.get("10.1.0.1", PACKAGE, 96 * 15 * MINUTE), from("d1"));
+}
+
+#[test]
+fn a_fallback_source_is_no_reason_to_do_without_a_groups_last_server() {
+    // A client of A alone may use the source at once; one that is in B too waits for B's neighbor first.
+    let text = "[site]\ncode = \"P01\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"DP\"]\n\
+                [[site_systems]]\nname = \"a1\"\naddress = \"10.9.0.1\"\nroles = [\"DP\"]\n\
+                [[site_systems]]\nname = \"c1\"\naddress = \"10.9.0.2\"\nroles = [\"DP\"]\n\
+                [[site_systems]]\nname = \"f1\"\naddress = \"10.9.0.3\"\nfallback_source = true\nroles = [\"DP\"]\n\
+                [[boundary_groups]]\nname = \"A\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"a1\"]\n\
+                [[boundary_groups]]\nname = \"B\"\nboundaries = [\"10.1.5.0/24\"]\n\
+                neighbors = [{ group = \"C\", fallback = { DP = 30 } }]\n\
+                [[boundary_groups]]\nname = \"C\"\nboundaries = []\nsite_systems = [\"c1\"]\n";
+    let mut site = Site::new(text);
+    let lists = audiences(&site.world.cluster().topology);
+    assert!(lists.contains(&vec![0]), "a1 alone: {lists:?}");
+    site.down(&["a1"]);
+    assert_eq!(site.get("10.1.4.1", PACKAGE, 0), from("f1"));
+    assert_eq!(site.get("10.1.5.1", PACKAGE, 0), Got::Wait(1800), "without a1 it has nobody");
 }
 
 #[test]

@@ -6,8 +6,9 @@
 use super::boundary::GroupId;
 use super::cluster::{EndpointIndex, Topology};
 use super::fallback::Opening;
-use super::location::ContentLocation;
+use super::location::{ContentLocation, Tier};
 use super::role::Clock;
+use super::tier::TierKind;
 
 /// The servers of a role that clients can use without waiting for a fallback clock: one list for each boundary group and one
 /// for clients of none, each list once. Clients of several groups can use the servers of all of them, so no list is needed
@@ -28,8 +29,14 @@ fn usable(topology: &Topology, groups: &[GroupId]) -> Vec<EndpointIndex> {
     let location = ContentLocation::new(topology, groups);
     let at_once = topology.role.clock != Clock::Honor;
     let opening = Opening::new(topology.role.fallback_rule, location, 1, None, 0, (false, at_once));
-    let open = location.tiers().filter(|tier| opening.is_open(*tier));
-    let mut list: Vec<EndpointIndex> = open.flat_map(|tier| location.members(tier).flatten().copied()).collect();
+    let open = || location.tiers().filter(|tier| opening.is_open(*tier));
+    // For a client that is in another group too, fallback sources may come later: they count only where there is nothing else.
+    let is_last = |tier: &Tier| tier.kind == TierKind::FallbackSource;
+    let members = |tier| location.members(tier).flatten().copied();
+    let mut list: Vec<EndpointIndex> = open().filter(|tier| !is_last(tier)).flat_map(members).collect();
+    if list.is_empty() {
+        list = open().flat_map(members).collect();
+    }
     list.sort_unstable();
     list.dedup();
     list
