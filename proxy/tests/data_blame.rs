@@ -248,12 +248,15 @@ async fn names_that_no_server_has_cost_a_client_its_budget_and_nobody_else() {
 #[tokio::test]
 async fn a_search_that_finds_something_is_free() {
     let (points, text) = points(3, |number, _| number == 2).await;
-    let proxy = Proxy::start(&text.replace("MORE", "affinity = \"off\""));
+    let groups = "[[boundary_groups]]\nname = \"here\"\nboundaries = [\"127.0.0.0/8\"]\nsite_systems = [\"dp0\", \"dp1\"]\n\
+                  neighbors = [{ group = \"there\", fallback = { DP = 0 } }]\n\
+                  [[boundary_groups]]\nname = \"there\"\nsite_systems = [\"dp2\"]\n";
+    let proxy = Proxy::start(&(text.replace("MORE", "affinity = \"off\"") + groups));
     let mut client = proxy.open().await;
     for number in 0..2 * OF_ONE {
         client.ask(&get(&format!("/SMS_DP_SMSPKG$/ABC00012/bin/{number}.dll"))).await.is_from_server(200);
     }
-    assert!(asked(&points) > 2 * OF_ONE as usize);
+    assert_eq!(asked(&points), 3 * 2 * OF_ONE as usize, "the last of three has each of them");
 }
 
 #[tokio::test]
