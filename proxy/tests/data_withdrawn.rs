@@ -199,9 +199,9 @@ async fn a_connection_ends_with_its_certificate() {
     busy.say(&request[..9]).await;
     idle.ends().await;
     assert!(SystemTime::now() > end, "not before");
-    modern.ends().await;
     busy.say(&request[9..]).await;
     is_turned_away(&busy.response("GET").await);
+    modern.ends().await;
     assert_eq!(server.count(), 2);
 }
 
