@@ -13,6 +13,8 @@ use super::stage::Stage;
 pub(super) const AGAIN: Duration = Duration::from_secs(15);
 /// Idle connections are gone, and nothing is under way, in this time after the last client.
 const QUIET: Duration = Duration::from_secs(20);
+/// Longer than rolegate keeps an idle connection here, and looks for those.
+const IDLE: Duration = Duration::from_millis(3500);
 /// How much more memory is resident afterwards, at most.
 pub(super) const MORE_MEMORY: u64 = 48 << 20;
 /// How many more descriptors are open afterwards, at most: probes that are under way.
@@ -48,26 +50,23 @@ pub(super) async fn all_used(stage: &Stage, address: SocketAddr) -> Duration {
     }
 }
 
-/// Waits until nothing is under way, and no more descriptors are open than that. Returns what is used then.
-pub(super) async fn quiet(stage: &Stage, address: SocketAddr, rest: Usage) -> anyhow::Result<Usage> {
+/// Waits until nothing is under way and no descriptors are opened or closed any more. Returns what is used then.
+pub(super) async fn quiet(stage: &Stage, address: SocketAddr) -> anyhow::Result<Usage> {
     let id = stage.process().id();
     let begun = Instant::now();
     let mut admin = Admin::new(address);
+    let (mut most, mut since) = (u64::MAX, Instant::now());
     loop {
         let now = usage(id)?;
         let metrics = admin.metrics().await?;
         let busy: Vec<_> = GAUGES.iter().filter(|gauge| metrics.sum(gauge, "") != 0.0).collect();
-        let many = now.descriptors > rest.descriptors + MORE_DESCRIPTORS;
-        if busy.is_empty() && !many {
-            return Ok(now);
+        if now.descriptors < most {
+            (most, since) = (now.descriptors, Instant::now());
+        }
+        if busy.is_empty() && since.elapsed() > IDLE {
+            return Ok(Usage { descriptors: most, ..now });
         }
         if begun.elapsed() > QUIET {
-            if many {
-                let (now, rest) = (now.descriptors, rest.descriptors);
-                stage.ledger.violation(format_args!(
-                    "{now} descriptors are open {QUIET:?} after the last client, {rest} at rest"
-                ));
-            }
             for gauge in busy {
                 let value = metrics.sum(gauge, "");
                 stage.ledger.violation(format_args!("{gauge} is {value} {QUIET:?} after the last client"));
@@ -75,6 +74,18 @@ pub(super) async fn quiet(stage: &Stage, address: SocketAddr, rest: Usage) -> an
             return Ok(now);
         }
         sleep(PAUSE).await;
+    }
+}
+
+/// Whether the process uses no more than before, within a margin.
+pub(super) fn nothing_stays(stage: &Stage, before: Usage, after: Usage) {
+    if after.memory > before.memory + MORE_MEMORY {
+        stage.ledger.violation(format_args!("{} bytes are resident, {} before", after.memory, before.memory));
+    }
+    if after.descriptors > before.descriptors + MORE_DESCRIPTORS {
+        stage
+            .ledger
+            .violation(format_args!("{} descriptors are open, {} before", after.descriptors, before.descriptors));
     }
 }
 

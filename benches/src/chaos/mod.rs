@@ -34,7 +34,7 @@ use crate::pki::Authority;
 use client::{Client, Target};
 use config::Config;
 use ledger::{Ledger, Phase};
-use process::{Admin, Process, Usage, usage};
+use process::{Admin, Process, Usage};
 pub use report::Report;
 use schedule::schedule;
 use server::Server;
@@ -98,10 +98,9 @@ pub async fn run(plan: &Plan, stopped: impl Future<Output = ()>) -> anyhow::Resu
     let folder = tempfile::Builder::new().prefix("rolegate-chaos-").tempdir().context("a folder for files")?;
     let (stage, target) = set(plan, &ledger, folder.path()).await?;
     let addresses = stage.process().addresses;
-    let rest = usage(stage.process().id())?;
     let begun = Instant::now();
     let ends = tokio::select! {
-        ends = acts(plan, &stage, &target, rest) => Some(ends?),
+        ends = acts(plan, &stage, &target) => Some(ends?),
         () = watch::watch(&stage, addresses.admin) => None,
         () = enough(&ledger) => None,
         () = stopped => None,
@@ -110,13 +109,13 @@ pub async fn run(plan: &Plan, stopped: impl Future<Output = ()>) -> anyhow::Resu
 }
 
 /// All of a run, from the first client to the last look.
-async fn acts(plan: &Plan, stage: &Arc<Stage>, target: &Target, rest: Usage) -> anyhow::Result<Ends> {
+async fn acts(plan: &Plan, stage: &Arc<Stage>, target: &Target) -> anyhow::Result<Ends> {
     let (ledger, admin) = (&stage.ledger, stage.process().addresses.admin);
     // Memory grows to what the load needs before it is looked at.
     let crowd = Crowd::start(plan.clients, ledger, target);
     sleep(WARM).await;
     crowd.end().await;
-    let before = calm::quiet(stage, admin, rest).await?;
+    let before = calm::quiet(stage, admin).await?;
     let crowd = Crowd::start(plan.clients, ledger, target);
     disturb(stage, plan).await;
     ledger.event("all faults are over");
@@ -127,10 +126,8 @@ async fn acts(plan: &Plan, stage: &Arc<Stage>, target: &Target, rest: Usage) -> 
     sleep(CALM).await;
     ledger.set_phase(Phase::Disturbed);
     crowd.end().await;
-    let after = calm::quiet(stage, admin, before).await?;
-    if after.memory > before.memory + calm::MORE_MEMORY {
-        ledger.violation(format_args!("{} bytes are resident, {} before", after.memory, before.memory));
-    }
+    let after = calm::quiet(stage, admin).await?;
+    calm::nothing_stays(stage, before, after);
     calm::counts_agree(stage, &Admin::new(admin).metrics().await?);
     Ok(Ends { before, after, again })
 }

@@ -240,6 +240,10 @@ impl Shared {
             stream.set_zero_linger()?;
             return Ok(Next::End);
         }
+        if ill == Some(Ill::Long) && len == 0 {
+            stream.write_all(&[head.as_bytes(), STOLEN].concat()).await?;
+            return Ok(Next::Request);
+        }
         stream.write_all(head.as_bytes()).await?;
         self.send(stream, id, Answer { len, chunked, ill }).await
     }
@@ -251,8 +255,12 @@ impl Shared {
         let mut sent = 0;
         while sent < end {
             let dribbles = self.ill() == Some(Ill::Dribble);
-            let piece = content.take((end - sent).min(if dribbles { 1024 } else { PIECE }));
+            let mut piece = content.take((end - sent).min(if dribbles { 1024 } else { PIECE }));
             sent += piece.len();
+            if ill == Some(Ill::Long) && sent == end {
+                // With the last bytes, so that it is there before another request can be.
+                piece.extend_from_slice(STOLEN);
+            }
             if chunked {
                 stream.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).await?;
             }
@@ -266,7 +274,6 @@ impl Shared {
         }
         match ill {
             Some(Ill::Reset) => stream.set_zero_linger()?,
-            Some(Ill::Long) => stream.write_all(STOLEN).await?,
             _ if chunked => stream.write_all(b"0\r\n\r\n").await?,
             _ => {}
         }
