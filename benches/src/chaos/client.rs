@@ -146,7 +146,7 @@ impl Client {
         }
     }
 
-    async fn connect(&mut self) -> io::Result<Connection> {
+    async fn connect(&self) -> io::Result<Connection> {
         let group = if self.is_of_hq() { 1 } else { 2 };
         let own = Ipv4Addr::new(127, group, (self.number / 250) as u8, (self.number % 250) as u8 + 1);
         let socket = TcpSocket::new_v4()?;

@@ -20,7 +20,6 @@ mod wire;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -38,7 +37,7 @@ use process::{Admin, Process, Usage};
 pub use report::Report;
 use schedule::schedule;
 use server::Server;
-use stage::Stage;
+use stage::{Stage, State};
 
 /// How long clients ask before anything goes wrong.
 const WARM: Duration = Duration::from_millis(1500);
@@ -168,7 +167,7 @@ async fn set(plan: &Plan, ledger: &Arc<Ledger>, folder: &std::path::Path) -> any
         authority,
         config: Mutex::new(config),
         hold: Mutex::new(()),
-        held: AtomicBool::new(false),
+        state: std::sync::Mutex::new(State::Free(Instant::now())),
     });
     Ok((stage, target))
 }

@@ -225,7 +225,7 @@ impl Shared {
         let user = signed_in.user.as_deref().unwrap_or("-");
         let ill = self.ill();
         // Half of them say their length, the others come in chunks; a lie needs a length.
-        let chunked = mixed(id) % 2 == 0 && !matches!(ill, Some(Ill::Short | Ill::Long));
+        let chunked = mixed(id).is_multiple_of(2) && !matches!(ill, Some(Ill::Short | Ill::Long));
         let framing = if chunked { "Transfer-Encoding: chunked".to_owned() } else { format!("Content-Length: {len}") };
         let head = format!(
             "HTTP/1.1 {status} Answer\r\nX-Server: {}\r\nX-Id: {id}\r\nX-User: {user}\r\nX-Length: {len}\r\n\
@@ -236,7 +236,7 @@ impl Shared {
             stream.write_all(b"\x15\x03 this is no HTTP\r\n\r\n").await?;
             return Ok(Next::End);
         }
-        if ill == Some(Ill::Reset) && mixed(id) % 3 == 0 {
+        if ill == Some(Ill::Reset) && mixed(id).is_multiple_of(3) {
             stream.set_zero_linger()?;
             return Ok(Next::End);
         }

@@ -3,8 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::sync::{Mutex, watch};
@@ -31,13 +30,29 @@ pub(super) struct Stage {
     pub(super) config: Mutex<Config>,
     /// Held by whoever stops the process, or takes its descriptors away.
     pub(super) hold: Mutex<()>,
-    /// Whether the process can answer now.
-    pub(super) held: AtomicBool,
+    pub(super) state: std::sync::Mutex<State>,
+}
+
+/// Whether the process can answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum State {
+    /// It stands still, or has no descriptors.
+    Held,
+    /// It has been able to since then.
+    Free(Instant),
 }
 
 impl Stage {
     pub(super) fn process(&self) -> std::sync::MutexGuard<'_, Process> {
         self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(super) fn state(&self) -> State {
+        *self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn set_state(&self, state: State) {
+        *self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = state;
     }
 
     /// Does it, waits, and undoes it.
@@ -71,11 +86,11 @@ impl Stage {
             Act::Descriptors => self.without_descriptors(event.lasts).await,
             Act::Stop => {
                 let _alone = self.hold.lock().await;
-                self.held.store(true, Relaxed);
+                self.set_state(State::Held);
                 self.process().signal(Signal::SIGSTOP);
                 sleep(event.lasts).await;
                 self.process().signal(Signal::SIGCONT);
-                self.held.store(false, Relaxed);
+                self.set_state(State::Free(Instant::now()));
             }
         }
     }
@@ -103,12 +118,12 @@ impl Stage {
         let _alone = self.hold.lock().await;
         let limit = self.process().limit_descriptors(SPARE);
         let Ok(limit) = limit else { return };
-        self.held.store(true, Relaxed);
+        self.set_state(State::Held);
         sleep(lasts).await;
         if let Err(error) = self.process().set_limit(limit) {
             self.ledger.event(format_args!("the limit of descriptors cannot be raised: {error}"));
         }
-        self.held.store(false, Relaxed);
+        self.set_state(State::Free(Instant::now()));
     }
 
     /// Writes the file, or something else in its place, and says so; in the end the file is right again.
