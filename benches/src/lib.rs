@@ -8,12 +8,15 @@
 //! [`fleet`] makes load of very many clients on their schedules, and [`load`] of the same few requests, as fast as they are answered
 //! or at a rate; [`replay`] sends those of an access log again.
 //!
-//! Nothing here knows rolegate: the same pieces can be pointed at any proxy, or at each other.
+//! [`chaos`] runs rolegate under faults that come at random.
+//!
+//! Nothing else here knows rolegate: the same pieces can be pointed at any proxy, or at each other.
 
 // What a closed pipe makes of these is a panic; `say` knows better.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
+pub mod chaos;
 pub mod client;
 pub mod compare;
 pub mod content;

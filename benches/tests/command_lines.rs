@@ -20,7 +20,7 @@ fn closed() -> Stdio {
 }
 
 /// Mistakes, with the exit status of each.
-const MISTAKES: [(&str, &[&str], i32); 8] = [
+const MISTAKES: [(&str, &[&str], i32); 9] = [
     (env!("CARGO_BIN_EXE_site"), &[], 2),
     (env!("CARGO_BIN_EXE_site"), &["--system", "mp1=MP@192.0.2.1:80"], 1),
     (env!("CARGO_BIN_EXE_hold"), &["https", "--to", "127.0.0.1:1", "--ca", "/nowhere/root.crt"], 1),
@@ -33,6 +33,7 @@ const MISTAKES: [(&str, &[&str], i32); 8] = [
         2,
     ),
     (env!("CARGO_BIN_EXE_compare"), &["--works", "nothing"], 1),
+    (env!("CARGO_BIN_EXE_compare"), &["chaos", "--rolegate", "/nowhere/rolegate"], 1),
 ];
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rolegate_bench::chaos::{Plan, told};
 use rolegate_bench::client::Subject;
 use rolegate_bench::compare::{Cast, GeneratorName, Options, Peer, WorkName, minutes};
 use rolegate_bench::fleet::{Activity, Kind, SHIPPED, Scenario};
@@ -299,6 +300,29 @@ fn flags_of_compare_are_those_of_the_program() {
     for row in own {
         let default = &control[&flag(&row[0])];
         assert!(row[1].trim_matches('`') == default || default.is_empty(), "{row:?}: {default}");
+    }
+}
+
+/// Kinds of faults too, as the program draws them in an hour.
+#[test]
+fn flags_and_faults_of_chaos_are_those_of_the_program() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reliability.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let known = flags(env!("CARGO_BIN_EXE_compare"), &["chaos"]);
+    let written = &tables(&text, "## Run it")[0];
+    assert_eq!(sorted(written.iter().map(|row| flag(&row[0]))), sorted(known.keys()));
+    for row in written {
+        let default = &known[&flag(&row[0])];
+        assert!(row[1].trim_matches('`') == default || default.is_empty(), "{row:?}: {default}");
+    }
+    let plan = Plan { seed: 7, duration: Duration::from_secs(3600), clients: 1, program: Vec::new() };
+    let rows = &tables(&text, "## What goes wrong")[0];
+    let told = told(&plan);
+    for row in rows {
+        assert!(told.iter().any(|line| line.contains(code(&row[0]))), "{row:?} does not happen");
+    }
+    for line in told {
+        assert!(rows.iter().any(|row| line.contains(code(&row[0]))), "{line} is not listed");
     }
 }
 

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
+use rolegate_bench::chaos;
 use rolegate_bench::compare::{self, Builds, GeneratorName, Options, Peer, Set, WorkName, forwarder, list, origin};
 use rolegate_bench::report::comparison::{Comparison, SAME};
 use rolegate_bench::report::{
@@ -42,6 +43,8 @@ struct Flags {
 enum Helper {
     /// Compares rolegate with itself, sitting after sitting, and counts the winners that are named: there should be none
     Control(Control),
+    /// Runs rolegate under faults that come at random, and checks all the while that it keeps its promises
+    Chaos(Chaos),
     /// A site system with the files that are asked for
     #[command(hide = true)]
     Origin { name: String, address: SocketAddr },
@@ -100,6 +103,25 @@ struct Control {
     works: String,
     #[command(flatten)]
     shared: Shared,
+}
+
+#[derive(Debug, Args)]
+struct Chaos {
+    /// What happens follows from it; any, and printed, if not given
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// How long faults come and go
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// How many clients there are
+    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    clients: u16,
+    /// rolegate's program; beside this one if not given
+    #[arg(long, value_name = "FILE")]
+    rolegate: Option<PathBuf>,
+    /// Prints what would happen, and runs nothing
+    #[arg(long)]
+    schedule: bool,
 }
 
 /// How it is measured, whatever it is.
@@ -193,6 +215,30 @@ impl Control {
     }
 }
 
+impl Chaos {
+    fn plan(&self) -> anyhow::Result<chaos::Plan> {
+        let own = std::env::current_exe().context("finding this program")?;
+        let rolegate = self.rolegate.clone().unwrap_or_else(|| own.with_file_name("rolegate"));
+        // It ends with this program, even if that is killed.
+        let program = vec![own, "child".into(), absolute(&rolegate)?];
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        Ok(chaos::Plan { seed, duration: self.duration, clients: self.clients.into(), program })
+    }
+
+    /// All of it. Whether everything held is the exit status.
+    async fn run(&self) -> anyhow::Result<ExitCode> {
+        let plan = self.plan()?;
+        say::out(format_args!("seed {}", plan.seed));
+        if self.schedule {
+            chaos::told(&plan).into_iter().for_each(say::out);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let report = chaos::run(&plan, stopped()?).await?;
+        say::out(format_args!("\n{report}"));
+        Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
 impl Shared {
     fn options(&self) -> anyhow::Result<Options> {
         let usual = Options::new(std::env::current_exe().context("finding this program")?);
@@ -264,7 +310,7 @@ fn become_child(command: &[OsString]) -> anyhow::Error {
 }
 
 async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
-    if !matches!(flags.helper, None | Some(Helper::Keeper | Helper::Control(_))) {
+    if !matches!(flags.helper, None | Some(Helper::Keeper | Helper::Control(_) | Helper::Chaos(_))) {
         // Even if whoever started this cannot kill it any more.
         set_pdeathsig(Signal::SIGKILL).context("asking to end with the parent")?;
     }
@@ -274,6 +320,7 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(Helper::Control(control)) => return control.run().await,
+        Some(Helper::Chaos(chaos)) => return chaos.run().await,
         Some(Helper::Child { command }) => return Err(become_child(command)),
         Some(Helper::Origin { name, address }) => {
             return origin::serve(name, *address).await.map(|()| ExitCode::SUCCESS);

@@ -30,7 +30,7 @@ mod counters;
 mod distribution_point;
 mod faults;
 mod files;
-mod gate;
+pub(crate) mod gate;
 mod life;
 mod link;
 mod management_point;
