@@ -14,7 +14,7 @@ const SEED: u64 = 2403;
 #[tokio::test]
 async fn rolegate_keeps_its_promises_while_everything_around_it_fails() {
     let program = vec![env!("CARGO_BIN_EXE_rolegate").into()];
-    let plan = Plan { seed: SEED, duration: Duration::from_secs(6), clients: 32, program };
+    let plan = Plan { seed: SEED, duration: Duration::from_secs(4), clients: 32, program };
     let report = run(&plan, pending()).await.unwrap();
     println!("{report}");
     assert!(report.holds() && report.requests() > 100, "{report}");

@@ -15,6 +15,8 @@ pub(super) const AGAIN: Duration = Duration::from_secs(15);
 const QUIET: Duration = Duration::from_secs(20);
 /// Longer than rolegate keeps an idle connection here, and looks for those.
 const IDLE: Duration = Duration::from_millis(3500);
+/// So long no descriptor is closed any more.
+const STEADY: Duration = Duration::from_millis(500);
 /// How much more memory is resident afterwards, at most.
 pub(super) const MORE_MEMORY: u64 = 48 << 20;
 /// How many more descriptors are open afterwards, at most: probes that are under way.
@@ -63,7 +65,7 @@ pub(super) async fn quiet(stage: &Stage, address: SocketAddr) -> anyhow::Result<
         if now.descriptors < most {
             (most, since) = (now.descriptors, Instant::now());
         }
-        if busy.is_empty() && since.elapsed() > IDLE {
+        if busy.is_empty() && begun.elapsed() > IDLE && since.elapsed() > STEADY {
             return Ok(Usage { descriptors: most, ..now });
         }
         if begun.elapsed() > QUIET {
