@@ -5,7 +5,6 @@ use bytes::BytesMut;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use rolegate::wire::body::Framing;
-use rolegate::wire::fields::Fields;
 use rolegate::wire::head::{self, MAX_TRAILERS};
 use rolegate::wire::names::Names;
 use rolegate_fuzz::{Body, Ended, asked, body, pieces, shared};
@@ -40,7 +39,7 @@ fn of_request(field: &str) -> Framing {
 
 fn of_response(field: &str) -> Framing {
     let head = format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n");
-    let parsed = head::parse(&shared(head.as_bytes()), Fields::default(), &mut Names::default());
+    let parsed = head::parse(&shared(head.as_bytes()), rolegate::wire::fields::Fields::default(), &mut Names::default());
     Framing::of(&mut parsed.expect("a response"), false).expect("a framing")
 }
 
