@@ -25,7 +25,7 @@ pub(super) enum Ill {
     Dribble,
     /// A body is shorter than it says.
     Short,
-    /// Another answer, which nobody asked for, follows each.
+    /// An unasked answer follows each.
     Long,
     /// Answers are no HTTP.
     Garbage,
@@ -46,7 +46,7 @@ impl Ill {
             Self::Status(_) => "answers 503",
             Self::Dribble => "dribbles",
             Self::Short => "ends bodies early",
-            Self::Long => "sends answers that nobody asked for",
+            Self::Long => "sends unasked answers",
             Self::Garbage => "answers with what is no HTTP",
             Self::Flap => "comes and goes",
         }

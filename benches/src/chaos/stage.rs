@@ -26,9 +26,9 @@ pub(super) struct Stage {
     pub(super) process: std::sync::Mutex<Process>,
     pub(super) access_log: watch::Sender<Option<Reading>>,
     pub(super) authority: Authority,
-    /// Held by whoever writes the file.
+    /// Held while the file is written.
     pub(super) config: Mutex<Config>,
-    /// Held by whoever stops the process, or takes its descriptors away.
+    /// Held while the process is stopped, or its descriptors are taken away.
     pub(super) hold: Mutex<()>,
     pub(super) state: std::sync::Mutex<State>,
 }
