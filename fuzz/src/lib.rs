@@ -54,9 +54,7 @@ impl HeadReader {
     /// Takes what came next.
     pub fn take(&mut self, piece: &[u8]) -> Came {
         self.read.extend_from_slice(piece);
-        if self.searched == 0 {
-            request::skip_blank_lines(&mut self.read);
-        }
+        self.searched = request::skip_blank_lines(&mut self.read, self.searched);
         if let Some(end) = head::end(&self.read, self.searched) {
             return Came::Whole(self.read.split_to(end));
         }

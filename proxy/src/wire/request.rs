@@ -58,8 +58,12 @@ pub struct Manner {
     pub expects: bool,
 }
 
-/// Where a head begins: some clients send an empty line after a body, which is none of it (RFC 9112, section 2.2).
-pub fn skip_blank_lines(read: &mut BytesMut) {
+/// Where a head begins: some clients send an empty line after a body, which is none of it (RFC 9112, section 2.2). Of what was read, so
+/// much was searched before, perhaps the first byte of such a line; gives how much of what is left was.
+pub fn skip_blank_lines(read: &mut BytesMut, searched: usize) -> usize {
+    if searched > 1 {
+        return searched;
+    }
     let mut blank = 0;
     loop {
         blank += match &read[blank..] {
@@ -70,6 +74,7 @@ pub fn skip_blank_lines(read: &mut BytesMut) {
         };
     }
     read.advance(blank);
+    if blank == 0 { searched } else { 0 }
 }
 
 /// Whether what there is can still become a head. Asked while its end has not come.
@@ -268,8 +273,15 @@ mod tests {
             [("\r\n\n\r\nGET", "GET"), ("GET\r\n", "GET\r\n"), ("\r", "\r"), ("\r\rGET", "\r\rGET"), ("", "")]
         {
             let mut bytes = BytesMut::from(read);
-            skip_blank_lines(&mut bytes);
+            assert_eq!(skip_blank_lines(&mut bytes, 0), 0);
             assert_eq!(bytes, left, "{read:?}");
+        }
+        for (read, searched, left) in
+            [("\r\nGET", 1, "GET"), ("\rGET", 1, "\rGET"), ("G\r\n", 1, "G\r\n"), ("\r\nGET", 2, "\r\nGET")]
+        {
+            let mut bytes = BytesMut::from(read);
+            let now = skip_blank_lines(&mut bytes, searched);
+            assert_eq!((&bytes[..], now), (left.as_bytes(), if left == "GET" { 0 } else { searched }), "{read:?}");
         }
         assert_eq!(check_beginning(b"\r"), Ok(()));
         assert_eq!(check_beginning(b"\rG"), Ok(()), "the first byte alone is looked at before the line has come");

@@ -167,9 +167,7 @@ impl Line {
     /// [`NoHead`]
     pub fn poll_head(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<BytesMut, NoHead>> {
         loop {
-            if self.searched == 0 {
-                skip_blank_lines(&mut self.read);
-            }
+            self.searched = skip_blank_lines(&mut self.read, self.searched);
             if let Some(end) = head::end(&self.read, self.searched) {
                 self.searched = 0;
                 self.line_seen = false;
