@@ -145,8 +145,10 @@ fn measured_records_of_before_are_read_and_told() {
     let results = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
     let old = ["spliced-full", "spliced-latency", "spliced-own"].map(|name| format!("2026-11-24/{name}"));
     let later = ["all", "comparison", "latency", "tls"].map(|name| format!("2026-11-28/{name}"));
-    for name in
-        old.into_iter().chain(later).chain(["death", "flat", "full", "idle"].map(|name| format!("2026-11-29/{name}")))
+    for name in old
+        .into_iter()
+        .chain(later)
+        .chain(["death", "flat", "full", "idle", "rates"].map(|name| format!("2026-11-29/{name}")))
     {
         let comparison = read_comparison(&results.join(name).with_extension("json")).unwrap();
         assert!(comparison_text(&comparison).contains("rolegate") && !comparison_markdown(&comparison).is_empty());
