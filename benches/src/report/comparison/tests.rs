@@ -148,7 +148,7 @@ fn measured_records_of_before_are_read_and_told() {
     for name in old
         .into_iter()
         .chain(later)
-        .chain(["death", "flat", "full", "idle", "rates"].map(|name| format!("2026-11-29/{name}")))
+        .chain(["death", "flat", "full", "idle", "rates", "tls"].map(|name| format!("2026-11-29/{name}")))
     {
         let comparison = read_comparison(&results.join(name).with_extension("json")).unwrap();
         assert!(comparison_text(&comparison).contains("rolegate") && !comparison_markdown(&comparison).is_empty());
