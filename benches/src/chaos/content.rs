@@ -2,14 +2,14 @@
 
 /// The bytes that this author sends about this request, from the first one on.
 #[derive(Debug, Clone)]
-pub(super) struct Content {
+pub(crate) struct Content {
     key: u64,
     word: u64,
     left: usize,
 }
 
 impl Content {
-    pub(super) fn new(id: u64, author: &str) -> Self {
+    pub(crate) fn new(id: u64, author: &str) -> Self {
         let key = author.bytes().fold(mixed(id), |key, byte| mixed(key ^ u64::from(byte)));
         Self { key, word: 0, left: 0 }
     }
@@ -26,18 +26,18 @@ impl Content {
         byte
     }
 
-    pub(super) fn take(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.next()).collect()
     }
 
     /// Whether these are the next bytes.
-    pub(super) fn matches(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn matches(&mut self, bytes: &[u8]) -> bool {
         bytes.iter().all(|byte| *byte == self.next())
     }
 }
 
 /// Every bit of the result depends on every bit of the number (splitmix64).
-pub(super) fn mixed(number: u64) -> u64 {
+pub(crate) fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     number ^ (number >> 31)

@@ -17,7 +17,7 @@ const MOST_TIMES: usize = 8;
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// Faults come and go, or have just gone.
     Disturbed,
     /// Every server is used again: every request must be served.
@@ -26,7 +26,7 @@ pub(super) enum Phase {
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// A server's whole answer.
     Served(u16),
     /// rolegate's own answer.
@@ -53,7 +53,7 @@ impl fmt::Display for Outcome {
 
 /// Whether a request may reach several servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub(crate) enum Repeat {
     /// Its method may be repeated.
     May,
     /// It must reach one server, once.
@@ -77,26 +77,26 @@ struct Inner {
 
 /// Several measured times.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Times {
-    pub(super) count: u64,
-    pub(super) longest: Duration,
+pub(crate) struct Times {
+    pub(crate) count: u64,
+    pub(crate) longest: Duration,
 }
 
 /// Counts of what clients saw, by class of the status (2 for 2xx).
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Answers whose head came.
-    pub(super) heads: BTreeMap<u16, u64>,
+    pub(crate) heads: BTreeMap<u16, u64>,
     /// Those of them that came whole.
-    pub(super) whole: BTreeMap<u16, u64>,
+    pub(crate) whole: BTreeMap<u16, u64>,
     /// Requests that may have been answered without the client's seeing it.
-    pub(super) unsure: u64,
+    pub(crate) unsure: u64,
 }
 
 /// Shared by servers, clients and faults of a run.
 #[derive(Debug)]
-pub(super) struct Ledger {
-    pub(super) seed: u64,
+pub(crate) struct Ledger {
+    pub(crate) seed: u64,
     begun: Instant,
     calm: AtomicBool,
     ids: AtomicU64,
@@ -105,7 +105,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
             begun: Instant::now(),
@@ -121,23 +121,23 @@ impl Ledger {
     }
 
     /// A number that no other request of the run has.
-    pub(super) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.ids.fetch_add(1, Relaxed)
     }
 
-    pub(super) fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.ids.load(Relaxed) - 1
     }
 
-    pub(super) fn set_phase(&self, phase: Phase) {
+    pub(crate) fn set_phase(&self, phase: Phase) {
         self.calm.store(phase == Phase::Calm, Relaxed);
     }
 
-    pub(super) fn is_calm(&self) -> bool {
+    pub(crate) fn is_calm(&self) -> bool {
         self.calm.load(Relaxed)
     }
 
-    pub(super) fn violations(&self) -> u64 {
+    pub(crate) fn violations(&self) -> u64 {
         self.violations.load(Relaxed)
     }
 
@@ -146,7 +146,7 @@ impl Ledger {
     }
 
     /// Something is done.
-    pub(super) fn event(&self, what: impl fmt::Display) {
+    pub(crate) fn event(&self, what: impl fmt::Display) {
         let line = format!("{}  {what}", self.now());
         say::out(&line);
         let mut inner = self.inner();
@@ -157,7 +157,7 @@ impl Ledger {
     }
 
     /// Something is so that must not be.
-    pub(super) fn violation(&self, what: impl fmt::Display) {
+    pub(crate) fn violation(&self, what: impl fmt::Display) {
         let number = self.violations.fetch_add(1, Relaxed);
         say::out(format_args!("{}  VIOLATION (seed {}): {what}", self.now(), self.seed));
         if number == 0 {
@@ -166,12 +166,12 @@ impl Ledger {
         }
     }
 
-    pub(super) fn count_fault(&self, name: &'static str) {
+    pub(crate) fn count_fault(&self, name: &'static str) {
         *self.inner().faults.entry(name).or_default() += 1;
     }
 
     /// A server has the head of a request.
-    pub(super) fn arrived(&self, id: u64, server: usize, repeat: Repeat) {
+    pub(crate) fn arrived(&self, id: u64, server: usize, repeat: Repeat) {
         let mut inner = self.inner();
         *inner.used.entry(server).or_default() += 1;
         if let Some(healed) = inner.healed.remove(&server) {
@@ -199,49 +199,49 @@ impl Ledger {
     }
 
     /// How often each server was used, by its number.
-    pub(super) fn used(&self, server: usize) -> u64 {
+    pub(crate) fn used(&self, server: usize) -> u64 {
         self.inner().used.get(&server).copied().unwrap_or(0)
     }
 
     /// A server does not serve from now on.
-    pub(super) fn sick(&self, server: usize) {
+    pub(crate) fn sick(&self, server: usize) {
         let mut inner = self.inner();
         inner.healed.remove(&server);
         inner.sick.insert(server, Instant::now());
     }
 
     /// It could serve from now on.
-    pub(super) fn healed(&self, server: usize) {
+    pub(crate) fn healed(&self, server: usize) {
         let mut inner = self.inner();
         inner.sick.remove(&server);
         inner.healed.insert(server, Instant::now());
     }
 
     /// rolegate is not meant to use it.
-    pub(super) fn away(&self, server: usize) {
+    pub(crate) fn away(&self, server: usize) {
         let mut inner = self.inner();
         inner.sick.remove(&server);
         inner.healed.remove(&server);
     }
 
     /// rolegate says that a server is not up.
-    pub(super) fn detected(&self, server: usize) {
+    pub(crate) fn detected(&self, server: usize) {
         let mut inner = self.inner();
         if let Some(since) = inner.sick.remove(&server) {
             inner.times.entry("detection").or_default().add(since.elapsed());
         }
     }
 
-    pub(super) fn time(&self, name: &'static str, time: Duration) {
+    pub(crate) fn time(&self, name: &'static str, time: Duration) {
         self.inner().times.entry(name).or_default().add(time);
     }
 
     /// The head of an answer came.
-    pub(super) fn head(&self, status: u16) {
+    pub(crate) fn head(&self, status: u16) {
         *self.inner().heads.entry(status / 100).or_default() += 1;
     }
 
-    pub(super) fn outcome(&self, outcome: Outcome) {
+    pub(crate) fn outcome(&self, outcome: Outcome) {
         let mut inner = self.inner();
         *inner.outcomes.entry(outcome).or_default() += 1;
         if let Outcome::Served(status) | Outcome::Own(status) = outcome {
@@ -249,19 +249,19 @@ impl Ledger {
         }
     }
 
-    pub(super) fn faults(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn faults(&self) -> BTreeMap<&'static str, u64> {
         self.inner().faults.clone()
     }
 
-    pub(super) fn outcomes(&self) -> BTreeMap<Outcome, u64> {
+    pub(crate) fn outcomes(&self) -> BTreeMap<Outcome, u64> {
         self.inner().outcomes.clone()
     }
 
-    pub(super) fn times(&self) -> BTreeMap<&'static str, Times> {
+    pub(crate) fn times(&self) -> BTreeMap<&'static str, Times> {
         self.inner().times.clone()
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         let inner = self.inner();
         let all = self.requests();
         let heads = inner.heads.clone();

@@ -17,6 +17,15 @@ mod stage;
 mod watch;
 mod wire;
 
+/// Servers that can be made ill, and how to tell which request they answer, for others in this crate.
+pub(crate) mod faulty {
+    pub(crate) use super::content::Content;
+    pub(crate) use super::ledger::Ledger;
+    pub(crate) use super::schedule::Ill;
+    pub(crate) use super::server::Server;
+    pub(crate) use super::wire::Reader;
+}
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;

@@ -4,11 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 /// The site systems, by their numbers.
-pub(super) const SERVERS: [&str; 7] = ["mp1", "mp2", "mp3", "dp1", "dp2", "dp3", "dp4"];
+pub(crate) const SERVERS: [&str; 7] = ["mp1", "mp2", "mp3", "dp1", "dp2", "dp3", "dp4"];
 
 /// How a server is ill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ill {
+pub(crate) enum Ill {
     /// Connections are refused; those that are open go on.
     Refuse,
     /// Connections are accepted, and nothing is read.
@@ -34,7 +34,7 @@ pub(super) enum Ill {
 }
 
 impl Ill {
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Refuse => "refuses connections",
             Self::Silent => "accepts and reads nothing",
@@ -53,7 +53,7 @@ impl Ill {
     }
 
     /// Whether probes fail meanwhile, so that rolegate has to see it.
-    pub(super) const fn is_seen_by_probes(self) -> bool {
+    pub(crate) const fn is_seen_by_probes(self) -> bool {
         match self {
             Self::Refuse | Self::Silent | Self::Hang | Self::Garbage | Self::Status(500 | 503) => true,
             Self::Reset | Self::CloseIdle | Self::Status(_) | Self::Dribble | Self::Short | Self::Long | Self::Flap => {
@@ -65,7 +65,7 @@ impl Ill {
 
 /// How the configuration changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// This server is not in it for a while.
     Drain(usize),
     /// This server has another weight.
@@ -84,7 +84,7 @@ pub(super) enum Change {
 
 /// What is done to a reader of what rolegate writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(crate) enum Reading {
     /// It reads nothing for a while.
     Stops,
     /// It closes its end. That of the access log comes back.
@@ -93,7 +93,7 @@ pub(super) enum Reading {
 
 /// One kind of disturbance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Act {
+pub(crate) enum Act {
     Server(usize, Ill),
     Reload(Change),
     Log(Reading),
@@ -106,7 +106,7 @@ pub(super) enum Act {
 
 impl Act {
     /// Its kind, for the report.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Server(_, ill) => ill.name(),
             Self::Reload(Change::Drain(_)) => "configuration: a server is taken out and comes back",
@@ -128,10 +128,10 @@ impl Act {
 
 /// A disturbance, from its beginning to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) at: Duration,
-    pub(super) lasts: Duration,
-    pub(super) act: Act,
+pub(crate) struct Event {
+    pub(crate) at: Duration,
+    pub(crate) lasts: Duration,
+    pub(crate) act: Act,
 }
 
 impl fmt::Display for Event {
@@ -188,7 +188,7 @@ fn reading(dice: &mut fastrand::Rng) -> Reading {
 }
 
 /// All that happens in a run of this length.
-pub(super) fn schedule(seed: u64, duration: Duration) -> Vec<Event> {
+pub(crate) fn schedule(seed: u64, duration: Duration) -> Vec<Event> {
     let mut dice = fastrand::Rng::with_seed(seed);
     let mut events = Vec::new();
     let mut at = millis(&mut dice, 50..300);

@@ -31,9 +31,9 @@ struct Mood {
 
 /// One simulated site system.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     number: usize,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     gate: Arc<Gate>,
     mood: watch::Sender<Mood>,
     accepting: JoinHandle<()>,
@@ -54,9 +54,14 @@ struct Shared {
 
 impl Server {
     /// Starts one on an address of its own, so that no other process has its port while it refuses.
-    pub(super) fn start(number: usize, ledger: &Arc<Ledger>) -> io::Result<Self> {
+    pub(crate) fn start(number: usize, ledger: &Arc<Ledger>) -> io::Result<Self> {
         let own = Ipv4Addr::new(127, 77, mixed(u64::from(std::process::id())) as u8, number as u8 + 1);
-        let gate = Arc::new(Gate::open((own, 0).into())?);
+        Self::start_at(number, (own, 0).into(), ledger)
+    }
+
+    /// Starts one on this address. Its number is its place in [`SERVERS`].
+    pub(crate) fn start_at(number: usize, address: SocketAddr, ledger: &Arc<Ledger>) -> io::Result<Self> {
+        let gate = Arc::new(Gate::open(address)?);
         let mood = watch::Sender::new(Mood::default());
         let (its, ledger, hears) = (Arc::clone(&gate), Arc::clone(ledger), mood.subscribe());
         let accepting = tokio::spawn(async move {
@@ -74,14 +79,14 @@ impl Server {
     }
 
     /// Makes it ill. The number is for [`Server::heal`].
-    pub(super) fn infect(&self, ill: Ill) -> u64 {
+    pub(crate) fn infect(&self, ill: Ill) -> u64 {
         // What cannot be listened on again would be seen at the end.
         let _ = self.gate.refuse(ill == Ill::Refuse);
         self.set(Some(ill))
     }
 
     /// Makes it well, unless it has been made ill in another way since then.
-    pub(super) fn heal(&self, change: u64) -> bool {
+    pub(crate) fn heal(&self, change: u64) -> bool {
         if self.mood.borrow().change != change {
             return false;
         }
@@ -90,14 +95,14 @@ impl Server {
     }
 
     /// Makes it well, however it is ill.
-    pub(super) fn cure(&self) {
+    pub(crate) fn cure(&self) {
         self.set(None);
         // If it cannot be listened on again, it is not used again, which is seen.
         let _ = self.gate.refuse(false);
     }
 
     /// Refuses and takes connections in turn, for so long.
-    pub(super) async fn flap(&self, change: u64, lasts: Duration) {
+    pub(crate) async fn flap(&self, change: u64, lasts: Duration) {
         for time in 0..(lasts.as_millis() / FLAP.as_millis()) {
             if self.mood.borrow().change != change || self.gate.refuse(time % 2 == 0).is_err() {
                 return;
@@ -112,7 +117,7 @@ impl Server {
         change
     }
 
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         SERVERS[self.number]
     }
 }

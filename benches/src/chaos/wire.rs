@@ -9,14 +9,14 @@ const LONGEST_HEAD: usize = 64 * 1024;
 const PIECE: usize = 16 * 1024;
 
 /// A connection of either side, with TLS or without.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
 
 /// The head of a message.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
-    pub(super) first: String,
+pub(crate) struct Head {
+    pub(crate) first: String,
     fields: Vec<(String, String)>,
 }
 
@@ -33,25 +33,25 @@ impl Head {
     }
 
     /// The first field of this name, in small letters.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.get(name)?.parse().ok()
     }
 
     /// The status of a response; 0 if there is none.
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.first.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
     }
 
-    pub(super) fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         self.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 
     /// What follows the head of a request.
-    pub(super) fn body(&self) -> Body {
+    pub(crate) fn body(&self) -> Body {
         if self.get("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             return Body::Chunk { left: 0, first: true };
         }
@@ -59,7 +59,7 @@ impl Head {
     }
 
     /// What follows the head of a response.
-    pub(super) fn response_body(&self) -> Body {
+    pub(crate) fn response_body(&self) -> Body {
         let told = self.get("transfer-encoding").is_some() || self.get("content-length").is_some();
         let none = matches!(self.status(), 100..=199 | 204 | 304);
         if told || none { self.body() } else { Body::UntilEnd }
@@ -68,7 +68,7 @@ impl Head {
 
 /// What is left of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     Length(u64),
     Chunk { left: u64, first: bool },
     UntilEnd,
@@ -76,18 +76,18 @@ pub(super) enum Body {
 }
 
 /// The reading side of a connection, and the connection.
-pub(super) struct Reader<S> {
-    pub(super) stream: S,
+pub(crate) struct Reader<S> {
+    pub(crate) stream: S,
     buffer: Vec<u8>,
 }
 
 impl<S: Wire> Reader<S> {
-    pub(super) const fn new(stream: S) -> Self {
+    pub(crate) const fn new(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
     }
 
     /// Whether something is here that was not read.
-    pub(super) const fn has_more(&self) -> bool {
+    pub(crate) const fn has_more(&self) -> bool {
         !self.buffer.is_empty()
     }
 
@@ -103,7 +103,7 @@ impl<S: Wire> Reader<S> {
     }
 
     /// The next head. Nothing when the other side has ended in good order.
-    pub(super) async fn head(&mut self) -> io::Result<Option<Head>> {
+    pub(crate) async fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = Head::parse(&self.buffer[..end]);
@@ -134,7 +134,7 @@ impl<S: Wire> Reader<S> {
     }
 
     /// The next piece of a body, of up to `most` bytes; nothing when it is complete.
-    pub(super) async fn piece(&mut self, body: &mut Body, most: usize) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) async fn piece(&mut self, body: &mut Body, most: usize) -> io::Result<Option<Vec<u8>>> {
         loop {
             let left = match body {
                 Body::Over | Body::Length(0) => return Ok(None),

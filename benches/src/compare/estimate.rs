@@ -61,6 +61,8 @@ fn time(work: WorkName, options: &Options, Cast { all, tunnels, builds }: Cast) 
         WorkName::Rates => section(all) * 3 + one * all,
         WorkName::Tls => section(tls) * 4,
         WorkName::Idle => (held * (all + tls + tunnels) + idle::REST * all) * rounds,
+        // A dozen faults, each of ten seconds.
+        WorkName::Faults => (START + Duration::from_secs(11)) * 12 * all * rounds,
         WorkName::Death => (START + Duration::from_secs(4) + seconds.max(Duration::from_secs(8))) * all * rounds,
         WorkName::Swap => (one * 2 * rounds + one) * builds,
         WorkName::Scale => LARGE + one * 2 * rounds,

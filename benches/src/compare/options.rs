@@ -82,6 +82,8 @@ named! {
     Tls = "tls",
     /// One of two origins dies.
     Death = "death",
+    /// One of two servers is ill, in one way after the other.
+    Faults = "faults",
     /// The routing table is swapped all the time: rolegate only.
     Swap = "swap",
     /// A very large configuration: rolegate only.

@@ -144,7 +144,7 @@ impl Running {
     pub(super) async fn start(
         stage: &Stage,
         program: &Program,
-        origins: &Origins,
+        origins: [SocketAddr; 2],
         setup: Setup<'_>,
     ) -> Result<Self, String> {
         let kind = program.kind;
@@ -153,7 +153,7 @@ impl Running {
         // A folder for each start: nothing is left from the one before.
         let folder = tempfile::Builder::new().prefix(program.name()).tempdir_in(stage.folder.path());
         let folder = folder.map_err(|error| error.to_string())?.keep();
-        let mut values = values(stage, origins.addresses(), kind, setup);
+        let mut values = values(stage, origins, kind, setup);
         let ports = [("http", http), ("https", https), ("admin", admin), ("notify", notify)];
         values.extend(ports.map(|(name, address)| (name, place(kind, address))));
         values.push(("folder", folder.display().to_string()));
@@ -260,7 +260,7 @@ impl<'a> Bed<'a> {
     }
 
     async fn add(&mut self, stage: &Stage, program: &Program) -> anyhow::Result<()> {
-        match Running::start(stage, program, &self.origins, self.setup).await {
+        match Running::start(stage, program, self.origins.addresses(), self.setup).await {
             Ok(running) => self.proxies.push(running),
             Err(why) if program.kind == Kind::Rolegate => anyhow::bail!("{why}"),
             Err(why) => self.failed.push(why),

@@ -3,9 +3,7 @@
 //! The requests come at a fixed rate from clients of its own, whatever becomes of those before: one that is due while its
 //! client's connection is in use gets a new one. So a proxy that lets requests hang has not fewer that fail.
 
-use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,35 +20,14 @@ use super::super::sheet::Line;
 use super::super::stage::{Origins, Running, Setup};
 use super::super::targets::{HOST, SMALL};
 use super::Run;
+use super::paced::{Ask, Clients};
 
-/// Clients, each with a connection of its own.
-const CLIENTS: u32 = 50;
-/// From one request of a client to the next: 500 a second in all.
-const PERIOD: Duration = Duration::from_millis(100);
-/// The longest that a request may take; longer is a failure.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// From the first request to the death.
 const BEFORE: Duration = Duration::from_secs(2);
 /// How long is looked at what follows, at least.
 const AFTER: Duration = Duration::from_secs(8);
 
 const ROWS: [&str; 2] = ["death-failed", "death-time"];
-
-/// What the clients saw.
-#[derive(Debug, Default)]
-struct Seen {
-    done: u64,
-    /// When requests failed.
-    failed: Vec<Instant>,
-}
-
-impl Seen {
-    /// How many failed after this, and how long after it the last did.
-    fn since(&self, killed: Instant) -> (usize, Duration) {
-        let after = || self.failed.iter().filter(|failed| **failed >= killed);
-        (after().count(), after().max().map_or(Duration::ZERO, |last| last.duration_since(killed)))
-    }
-}
 
 type Connection = SendRequest<Empty<Bytes>>;
 
@@ -74,28 +51,18 @@ pub(super) async fn death(run: &mut Run<'_>) -> anyhow::Result<()> {
 
 async fn of_one(run: &mut Run<'_>, program: &Program, round: usize) -> anyhow::Result<()> {
     let mut origins = Origins::start(run.stage).await?;
-    let start = Running::start(run.stage, program, &origins, Setup::of(Set::Full));
+    let start = Running::start(run.stage, program, origins.addresses(), Setup::of(Set::Full));
     let proxy = start.await.map_err(anyhow::Error::msg)?;
     // Health checks have found both.
     tokio::time::sleep(BEFORE).await;
-    let seen = Rc::new(RefCell::new(Seen::default()));
-    let after = AFTER.max(run.duration());
-    let clients = tokio::task::LocalSet::new();
-    let (begin, until) = (Instant::now(), Instant::now() + BEFORE + after);
-    for number in 0..CLIENTS {
-        let first = begin + PERIOD / CLIENTS * number;
-        clients.spawn_local(client(proxy.http, first, until, Rc::clone(&seen)));
-    }
-    let killed = clients
-        .run_until(async {
+    let clients = Clients::start(Get(proxy.http), BEFORE + AFTER.max(run.duration()));
+    let (killed, seen) = clients
+        .while_they_ask(async {
             tokio::time::sleep(BEFORE).await;
             origins.two = None;
             Instant::now()
         })
         .await;
-    // Those that hang fail too, in the end.
-    clients.await;
-    let seen = seen.borrow();
     let ((failed, last), name) = (seen.since(killed), proxy.name());
     let before = seen.failed.len() - failed;
     if before > 0 {
@@ -112,25 +79,14 @@ async fn of_one(run: &mut Run<'_>, program: &Program, round: usize) -> anyhow::R
     Ok(())
 }
 
-async fn client(to: SocketAddr, first: Instant, until: Instant, seen: Rc<RefCell<Seen>>) {
-    let kept = Rc::new(RefCell::new(None));
-    let mut due = first;
-    while due < until {
-        tokio::time::sleep_until(due).await;
-        tokio::task::spawn_local(request(to, Rc::clone(&kept), Rc::clone(&seen)));
-        due += PERIOD;
-    }
-}
+/// A small file.
+struct Get(SocketAddr);
 
-/// A request on the connection that its client has kept, if it is not in use, and a new one otherwise.
-async fn request(to: SocketAddr, kept: Rc<RefCell<Option<Connection>>>, seen: Rc<RefCell<Seen>>) {
-    let mut connection = kept.borrow_mut().take();
-    let good = tokio::time::timeout(TIMEOUT, ask(to, &mut connection)).await;
-    if matches!(good, Ok(Some(()))) {
-        seen.borrow_mut().done += 1;
-        *kept.borrow_mut() = connection;
-    } else {
-        seen.borrow_mut().failed.push(Instant::now());
+impl Ask for Get {
+    type Connection = Connection;
+
+    async fn ask(&self, _client: u32, kept: &mut Option<Connection>) -> Option<()> {
+        ask(self.0, kept).await
     }
 }
 
@@ -161,29 +117,6 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-
-    #[tokio::test]
-    async fn requests_come_when_they_are_due_even_if_those_before_hang() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Rc::new(RefCell::new(Seen::default()));
-        let begin = Instant::now();
-        let clients = tokio::task::LocalSet::new();
-        clients.spawn_local(client(address, begin, begin + PERIOD * 3, Rc::clone(&seen)));
-        let hang = async {
-            let mut open = Vec::new();
-            for _ in 0..3 {
-                open.push(listener.accept().await.unwrap());
-            }
-            assert!(begin.elapsed() < TIMEOUT);
-            // And now all fail.
-        };
-        tokio::join!(clients, hang);
-        let seen = seen.borrow();
-        assert_eq!((seen.done, seen.failed.len()), (0, 3));
-        assert_eq!(seen.since(begin).0, 3);
-        assert_eq!(seen.since(Instant::now()), (0, Duration::ZERO), "only what follows counts");
-    }
 
     #[tokio::test]
     async fn clients_count_what_fails() {

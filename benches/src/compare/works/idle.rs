@@ -124,7 +124,7 @@ async fn of_one(run: &mut Run<'_>, program: &Program, behind: &Behind, round: us
         let notification = (idle == Idle::Tunnel).then_some(behind.notification.address);
         let setup = Setup { notification, ..Setup::of(run.stage.options.set) };
         // A process of its own for each: some keep what they once needed.
-        let start = Running::start(run.stage, program, &behind.site, setup);
+        let start = Running::start(run.stage, program, behind.site.addresses(), setup);
         let proxy = start.await.map_err(anyhow::Error::msg)?;
         if idle == Idle::Plain {
             tokio::time::sleep(REST).await;

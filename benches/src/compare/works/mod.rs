@@ -1,10 +1,12 @@
 //! The works, one after the other.
 
 mod death;
+mod faults;
 mod generator;
 pub(super) mod idle;
 mod latency;
 mod own;
+mod paced;
 mod plain;
 mod scale;
 mod steady;
@@ -58,6 +60,7 @@ impl Run<'_> {
             WorkName::Rates => steady::rates(self).await,
             WorkName::Idle => idle::idle(self).await,
             WorkName::Death => death::death(self).await,
+            WorkName::Faults => faults::faults(self).await,
             WorkName::Swap => swap::swap(self).await,
             WorkName::Scale => scale::scale(self).await,
             WorkName::Threads => own::threads(self).await,

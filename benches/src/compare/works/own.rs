@@ -28,7 +28,7 @@ pub(super) async fn threads(run: &mut Run<'_>) -> anyhow::Result<()> {
     let mut proxies = Vec::new();
     for threads in [1, 2] {
         let setup = Setup { threads, ..Setup::of(run.stage.options.set) };
-        proxies.push(Running::start(run.stage, program, &origins, setup).await.map_err(anyhow::Error::msg)?);
+        proxies.push(Running::start(run.stage, program, origins.addresses(), setup).await.map_err(anyhow::Error::msg)?);
     }
     for round in 0..run.stage.options.rounds {
         let mut rate = [f64::NAN; 2];

@@ -41,7 +41,7 @@ pub(super) async fn scale(run: &mut Run<'_>) -> anyhow::Result<()> {
     let mut proxies = Vec::new();
     for text in [&little, &much] {
         let setup = Setup { text: Some(text), ..Setup::of(run.stage.options.set) };
-        proxies.push(Running::start(run.stage, program, &origins, setup).await.map_err(anyhow::Error::msg)?);
+        proxies.push(Running::start(run.stage, program, origins.addresses(), setup).await.map_err(anyhow::Error::msg)?);
     }
     tokio::time::sleep(SETTLE).await;
     for round in 0..run.stage.options.rounds {
