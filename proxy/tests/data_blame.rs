@@ -68,6 +68,46 @@ async fn one_client_that_gets_no_answer_in_time_ejects_no_server() {
     until("it is ejected", || ejections(&proxy) == 1.0).await;
 }
 
+#[tokio::test]
+async fn a_server_at_which_requests_wait_in_vain_is_passed_by() {
+    let (hanging, well) = (never_answer().await, Peer::saying(ok("well")).await);
+    // A client stays where it is; a probe that only connects calls both well.
+    let role = "balance = \"client\"\nprobe = { kind = \"tcp\" }\n";
+    let proxy = Setup::new([hanging.address, well.address]).role(role).start();
+    proxy.until_well(2).await;
+    let addresses: Vec<String> = (1..60).map(|host| format!("127.0.3.{host}")).collect();
+    let mut waiting = Vec::new();
+    for address in &addresses {
+        let mut wire = proxy.open_from(address).await;
+        assert!(wire.say(get("/")).await);
+        waiting.push(wire);
+    }
+    until("half of them have been sent there", || hanging.count() > 10).await;
+    let explained = || {
+        let snapshot = proxy.app().snapshot();
+        addresses.iter().any(|address| {
+            let facts = Facts {
+                listener: 0,
+                host: None,
+                method: "GET",
+                path: "/",
+                query: None,
+                client: address.parse().unwrap(),
+                fields: None,
+            };
+            // An hour later: nothing was answered since.
+            let told = Explanation::new(&snapshot, &facts, 3_600_000, 1);
+            serde_json::to_string(&told).unwrap().contains("silent: ")
+        })
+    };
+    until("it is known to be silent", explained).await;
+    let before = hanging.count();
+    for address in &addresses {
+        proxy.open_from(address).await.ask(&get("/")).await.is_from_server(200);
+    }
+    assert_eq!(hanging.count(), before, "those that would have waited too are served by the other one");
+}
+
 /// Runs all of them at the same time.
 async fn futures_all<F: Future<Output = ()>>(all: &mut Vec<F>) {
     let mut pinned: Vec<_> = all.drain(..).map(Box::pin).collect();

@@ -182,8 +182,7 @@ fn only(decision: &Decision<'_>, ask: &Ask<'_>) -> Option<Option<EndpointIndex>>
 
 /// Why a server cannot be picked when its tier has its turn.
 fn objection(decision: &Decision<'_>, ask: &Ask<'_>, pick: Option<&Pick>, index: EndpointIndex) -> Option<Not> {
-    let own = decision.cluster.standing(index).class();
-    let wanted = match own {
+    let wanted = match ask.class(decision.cluster, index) {
         Class::Well => Class::Well,
         // A server that is well goes first, in whichever open tier it is.
         Class::Second => pick.map_or(Class::Second, |pick| pick.class),

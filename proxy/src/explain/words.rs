@@ -128,7 +128,11 @@ pub(super) fn not(not: Not, standing: Standing, content: Option<&KnownContent>, 
             well.to_owned()
         }
         Not::Class(Class::Second) => {
-            let state = if standing.degraded() { "degraded" } else { "not proven well yet" };
+            let state = match standing.class() {
+                Class::Well => "silent: requests wait there for more than a second, and none is answered",
+                Class::Second | Class::Out if standing.degraded() => "degraded",
+                Class::Second | Class::Out => "not proven well yet",
+            };
             format!("{state}, so only used when no open tier has a server that is well")
         }
         Not::Tried => "it was tried already".to_owned(),

@@ -167,6 +167,15 @@ pub enum Not {
 }
 
 impl Ask<'_> {
+    /// In which class an endpoint is for this request: one at which requests wait in vain is proven well no more, until it
+    /// answers one or probes have their say.
+    pub fn class(&self, cluster: &Cluster, index: EndpointIndex) -> Class {
+        match cluster.standing(index).class() {
+            Class::Well if cluster.endpoint(index).state.is_silent(self.now_ms) => Class::Second,
+            class => class,
+        }
+    }
+
     /// Whether an endpoint is eligible in a class.
     ///
     /// # Errors
@@ -179,7 +188,7 @@ impl Ask<'_> {
         if let Some(lack) = self.knowledge.as_ref().and_then(|known| known.lacks(endpoint.state.id)) {
             return Err(Not::Lacks(lack));
         }
-        let own = cluster.standing(index).class();
+        let own = self.class(cluster, index);
         if own != class {
             return Err(Not::Class(own));
         }

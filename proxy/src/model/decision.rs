@@ -302,10 +302,13 @@ impl<'a> Decision<'a> {
         let Some(Stay::Prefer(endpoint)) = self.stay else { return Ok(None) };
         let standing = self.cluster.standing(endpoint);
         let kept = self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood;
-        let class = standing.class();
+        let class = ask.class(self.cluster, endpoint);
+        let silent = standing.class() == Class::Well && class == Class::Second;
         // For a client that keeps to it there is no other for two hours: a guess of live traffic must not take it away.
         let proven = match class {
             Class::Well => true,
+            // A file that has begun would begin again elsewhere.
+            Class::Second if silent => kept || self.continues,
             Class::Second => kept || !standing.degraded(),
             Class::Out => kept && standing.ejected && standing.health != Health::Down && self.waits_for_others(),
         };

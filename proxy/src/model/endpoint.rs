@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rolegate_health::Passive;
 
@@ -74,7 +75,23 @@ pub struct EndpointState {
     /// What live traffic says about it.
     pub passive: Passive,
     trial: Trials,
+    silence: Silence,
 }
+
+/// What is known of requests that have waited for longer than [`QUIET`].
+#[derive(Debug, Default)]
+struct Silence {
+    waiting: AtomicU32,
+    /// When some request was answered last while others waited so, in milliseconds of the process clock.
+    answered_ms: AtomicU64,
+}
+
+/// A request that has waited for its answer for this long has waited for long. Most answers come within a tenth of it.
+pub const QUIET: Duration = Duration::from_secs(1);
+
+/// A server at which this many requests have waited for long, and which has answered none meanwhile, is silent. A report alone may
+/// take its time.
+const WAITING_AT_A_SILENT_ONE: u32 = 3;
 
 /// Requests that go there although it is said to be down.
 #[derive(Debug, Default)]
@@ -96,6 +113,23 @@ impl EndpointState {
             held: AtomicU32::new(0),
             passive: Passive::default(),
             trial: Trials::default(),
+            silence: Silence::default(),
+        }
+    }
+
+    /// Whether requests wait there and it answers none: it may hang, and probes have not found it yet.
+    pub fn is_silent(&self, now_ms: u64) -> bool {
+        let Silence { waiting, answered_ms } = &self.silence;
+        let quiet_ms = QUIET.as_millis() as u64;
+        waiting.load(Ordering::Relaxed) >= WAITING_AT_A_SILENT_ONE
+            && now_ms.saturating_sub(answered_ms.load(Ordering::Relaxed)) >= quiet_ms
+    }
+
+    /// It has answered a request.
+    pub fn answered(&self, now_ms: u64) {
+        // Where nothing waits for long nothing is written: all data threads read this.
+        if self.silence.waiting.load(Ordering::Relaxed) > 0 {
+            self.silence.answered_ms.store(now_ms, Ordering::Relaxed);
         }
     }
 
@@ -168,6 +202,26 @@ impl Drop for Hold {
     }
 }
 
+/// A request that has waited for its answer for longer than [`QUIET`], until this is dropped.
+#[derive(Debug)]
+pub struct Waiting {
+    state: Arc<EndpointState>,
+}
+
+impl Waiting {
+    /// One more.
+    pub fn begin(state: &Arc<EndpointState>) -> Self {
+        state.silence.waiting.fetch_add(1, Ordering::Relaxed);
+        Self { state: Arc::clone(state) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.state.silence.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The right to send one request to one endpoint. Dropping it gives the right back and blames nobody.
 #[derive(Debug)]
 pub struct Lease {
@@ -190,5 +244,29 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_silent_when_several_wait_and_none_is_answered() {
+        let state = Arc::new(EndpointState::new(1));
+        let two = [Waiting::begin(&state), Waiting::begin(&state)];
+        assert!(!state.is_silent(60_000), "two alone may be slow");
+        let third = Waiting::begin(&state);
+        assert!(state.is_silent(60_000));
+        state.answered(60_000);
+        assert!(!state.is_silent(60_999), "it has answered another one");
+        assert!(state.is_silent(61_000));
+        drop(third);
+        assert!(!state.is_silent(61_000));
+        drop(two);
+        state.answered(90_000);
+        let again = [(); 3].map(|()| Waiting::begin(&state));
+        assert!(state.is_silent(90_500), "what was answered while none waited is of no interest");
+        drop(again);
     }
 }

@@ -3,7 +3,8 @@
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,8 +20,8 @@ use crate::data::upstream::http1::Upstream;
 use crate::data::upstream::pool::{Driven, Sender};
 use crate::data::upstream::request_body::RequestBody;
 use crate::error::Error;
-use crate::model::endpoint::Endpoint;
-use crate::model::role::ProxyProtocol;
+use crate::model::endpoint::{Endpoint, EndpointState, QUIET, Waiting};
+use crate::model::role::{ProxyProtocol, Timeouts};
 use crate::model::snapshot::Snapshot;
 use crate::wire::fields::Fields;
 use crate::wire::head::ResponseHead;
@@ -161,14 +162,16 @@ pub async fn on_connection(
     let timeouts = &endpoint.role.timeouts;
     let empty = call.prepare_body(session, timeouts);
     session.upload.done.set(empty);
-    session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
+    let patience = Patience::new(endpoint, empty);
+    session.timer.set(if empty { patience.first(timeouts) } else { timeouts.request_body_idle });
     let result = match &mut sender {
-        Sender::Direct(upstream) => direct(session, upstream, call).await.map(|head| (head, None)),
+        Sender::Direct(upstream) => direct(session, upstream, call, patience).await.map(|head| (head, None)),
         // Boxed because it is seldom, and large.
-        Sender::Driven(driven) => Box::pin(driven_by_task(session, driven, call)).await,
+        Sender::Driven(driven) => Box::pin(driven_by_task(session, driven, call, patience)).await,
     };
     session.timer.clear();
     let (head, incoming) = result.map_err(failure)?;
+    endpoint.state.answered(session.worker.ticker.now_ms());
     if reused && is_unasked(head.status, &mut sender) {
         return Err(failure(if call.repeatable() { Error::NeverSent } else { Error::Terminated }));
     }
@@ -177,6 +180,26 @@ pub async fn on_connection(
         return Err(failure(Error::BadResponse));
     }
     Ok(Answer { head, source: Source::Connection(Coming { incoming, sender, reused }) })
+}
+
+/// How an answer is waited for: at first for [`QUIET`], and then, as one that waits for long, for the rest of its time.
+struct Patience<'a> {
+    state: &'a Arc<EndpointState>,
+    /// What is left after the first part.
+    rest: Option<Duration>,
+}
+
+impl<'a> Patience<'a> {
+    /// For a request without a body: a body's pieces have deadlines of their own.
+    fn new(endpoint: &'a Endpoint, empty: bool) -> Self {
+        let rest = endpoint.role.timeouts.response_header.checked_sub(QUIET).filter(|rest| empty && !rest.is_zero());
+        Self { state: &endpoint.state, rest }
+    }
+
+    /// How long the first part is.
+    fn first(&self, timeouts: &Timeouts) -> Duration {
+        if self.rest.is_some() { QUIET } else { timeouts.response_header }
+    }
 }
 
 /// Whether this is what a server says before it closes an idle connection, and no answer: that it has waited for all of a request
@@ -206,7 +229,12 @@ pub async fn settle(session: &Session, endpoint: &Endpoint, sender: &mut Sender)
 }
 
 /// On a connection that we drive.
-async fn direct(session: &Session, upstream: &mut Upstream, call: &mut Call) -> Result<ResponseHead, Error> {
+async fn direct(
+    session: &Session,
+    upstream: &mut Upstream,
+    call: &mut Call,
+    patience: Patience<'_>,
+) -> Result<ResponseHead, Error> {
     let waits = call.waits_to_be_asked();
     let body = call.body().ok_or(Error::Terminated)?;
     let head = call.write_head(session, &body);
@@ -219,7 +247,7 @@ async fn direct(session: &Session, upstream: &mut Upstream, call: &mut Call) -> 
         }
         upstream.poll_head(cx, &session.worker.reading, |interim| session.interims.put(interim))
     });
-    let answered = in_time(session, answer).await?;
+    let answered = in_time(session, patience, answer).await?;
     answered.map_err(|error| {
         if let Some(unsent) = upstream.take_unsent().filter(|_| error == Error::NeverSent) {
             call.give_body_back(unsent);
@@ -233,10 +261,11 @@ async fn driven_by_task(
     session: &Session,
     driven: &mut Driven,
     call: &mut Call,
+    patience: Patience<'_>,
 ) -> Result<(ResponseHead, Option<Incoming>), Error> {
     let scheme = if driven.secure { Scheme::HTTPS } else { Scheme::HTTP };
     let request = call.http2_request(session, scheme)?;
-    let result = in_time(session, driven.requests.try_send_request(request)).await;
+    let result = in_time(session, patience, driven.requests.try_send_request(request)).await;
     match result {
         Ok(Ok(response)) => {
             let (parts, incoming) = response.into_parts();
@@ -261,13 +290,22 @@ async fn driven_by_task(
 }
 
 /// Waits for the response head, but not beyond the deadline.
-async fn in_time<T>(session: &Session, sent: impl Future<Output = T>) -> Result<T, Error> {
+async fn in_time<T>(session: &Session, mut patience: Patience<'_>, sent: impl Future<Output = T>) -> Result<T, Error> {
     let mut sent = pin!(sent);
+    let mut _waiting = None;
     poll_fn(|cx: &mut Context<'_>| {
         if let Poll::Ready(result) = sent.as_mut().poll(cx) {
             return Poll::Ready(Ok(result));
         }
-        session.timer.poll_elapsed(cx).map(|_| Err(late(session)))
+        ready!(session.timer.poll_elapsed(cx));
+        if !session.timer.cap_passed()
+            && let Some(rest) = patience.rest.take()
+        {
+            session.timer.set(rest);
+            _waiting = Some(Waiting::begin(patience.state));
+            ready!(session.timer.poll_elapsed(cx));
+        }
+        Poll::Ready(Err(late(session)))
     })
     .await
 }
