@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::super::options::Set;
 use super::super::proxies::{Kind, Program};
 use super::super::sheet::Line;
-use super::super::stage::{Running, Setup};
+use super::super::stage::{Running, Setup, Stage};
 use super::super::targets::{HOST, SMALL};
 use super::Run;
 use super::paced::{Ask, Clients};
@@ -64,7 +64,7 @@ pub(super) async fn faults(run: &mut Run<'_>) -> anyhow::Result<()> {
             }
             let mut wrong = 0;
             for (row, ill) in FAULTS.into_iter().chain([UNASKED]) {
-                match of_one(run, program, ill).await {
+                match of_one(run.stage, program, ill).await {
                     Ok(seen) => {
                         wrong += seen.wrong;
                         run.sheet.put(row, program.name(), round, seen.failed as f64);
@@ -116,12 +116,11 @@ impl Done {
     }
 }
 
-async fn of_one(run: &mut Run<'_>, program: &Program, ill: Ill) -> anyhow::Result<Done> {
+async fn of_one(stage: &Stage, program: &Program, ill: Ill) -> anyhow::Result<Done> {
     let ledger = Arc::new(Ledger::new(0));
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let servers = [Server::start_at(0, local, &ledger)?, Server::start_at(1, local, &ledger)?];
-    let start =
-        Running::start(run.stage, program, servers.each_ref().map(|server| server.address), Setup::of(Set::Full));
+    let start = Running::start(stage, program, servers.each_ref().map(|server| server.address), Setup::of(Set::Full));
     let proxy = start.await.map_err(anyhow::Error::msg)?;
     // Health checks have found both.
     tokio::time::sleep(BEFORE).await;
