@@ -42,6 +42,19 @@ fn the_site_and_the_process() {
         let text = with(&format!("[proxy]\ntrusted_proxies = [\"10.0.0.1\", «\"{entry}\"»]\n"));
         error(&text, "is not an address or network", "10.0.0.0/24");
     }
+    for (entry, what, help) in [
+        (
+            "127.84.7.5/16",
+            "not the first address of its network",
+            "\"127.84.0.0/16\" for the whole network, or \"127.84.7.5\"",
+        ),
+        ("2001:db8::5/64", "not the first address of its network", "\"2001:db8::/64\""),
+        ("::ffff:10.0.0.1", "would match nothing", "IPv4"),
+        ("::ffff:10.0.0.0/104", "would match nothing", "IPv4"),
+    ] {
+        let text = with(&format!("[proxy]\ntrusted_proxies = [\"10.0.0.1/32\", «\"{entry}\"»]\n"));
+        error(&text, what, help);
+    }
     for address in ["0.0.0.0:9180", "10.0.0.1:9180", "[::]:9180"] {
         let text = with(&format!("[admin]\naddress = «\"{address}\"»\n"));
         error(&text, "can be reached from other machines", "allow_remote = true");
@@ -235,6 +248,54 @@ fn boundaries() {
     let site = |sites: &str| with_group(&format!("[ad_sites]\n{sites}\n"));
     error(&site("Hamburg = [\"10.3.0.0/16\", «\"10.3.0.0\"»]"), "a subnet without its mask", "/24");
     error(&site("Hamburg = [\"10.3.0.0/16\"]\n«hamburg» = []"), "another Active Directory site", "in one place");
+    error(&site("Hamburg = [\"10.3.0.0/16\", «\"10.3.0.9/24\"»]"), "not the first address", "\"10.3.0.0/24\"");
+    error(&site("Hamburg = [«\"10.3.0.0-10.3.0.9\"»]"), "Active Directory has networks", "10.1.0.0/16");
+    let records = look(&site("A = [\"10.3.0.0/16\"]\nB = [\"10.3.0.0/255.255.0.0\", \"10.4.0.0/16\"]")).0;
+    let messages: Vec<&str> = records.iter().map(|record| record.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "the subnet 10.3.0.0/16 is one of the site \"B\" too",
+            "the subnet 10.3.0.0/255.255.0.0 is one of the site \"A\" too",
+        ]
+    );
+}
+
+#[test]
+fn a_client_is_in_the_active_directory_site_of_its_most_specific_subnet() {
+    let sites = "[ad_sites]\nHub = [\"10.0.0.0/8\", \"2001:db8::/32\"]\n\
+                 Lyon = [\"10.1.0.0/16\", \"10.1.3.0/24\", \"2001:db8:1::/48\"]\nLab = [\"10.1.2.0/24\"]\n";
+    let group = |name: &str, boundaries: &str| {
+        format!("[[boundary_groups]]\nname = \"{name}\"\nboundaries = [{boundaries}]\nsite_systems = [\"mp1\"]\n")
+    };
+    let (hub, lyon) = (group("Hub", "{ ad_site = \"Hub\" }"), group("Lyon", "{ ad_site = \"lyon\" }"));
+    let text = with(&(hub.clone() + &lyon + &group("Range", "\"10.1.0.0-10.1.2.255\"") + sites));
+    let (records, compiled) = look(&text);
+    // A second subnet of Lyon in Hub says nothing new.
+    let [lyon, lab] = records.as_slice() else { panic!("{records:#?}") };
+    let expected =
+        "a client at 10.1.0.0 is in the Active Directory site \"Lyon\" and not in \"Hub\", whose subnet 10.0.0.0/8";
+    assert!(lyon.message.starts_with(expected), "{lyon:?}");
+    assert_eq!((lyon.severity, lyon.text.as_str()), (Severity::Warning, "\"10.1.0.0/16\""));
+    assert!(lyon.help.contains("add \"10.1.0.0/16\" to the boundaries"), "{lyon:?}");
+    assert!(lab.message.contains("10.1.2.0 is in the Active Directory site \"Lab\" and not in \"Lyon\""), "{lab:?}");
+    let site = compiled.unwrap().site;
+    for (client, groups) in [
+        ("10.9.0.1", &[0][..]),
+        ("10.1.0.1", &[1, 2]),
+        ("10.1.2.1", &[2]),
+        ("10.1.3.1", &[1]),
+        ("10.2.0.0", &[0]),
+        ("11.0.0.0", &[]),
+        ("2001:db8::1", &[0]),
+        ("2001:db8:1::1", &[1]),
+    ] {
+        let found: Vec<u16> = site.boundaries.groups_of(client.parse().unwrap()).iter().map(|group| group.0).collect();
+        assert_eq!(found, groups, "{client}");
+    }
+    // Both readings are the same where one group has both sites.
+    let same = with(&(group("All", "{ ad_site = \"Hub\" }, { ad_site = \"Lyon\" }, { ad_site = \"Lab\" }") + sites));
+    assert_eq!(look(&same).0, []);
 }
 
 #[test]

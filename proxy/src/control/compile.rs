@@ -29,6 +29,7 @@ const KEEPALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=
 /// A name with the place where it was written.
 type SpannedName = toml::Spanned<String>;
 
+mod ad_sites;
 mod certificates;
 mod clients;
 mod connections;
@@ -233,6 +234,17 @@ fn networks(list: &[SpannedName], problems: &mut Problems) -> Vec<IpNet> {
     for entry in list {
         let text = entry.get_ref();
         match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(net) if net.addr() != net.network() => problems.error(
+                entry.span(),
+                format!("{text:?} is not the first address of its network"),
+                format!("write \"{}\" for the whole network, or \"{}\" for this one address", net.trunc(), net.addr()),
+            ),
+            // Peers are compared as IPv4.
+            Ok(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => problems.error(
+                entry.span(),
+                format!("{text:?} is an IPv4 address in IPv6 clothes, and would match nothing"),
+                "write it as an IPv4 address or network",
+            ),
             Ok(net) => nets.push(net),
             Err(_) => problems.error(
                 entry.span(),

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::ad_sites::AdSites;
 use super::fallback::{Fallbacks, Model};
 use super::relations::{self, Times, neighbors, times};
 use super::roles::Roles;
 use super::systems::Systems;
-use super::{GroupPlan, Once, RolePlan, connections, link};
+use super::{GroupPlan, Once, RolePlan, ad_sites, connections, link};
 use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, nearest, parse_boundary, role_key};
 use crate::model::boundary::GroupId;
 use crate::model::boundary_range::AddressRange;
@@ -57,13 +58,16 @@ pub(super) fn compile(
         model: fallback.model,
         distant: fallback.distant,
     };
-    let ad_sites = ad_sites(config, problems);
+    let ad_sites = ad_sites::compile(config, problems);
+    // Groups of each AD site.
+    let mut named = vec![Vec::new(); config.ad_sites.len()];
     for (position, group) in config.boundary_groups.iter().enumerate() {
-        groups.add_boundaries(position, group, &ad_sites, problems);
+        groups.add_boundaries(position, group, &ad_sites, &mut named, problems);
         let (fast, slow) = connections::read(&group.site_systems, fallback.model, systems, problems);
         groups.fast.push(fast);
         groups.slow.push(slow);
     }
+    ad_sites.warn_about_nested(&named, problems);
     match fallback.model {
         Model::Relationships => groups.relate(config, &positions, roles, systems, problems),
         Model::Preferred => {
@@ -109,43 +113,33 @@ fn display_name(group: &BoundaryGroup) -> String {
     group.name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default()
 }
 
-type AdSites = HashMap<String, Vec<AddressRange>>;
-
-fn ad_sites(config: &Config, problems: &mut Problems) -> AdSites {
-    let mut sites = AdSites::new();
-    for (name, subnets) in &config.ad_sites {
-        let mut ranges = Vec::new();
-        for subnet in subnets {
-            match parse_boundary(subnet.get_ref()) {
-                Ok(range) => ranges.push(range),
-                Err(error) => problems.error(subnet.span(), error.to_string(), error.help()),
-            }
-        }
-        if sites.insert(name.get_ref().to_ascii_lowercase(), ranges).is_some() {
-            let text = format!("there is another Active Directory site {:?}", name.get_ref());
-            problems.error(name.span(), text, "list its subnets in one place");
-        }
-    }
-    sites
-}
-
 impl Groups {
-    fn add_boundaries(&mut self, position: usize, group: &BoundaryGroup, ad_sites: &AdSites, problems: &mut Problems) {
+    fn add_boundaries(
+        &mut self,
+        position: usize,
+        group: &BoundaryGroup,
+        ad_sites: &AdSites,
+        named: &mut [Vec<GroupId>],
+        problems: &mut Problems,
+    ) {
         let id = GroupId(u16::try_from(position).unwrap_or(u16::MAX));
         for entry in &group.boundaries {
             match entry.get_ref() {
                 BoundaryEntry::Addresses(text) => match parse_boundary(text) {
                     Ok(range) => self.boundaries.push((range, id)),
                     Err(error) => {
-                        let site = ad_sites.contains_key(&text.to_ascii_lowercase());
+                        let site = ad_sites.find(text).is_some();
                         let help = if site { format!("write {{ ad_site = {text:?} }}") } else { error.help() };
                         problems.error(entry.span(), error.to_string(), help);
                     }
                 },
-                BoundaryEntry::AdSite { ad_site } => match ad_sites.get(&ad_site.to_ascii_lowercase()) {
-                    Some(ranges) => self.boundaries.extend(ranges.iter().map(|range| (*range, id))),
+                BoundaryEntry::AdSite { ad_site } => match ad_sites.find(ad_site) {
+                    Some(site) => {
+                        self.boundaries.extend(ad_sites.ranges(site).iter().map(|range| (*range, id)));
+                        named[site].push(id);
+                    }
                     None => {
-                        let help = match nearest(ad_site, ad_sites.keys().map(String::as_str)) {
+                        let help = match nearest(ad_site, ad_sites.known()) {
                             Some(near) => format!("did you mean {near:?}?"),
                             None => format!("list its subnets: [ad_sites] and {ad_site:?} = [\"10.1.0.0/16\"]"),
                         };
