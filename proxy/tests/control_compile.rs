@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rolegate::control::compile::{Compiled, RolePlan, compile};
 use rolegate::control::config::{Problems, Severity, parse};
+use rolegate::model::description::Thing;
 use rolegate::model::live::Capacity;
 use rolegate::model::role::Clock;
 use rolegate::model::tier::TierKind;
@@ -318,6 +319,38 @@ fn neighbors() {
     ] {
         assert_eq!(look(&first(good)).0, [], "{good}");
     }
+    let useless = |time: &str| {
+        let text = first(&format!("{{ group = \"Wien\", fallback = {{ «mp» = {time} }} }}"));
+        text.replace("name = \"Wien\"\nsite_systems = [\"mp1\"]", "name = \"Wien\"")
+    };
+    warning(&useless("0"), "the boundary group \"Wien\" has no Management point to fall back to", "write \"never\"");
+    assert_eq!(look(&useless("\"never\"").replace(['«', '»'], "")).0, []);
+}
+
+#[test]
+fn descriptions() {
+    let longest = "é".repeat(128);
+    let all = format!(
+        "{SITE}description = \"all\"\n{LISTENER}description = \"in front\"\n{MP1}description = \"in the cellar\"\n\
+         {GROUP}description = \"{longest}\"\n[default_boundary_group]\ndescription = \" the rest \"\n\
+         [roles.mp]\ndescription = \"\"\n"
+    );
+    let (records, compiled) = look(&all);
+    assert_eq!(records, []);
+    let descriptions = &compiled.unwrap().site.descriptions;
+    for (thing, name, text) in [
+        (Thing::Site, "", Some("all")),
+        (Thing::Listener, "HTTP", Some("in front")),
+        (Thing::SiteSystem, "mp1", Some("in the cellar")),
+        (Thing::BoundaryGroup, "berlin", Some(longest.as_str())),
+        (Thing::BoundaryGroup, "Default-Site-Boundary-GroupP01", Some("the rest")),
+        (Thing::Role, "management-point", None),
+        (Thing::Role, "Berlin", None),
+    ] {
+        assert_eq!(descriptions.of(thing, name).as_deref(), text, "{thing:?} {name}");
+    }
+    error(&with_group(&format!("description = «\"{longest}x\"»\n")), "this description has 257 bytes", "at most 256");
+    error(&with_group("description = «\"a\\nb\"»\n"), "one line", "in one line");
 }
 
 /// Two distribution points and a software update point, in the groups of a piece.
@@ -412,7 +445,7 @@ fn clocks_of_all_roles_and_of_one() {
 
 #[test]
 fn times_that_a_role_does_not_know() {
-    let wien = "[[boundary_groups]]\nname = \"Wien\"\nsite_systems = [\"dp2\"]\n";
+    let wien = "[[boundary_groups]]\nname = \"Wien\"\nsite_systems = [\"dp2\", \"mp1\"]\n";
     let group = |neighbors: &str| with_content(&format!("{GROUP}neighbors = [{neighbors}]\n{wien}"));
     let text = group("{ group = \"Wien\", fallback = { DP = 20, MP = «20», SUP = 30 } }");
     warning(&text, "of the role Management point is fixed at 0 or never", "write 0 or \"never\"");

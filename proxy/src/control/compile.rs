@@ -33,6 +33,7 @@ mod ad_sites;
 mod certificates;
 mod clients;
 mod connections;
+mod descriptions;
 mod entry;
 mod fallback;
 mod files;
@@ -139,6 +140,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let systems = systems::compile(config, &mut roles, &tls, problems);
     let listeners = listeners::compile(config, &mut roles, &systems, files, problems);
     let groups = groups::compile(config, &fallback, &roles, &systems, problems);
+    let descriptions = descriptions::compile(config, problems);
     let content = remembered::content(config, problems);
     let capacity = remembered::capacity(config, problems);
     let trusted_proxies = networks(&config.proxy.trusted_proxies, problems);
@@ -162,6 +164,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         proxy_name: Arc::from(config.proxy.name.get_ref().as_str()),
         listeners: listeners.routes.into_boxed_slice(),
         boundaries,
+        descriptions,
         group_names: groups.names.clone().into_boxed_slice(),
         trusted_proxies: trusted_proxies.into_boxed_slice(),
         client_address_field,

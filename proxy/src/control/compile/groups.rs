@@ -44,12 +44,7 @@ pub(super) fn compile(
 ) -> Groups {
     let positions = positions(config, problems);
     let mut groups = Groups {
-        names: config
-            .boundary_groups
-            .iter()
-            .map(display_name)
-            .chain([DEFAULT_NAME.to_owned() + &code(config)])
-            .collect(),
+        names: config.boundary_groups.iter().map(display_name).chain([default_name(config)]).collect(),
         boundaries: Vec::new(),
         fast: Vec::new(),
         slow: Vec::new(),
@@ -105,8 +100,10 @@ fn positions(config: &Config, problems: &mut Problems) -> HashMap<String, usize>
     positions
 }
 
-fn code(config: &Config) -> String {
-    config.site.code.as_ref().map(|code| code.get_ref().clone()).unwrap_or_default()
+/// Name of the site default boundary group.
+pub(super) fn default_name(config: &Config) -> String {
+    let code = config.site.code.as_ref().map(|code| code.get_ref().as_str());
+    DEFAULT_NAME.to_owned() + code.unwrap_or_default()
 }
 
 fn display_name(group: &BoundaryGroup) -> String {
@@ -178,6 +175,40 @@ impl Groups {
         }
         self.fast.push(members);
         self.slow.push(Vec::new());
+        self.warn_about_useless_times(config, positions, roles, systems, problems);
+    }
+
+    /// A relationship has a time for every role in ConfigMgr too, whether the neighbor has a server of it or not, and a group may
+    /// lose its last server for a while. So this is no error.
+    fn warn_about_useless_times(
+        &self,
+        config: &Config,
+        positions: &HashMap<String, usize>,
+        roles: &Roles<'_>,
+        systems: &Systems<'_>,
+        problems: &mut Problems,
+    ) {
+        // A name that was not found may be the very one that is missed here.
+        if problems.is_fatal() {
+            return;
+        }
+        let members: HashMap<&str, &[super::MemberPlan]> =
+            (0..roles.len()).map(|place| (roles.get(place).name.as_str(), systems.of_role(place))).collect();
+        let written = config.boundary_groups.iter().flat_map(|group| &group.neighbors);
+        for (neighbor, to) in written.filter_map(|neighbor| Some((neighbor, neighbor.group.as_ref()?))) {
+            let Some(&group) = positions.get(&to.get_ref().to_ascii_lowercase()) else { continue };
+            for (name, _) in neighbor.fallback.iter().filter(|(_, time)| time.get_ref().get() != Fallback::Never) {
+                let Some(role) = roles.used(name.get_ref()) else { continue };
+                let holds = |member: &super::MemberPlan| self.fast[group].contains(&member.system_index);
+                if !members.get(role.name.as_str()).is_some_and(|members| members.iter().any(holds)) {
+                    problems.warning(
+                        name.span(),
+                        format!("the boundary group {:?} has no {} to fall back to", to.get_ref(), role.title),
+                        "add one to its site_systems, or write \"never\"",
+                    );
+                }
+            }
+        }
     }
 
     /// Clients of a role that groups decide about, and that no group names, would all be refused.
