@@ -93,8 +93,8 @@ impl AdSites {
         for (inner, first) in self.first.iter().enumerate() {
             let Some(first) = first else { continue };
             let lost = |outer: &usize| of(*outer).iter().any(|group| !of(inner).contains(group));
-            let outers = std::iter::successors(self.parents[inner], |outer| self.parents[*outer]);
-            let Some(outer) = outers.filter(lost).next() else { continue };
+            let mut outers = std::iter::successors(self.parents[inner], |outer| self.parents[*outer]);
+            let Some(outer) = outers.find(lost) else { continue };
             let (inner, outer) = (&self.subnets[inner], &self.subnets[outer]);
             if pairs.contains(&(inner.site, outer.site)) {
                 continue;
