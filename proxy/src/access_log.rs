@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
 
-use arrayvec::ArrayString;
+use arrayvec::{ArrayString, ArrayVec};
 use crossbeam_channel::RecvTimeoutError;
 use metrics::Counter;
 use serde::Serialize;
@@ -24,6 +24,9 @@ use outlet::Outlet;
 
 /// Longest time of a line, in bytes.
 const LONGEST_TIME: usize = 40;
+
+/// Names of boundary groups in a line; `boundary_groups` says how many there are.
+const MOST_GROUPS: usize = 4;
 
 /// How long a line may wait in the writer's buffer when nothing follows it.
 const FLUSH: Duration = Duration::from_millis(200);
@@ -46,6 +49,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'a str>,
     boundary_groups: u16,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    boundary_group_names: &'a [&'a str],
     #[serde(skip_serializing_if = "Option::is_none")]
     tier: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,6 +168,13 @@ fn write(records: &Records, mut out: Outlet<impl Write>) {
     }
 }
 
+/// The client's groups, in the order of the configuration. They are looked up here, and not on the data thread.
+fn group_names(record: &Record) -> ArrayVec<&str, MOST_GROUPS> {
+    let site = &record.snapshot.site;
+    let groups = if record.groups == 0 { &[] } else { site.boundaries.groups_of(record.client) };
+    groups.iter().take(MOST_GROUPS).map(|group| site.group_names[usize::from(group.0)].as_str()).collect()
+}
+
 /// Makes lines, each in the memory of the one before.
 #[derive(Default)]
 struct Lines {
@@ -198,6 +210,7 @@ impl Lines {
             host: record.host.as_deref(),
             role,
             boundary_groups: record.groups,
+            boundary_group_names: &group_names(record),
             tier: record.tier.map(crate::model::tier::TierKind::as_str),
             site_system: record.site_system.as_deref(),
             endpoint: endpoint.as_deref(),

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::model::balance::Tried;
 use crate::model::content::Part;
 use crate::model::decision::{Decision, Refusal};
+use crate::model::description::Thing;
 use crate::model::facts::Facts;
 use crate::model::role::Role;
 use crate::model::snapshot::Snapshot;
@@ -100,6 +101,9 @@ pub struct RequestFacts {
 pub struct RoleFacts {
     /// Its name.
     pub name: String,
+    /// What people have written about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
     /// As the console spells it.
     pub title: String,
     /// The path prefix that matched; absent for a TCP role.
@@ -117,6 +121,9 @@ pub struct RoleFacts {
 pub struct GroupFacts {
     /// Its name.
     pub name: String,
+    /// What people have written about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
     /// Its boundaries that contain the client.
     pub boundaries: Vec<String>,
 }
@@ -184,6 +191,7 @@ impl Explanation {
         let cluster = role.map(|role| snapshot.cluster(role));
         self.role = cluster.map(|cluster| RoleFacts {
             name: cluster.topology.role.name.clone(),
+            description: snapshot.site.descriptions.of(Thing::Role, &cluster.topology.role.name),
             title: cluster.topology.role.title.clone(),
             panic: cluster.panicking(),
             ..RoleFacts::default()
@@ -212,6 +220,7 @@ impl Explanation {
         let role = &*cluster.topology.role;
         self.role = Some(RoleFacts {
             name: role.name.clone(),
+            description: site.descriptions.of(Thing::Role, &role.name),
             title: role.title.clone(),
             prefix: decision.route.map(|route| format!("{}/", route.prefix)),
             host: decision.route.and_then(|route| route.host.clone()),
@@ -221,7 +230,11 @@ impl Explanation {
         self.boundary_groups = groups
             .map(|(id, name)| {
                 let own = site.boundary_list.iter().filter(|(range, of)| of == id && range.contains(facts.client));
-                GroupFacts { name: name.to_owned(), boundaries: own.map(|(range, _)| range.to_string()).collect() }
+                GroupFacts {
+                    name: name.to_owned(),
+                    description: site.descriptions.of(Thing::BoundaryGroup, name),
+                    boundaries: own.map(|(range, _)| range.to_string()).collect(),
+                }
             })
             .collect();
         self.no_boundary_group = decision.groups.is_empty().then(|| words::no_group(decision, site));
@@ -234,6 +247,9 @@ impl Explanation {
         let ask = decision.ask(&tried, now_ms, dice);
         let picked = decision.pick(&tried, now_ms, dice);
         (self.tiers, self.others) = servers::all(decision, &ask, picked.ok().as_ref(), &site.group_names);
+        for server in self.servers_mut() {
+            server.description = site.descriptions.of(Thing::SiteSystem, &server.site_system);
+        }
         match picked {
             Ok(pick) => self.pick = Some(outcome::picked(decision, &ask, &pick, facts)),
             Err(nobody) => self.nobody = Some(outcome::nobody(decision, nobody)),

@@ -7,6 +7,7 @@ pub mod boundary_range;
 pub mod cluster;
 pub mod content;
 pub mod decision;
+pub mod description;
 pub mod endpoint;
 pub mod entry;
 pub mod explain;

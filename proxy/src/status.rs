@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::certificates::days_left;
 use crate::control::director::View;
 use crate::model::cluster::{Class, Cluster, EndpointIndex};
+use crate::model::description::{Descriptions, Thing};
 use crate::model::entry::{ClientCertificates, Security, ServerCertificate};
 use crate::model::snapshot::{ListenerRoutes, Snapshot};
 
@@ -20,6 +21,9 @@ pub struct Status {
     pub rolegate: String,
     /// Site code.
     pub site: String,
+    /// What people have written about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
     /// Version of the snapshot.
     pub snapshot: u64,
     /// Number of accepted configurations.
@@ -57,6 +61,9 @@ pub struct ReloadStatus {
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
+    /// What people have written about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
     /// Address that it is bound to.
     #[serde(default)]
     pub address: String,
@@ -99,6 +106,9 @@ pub struct CertificateStatus {
 pub struct RoleStatus {
     /// Its name.
     pub name: String,
+    /// What people have written about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
     /// As the console spells it.
     pub title: String,
     /// Nobody is well and requests are sent all the same.
@@ -114,6 +124,9 @@ pub struct RoleStatus {
 pub struct EndpointStatus {
     /// Site system.
     pub site_system: String,
+    /// What people have written about the site system.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
     /// Its address.
     pub address: String,
     /// `unproven`, `up`, `degraded` or `down`.
@@ -152,6 +165,9 @@ pub struct FailureStatus {
 pub struct GroupStatus {
     /// Its name.
     pub name: String,
+    /// What people have written about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
     /// Its servers by role.
     pub servers: Vec<(String, Vec<String>)>,
     /// Where its clients fall back to, by role: group and minutes, in order.
@@ -204,6 +220,7 @@ impl Status {
         Self {
             rolegate: env!("CARGO_PKG_VERSION").to_owned(),
             site: snapshot.site.code.clone(),
+            description: snapshot.site.descriptions.of(Thing::Site, ""),
             snapshot: snapshot.version,
             generation: snapshot.generation,
             published: seconds(snapshot.published),
@@ -217,7 +234,7 @@ impl Status {
                 .clusters
                 .iter()
                 .filter(|cluster| !cluster.topology.endpoints.is_empty() || snapshot.site.serves(cluster.topology.id))
-                .map(|cluster| role(cluster, &view))
+                .map(|cluster| role(cluster, &view, &snapshot.site.descriptions))
                 .collect(),
             boundary_groups: (0..snapshot.site.group_names.len()).map(|id| group(id, snapshot)).collect(),
             names,
@@ -249,6 +266,7 @@ fn listener(listener: &ListenerRoutes, address: Option<&SocketAddr>, snapshot: &
     let certificates = terminated.map_or(&[][..], |terminated| &terminated.certificates);
     ListenerStatus {
         name: listener.name.to_string(),
+        description: snapshot.site.descriptions.of(Thing::Listener, &listener.name),
         address: address.map(ToString::to_string).unwrap_or_default(),
         roles: roles.into_iter().map(name).collect(),
         security: match listener.entry.security {
@@ -274,7 +292,7 @@ fn certificate(certificate: &ServerCertificate, now: i64) -> CertificateStatus {
     }
 }
 
-fn role(cluster: &Cluster, view: &View) -> RoleStatus {
+fn role(cluster: &Cluster, view: &View, descriptions: &Descriptions) -> RoleStatus {
     let topology = &cluster.topology;
     let endpoints = topology.endpoints.iter().enumerate().map(|(index, endpoint)| {
         let standing = cluster.standing(index as EndpointIndex);
@@ -282,6 +300,7 @@ fn role(cluster: &Cluster, view: &View) -> RoleStatus {
         let record = report.as_ref().and_then(|report| report.last_failure.as_ref());
         EndpointStatus {
             site_system: endpoint.system.to_string(),
+            description: descriptions.of(Thing::SiteSystem, &endpoint.system),
             address: endpoint.address.to_string(),
             health: standing.health.as_str().to_owned(),
             since: report.as_ref().and_then(|report| report.since).map(seconds),
@@ -299,6 +318,7 @@ fn role(cluster: &Cluster, view: &View) -> RoleStatus {
     });
     RoleStatus {
         name: topology.role.name.clone(),
+        description: descriptions.of(Thing::Role, &topology.role.name),
         title: topology.role.title.clone(),
         panic: cluster.panicking(),
         boundary_groups: topology.grouped(),
@@ -339,7 +359,8 @@ fn group(id: usize, snapshot: &Snapshot) -> GroupStatus {
             fallback.push((role, links));
         }
     }
-    GroupStatus { name: names[id].clone(), servers, fallback }
+    let description = snapshot.site.descriptions.of(Thing::BoundaryGroup, &names[id]);
+    GroupStatus { name: names[id].clone(), description, servers, fallback }
 }
 
 /// Seconds since 1970.

@@ -251,6 +251,7 @@ async fn the_status_says_what_is_served() {
         .site(&site, "MP")
         .role("MP", PROBE)
         .add("[[boundary_groups]]\nname = \"Berlin\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"mp1\"]\n")
+        .add("description = \"Friedrichstraße\"\n")
         .start();
     until_true("up", || health(&app, "mp1") == "up").await;
     let answer = admin(&app, "/status").await;
@@ -267,6 +268,8 @@ async fn the_status_says_what_is_served() {
     assert!(endpoint.probes.0 >= 1 && endpoint.history.starts_with('.') && endpoint.since.is_some());
     let groups: Vec<&str> = status.boundary_groups.iter().map(|group| group.name.as_str()).collect();
     assert_eq!(groups, ["Berlin", "Default-Site-Boundary-GroupP01"]);
+    assert_eq!(status.boundary_groups[0].description.as_deref(), Some("Friedrichstraße"));
+    assert_eq!((&status.description, &role.description, &endpoint.description), (&None, &None, &None));
     let of_role = |list: &str| ("management-point".to_owned(), vec![list.to_owned()]);
     assert_eq!(status.boundary_groups[0].servers, [of_role("mp1")]);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
@@ -383,6 +386,31 @@ async fn the_access_log_is_one_json_object_for_each_request() {
     assert_eq!(nowhere["target"], "/nowhere?{GUID}&b=$sccm%20", "byte for byte");
     assert_eq!((&nowhere["status"], &nowhere["error"]), (&404.into(), &"destination_not_found".into()));
     assert_eq!((&method["status"], &method["error"]), (&405.into(), &"http_request_denied".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_names_the_first_boundary_groups_of_a_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let site = management_point("mp1").await;
+    let group = |name: &str| {
+        format!("[[boundary_groups]]\nname = \"{name}\"\nboundaries = [\"127.0.0.0/8\"]\nsite_systems = [\"mp1\"]\n")
+    };
+    let groups: String = ["E", "D", "C \\\"x\\\"", "B", "A"].map(group).concat();
+    let log = format!("[access_log]\npath = \"{}\"\n{groups}", path.display());
+    let app = Toml::new(&["MP"]).site(&site, "MP").role("MP", PROBE).add(&log).start();
+    until_true("up", || health(&app, "mp1") == "up").await;
+    let mut client = Client::connect(http(&app)).await;
+    client.get(MPLIST).await;
+    client.get("/nowhere").await;
+    drop(client);
+    shutdown(app).await;
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [served, nowhere] = lines.as_slice() else { panic!("{text}") };
+    assert_eq!((&served["tier"], &served["boundary_groups"]), (&"current".into(), &5.into()));
+    assert_eq!(served["boundary_group_names"], serde_json::json!(["E", "D", "C \"x\"", "B"]));
+    assert_eq!((&nowhere["boundary_groups"], nowhere.get("boundary_group_names")), (&0.into(), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

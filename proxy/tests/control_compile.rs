@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rolegate::control::compile::{Compiled, RolePlan, compile};
 use rolegate::control::config::{Problems, Severity, parse};
+use rolegate::model::description::Thing;
 use rolegate::model::live::Capacity;
 use rolegate::model::role::Clock;
 use rolegate::model::tier::TierKind;
@@ -41,6 +42,19 @@ fn the_site_and_the_process() {
     for entry in ["10.0.0.0/33", "proxy1", "10.0.0.0-10.0.0.9", ""] {
         let text = with(&format!("[proxy]\ntrusted_proxies = [\"10.0.0.1\", «\"{entry}\"»]\n"));
         error(&text, "is not an address or network", "10.0.0.0/24");
+    }
+    for (entry, what, help) in [
+        (
+            "127.84.7.5/16",
+            "not the first address of its network",
+            "\"127.84.0.0/16\" for the whole network, or \"127.84.7.5\"",
+        ),
+        ("2001:db8::5/64", "not the first address of its network", "\"2001:db8::/64\""),
+        ("::ffff:10.0.0.1", "would match nothing", "IPv4"),
+        ("::ffff:10.0.0.0/104", "would match nothing", "IPv4"),
+    ] {
+        let text = with(&format!("[proxy]\ntrusted_proxies = [\"10.0.0.1/32\", «\"{entry}\"»]\n"));
+        error(&text, what, help);
     }
     for address in ["0.0.0.0:9180", "10.0.0.1:9180", "[::]:9180"] {
         let text = with(&format!("[admin]\naddress = «\"{address}\"»\n"));
@@ -235,6 +249,54 @@ fn boundaries() {
     let site = |sites: &str| with_group(&format!("[ad_sites]\n{sites}\n"));
     error(&site("Hamburg = [\"10.3.0.0/16\", «\"10.3.0.0\"»]"), "a subnet without its mask", "/24");
     error(&site("Hamburg = [\"10.3.0.0/16\"]\n«hamburg» = []"), "another Active Directory site", "in one place");
+    error(&site("Hamburg = [\"10.3.0.0/16\", «\"10.3.0.9/24\"»]"), "not the first address", "\"10.3.0.0/24\"");
+    error(&site("Hamburg = [«\"10.3.0.0-10.3.0.9\"»]"), "Active Directory has networks", "10.1.0.0/16");
+    let records = look(&site("A = [\"10.3.0.0/16\"]\nB = [\"10.3.0.0/255.255.0.0\", \"10.4.0.0/16\"]")).0;
+    let messages: Vec<&str> = records.iter().map(|record| record.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "the subnet 10.3.0.0/16 is one of the site \"B\" too",
+            "the subnet 10.3.0.0/255.255.0.0 is one of the site \"A\" too",
+        ]
+    );
+}
+
+#[test]
+fn a_client_is_in_the_active_directory_site_of_its_most_specific_subnet() {
+    let sites = "[ad_sites]\nHub = [\"10.0.0.0/8\", \"2001:db8::/32\"]\n\
+                 Lyon = [\"10.1.0.0/16\", \"10.1.3.0/24\", \"2001:db8:1::/48\"]\nLab = [\"10.1.2.0/24\"]\n";
+    let group = |name: &str, boundaries: &str| {
+        format!("[[boundary_groups]]\nname = \"{name}\"\nboundaries = [{boundaries}]\nsite_systems = [\"mp1\"]\n")
+    };
+    let (hub, lyon) = (group("Hub", "{ ad_site = \"Hub\" }"), group("Lyon", "{ ad_site = \"lyon\" }"));
+    let text = with(&(hub.clone() + &lyon + &group("Range", "\"10.1.0.0-10.1.2.255\"") + sites));
+    let (records, compiled) = look(&text);
+    // A second subnet of Lyon in Hub says nothing new.
+    let [lyon, lab] = records.as_slice() else { panic!("{records:#?}") };
+    let expected =
+        "a client at 10.1.0.0 is in the Active Directory site \"Lyon\" and not in \"Hub\", whose subnet 10.0.0.0/8";
+    assert!(lyon.message.starts_with(expected), "{lyon:?}");
+    assert_eq!((lyon.severity, lyon.text.as_str()), (Severity::Warning, "\"10.1.0.0/16\""));
+    assert!(lyon.help.contains("add \"10.1.0.0/16\" to the boundaries"), "{lyon:?}");
+    assert!(lab.message.contains("10.1.2.0 is in the Active Directory site \"Lab\" and not in \"Lyon\""), "{lab:?}");
+    let site = compiled.unwrap().site;
+    for (client, groups) in [
+        ("10.9.0.1", &[0][..]),
+        ("10.1.0.1", &[1, 2]),
+        ("10.1.2.1", &[2]),
+        ("10.1.3.1", &[1]),
+        ("10.2.0.0", &[0]),
+        ("11.0.0.0", &[]),
+        ("2001:db8::1", &[0]),
+        ("2001:db8:1::1", &[1]),
+    ] {
+        let found: Vec<u16> = site.boundaries.groups_of(client.parse().unwrap()).iter().map(|group| group.0).collect();
+        assert_eq!(found, groups, "{client}");
+    }
+    // Both readings are the same where one group has both sites.
+    let same = with(&(group("All", "{ ad_site = \"Hub\" }, { ad_site = \"Lyon\" }, { ad_site = \"Lab\" }") + sites));
+    assert_eq!(look(&same).0, []);
 }
 
 #[test]
@@ -257,6 +319,38 @@ fn neighbors() {
     ] {
         assert_eq!(look(&first(good)).0, [], "{good}");
     }
+    let useless = |time: &str| {
+        let text = first(&format!("{{ group = \"Wien\", fallback = {{ «mp» = {time} }} }}"));
+        text.replace("name = \"Wien\"\nsite_systems = [\"mp1\"]", "name = \"Wien\"")
+    };
+    warning(&useless("0"), "the boundary group \"Wien\" has no Management point to fall back to", "write \"never\"");
+    assert_eq!(look(&useless("\"never\"").replace(['«', '»'], "")).0, []);
+}
+
+#[test]
+fn descriptions() {
+    let longest = "é".repeat(128);
+    let all = format!(
+        "{SITE}description = \"all\"\n{LISTENER}description = \"in front\"\n{MP1}description = \"in the cellar\"\n\
+         {GROUP}description = \"{longest}\"\n[default_boundary_group]\ndescription = \" the rest \"\n\
+         [roles.mp]\ndescription = \"\"\n"
+    );
+    let (records, compiled) = look(&all);
+    assert_eq!(records, []);
+    let descriptions = &compiled.unwrap().site.descriptions;
+    for (thing, name, text) in [
+        (Thing::Site, "", Some("all")),
+        (Thing::Listener, "HTTP", Some("in front")),
+        (Thing::SiteSystem, "mp1", Some("in the cellar")),
+        (Thing::BoundaryGroup, "berlin", Some(longest.as_str())),
+        (Thing::BoundaryGroup, "Default-Site-Boundary-GroupP01", Some("the rest")),
+        (Thing::Role, "management-point", None),
+        (Thing::Role, "Berlin", None),
+    ] {
+        assert_eq!(descriptions.of(thing, name).as_deref(), text, "{thing:?} {name}");
+    }
+    error(&with_group(&format!("description = «\"{longest}x\"»\n")), "this description has 257 bytes", "at most 256");
+    error(&with_group("description = «\"a\\nb\"»\n"), "one line", "in one line");
 }
 
 /// Two distribution points and a software update point, in the groups of a piece.
@@ -351,7 +445,7 @@ fn clocks_of_all_roles_and_of_one() {
 
 #[test]
 fn times_that_a_role_does_not_know() {
-    let wien = "[[boundary_groups]]\nname = \"Wien\"\nsite_systems = [\"dp2\"]\n";
+    let wien = "[[boundary_groups]]\nname = \"Wien\"\nsite_systems = [\"dp2\", \"mp1\"]\n";
     let group = |neighbors: &str| with_content(&format!("{GROUP}neighbors = [{neighbors}]\n{wien}"));
     let text = group("{ group = \"Wien\", fallback = { DP = 20, MP = «20», SUP = 30 } }");
     warning(&text, "of the role Management point is fixed at 0 or never", "write 0 or \"never\"");

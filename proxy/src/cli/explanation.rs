@@ -57,11 +57,12 @@ fn facts(out: &mut String, told: &Explanation) {
         let prefix = role.prefix.as_ref().map(|prefix| format!(", by the path {prefix}")).unwrap_or_default();
         let host = role.host.as_ref().map(|host| format!(" and the host {host}")).unwrap_or_default();
         let panic = if role.panic { " (panic: nobody is well)" } else { "" };
-        fact(out, "role", &format!("{}{prefix}{host}{panic}", role.title));
+        fact(out, "role", &format!("{}{prefix}{host}{panic}{}", role.title, described(role.description.as_deref())));
     }
     for (place, group) in told.boundary_groups.iter().enumerate() {
         let name = if place == 0 { "boundary groups" } else { "" };
-        fact(out, name, &format!("{}, by {}", group.name, group.boundaries.join(", ")));
+        let about = described(group.description.as_deref());
+        fact(out, name, &format!("{}, by {}{about}", group.name, group.boundaries.join(", ")));
     }
     if let Some(why) = &told.no_boundary_group {
         fact(out, "boundary groups", why);
@@ -75,6 +76,11 @@ fn facts(out: &mut String, told: &Explanation) {
     if let Some(stays) = &told.stays {
         fact(out, "stays", stays);
     }
+}
+
+/// What people have written about something.
+fn described(description: Option<&str>) -> String {
+    description.map(|text| format!(": {text}")).unwrap_or_default()
 }
 
 fn part(content: &ContentFacts) -> &'static str {
@@ -312,6 +318,7 @@ mod tests {
             role: Some(RoleFacts { title: "Distribution point".to_owned(), ..RoleFacts::default() }),
             boundary_groups: vec![GroupFacts {
                 name: "HQ".to_owned(),
+                description: Some("all of Hamburg".to_owned()),
                 boundaries: vec!["10.1.0.0-10.1.9.9".to_owned()],
             }],
             content: Some(ContentFacts { id: "ABC00012".to_owned(), part: "folder".to_owned() }),
@@ -330,7 +337,7 @@ GET /SMS_DP_SMSPKG$/ABC00012
   client           10.1.2.3
   listener         http, host dp, snapshot 7
   role             Distribution point
-  boundary groups  HQ, by 10.1.0.0-10.1.9.9
+  boundary groups  HQ, by 10.1.0.0-10.1.9.9: all of Hamburg
   content          ABC00012, its folder
   fallback clock   at 2.0 min
 

@@ -176,6 +176,7 @@ mod tests {
             days_left,
         };
         let mut https = ListenerStatus {
+            description: None,
             name: "https".to_owned(),
             address: "0.0.0.0:443".to_owned(),
             roles: vec!["management-point".to_owned()],

@@ -29,9 +29,11 @@ const KEEPALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=
 /// A name with the place where it was written.
 type SpannedName = toml::Spanned<String>;
 
+mod ad_sites;
 mod certificates;
 mod clients;
 mod connections;
+mod descriptions;
 mod entry;
 mod fallback;
 mod files;
@@ -138,6 +140,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let systems = systems::compile(config, &mut roles, &tls, problems);
     let listeners = listeners::compile(config, &mut roles, &systems, files, problems);
     let groups = groups::compile(config, &fallback, &roles, &systems, problems);
+    let descriptions = descriptions::compile(config, problems);
     let content = remembered::content(config, problems);
     let capacity = remembered::capacity(config, problems);
     let trusted_proxies = networks(&config.proxy.trusted_proxies, problems);
@@ -161,6 +164,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         proxy_name: Arc::from(config.proxy.name.get_ref().as_str()),
         listeners: listeners.routes.into_boxed_slice(),
         boundaries,
+        descriptions,
         group_names: groups.names.clone().into_boxed_slice(),
         trusted_proxies: trusted_proxies.into_boxed_slice(),
         client_address_field,
@@ -233,6 +237,17 @@ fn networks(list: &[SpannedName], problems: &mut Problems) -> Vec<IpNet> {
     for entry in list {
         let text = entry.get_ref();
         match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(net) if net.addr() != net.network() => problems.error(
+                entry.span(),
+                format!("{text:?} is not the first address of its network"),
+                format!("write \"{}\" for the whole network, or \"{}\" for this one address", net.trunc(), net.addr()),
+            ),
+            // Peers are compared as IPv4.
+            Ok(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => problems.error(
+                entry.span(),
+                format!("{text:?} is an IPv4 address in IPv6 clothes, and would match nothing"),
+                "write it as an IPv4 address or network",
+            ),
             Ok(net) => nets.push(net),
             Err(_) => problems.error(
                 entry.span(),

@@ -41,6 +41,9 @@ pub struct ServerFacts {
     pub id: u32,
     /// Site system.
     pub site_system: String,
+    /// What people have written about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
     /// Its address.
     pub address: String,
     /// `unproven`, `up`, `degraded` or `down`.
@@ -157,6 +160,7 @@ fn server(
     ServerFacts {
         id: endpoint.state.id,
         site_system: endpoint.system.to_string(),
+        description: None,
         address: endpoint.address.to_string(),
         health: standing.health.as_str().to_owned(),
         since: None,

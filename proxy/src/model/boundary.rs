@@ -1,4 +1,5 @@
-//! Which boundary groups contain a client's address: always the union, never just the longest match.
+//! Which boundary groups contain a client's address: always the union, never just the longest match. Subnets of Active Directory
+//! sites, of which the longest does count, come here as disjoint ranges.
 //!
 //! Overlapping boundaries are cut into disjoint segments when the table is built, so a lookup is one binary search that
 //! ends at an interned set of groups. IPv4 has an index over the upper bits in front of it, because most clients have an

@@ -22,6 +22,46 @@ impl AddressRange {
             (Self::V4 { .. }, IpAddr::V6(_)) | (Self::V6 { .. }, IpAddr::V4(_)) => false,
         }
     }
+
+    /// The first and the last address, as numbers.
+    pub fn numbers(&self) -> (u128, u128) {
+        match *self {
+            Self::V4 { first, last } => (first.into(), last.into()),
+            Self::V6 { first, last } => (first, last),
+        }
+    }
+
+    /// The first address.
+    pub fn first(&self) -> IpAddr {
+        match *self {
+            Self::V4 { first, .. } => Ipv4Addr::from(first).into(),
+            Self::V6 { first, .. } => Ipv6Addr::from(first).into(),
+        }
+    }
+
+    /// 4 or 6.
+    pub fn family(&self) -> u8 {
+        match self {
+            Self::V4 { .. } => 4,
+            Self::V6 { .. } => 6,
+        }
+    }
+
+    /// Another range of the same family.
+    #[must_use]
+    pub fn with(&self, first: u128, last: u128) -> Self {
+        match self {
+            Self::V4 { .. } => Self::V4 { first: first as u32, last: last as u32 },
+            Self::V6 { .. } => Self::V6 { first, last },
+        }
+    }
+
+    /// Whether it is all addresses that begin with the same bits.
+    pub fn is_network(&self) -> bool {
+        let (first, last) = self.numbers();
+        let free = first ^ last;
+        free & free.wrapping_add(1) == 0 && first & free == 0
+    }
 }
 
 impl fmt::Display for AddressRange {
@@ -49,5 +89,8 @@ mod tests {
         assert_eq!(range.to_string(), "10.0.0.1-10.0.0.3");
         let all = AddressRange::V6 { first: 0, last: u128::MAX };
         assert!(all.contains("ffff::".parse().unwrap()) && !all.contains("1.2.3.4".parse().unwrap()));
+        assert!(all.is_network() && !range.is_network());
+        assert!(range.with(0x0a00_0004, 0x0a00_0007).is_network() && range.with(7, 7).is_network());
+        assert!(!range.with(1, 2).is_network() && !range.with(4, 6).is_network());
     }
 }

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::boundary::{BoundaryTable, GroupId};
 use super::boundary_range::AddressRange;
 use super::cluster::Cluster;
+use super::description::Descriptions;
 use super::entry::Entry;
 use super::live::{Live, Ticks};
 use super::route::{ClusterId, RouteTable};
@@ -46,6 +47,8 @@ pub struct Site {
     pub boundaries: BoundaryTable,
     /// Names by group id, the site default boundary group last.
     pub group_names: Box<[String]>,
+    /// What people have written about all of it.
+    pub descriptions: Descriptions,
     /// Hashes of these names: a fallback clock goes on when a reload moves a group to another place.
     pub group_hashes: Box<[u64]>,
     /// Every boundary with its group, for explanations.

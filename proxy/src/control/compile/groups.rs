@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::ad_sites::AdSites;
 use super::fallback::{Fallbacks, Model};
 use super::relations::{self, Times, neighbors, times};
 use super::roles::Roles;
 use super::systems::Systems;
-use super::{GroupPlan, Once, RolePlan, connections, link};
+use super::{GroupPlan, Once, RolePlan, ad_sites, connections, link};
 use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, nearest, parse_boundary, role_key};
 use crate::model::boundary::GroupId;
 use crate::model::boundary_range::AddressRange;
@@ -43,12 +44,7 @@ pub(super) fn compile(
 ) -> Groups {
     let positions = positions(config, problems);
     let mut groups = Groups {
-        names: config
-            .boundary_groups
-            .iter()
-            .map(display_name)
-            .chain([DEFAULT_NAME.to_owned() + &code(config)])
-            .collect(),
+        names: config.boundary_groups.iter().map(display_name).chain([default_name(config)]).collect(),
         boundaries: Vec::new(),
         fast: Vec::new(),
         slow: Vec::new(),
@@ -57,13 +53,16 @@ pub(super) fn compile(
         model: fallback.model,
         distant: fallback.distant,
     };
-    let ad_sites = ad_sites(config, problems);
+    let ad_sites = ad_sites::compile(config, problems);
+    // Groups of each AD site.
+    let mut named = vec![Vec::new(); config.ad_sites.len()];
     for (position, group) in config.boundary_groups.iter().enumerate() {
-        groups.add_boundaries(position, group, &ad_sites, problems);
+        groups.add_boundaries(position, group, &ad_sites, &mut named, problems);
         let (fast, slow) = connections::read(&group.site_systems, fallback.model, systems, problems);
         groups.fast.push(fast);
         groups.slow.push(slow);
     }
+    ad_sites.warn_about_nested(&named, problems);
     match fallback.model {
         Model::Relationships => groups.relate(config, &positions, roles, systems, problems),
         Model::Preferred => {
@@ -101,51 +100,43 @@ fn positions(config: &Config, problems: &mut Problems) -> HashMap<String, usize>
     positions
 }
 
-fn code(config: &Config) -> String {
-    config.site.code.as_ref().map(|code| code.get_ref().clone()).unwrap_or_default()
+/// Name of the site default boundary group.
+pub(super) fn default_name(config: &Config) -> String {
+    let code = config.site.code.as_ref().map(|code| code.get_ref().as_str());
+    DEFAULT_NAME.to_owned() + code.unwrap_or_default()
 }
 
 fn display_name(group: &BoundaryGroup) -> String {
     group.name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default()
 }
 
-type AdSites = HashMap<String, Vec<AddressRange>>;
-
-fn ad_sites(config: &Config, problems: &mut Problems) -> AdSites {
-    let mut sites = AdSites::new();
-    for (name, subnets) in &config.ad_sites {
-        let mut ranges = Vec::new();
-        for subnet in subnets {
-            match parse_boundary(subnet.get_ref()) {
-                Ok(range) => ranges.push(range),
-                Err(error) => problems.error(subnet.span(), error.to_string(), error.help()),
-            }
-        }
-        if sites.insert(name.get_ref().to_ascii_lowercase(), ranges).is_some() {
-            let text = format!("there is another Active Directory site {:?}", name.get_ref());
-            problems.error(name.span(), text, "list its subnets in one place");
-        }
-    }
-    sites
-}
-
 impl Groups {
-    fn add_boundaries(&mut self, position: usize, group: &BoundaryGroup, ad_sites: &AdSites, problems: &mut Problems) {
+    fn add_boundaries(
+        &mut self,
+        position: usize,
+        group: &BoundaryGroup,
+        ad_sites: &AdSites,
+        named: &mut [Vec<GroupId>],
+        problems: &mut Problems,
+    ) {
         let id = GroupId(u16::try_from(position).unwrap_or(u16::MAX));
         for entry in &group.boundaries {
             match entry.get_ref() {
                 BoundaryEntry::Addresses(text) => match parse_boundary(text) {
                     Ok(range) => self.boundaries.push((range, id)),
                     Err(error) => {
-                        let site = ad_sites.contains_key(&text.to_ascii_lowercase());
+                        let site = ad_sites.find(text).is_some();
                         let help = if site { format!("write {{ ad_site = {text:?} }}") } else { error.help() };
                         problems.error(entry.span(), error.to_string(), help);
                     }
                 },
-                BoundaryEntry::AdSite { ad_site } => match ad_sites.get(&ad_site.to_ascii_lowercase()) {
-                    Some(ranges) => self.boundaries.extend(ranges.iter().map(|range| (*range, id))),
+                BoundaryEntry::AdSite { ad_site } => match ad_sites.find(ad_site) {
+                    Some(site) => {
+                        self.boundaries.extend(ad_sites.ranges(site).iter().map(|range| (*range, id)));
+                        named[site].push(id);
+                    }
                     None => {
-                        let help = match nearest(ad_site, ad_sites.keys().map(String::as_str)) {
+                        let help = match nearest(ad_site, ad_sites.known()) {
                             Some(near) => format!("did you mean {near:?}?"),
                             None => format!("list its subnets: [ad_sites] and {ad_site:?} = [\"10.1.0.0/16\"]"),
                         };
@@ -184,6 +175,40 @@ impl Groups {
         }
         self.fast.push(members);
         self.slow.push(Vec::new());
+        self.warn_about_useless_times(config, positions, roles, systems, problems);
+    }
+
+    /// A relationship has a time for every role in ConfigMgr too, whether the neighbor has a server of it or not, and a group may
+    /// lose its last server for a while. So this is no error.
+    fn warn_about_useless_times(
+        &self,
+        config: &Config,
+        positions: &HashMap<String, usize>,
+        roles: &Roles<'_>,
+        systems: &Systems<'_>,
+        problems: &mut Problems,
+    ) {
+        // A name that was not found may be the very one that is missed here.
+        if problems.is_fatal() {
+            return;
+        }
+        let members: HashMap<&str, &[super::MemberPlan]> =
+            (0..roles.len()).map(|place| (roles.get(place).name.as_str(), systems.of_role(place))).collect();
+        let written = config.boundary_groups.iter().flat_map(|group| &group.neighbors);
+        for (neighbor, to) in written.filter_map(|neighbor| Some((neighbor, neighbor.group.as_ref()?))) {
+            let Some(&group) = positions.get(&to.get_ref().to_ascii_lowercase()) else { continue };
+            for (name, _) in neighbor.fallback.iter().filter(|(_, time)| time.get_ref().get() != Fallback::Never) {
+                let Some(role) = roles.used(name.get_ref()) else { continue };
+                let holds = |member: &super::MemberPlan| self.fast[group].contains(&member.system_index);
+                if !members.get(role.name.as_str()).is_some_and(|members| members.iter().any(holds)) {
+                    problems.warning(
+                        name.span(),
+                        format!("the boundary group {:?} has no {} to fall back to", to.get_ref(), role.title),
+                        "add one to its site_systems, or write \"never\"",
+                    );
+                }
+            }
+        }
     }
 
     /// Clients of a role that groups decide about, and that no group names, would all be refused.

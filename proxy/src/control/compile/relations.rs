@@ -83,7 +83,7 @@ pub(super) fn refuse(config: &Config, problems: &mut Problems) {
             );
         }
     }
-    let DefaultBoundaryGroup { site_systems, fallback } = &config.default_boundary_group;
+    let DefaultBoundaryGroup { site_systems, fallback, description: _ } = &config.default_boundary_group;
     let written = site_systems.iter().map(toml::Spanned::span).chain(fallback.keys().map(toml::Spanned::span));
     for span in written {
         problems.error(

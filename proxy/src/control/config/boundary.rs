@@ -54,6 +54,9 @@ pub enum BoundaryError {
     /// Clients are compared as IPv4, so it would never match.
     #[error("{} is an IPv4 address in IPv6 clothes", quoted(text))]
     MappedIpv4 { text: String },
+    /// As above, for a part of it.
+    #[error("{} begins or ends within ::ffff:0:0/96, where clients have IPv4 addresses", quoted(text))]
+    PartlyMapped { text: String },
     /// Judged by the client's adapter, which nobody sees from outside.
     #[error(
         "{} is a VPN boundary: it is judged by the client's network adapter and cannot be seen from an address",
@@ -90,7 +93,11 @@ impl BoundaryError {
             }
             Self::PrefixLength { family: Family::V4, .. } => "write a number from 0 to 32, or a mask".to_owned(),
             Self::PrefixLength { family: Family::V6, .. } => "write a number from 0 to 128".to_owned(),
-            Self::HostBits { network, .. } => format!("write \"{network}\" for the whole network"),
+            Self::HostBits { network, text } => {
+                let address = text.split(['/', ' ', '\t']).next().unwrap_or_default();
+                let bits = if address.contains(':') { 128 } else { 32 };
+                format!("write \"{network}\" for the whole network, or \"{address}/{bits}\" for this one address")
+            }
             Self::Mask { .. } => "a mask is ones, then zeros, such as 255.255.255.0".to_owned(),
             Self::SubnetWithoutMask { address } => format!("write \"{address}/24\" (or its real mask)"),
             Self::SingleAddress { address } => {
@@ -105,6 +112,9 @@ impl BoundaryError {
             Self::Reversed { first, last } => format!("write \"{last}-{first}\""),
             Self::MixedFamilies { .. } => "write one boundary for IPv4 and one for IPv6".to_owned(),
             Self::MappedIpv4 { .. } => "write it as an IPv4 boundary".to_owned(),
+            Self::PartlyMapped { .. } => {
+                "end it at ::fffe:ffff:ffff or begin it at ::1:0:0:0, and write the rest as an IPv4 boundary".to_owned()
+            }
             Self::Vpn { .. } => {
                 "write the addresses that the VPN gives to clients as a range, such as \"10.9.0.0/20\"".to_owned()
             }
@@ -170,10 +180,11 @@ fn range(first: IpAddr, last: IpAddr, text: &str) -> Result<AddressRange, Bounda
 
 fn v6(first: u128, last: u128, text: &str) -> Result<AddressRange, BoundaryError> {
     let mapped = |address: u128| Ipv6Addr::from(address).to_ipv4_mapped().is_some();
-    if mapped(first) && mapped(last) {
-        return Err(BoundaryError::MappedIpv4 { text: text.to_owned() });
+    match (mapped(first), mapped(last)) {
+        (true, true) => Err(BoundaryError::MappedIpv4 { text: text.to_owned() }),
+        (false, false) => Ok(AddressRange::V6 { first, last }),
+        (true, false) | (false, true) => Err(BoundaryError::PartlyMapped { text: text.to_owned() }),
     }
-    Ok(AddressRange::V6 { first, last })
 }
 
 fn subnet_v4(network: Ipv4Addr, length: &str, text: &str) -> Result<AddressRange, BoundaryError> {

@@ -46,9 +46,13 @@ fn what_could_mean_something_else_is_refused() {
     refuses("10.1.0.0/", "is not a prefix length", "0 to 32");
     refuses("2001:db8::/129", "is not a prefix length of an IPv6", "0 to 128");
     refuses("2001:db8::/99999999999", "is not a prefix length", "0 to 128");
-    refuses("10.1.2.3/16", "not the first address", "\"10.1.0.0/16\"");
+    refuses("10.1.2.3/16", "not the first address", "\"10.1.0.0/16\" for the whole network, or \"10.1.2.3/32\"");
     refuses("10.1.2.3/255.255.0.0", "not the first address", "\"10.1.0.0/16\"");
-    refuses("2001:db8::1/64", "not the first address", "\"2001:db8::/64\"");
+    refuses(
+        "2001:db8::1/64",
+        "not the first address",
+        "\"2001:db8::/64\" for the whole network, or \"2001:db8::1/128\"",
+    );
     refuses("10.0.0.0/255.0.255.0", "255.0.255.0 is not a subnet mask", "ones, then zeros");
     refuses("10.0.0.0 0.0.0.255", "0.0.0.255 is not a subnet mask", "255.255.255.0");
     refuses("172.16.50.0", "throws the mask of an IP subnet away", "\"172.16.50.0/24\" (or its real mask)");
@@ -62,6 +66,9 @@ fn what_could_mean_something_else_is_refused() {
     refuses("10.0.0.1-", "\"\" is not an IP address", "10.1.0.0-");
     refuses("::ffff:10.0.0.0/104", "IPv6 clothes", "IPv4 boundary");
     refuses("::ffff:10.0.0.1", "IPv6 clothes", "IPv4 boundary");
+    refuses("::ffff:0:1-::2:0:0:0", "begins or ends within ::ffff:0:0/96", "an IPv4 boundary");
+    refuses("::-::ffff:10.0.0.1", "begins or ends within ::ffff:0:0/96", "::fffe:ffff:ffff");
+    reads("::/64", "::", "::ffff:ffff:ffff:ffff");
     refuses("2001:db8:: ffff::", "is not a boundary", "2001");
     for vpn in ["Auto:On", "AUTO:ON", "Name:CONTOSO VPN-1", "description: Cisco/Any"] {
         refuses(vpn, "VPN boundary", "as a range");

@@ -65,6 +65,8 @@ pub struct Config {
 pub struct Site {
     /// Three-character site code, for example `P01`. Required.
     pub code: Option<Spanned<String>>,
+    /// Free text, for people.
+    pub description: Option<Spanned<String>>,
 }
 
 /// `[proxy]`: the process.
@@ -216,6 +218,8 @@ impl Default for Dns {
 pub struct SiteSystem {
     /// The name that boundary groups use. Required.
     pub name: Option<Spanned<String>>,
+    /// Free text, for people.
+    pub description: Option<Spanned<String>>,
     /// Address or DNS name; absent = `name`, which then must be one.
     pub address: Option<Spanned<String>>,
     /// The roles it holds: a role name, or a table with `role` and what differs. Required.
@@ -308,6 +312,8 @@ pub struct RoleOnSiteSystem {
 pub struct RoleOverrides {
     /// Makes NAME a role of one's own that starts from this preset (`plain`, or the name of a role).
     pub preset: Option<Spanned<String>>,
+    /// Free text, for people.
+    pub description: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::paths`].
     pub paths: Option<Vec<Spanned<String>>>,
     /// See [`crate::model::role::Role::methods`].

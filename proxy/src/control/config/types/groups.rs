@@ -16,6 +16,8 @@ use crate::control::config::units::{self, FallbackTime};
 pub struct BoundaryGroup {
     /// Required.
     pub name: Option<Spanned<String>>,
+    /// Free text, for people.
+    pub description: Option<Spanned<String>>,
     /// Addresses of the clients in this group.
     pub boundaries: Vec<Spanned<BoundaryEntry>>,
     /// Site systems of this group, for every role that they hold: a name, or a table with `name` and `connection`.
@@ -133,6 +135,8 @@ pub struct Neighbor {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DefaultBoundaryGroup {
+    /// Free text, for people.
+    pub description: Option<Spanned<String>>,
     /// Its site systems.
     pub site_systems: Vec<Spanned<String>>,
     /// Default behavior: time per role after which clients of the other groups use it; minutes, or `"never"`.

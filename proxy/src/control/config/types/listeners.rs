@@ -12,6 +12,8 @@ use super::super::units::{self, HumanDuration};
 pub struct Listener {
     /// Name in metrics and logs; absent = the address.
     pub name: Option<Spanned<String>>,
+    /// Free text, for people.
+    pub description: Option<Spanned<String>>,
     /// Address and port. Required. Port 0 picks a free one.
     pub address: Option<Spanned<SocketAddr>>,
     /// Roles served here. Required. One TCP role, or any number of HTTP roles.
