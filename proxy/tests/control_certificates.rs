@@ -8,6 +8,7 @@ use handshake::{Client, Pki, again, handshake, lasting};
 use marks::{error, look, warning, with};
 use rolegate::control::compile::Compiled;
 use rolegate::model::entry::{CertificateField, ClientCertificates, Terminated};
+use rolegate::model::role::CertificateRule;
 use rolegate_bench::pki::{Algorithm, Authority, Identity, Wanted};
 use rustls::pki_types::pem::PemObject;
 use rustls::{ProtocolVersion, version};
@@ -48,7 +49,7 @@ fn the_defaults() {
     let made = terminated(&with_certificate(&pki, ""));
     assert_eq!(made.handshake_timeout, Duration::from_secs(10));
     assert_eq!((made.client_certificates, made.forward), (ClientCertificates::None, CertificateField::Off));
-    assert!(made.exempt.is_empty() && made.allows_anonymous("/SMS_MP/x"));
+    assert!(made.exempt.is_empty() && made.allows_anonymous(CertificateRule::Listener, "/SMS_MP/x"));
     assert_eq!(made.certificates[0].names.as_ref(), ["mp1.lab.test"]);
     let done = handshake(&made.config, &pki.client(), "mp1.lab.test").unwrap();
     assert_eq!((done.version, done.seen), (ProtocolVersion::TLSv1_3, false));
@@ -258,10 +259,10 @@ fn words_about_client_certificates() {
     for path in
         ["/SMS_MP_AltAuth/.sms_aut", "/ccm_system_altauth/request", "/NOCERT_SMS_DP_SMSPKG$/P0100003", "/CCM_STS"]
     {
-        assert!(made.allows_anonymous(path), "{path}");
+        assert!(made.allows_anonymous(CertificateRule::Listener, path), "{path}");
     }
     for path in ["/SMS_MP/.sms_aut", "/SMS_MP_AltAuthX", "/"] {
-        assert!(!made.allows_anonymous(path), "{path}");
+        assert!(!made.allows_anonymous(CertificateRule::Listener, path), "{path}");
     }
     let made =
         terminated(&asks("client_certificate_exempt = [\"/only/\"]\nforward_client_certificate = \"client-cert\""));

@@ -195,7 +195,7 @@ fn many_clients_are_explained_as_they_are_served() {
             ("BITS_POST", "/CCM_Incoming/x"),
         ][dice.usize(..5)];
         let fields = dice.bool().then_some(&fields);
-        let facts = Facts { listener: 0, host: Some("mp1"), method, path, query: None, client, fields };
+        let facts = Facts { listener: 0, host: Some("mp1"), method, path, query: None, client, fields, subject: None };
         let (now_ms, dice) = (NOW_MS + round, dice.u64(..));
         let decision = Decision::new(&snapshot, &facts, now_ms).unwrap();
         let picked = decision.pick(&Tried::new(), now_ms, dice);

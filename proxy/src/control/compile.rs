@@ -30,6 +30,7 @@ const KEEPALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=
 type SpannedName = toml::Spanned<String>;
 
 mod certificates;
+mod circles;
 mod clients;
 mod connections;
 mod entry;
@@ -49,6 +50,7 @@ mod tls;
 mod token;
 mod usage;
 
+pub use circles::{listener_at, refuse as refuse_circles};
 pub use files::{Files, Named};
 pub use listeners::Bound;
 pub use systems::{MemberPlan, Place};
@@ -149,6 +151,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     check_numbers(config, problems);
     if let Some(listeners) = &listeners {
         listeners.warn_about_unserved(&roles, &systems, problems);
+        circles::refuse(config, systems.members.iter().flatten(), &listeners.bound, |ip| ip.is_loopback(), problems);
     }
     lending::check(config, &roles, &systems, &listeners, problems);
     if problems.is_fatal() {

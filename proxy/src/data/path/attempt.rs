@@ -159,7 +159,7 @@ pub async fn on_connection(
     let reused = reused || sender.is_http2();
     let failure = |error| Failure { error, reused };
     let timeouts = &endpoint.role.timeouts;
-    let empty = call.prepare_body(session, timeouts);
+    let empty = call.prepare_for(session, &endpoint.role);
     session.upload.done.set(empty);
     session.timer.set(if empty { timeouts.response_header } else { timeouts.request_body_idle });
     let result = match &mut sender {
