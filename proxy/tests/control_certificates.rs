@@ -374,3 +374,23 @@ fn a_tcp_role_wants_the_certificate_in_the_handshake() {
         error(&text(line), "has no requests", "take it out");
     }
 }
+
+#[test]
+fn clients_on_old_windows_need_a_key_of_elliptic_curves() {
+    let pki = Pki::new();
+    let entry = |name: &str, algorithm: Algorithm| {
+        pki.entry(name, &pki.authority.issue(&lasting(Wanted::server(&["mp1.lab.test"]).algorithm(algorithm))))
+    };
+    let (rsa, ecdsa) = (entry("rsa", Algorithm::Rsa2048), entry("ecdsa", Algorithm::default()));
+    let said = |certificates: &str, more: &str| {
+        let text = tls(&format!("certificates = [{certificates}]\n{more}"));
+        let lines = rolegate::control::doubts::doubts(&good(&text)).into_iter();
+        lines.filter(|line| line.contains("Windows 8.1")).collect::<Vec<_>>()
+    };
+    let lines = said(&rsa, "");
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.contains("listener \"https\" has no certificate with an ECDSA key") && line.contains("P-256"), "{line}");
+    assert_eq!(said(&format!("{rsa}, {ecdsa}"), ""), [""; 0]);
+    assert_eq!(said(&ecdsa, ""), [""; 0]);
+    assert_eq!(said(&rsa, "min_version = \"1.3\""), [""; 0], "they do not speak it at all");
+}

@@ -104,7 +104,7 @@ fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_
     let role = &*decision.cluster.topology.role;
     let text = match pick.how {
         How::Drawn if choices(decision, ask, pick) == 1 => "it is the only one in its tier that can serve",
-        How::Drawn => return drawn(decision, ask),
+        How::Drawn => return drawn(decision, ask, facts),
         How::Spread => {
             "the server that the hash names has more to do than its share (hash_balance_factor): this new download \
              begins at the next one"
@@ -136,9 +136,15 @@ fn device(role: &Role, facts: &Facts<'_, '_>) -> String {
     format!("an enrolled device keeps the server that the hash of {by} names among all of the role, whatever its boundary groups")
 }
 
-fn drawn(decision: &Decision<'_>, ask: &Ask<'_>) -> String {
+fn drawn(decision: &Decision<'_>, ask: &Ask<'_>, facts: &Facts<'_, '_>) -> String {
     let role = &*decision.cluster.topology.role;
     let client = match &role.client_field {
+        None if role.balance == Balance::Client && facts.subject.is_some() => {
+            "the subject of the client's certificate".to_owned()
+        }
+        Some(field) if role.balance == Balance::Client => {
+            format!("the client ({field} where it is sent, else the subject of its certificate, else its address)")
+        }
         Some(field) => format!("the client ({field} where it is sent, else its address)"),
         None => "the client's address".to_owned(),
     };

@@ -61,7 +61,7 @@ impl Keys {
     ) -> Self {
         let own = role.client_field.as_ref().and_then(|name| facts.fields?.named(name).next());
         // A device keeps its certificate, and not its address.
-        let subject = facts.subject.filter(|_| role.balance == Balance::Device);
+        let subject = facts.subject.filter(|_| matches!(role.balance, Balance::Client | Balance::Device));
         let client = match (own, subject) {
             (Some(value), _) => hash_ignore_case(0, value),
             (None, Some(subject)) => subject,
