@@ -389,7 +389,10 @@ fn clients_on_old_windows_need_a_key_of_elliptic_curves() {
     };
     let lines = said(&rsa, "");
     let [line] = &lines[..] else { panic!("{lines:?}") };
-    assert!(line.contains("listener \"https\" has no certificate with an ECDSA key") && line.contains("P-256"), "{line}");
+    assert!(
+        line.contains("listener \"https\" has no certificate with an ECDSA key") && line.contains("P-256"),
+        "{line}"
+    );
     assert_eq!(said(&format!("{rsa}, {ecdsa}"), ""), [""; 0]);
     assert_eq!(said(&ecdsa, ""), [""; 0]);
     assert_eq!(said(&rsa, "min_version = \"1.3\""), [""; 0], "they do not speak it at all");

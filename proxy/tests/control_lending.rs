@@ -159,14 +159,21 @@ fn tls_on_one_side_alone() {
     let behind = doubted(&lab.site("", "\"MP\"", "", &http));
     let [line] = &behind[..] else { panic!("{behind:?}") };
     assert!(line.contains("does not support HTTPS in front of HTTP site systems; write tls = true"), "{line}");
-    let passed = lab.site("\"MP\"", "", "", MP).replace("[roles", "[[listeners]]\naddress = \"0.0.0.0:444\"\n\
-                roles = [\"MP\"]\npassthrough = true\n[roles");
+    let passed = lab.site("\"MP\"", "", "", MP).replace(
+        "[roles",
+        "[[listeners]]\naddress = \"0.0.0.0:444\"\n\
+                roles = [\"MP\"]\npassthrough = true\n[roles",
+    );
     assert_eq!(doubted(&passed).len(), 1, "it is the site system's own");
     for fine in [lab.site("", "\"MP\"", "", MP), lab.site("\"MP\"", "", "", &http)] {
         assert_eq!(doubted(&fine), [""; 0]);
     }
     let own = MP.replace("\"MP\"", "\"web\"").replace("roles.MP]", "roles.web]\npreset = \"plain\"");
-    assert_eq!(doubted(&lab.site("\"web\"", "", "", &own)), [""; 0], "a role of one's own is no business of Microsoft's");
+    assert_eq!(
+        doubted(&lab.site("\"web\"", "", "", &own)),
+        [""; 0],
+        "a role of one's own is no business of Microsoft's"
+    );
 }
 
 #[test]

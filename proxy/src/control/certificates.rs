@@ -238,8 +238,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_valid_from_its_first_to_its_last_second() {
-        let certificate =
-            ServerCertificate {
+        let certificate = ServerCertificate {
             file: "x".to_owned(),
             key: KeyKind::Rsa,
             names: Box::default(),

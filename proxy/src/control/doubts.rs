@@ -90,9 +90,10 @@ fn anonymous(compiled: &Compiled, listener: &ListenerRoutes, plan: &RolePlan) ->
     if can_show(listener) || matches!(listener.entry.security, Security::Passthrough { .. }) {
         return None;
     }
-    let withheld = plan.members.iter().find(|member| {
-        member.tls.as_ref().is_some_and(|tls| tls.has_certificate()) && !member.role.lend_certificate
-    })?;
+    let withheld = plan
+        .members
+        .iter()
+        .find(|member| member.tls.as_ref().is_some_and(|tls| tls.has_certificate()) && !member.role.lend_certificate)?;
     // Where there is no other, the certificate is of no use: the compiler says so.
     let mut others = compiled.site.listeners.iter().filter(|other| can_show(other));
     others.find(|other| plans(compiled, other).iter().any(|served| served.role.name == plan.role.name))?;

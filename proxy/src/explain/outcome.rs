@@ -127,13 +127,18 @@ fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_
 }
 
 fn device(role: &Role, facts: &Facts<'_, '_>) -> String {
-    let sent = role.client_field.as_ref().filter(|name| facts.fields.is_some_and(|fields| fields.named(name).next().is_some()));
+    let sent = role
+        .client_field
+        .as_ref()
+        .filter(|name| facts.fields.is_some_and(|fields| fields.named(name).next().is_some()));
     let by = match (sent, facts.subject) {
         (Some(field), _) => format!("its {field}"),
         (None, Some(_)) => "the subject of its certificate".to_owned(),
         (None, None) => "its address".to_owned(),
     };
-    format!("an enrolled device keeps the server that the hash of {by} names among all of the role, whatever its boundary groups")
+    format!(
+        "an enrolled device keeps the server that the hash of {by} names among all of the role, whatever its boundary groups"
+    )
 }
 
 fn drawn(decision: &Decision<'_>, ask: &Ask<'_>, facts: &Facts<'_, '_>) -> String {

@@ -99,7 +99,8 @@ fn refuse_what_has_no_meaning(
         problems.error(unused.span(), text, "write client_certificates = \"optional\" or \"required\", or take it out");
     }
     let by_role = given.config.roles.values().filter_map(|role| role.client_certificates.as_ref());
-    let some_role = mode == ClientCertificates::Optional && by_role.into_iter().any(|rule| rule.get_ref() == "required");
+    let some_role =
+        mode == ClientCertificates::Optional && by_role.into_iter().any(|rule| rule.get_ref() == "required");
     if let (Some(exempt), false) = (exempt, mode == ClientCertificates::Required || some_role) {
         let text = "no client needs a certificate here, so no path is exempt from that";
         problems.error(exempt.span(), text, "write client_certificates = \"required\", or take it out");

@@ -91,7 +91,16 @@ impl Call {
         // A server that refuses a body ends its connection, and one that signs its client in must not.
         let waits = session.upload.expects.get() && !authorizes;
         let begins = if waits { Begins::WhenAsked } else { Begins::AtOnce };
-        Ok(Self { head, body: Some(body), repeatable, authorizes, begins, upgrade, needs_http1: false, tells: role.tells() })
+        Ok(Self {
+            head,
+            body: Some(body),
+            repeatable,
+            authorizes,
+            begins,
+            upgrade,
+            needs_http1: false,
+            tells: role.tells(),
+        })
     }
 
     /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the

@@ -82,7 +82,8 @@ pub async fn open(
     let Dial { peer, worker, .. } = *from;
     let snapshot = worker.snapshot();
     let metrics = &snapshot.cluster(role).topology.metrics;
-    let facts = Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), fields: None, subject };
+    let facts =
+        Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), fields: None, subject };
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
         Ok(decision) => decision,
         Err(_) => {

@@ -8,8 +8,8 @@ use rolegate_health::{PassivePolicy, Schedule};
 
 use crate::model::field_set::FieldSet;
 use crate::model::role::{
-    Balance, CertificateRule, Clock, Fallback, FallbackRule, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol, ProxyProtocol,
-    Retry, Role, Timeouts,
+    Balance, CertificateRule, Clock, Fallback, FallbackRule, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol,
+    ProxyProtocol, Retry, Role, Timeouts,
 };
 
 const KIB: u64 = 1 << 10;

@@ -12,8 +12,7 @@ use crate::model::role::{CertificateRule, Protocol, ProxyProtocol, Role};
 
 const VERSIONS: [(&str, ProxyProtocol); 3] =
     [("off", ProxyProtocol::Off), ("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
-const RULES: [(&str, CertificateRule); 2] =
-    [("none", CertificateRule::None), ("required", CertificateRule::Required)];
+const RULES: [(&str, CertificateRule); 2] = [("none", CertificateRule::None), ("required", CertificateRule::Required)];
 /// More source addresses than any site needs: each is good for 28,000 connections to one server.
 const MOST: usize = 64;
 
@@ -35,7 +34,8 @@ pub(super) fn override_connections(role: &mut Role, o: &RoleOverrides, problems:
     role.lend_certificate = o.lend_certificate.as_ref().map_or(role.lend_certificate, |lend| *lend.get_ref());
     word(&mut role.client_certificates, o.client_certificates.as_ref(), "client_certificates", &RULES, problems);
     if let (Some(rule), Protocol::Tcp) = (&o.client_certificates, role.protocol) {
-        let help = "leave it out, and write client_certificates below [listeners.tls]: it is all of its connections or none";
+        let help =
+            "leave it out, and write client_certificates below [listeners.tls]: it is all of its connections or none";
         problems.error(rule.span(), format!("the role {} has no requests that could need one", role.name), help);
     }
     override_tells(role, o.via.as_ref(), o.forwarded.as_ref(), problems);
