@@ -21,7 +21,16 @@ const NOW_MS: u64 = 100_000;
 
 fn facts<'a>(path: &'a str, fields: &'a Fields) -> Facts<'a, 'a> {
     let (host, client) = (Some("mp.contoso.com"), "10.1.2.3".parse().unwrap());
-    Facts { listener: 0, host, method: "GET", path, query: Some("/setup.msi"), client, fields: Some(fields) }
+    Facts {
+        listener: 0,
+        host,
+        method: "GET",
+        path,
+        query: Some("/setup.msi"),
+        client,
+        fields: Some(fields),
+        subject: None,
+    }
 }
 
 /// What BITS sends for a range.

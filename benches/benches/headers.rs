@@ -8,6 +8,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderName, HeaderValue};
 use rolegate::data::path::forwarding::ForwardingValues;
+use rolegate::model::role::Tells;
 use rolegate::wire::fields::Fields;
 use rolegate::wire::head::put;
 use rolegate::wire::hop_by_hop::strip_hop_by_hop;
@@ -36,14 +37,15 @@ const DOWNLOAD: [(&str, &str); 7] = [
 
 fn headers(criterion: &mut Criterion) {
     let world = World::new(&support::site(2, 1, 1));
-    let site = world.compiled.site;
+    let snapshot = world.publisher.snapshots().current();
+    let tells = Tells { via: true, forwarded: true };
     for (scenario, lines) in [("ccm-post", &MESSAGE[..]), ("bits-get", &DOWNLOAD[..])] {
         let mut fields = Fields::default();
         for (name, value) in lines {
             fields.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let size = lines.len();
-        let mut forwarding = ForwardingValues::new("10.1.2.3".parse().unwrap(), (None, false), &site, 0);
+        let mut forwarding = ForwardingValues::new("10.1.2.3".parse().unwrap(), (None, false), &snapshot, 0);
         criterion.bench_function(&format!("headers/strip/{scenario}/{size}"), |bencher| {
             bencher.iter_batched_ref(|| fields.clone(), |own| black_box(strip_hop_by_hop(own)), BatchSize::SmallInput);
         });
@@ -51,12 +53,12 @@ fn headers(criterion: &mut Criterion) {
             let mut head = Vec::with_capacity(2048);
             bencher.iter(|| {
                 head.clear();
-                forwarding.each(black_box(&fields), |field| put(&mut head, field.name.as_bytes(), field.value));
+                forwarding.each(black_box(&fields), tells, |field| put(&mut head, field.name.as_bytes(), field.value));
                 black_box(head.len())
             });
         });
         criterion.bench_function(&format!("headers/client/{scenario}/{size}"), |bencher| {
-            bencher.iter(|| black_box(forwarding.client(black_box(&fields), &site)));
+            bencher.iter(|| black_box(forwarding.client(black_box(&fields), &snapshot.site)));
         });
     }
 }

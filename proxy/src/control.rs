@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod compile;
 pub mod config;
 pub mod director;
+pub mod doubts;
 pub mod encoding;
 pub mod ledger;
 pub mod origin;

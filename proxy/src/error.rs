@@ -20,6 +20,8 @@ pub enum Error {
     NotLetIn,
     /// The request authenticates its connection, which many requests share over HTTP/2.
     NeedsHttp11,
+    /// The request has been here before: a site system leads back to us.
+    Loop,
     /// The request cannot be forwarded without changing its meaning.
     BadRequest,
     /// What came is no head of a request (RFC 9112, section 3).
@@ -106,13 +108,14 @@ pub enum Retry {
 
 impl Error {
     /// All of them, in the order of [`Error::index`].
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::NotNamed,
         Self::NoClientCertificate,
         Self::NotLetIn,
         Self::NeedsHttp11,
+        Self::Loop,
         Self::BadRequest,
         Self::BadHead,
         Self::HeadTooLarge,
@@ -158,6 +161,7 @@ impl Error {
             Self::NotNamed => StatusCode::MISDIRECTED_REQUEST,
             Self::NoClientCertificate | Self::NotLetIn => StatusCode::FORBIDDEN,
             Self::NeedsHttp11 | Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BadRequest
             | Self::BadHead
@@ -195,6 +199,7 @@ impl Error {
             Self::MethodNotAllowed | Self::NoClientCertificate | Self::NotLetIn | Self::NeedsHttp11 => {
                 "http_request_denied"
             }
+            Self::Loop => "proxy_loop_detected",
             Self::BadRequest
             | Self::BadHead
             | Self::HeadTooLarge
@@ -233,6 +238,7 @@ impl Error {
             Self::NoClientCertificate => "Client certificate required",
             Self::NotLetIn => "the connection began under rules that hold no more, or its certificate has ended",
             Self::NeedsHttp11 => "Windows authentication is bound to a connection and needs HTTP/1.1",
+            Self::Loop => "the request has been here before: a site system of this role leads back to this proxy",
             Self::BadRequest => "the request cannot be forwarded",
             Self::BadHead => "what came is not the head of an HTTP/1.1 request",
             Self::HeadTooLarge => "the head of the request is larger than max_header_size",
@@ -297,6 +303,7 @@ impl Error {
             | Self::Searching
             | Self::UploadLost
             | Self::Overloaded
+            | Self::Loop
             | Self::OutOfResources => Side::Internal,
             Self::ConnectRefused
             | Self::ConnectTimeout
@@ -330,6 +337,7 @@ impl Error {
             | Self::NoClientCertificate
             | Self::NotLetIn
             | Self::NeedsHttp11
+            | Self::Loop
             | Self::BadRequest
             | Self::BadHead
             | Self::HeadTooLarge
@@ -389,6 +397,7 @@ mod tests {
             "http_upgrade_failed",
             "http_protocol_error",
             "proxy_internal_error",
+            "proxy_loop_detected",
         ];
         for error in Error::ALL {
             assert!(known.contains(&error.reason()), "{error:?}");

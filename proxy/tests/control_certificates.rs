@@ -8,6 +8,7 @@ use handshake::{Client, Pki, again, handshake, lasting};
 use marks::{error, look, warning, with};
 use rolegate::control::compile::Compiled;
 use rolegate::model::entry::{CertificateField, ClientCertificates, Terminated};
+use rolegate::model::role::CertificateRule;
 use rolegate_bench::pki::{Algorithm, Authority, Identity, Wanted};
 use rustls::pki_types::pem::PemObject;
 use rustls::{ProtocolVersion, version};
@@ -48,7 +49,7 @@ fn the_defaults() {
     let made = terminated(&with_certificate(&pki, ""));
     assert_eq!(made.handshake_timeout, Duration::from_secs(10));
     assert_eq!((made.client_certificates, made.forward), (ClientCertificates::None, CertificateField::Off));
-    assert!(made.exempt.is_empty() && made.allows_anonymous("/SMS_MP/x"));
+    assert!(made.exempt.is_empty() && made.allows_anonymous(CertificateRule::Listener, "/SMS_MP/x"));
     assert_eq!(made.certificates[0].names.as_ref(), ["mp1.lab.test"]);
     let done = handshake(&made.config, &pki.client(), "mp1.lab.test").unwrap();
     assert_eq!((done.version, done.seen), (ProtocolVersion::TLSv1_3, false));
@@ -258,10 +259,10 @@ fn words_about_client_certificates() {
     for path in
         ["/SMS_MP_AltAuth/.sms_aut", "/ccm_system_altauth/request", "/NOCERT_SMS_DP_SMSPKG$/P0100003", "/CCM_STS"]
     {
-        assert!(made.allows_anonymous(path), "{path}");
+        assert!(made.allows_anonymous(CertificateRule::Listener, path), "{path}");
     }
     for path in ["/SMS_MP/.sms_aut", "/SMS_MP_AltAuthX", "/"] {
-        assert!(!made.allows_anonymous(path), "{path}");
+        assert!(!made.allows_anonymous(CertificateRule::Listener, path), "{path}");
     }
     let made =
         terminated(&asks("client_certificate_exempt = [\"/only/\"]\nforward_client_certificate = \"client-cert\""));
@@ -372,4 +373,27 @@ fn a_tcp_role_wants_the_certificate_in_the_handshake() {
     for line in ["client_certificate_exempt = [«\"/a\"»]", "forward_client_certificate = «\"client-cert\"»"] {
         error(&text(line), "has no requests", "take it out");
     }
+}
+
+#[test]
+fn clients_on_old_windows_need_a_key_of_elliptic_curves() {
+    let pki = Pki::new();
+    let entry = |name: &str, algorithm: Algorithm| {
+        pki.entry(name, &pki.authority.issue(&lasting(Wanted::server(&["mp1.lab.test"]).algorithm(algorithm))))
+    };
+    let (rsa, ecdsa) = (entry("rsa", Algorithm::Rsa2048), entry("ecdsa", Algorithm::default()));
+    let said = |certificates: &str, more: &str| {
+        let text = tls(&format!("certificates = [{certificates}]\n{more}"));
+        let lines = rolegate::control::doubts::doubts(&good(&text)).into_iter();
+        lines.filter(|line| line.contains("Windows 8.1")).collect::<Vec<_>>()
+    };
+    let lines = said(&rsa, "");
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(
+        line.contains("listener \"https\" has no certificate with an ECDSA key") && line.contains("P-256"),
+        "{line}"
+    );
+    assert_eq!(said(&format!("{rsa}, {ecdsa}"), ""), [""; 0]);
+    assert_eq!(said(&ecdsa, ""), [""; 0]);
+    assert_eq!(said(&rsa, "min_version = \"1.3\""), [""; 0], "they do not speak it at all");
 }

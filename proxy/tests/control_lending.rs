@@ -140,3 +140,69 @@ fn the_handshake_of_a_tcp_role_lets_no_stranger_in() {
     fine(&site("optional", &tcp));
     warning(&site("optional", &lends), "take them for rolegate", "take lend_certificate out");
 }
+
+#[track_caller]
+fn doubted(text: &str) -> Vec<String> {
+    let (records, compiled) = look(&unmarked(text));
+    let compiled = compiled.unwrap_or_else(|| panic!("{records:#?}"));
+    rolegate::control::doubts::doubts(&compiled)
+}
+
+#[test]
+fn tls_on_one_side_alone() {
+    let lab = Lab::new();
+    let http = MP.replace("tls = true", "tls = false");
+    let before = doubted(&lab.site("\"MP\"", "", "", MP));
+    let [line] = &before[..] else { panic!("{before:?}") };
+    assert!(line.contains("listener \"http\" has HTTP and Management point at \"mp1.lab.test\" has HTTPS"), "{line}");
+    assert!(line.contains("does not support HTTP in front of HTTPS site systems; give the listener"), "{line}");
+    let behind = doubted(&lab.site("", "\"MP\"", "", &http));
+    let [line] = &behind[..] else { panic!("{behind:?}") };
+    assert!(line.contains("does not support HTTPS in front of HTTP site systems; write tls = true"), "{line}");
+    let passed = lab.site("\"MP\"", "", "", MP).replace(
+        "[roles",
+        "[[listeners]]\naddress = \"0.0.0.0:444\"\n\
+                roles = [\"MP\"]\npassthrough = true\n[roles",
+    );
+    assert_eq!(doubted(&passed).len(), 1, "it is the site system's own");
+    for fine in [lab.site("", "\"MP\"", "", MP), lab.site("\"MP\"", "", "", &http)] {
+        assert_eq!(doubted(&fine), [""; 0]);
+    }
+    let own = MP.replace("\"MP\"", "\"web\"").replace("roles.MP]", "roles.web]\npreset = \"plain\"");
+    assert_eq!(
+        doubted(&lab.site("\"web\"", "", "", &own)),
+        [""; 0],
+        "a role of one's own is no business of Microsoft's"
+    );
+}
+
+#[test]
+fn a_listener_whose_clients_can_show_nothing_beside_one_whose_clients_can() {
+    let lab = Lab::new();
+    let said = |text: &str| {
+        let lines = doubted(text).into_iter().filter(|line| line.contains("can show no certificate"));
+        lines.collect::<Vec<_>>()
+    };
+    let both = lab.shared(&lab.site("\"MP\"", "\"MP\"", &lab.asks("required"), MP));
+    let lines = said(&both);
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.contains("listener \"http\" can show no certificate, so \"mp1.lab.test\" is not shown"), "{line}");
+    assert_eq!(said(&lab.shared(&lab.site("", "\"MP\"", &lab.asks("required"), MP))), [""; 0]);
+    assert_eq!(said(&lab.site("\"MP\"", "\"MP\"", &lab.asks("required"), MP)), [""; 0], "there is nothing to show");
+    let lent = both.replace("tls = true\n[[", "tls = true\nlend_certificate = true\n[[");
+    assert_eq!(said(&lent), [""; 0]);
+}
+
+#[test]
+fn the_rule_of_a_role_says_who_is_a_stranger() {
+    let lab = Lab::new();
+    let lends = |mode: &str, rule: &str| {
+        let more = format!("tls = true\nclient_certificates = \"{rule}\"\nlend_certificate = «true»\n[[");
+        let exempt = if mode == "required" || rule == "required" { "\nclient_certificate_exempt = []" } else { "" };
+        let text = lab.site("", "\"MP\"", &format!("{}{exempt}", lab.asks(mode)), MP);
+        unmarked(&lab.shared(&text)).replace("tls = true\n[[", &more)
+    };
+    fine(&lends("optional", "required"));
+    fine(&lends("required", "required"));
+    warning(&lends("required", "none"), "show no certificate are lent ours", "take lend_certificate out");
+}

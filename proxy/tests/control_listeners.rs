@@ -187,3 +187,71 @@ fn mistakes_in_a_listener_are_said_together() {
     assert!(compiled.is_none());
     assert_eq!(records.len(), 5, "{records:#?}");
 }
+
+#[test]
+fn a_site_system_that_is_a_listener() {
+    let text = |listener: &str, system: &str| {
+        format!(
+            "{SITE}[[listeners]]\nname = \"in\"\naddress = \"{listener}\"\nroles = [\"MP\"]\n\
+             [[site_systems]]\nname = \"mp1\"\n{system}\n"
+        )
+    };
+    let held = |address: &str| format!("address = {address}\nroles = [\"MP\"]");
+    let help = "another address for the listener";
+    for (listener, address) in [
+        ("10.0.0.1:80", "«\"10.0.0.1\"»"),
+        ("0.0.0.0:80", "«\"127.0.0.1\"»"),
+        ("0.0.0.0:80", "«\"127.9.9.9\"»"),
+        ("0.0.0.0:80", "«\"localhost\"»"),
+        ("[::]:80", "«\"localhost\"»"),
+        ("[::]:80", "«\"::1\"»"),
+        ("[2001:db8::1]:80", "«\"2001:db8::1\"»"),
+    ] {
+        let said = format!("port 80 of \"mp1\" is listener \"in\" at {listener}");
+        error(&text(listener, &held(address)), &said, help);
+    }
+    for (listener, address) in [
+        ("10.0.0.1:80", "\"10.0.0.2\""),
+        ("10.0.0.1:81", "\"10.0.0.1\""),
+        ("10.0.0.1:80", "\"127.0.0.1\""),
+        ("0.0.0.0:80", "\"::1\""),
+        ("[::]:80", "\"127.0.0.1\""),
+        ("0.0.0.0:80", "\"mp1.lab.test\""),
+        ("0.0.0.0:0", "\"127.0.0.1\""),
+    ] {
+        good(&text(listener, &held(address)));
+    }
+    let of_role = "address = \"10.0.0.1\"\nroles = [{ role = \"MP\", address = «\"127.0.0.1\"», port = 8080 }]";
+    error(&text("127.0.0.1:8080", of_role), "port 8080 of \"mp1\" is listener \"in\"", help);
+}
+
+#[test]
+fn a_role_that_requires_certificates_needs_a_listener_that_asks() {
+    let text = |tls: &str, rule: &str| {
+        format!(
+            "{SITE}{MP1}[[listeners]]\nname = \"in\"\naddress = \"0.0.0.0:443\"\nroles = [«\"MP\"»]\n{tls}\n\
+             [roles.MP]\nclient_certificates = \"{rule}\"\n"
+        )
+    };
+    let plain = |text: String| text.replace(['«', '»'], "");
+    let pki = Pki::new();
+    let entry = pki.entry("mp", &pki.server(&["mp1.lab.test"]));
+    let tls = format!("[listeners.tls]\ncertificates = [{entry}]");
+    let asks = format!("{tls}\nclient_certificates = \"optional\"\nclient_ca_file = {}", pki.path("ca.crt"));
+    let said = "Management point requires client certificates, and listener \"in\" asks for none";
+    error(&text("", "required"), said, "client_certificates = \"optional\"");
+    error(&text(&tls, "required"), said, "take the role out of this listener");
+    good(&plain(text(&asks, "required")));
+    good(&plain(text(&format!("{asks}\nclient_certificate_exempt = [\"/x\"]"), "required")));
+    good(&plain(text("", "none")));
+    let wrong = plain(text("", "none")).replace("\"none\"", "«\"optional\"»");
+    error(&wrong, "`client_certificates` cannot be \"optional\"", "\"none\", \"required\"");
+    for line in ["client_certificates = «\"none\"»", "via = «false»", "forwarded = «false»"] {
+        let tcp = format!(
+            "{SITE}[[listeners]]\naddress = \"0.0.0.0:80\"\nroles = [\"tunnel\"]\n[roles.tunnel]\n\
+             preset = \"client-notification\"\n{line}\n[[site_systems]]\nname = \"mp1\"\naddress = \"10.0.0.1\"\n\
+             roles = [\"tunnel\"]\n"
+        );
+        error(&tcp, "the role tunnel", "leave");
+    }
+}

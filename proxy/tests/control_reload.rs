@@ -337,7 +337,7 @@ fn consistent(site: &SiteSystem, forbidden: &str) -> usize {
     for request in &seen {
         let via = request.header("via").expect("every request has passed a proxy");
         assert!(via.starts_with("1.1 gate-"), "{via}");
-        assert_ne!(via, format!("1.1 {forbidden}"), "{} served it", site.name());
+        assert!(!via.starts_with(&format!("1.1 {forbidden}-")), "{} served it", site.name());
     }
     seen.len()
 }

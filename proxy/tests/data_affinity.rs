@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use rolegate::control::config::Source;
-use support::{Message, Peer, Proxy, Wire, within};
+use support::{Message, Peer, Pki, Proxy, Wire, within};
 
 /// A server that says who it is, and has BITS upload sessions of its own.
 async fn server(name: &'static str) -> Peer {
@@ -245,6 +245,42 @@ async fn a_device_never_moves() {
             assert_eq!(by(&answer), server);
         }
     }
+}
+
+#[tokio::test]
+async fn a_device_keeps_its_server_when_its_address_changes() {
+    let servers = servers(&["mp1", "mp2", "mp3"]).await;
+    let pki = Pki::new();
+    let plain = site("MP", "balance = \"device\"", &addresses(&servers));
+    let asks = plain.replacen("[roles.", &format!("{}[roles.", pki.asks("optional", "")), 1);
+    let field = plain.replacen("balance", "client_field = \"X-Device\"\nbalance", 1);
+    let (by_certificate, by_field) = (Proxy::start(&asks), Proxy::start(&field));
+    let trusting = asks.replacen("[proxy]\n", "[proxy]\ntrusted_proxies = [\"127.0.0.0/8\"]\n", 1);
+    let trusting = Proxy::start(&trusting);
+    let request = |fields: &str| post("POST").replacen("Host:", &format!("{fields}Host:"), 1);
+    let (mut used, mut told_apart) = (BTreeMap::new(), BTreeMap::new());
+    for number in 0..20 {
+        let name = format!("PC{number}");
+        // A renewed one has another key.
+        let (old, new) = (pki.authority.client(&name), pki.authority.client(&name));
+        let mut seen = Vec::new();
+        for (source, identity) in [("127.0.3.1", &old), ("127.0.4.1", &old), ("127.0.5.1", &new)] {
+            let connector = pki.client().identity(identity).connector().unwrap();
+            let mut client = support::pki::secure(by_certificate.open_from(source).await, &connector).await.unwrap();
+            seen.push(by(&client.ask(&request("")).await).to_owned());
+            let connector = pki.client().identity(&old).connector().unwrap();
+            let mut client = support::pki::secure(trusting.open_from(source).await, &connector).await.unwrap();
+            let behind = request(&format!("X-Forwarded-For: 10.1.2.{number}\r\n"));
+            told_apart.entry(by(&client.ask(&behind).await).to_owned()).or_insert_with(Vec::new).push(number);
+        }
+        assert!(seen.iter().all(|server| *server == seen[0]), "{name}: {seen:?}");
+        *used.entry(seen.remove(0)).or_insert(0) += 1;
+        let device = request(&format!("X-Device: {name}\r\n"));
+        let first = ask(&by_field, "127.0.3.1", &device).await;
+        assert_eq!(by(&ask(&by_field, "127.0.4.1", &device).await), by(&first), "{name}");
+    }
+    assert_eq!(used.len(), 3, "devices are told apart: {used:?}");
+    assert_eq!(told_apart.len(), 3, "a proxy's certificate is not the device's: {told_apart:?}");
 }
 
 #[tokio::test]

@@ -402,7 +402,16 @@ async fn clients_of_a_full_group_are_told_what_explain_says_and_fall_back_in_tim
     until("near is full", || near.count() == 1).await;
     let told = || {
         let (snapshot, client) = (proxy.app().snapshot(), "127.0.0.9".parse().unwrap());
-        let facts = Facts { listener: 0, host: None, method: "GET", path: target, query: None, client, fields: None };
+        let facts = Facts {
+            listener: 0,
+            host: None,
+            method: "GET",
+            path: target,
+            query: None,
+            client,
+            fields: None,
+            subject: None,
+        };
         Explanation::new(&snapshot, &facts, 0, 1)
     };
     let explained = told().nobody.unwrap();

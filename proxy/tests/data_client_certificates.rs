@@ -259,3 +259,32 @@ async fn what_clients_say_about_a_certificate_never_reaches_a_server() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_role_may_want_more_or_less_than_its_listener() {
+    let (server, pki) = (echo().await, Pki::new());
+    let known = pki.client().identity(&pki.authority.client("PC1"));
+    let stranger = pki.client();
+    let other = format!(
+        "[roles.other]\npreset = \"plain\"\npaths = [\"/other\"]\nprobe = {{ kind = \"none\" }}\n[[site_systems]]\n\
+         name = \"other\"\naddress = \"{}\"\nroles = [{{ role = \"other\", port = {} }}]\n",
+        server.address.ip(),
+        server.address.port()
+    );
+    for (mode, rule) in [("optional", "required"), ("required", "none")] {
+        let text = Setup::new([server.address])
+            .listener(&pki.asks(mode, ""))
+            .role(&format!("client_certificates = \"{rule}\""))
+            .more(&other)
+            .text()
+            .replace("roles = [\"web\"]", "roles = [\"web\", \"other\"]");
+        let proxy = Proxy::start(&text);
+        for target in ["/x", "/other/x", "/SMS_MP_AltAuth/x"] {
+            proxy.get_secured(&known, target).await.is_from_server(200);
+        }
+        let (refused, served) = if rule == "required" { ("/x", "/other/x") } else { ("/other/x", "/x") };
+        wants_a_certificate(&proxy.get_secured(&stranger, refused).await);
+        proxy.get_secured(&stranger, served).await.is_from_server(200);
+        proxy.get_secured(&stranger, "/SMS_MP_AltAuth/x").await.is_from_server(200);
+    }
+}

@@ -429,8 +429,16 @@ async fn a_storm_for_missing_content_does_not_multiply() {
     let told = |source: &str| {
         let snapshot = proxy.app().snapshot();
         let client = source.parse().unwrap();
-        let facts =
-            Facts { listener: 0, host: None, method: "PROPFIND", path: FOLDER, query: None, client, fields: None };
+        let facts = Facts {
+            listener: 0,
+            host: None,
+            method: "PROPFIND",
+            path: FOLDER,
+            query: None,
+            client,
+            fields: None,
+            subject: None,
+        };
         let decision = Decision::new(&snapshot, &facts, 0).unwrap();
         decision.pick(&Tried::new(), 0, 0).unwrap().endpoint
     };

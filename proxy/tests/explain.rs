@@ -195,7 +195,7 @@ fn many_clients_are_explained_as_they_are_served() {
             ("BITS_POST", "/CCM_Incoming/x"),
         ][dice.usize(..5)];
         let fields = dice.bool().then_some(&fields);
-        let facts = Facts { listener: 0, host: Some("mp1"), method, path, query: None, client, fields };
+        let facts = Facts { listener: 0, host: Some("mp1"), method, path, query: None, client, fields, subject: None };
         let (now_ms, dice) = (NOW_MS + round, dice.u64(..));
         let decision = Decision::new(&snapshot, &facts, now_ms).unwrap();
         let picked = decision.pick(&Tried::new(), now_ms, dice);
@@ -343,4 +343,27 @@ fn a_file_is_explained_with_every_server_well() {
         assert!(told.pick.is_some() && told.servers().all(|server| server.health == "up"));
         assert_eq!(told.servers().count(), servers);
     }
+}
+
+#[test]
+fn a_device_is_explained_by_its_certificate() {
+    let text = format!("{SITE}\n[roles.MP]\nbalance = \"device\"\nclient_field = \"X-Device\"\n");
+    let (snapshot, _) = assume(&compiled(&text), "rolegate.toml");
+    let pick = |client: &str, more: (&str, &str)| {
+        let asked = question(&[("client", client), ("target", "/SMS_MP/x"), more]);
+        asked.explain(&snapshot, None, 0, 1).unwrap().pick.unwrap()
+    };
+    let mut used = std::collections::BTreeSet::new();
+    for number in 0..20 {
+        let subject = format!("CN=PC{number}, O=Lab");
+        let told = pick("10.1.2.3", ("subject", &subject));
+        assert!(told.sentence.contains("the hash of the subject of its certificate"), "{}", told.sentence);
+        for same in [subject.clone(), subject.replace("=", " = "), subject.to_lowercase()] {
+            assert_eq!(pick("10.1.9.9", ("subject", &same)).site_system, told.site_system, "{same}");
+        }
+        used.insert(told.site_system);
+    }
+    assert_eq!(used.len(), 2);
+    assert!(pick("10.1.2.3", ("field", "X-Device: 7")).sentence.contains("the hash of its x-device"));
+    assert!(pick("10.1.2.3", ("field", "X-Other: 7")).sentence.contains("the hash of its address"));
 }

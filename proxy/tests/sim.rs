@@ -115,7 +115,8 @@ impl Storm {
         let snapshot = Arc::clone(&self.held[self.dice.usize(..self.held.len())]);
         let client = Ipv4Addr::new(10, self.dice.u8(..5), 0, 1).into();
         let path = PATHS[self.dice.usize(..PATHS.len())];
-        let facts = Facts { listener: 0, host: None, method: "GET", path, query: None, client, fields: None };
+        let facts =
+            Facts { listener: 0, host: None, method: "GET", path, query: None, client, fields: None, subject: None };
         let decision = Decision::new(&snapshot, &facts, 1000).unwrap();
         let mut tried = Tried::new();
         loop {
@@ -176,7 +177,16 @@ impl Storm {
         for path in PATHS {
             for net in 0..5 {
                 let client = Ipv4Addr::new(10, net, 0, 1).into();
-                let facts = Facts { listener: 0, host: None, method: "GET", path, query: None, client, fields: None };
+                let facts = Facts {
+                    listener: 0,
+                    host: None,
+                    method: "GET",
+                    path,
+                    query: None,
+                    client,
+                    fields: None,
+                    subject: None,
+                };
                 let decision = Decision::new(snapshot, &facts, 1000).expect("every role has a route");
                 // Whether there is somebody depends on health; that the answer comes is enough.
                 let _ = decision.pick(&Tried::new(), 0, u64::from(net));

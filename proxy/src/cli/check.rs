@@ -13,6 +13,7 @@ use super::{say, trial};
 use crate::control::certificates;
 use crate::control::compile::{Compiled, compile};
 use crate::control::config::{Problems, Source, parse};
+use crate::control::doubts::doubts;
 
 /// The configuration that is checked.
 #[derive(Args, Debug)]
@@ -43,6 +44,9 @@ pub(super) fn print(args: &Check) -> anyhow::Result<ExitCode> {
     let compiled = compile(&config, &mut problems);
     if !args.elsewhere {
         trial::attempt(&config, &mut problems);
+        if let Some(compiled) = &compiled {
+            trial::circles(&config, compiled, &mut problems);
+        }
     }
     if args.json {
         say::out(serde_json::to_string_pretty(&problems.json(&source.name, &source.text))?)?;
@@ -50,7 +54,7 @@ pub(super) fn print(args: &Check) -> anyhow::Result<ExitCode> {
         say::err(problems.render(&source.name, &source.text, std::io::stderr().is_terminal()));
     }
     let Some(compiled) = compiled else { return Ok(ExitCode::FAILURE) };
-    for line in certificates::doubtful(&compiled.site, SystemTime::now()) {
+    for line in certificates::doubtful(&compiled.site, SystemTime::now()).into_iter().chain(doubts(&compiled)) {
         say::err(format_args!("warning: {line}"));
     }
     // The trial may have found what the compiler does not look for.

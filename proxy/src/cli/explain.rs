@@ -33,6 +33,9 @@ pub(super) struct Explain {
     /// A field of the request, such as "User-Agent: x"; may be given several times.
     #[arg(long = "field", value_name = "NAME: VALUE")]
     fields: Vec<String>,
+    /// Who the client's certificate is for, such as "CN=PC1, O=Contoso"; for roles with balance = "device".
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
     /// Only why this site system does not serve the request.
     #[arg(long, value_name = "SITE SYSTEM")]
     why_not: Option<String>,
@@ -82,6 +85,7 @@ fn pairs(args: &Explain) -> Vec<(&'static str, String)> {
         ("target", &args.target),
         ("host", &args.host),
         ("listener", &args.listener),
+        ("subject", &args.subject),
         ("why-not", &args.why_not),
     ];
     let given = optional.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));

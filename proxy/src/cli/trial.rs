@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use toml::Spanned;
 
 use crate::access_log;
+use crate::control::compile::{Compiled, refuse_circles};
 use crate::control::config::{Config, Problems};
+use crate::control::doubts;
 use crate::data::downstream::listener;
 
 /// What helps when the configuration is right, but not here.
@@ -24,6 +26,13 @@ pub(super) fn attempt(config: &Config, problems: &mut Problems) {
     if let Some(log) = &config.access_log {
         appending(&log.path, problems);
     }
+}
+
+/// Site systems at an address of this machine where we listen ourselves. The compiler knows only those that are so everywhere.
+pub(super) fn circles(config: &Config, compiled: &Compiled, problems: &mut Problems) {
+    let members = compiled.roles.iter().flat_map(|plan| &plan.members);
+    let only_here = |ip: IpAddr| !ip.is_loopback() && doubts::is_ours(ip);
+    refuse_circles(config, members, &compiled.listeners, only_here, problems);
 }
 
 fn listening(address: &Spanned<SocketAddr>, problems: &mut Problems) {

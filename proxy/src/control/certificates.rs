@@ -224,6 +224,7 @@ pub fn date(at: i64) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::model::entry::KeyKind;
 
     #[test]
     fn dates_and_days() {
@@ -237,8 +238,13 @@ mod tests {
 
     #[test]
     fn a_certificate_is_valid_from_its_first_to_its_last_second() {
-        let certificate =
-            ServerCertificate { file: "x".to_owned(), names: Box::default(), not_before: 10, not_after: 20 };
+        let certificate = ServerCertificate {
+            file: "x".to_owned(),
+            key: KeyKind::Rsa,
+            names: Box::default(),
+            not_before: 10,
+            not_after: 20,
+        };
         for (now, expected) in
             [(9, Validity::NotYet), (10, Validity::Valid), (20, Validity::Valid), (21, Validity::Over)]
         {

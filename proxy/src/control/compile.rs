@@ -31,6 +31,7 @@ type SpannedName = toml::Spanned<String>;
 
 mod ad_sites;
 mod certificates;
+mod circles;
 mod clients;
 mod connections;
 mod descriptions;
@@ -51,6 +52,7 @@ mod tls;
 mod token;
 mod usage;
 
+pub use circles::{listener_at, refuse as refuse_circles};
 pub use files::{Files, Named};
 pub use listeners::Bound;
 pub use systems::{MemberPlan, Place};
@@ -152,6 +154,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     check_numbers(config, problems);
     if let Some(listeners) = &listeners {
         listeners.warn_about_unserved(&roles, &systems, problems);
+        circles::refuse(config, systems.members.iter().flatten(), &listeners.bound, |ip| ip.is_loopback(), problems);
     }
     lending::check(config, &roles, &systems, &listeners, problems);
     if problems.is_fatal() {

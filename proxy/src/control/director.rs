@@ -19,6 +19,7 @@ use super::assemble::{Addresses, Assembled, assemble};
 use super::certificates::{self, Expiries, Held};
 use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
+use super::doubts::{self, Circles};
 use super::ledger::Ledger;
 use super::origin::{Look, Origin};
 use super::probing;
@@ -86,6 +87,7 @@ pub struct Director {
     /// What a rejected configuration waits for.
     held: Option<Held>,
     expiries: Expiries,
+    circles: Circles,
     epoch: Instant,
     accepted: Counter,
     rejected: Counter,
@@ -165,6 +167,8 @@ impl Director {
         let mut registry = Registry::new(Arc::clone(&metrics));
         let addresses = Addresses::new();
         let assembled = assemble(&compiled, &addresses, &mut registry);
+        let mut circles = Circles::default();
+        circles.look(&compiled, &assembled.topologies);
         let live = Arc::new(Live::new(compiled.fixed.capacity));
         let publisher = Publisher::new(Arc::clone(&compiled.site), assembled.topologies.clone(), live, &metrics);
         let (health_sender, health) = mpsc::channel(QUEUE);
@@ -203,6 +207,7 @@ impl Director {
             origin: origin.unwrap_or_default(),
             held: None,
             expiries: Expiries::new(metrics),
+            circles,
             epoch,
             accepted: reloads("accepted"),
             rejected: reloads("rejected"),
@@ -218,6 +223,7 @@ impl Director {
         director.origin.begins_with(&director.compiled.files);
         director.expiries.show(&director.compiled.site);
         certificates::warn(&director.compiled.site, SystemTime::now());
+        doubts::warn(&director.compiled);
         (director, handles)
     }
 
@@ -332,6 +338,7 @@ impl Director {
 
     fn assemble_again(&mut self) {
         let assembled = assemble(&self.compiled, &self.addresses, &mut self.registry);
+        self.circles.look(&self.compiled, &assembled.topologies);
         self.publisher.replace(assembled.topologies);
         self.view().checker.set_targets(assembled.targets);
         self.count_unresolved();
@@ -484,8 +491,10 @@ impl Director {
         }
         certificates::keep_sessions(&self.compiled.site, &mut compiled.site);
         certificates::warn(&compiled.site, now);
+        doubts::warn(&compiled);
         self.expiries.show(&compiled.site);
         let assembled = assemble(&compiled, &self.addresses, &mut self.registry);
+        self.circles.look(&compiled, &assembled.topologies);
         self.publisher.replace_site(Arc::clone(&compiled.site), assembled.topologies);
         self.compiled = compiled;
         // Nobody would ever end the ejections of a role that is gone.

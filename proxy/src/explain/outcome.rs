@@ -10,7 +10,7 @@ use crate::model::balance::{Ask, How, Nobody, Pick};
 use crate::model::cluster::{Class, EndpointIndex};
 use crate::model::decision::Decision;
 use crate::model::facts::Facts;
-use crate::model::role::{Balance, FallbackRule, Protocol};
+use crate::model::role::{Balance, FallbackRule, Protocol, Role};
 use crate::model::turned_away::Back;
 
 /// Who serves.
@@ -104,14 +104,12 @@ fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_
     let role = &*decision.cluster.topology.role;
     let text = match pick.how {
         How::Drawn if choices(decision, ask, pick) == 1 => "it is the only one in its tier that can serve",
-        How::Drawn => return drawn(decision, ask),
+        How::Drawn => return drawn(decision, ask, facts),
         How::Spread => {
             "the server that the hash names has more to do than its share (hash_balance_factor): this new download \
              begins at the next one"
         }
-        How::Stays if role.balance == Balance::Device => {
-            "an enrolled device keeps the server that its hash names among all of the role, whatever its boundary groups"
-        }
+        How::Stays if role.balance == Balance::Device => return device(role, facts),
         How::Stays if role.fallback_rule == FallbackRule::LastKnownGood => "it is the client's last known-good server",
         How::Stays if decision.content.is_some() => "the client's download is there",
         How::Stays if role.upload_affinity && facts.method == "CCM_POST" => "the client's last upload went there",
@@ -128,9 +126,30 @@ fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_
     text.to_owned()
 }
 
-fn drawn(decision: &Decision<'_>, ask: &Ask<'_>) -> String {
+fn device(role: &Role, facts: &Facts<'_, '_>) -> String {
+    let sent = role
+        .client_field
+        .as_ref()
+        .filter(|name| facts.fields.is_some_and(|fields| fields.named(name).next().is_some()));
+    let by = match (sent, facts.subject) {
+        (Some(field), _) => format!("its {field}"),
+        (None, Some(_)) => "the subject of its certificate".to_owned(),
+        (None, None) => "its address".to_owned(),
+    };
+    format!(
+        "an enrolled device keeps the server that the hash of {by} names among all of the role, whatever its boundary groups"
+    )
+}
+
+fn drawn(decision: &Decision<'_>, ask: &Ask<'_>, facts: &Facts<'_, '_>) -> String {
     let role = &*decision.cluster.topology.role;
     let client = match &role.client_field {
+        None if role.balance == Balance::Client && facts.subject.is_some() => {
+            "the subject of the client's certificate".to_owned()
+        }
+        Some(field) if role.balance == Balance::Client => {
+            format!("the client ({field} where it is sent, else the subject of its certificate, else its address)")
+        }
         Some(field) => format!("the client ({field} where it is sent, else its address)"),
         None => "the client's address".to_owned(),
     };

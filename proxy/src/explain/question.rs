@@ -12,11 +12,12 @@ use crate::lookup;
 use crate::model::facts::Facts;
 use crate::model::route::host_without_port;
 use crate::model::snapshot::Snapshot;
+use crate::model::stay::subject_hash;
 use crate::wire::fields::Fields;
 use crate::wire::known::Known;
 
 /// What can be said.
-const NAMES: [&str; 7] = ["client", "method", "target", "host", "listener", "field", "why-not"];
+const NAMES: [&str; 8] = ["client", "method", "target", "host", "listener", "field", "subject", "why-not"];
 
 /// A request that was not made.
 #[derive(Clone, Debug)]
@@ -27,6 +28,7 @@ pub struct Question {
     host: Option<String>,
     listener: Option<String>,
     fields: Fields,
+    subject: Option<String>,
     why_not: Option<String>,
 }
 
@@ -51,7 +53,7 @@ impl Question {
             first
         };
         let [client, method, target] = ["client", "method", "target"].map(&mut one);
-        let [host, listener, why_not] = ["host", "listener", "why-not"].map(&mut one);
+        let [host, listener, subject, why_not] = ["host", "listener", "subject", "why-not"].map(&mut one);
         let address = client.as_deref().map(str::parse::<IpAddr>);
         match (&client, &address) {
             (Some(text), Some(Err(_))) => {
@@ -72,7 +74,7 @@ impl Question {
         let fields = fields(pairs, &mut mistakes);
         match address {
             Some(Ok(client)) if mistakes.is_empty() => {
-                Ok(Self { client, method, target: uri, host, listener, fields, why_not })
+                Ok(Self { client, method, target: uri, host, listener, fields, subject, why_not })
             }
             Some(_) | None => Err(mistakes),
         }
@@ -109,6 +111,7 @@ impl Question {
             query: self.target.as_ref().and_then(Uri::query),
             client: self.client,
             fields: Some(&self.fields),
+            subject: self.subject.as_deref().map(subject_hash),
         };
         let mut told = Explanation::new(snapshot, &facts, now_ms, dice);
         if let Some(view) = view {

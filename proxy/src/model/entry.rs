@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 
+use super::role::CertificateRule;
+
 /// How client connections of one listener begin.
 #[derive(Debug, Default)]
 pub struct Entry {
@@ -39,6 +41,8 @@ pub enum Security {
 pub struct Terminated {
     /// Certificates, versions, tickets, trust.
     pub config: Arc<rustls::ServerConfig>,
+    /// Whether TLS 1.2 is among the versions.
+    pub speaks_1_2: bool,
     /// The handshake must be complete after this time.
     pub handshake_timeout: Duration,
     /// Whether clients show a certificate.
@@ -85,12 +89,25 @@ pub enum CertificateField {
 pub struct ServerCertificate {
     /// Where it was read from.
     pub file: String,
+    /// What its key is.
+    pub key: KeyKind,
     /// DNS names and addresses that it is for.
     pub names: Box<[String]>,
     /// Start of its validity, in seconds since 1970.
     pub not_before: i64,
     /// End of its validity, in seconds since 1970.
     pub not_after: i64,
+}
+
+/// What a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RSA.
+    Rsa,
+    /// ECDSA.
+    Ecdsa,
+    /// Another one, which only new clients know.
+    Other,
 }
 
 impl Entry {
@@ -117,13 +134,19 @@ impl Terminated {
         verifier.verify_client_cert(own, authorities, now).is_ok()
     }
 
-    /// Whether a request for this path may come without a client certificate. The path leads where it seems to: one that does
-    /// not was refused before.
-    pub fn allows_anonymous(&self, path: &str) -> bool {
-        match self.client_certificates {
-            ClientCertificates::None | ClientCertificates::Optional => true,
-            ClientCertificates::Required => self.exempt.iter().any(|prefix| under(prefix, path)),
+    /// Whether requests for a role with this rule need a client certificate, but on exempt paths.
+    pub fn demands(&self, rule: CertificateRule) -> bool {
+        match rule {
+            CertificateRule::Listener => self.client_certificates == ClientCertificates::Required,
+            CertificateRule::None => false,
+            CertificateRule::Required => true,
         }
+    }
+
+    /// Whether a request for this path may come without a client certificate, to a role with this rule. The path leads where it
+    /// seems to: one that does not was refused before.
+    pub fn allows_anonymous(&self, rule: CertificateRule, path: &str) -> bool {
+        !self.demands(rule) || self.exempt.iter().any(|prefix| under(prefix, path))
     }
 
     /// Whether some request for one of these path prefixes is for an exempt path.

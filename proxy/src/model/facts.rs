@@ -21,4 +21,6 @@ pub struct Facts<'a, 'h> {
     pub client: IpAddr,
     /// The fields of the request; `None` for a connection of a TCP role.
     pub fields: Option<&'h Fields>,
+    /// [`super::stay::subject_hash`] of who the client's certificate is for, if it has shown one of its own.
+    pub subject: Option<u64>,
 }

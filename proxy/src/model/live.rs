@@ -6,7 +6,7 @@
 //! out. Keys of contents, files and uploads are hashes with a secret of this process, so that no client can make what is known
 //! of two contents meet.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{self, BuildHasher, Hasher};
 
 use foldhash::quality::RandomState;
 
@@ -82,6 +82,8 @@ pub enum Domain {
 /// What is learned while serving.
 #[derive(Debug)]
 pub struct Live {
+    /// What this process calls itself behind its name, where a request that comes back would show it. No other has the same.
+    pub instance: Box<str>,
     hasher: RandomState,
     clocks: Table,
     verdicts: Table,
@@ -100,7 +102,10 @@ impl Default for Live {
 impl Live {
     /// Knows nothing yet.
     pub fn new(capacity: Capacity) -> Self {
+        // Seeded by the operating system, unlike the hasher below.
+        let instance = hash::RandomState::new().hash_one(std::process::id());
         Self {
+            instance: format!("{instance:016x}").into(),
             hasher: RandomState::default(),
             clocks: Table::new(capacity.clocks),
             verdicts: Table::new(capacity.verdicts),

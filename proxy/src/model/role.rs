@@ -39,6 +39,12 @@ pub struct Role {
     pub http2: bool,
     /// Whether our own client certificate is shown to site systems for every client, and not only for those that have shown one.
     pub lend_certificate: bool,
+    /// Whether a request needs a client certificate, where that is not for the listener to say.
+    pub client_certificates: CertificateRule,
+    /// Whether site systems are told in `Via` that a proxy is there.
+    pub via: bool,
+    /// Whether site systems are told in `Forwarded` and `X-Forwarded-*` where a request comes from.
+    pub forwarded: bool,
     /// The PROXY protocol header that every connection to a site system begins with.
     pub proxy_protocol: ProxyProtocol,
     /// Own addresses that connections to the site systems come from, in turn; empty leaves it to the system. Each one has
@@ -88,6 +94,35 @@ pub struct Role {
     pub passive: PassivePolicy,
     /// How long a recovered site system takes to reach its full share of the traffic.
     pub slow_start: Duration,
+}
+
+impl Role {
+    /// What its site systems are told.
+    pub fn tells(&self) -> Tells {
+        Tells { via: self.via, forwarded: self.forwarded }
+    }
+}
+
+/// Whether a request for the role needs a client certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateRule {
+    /// As the listener says.
+    #[default]
+    Listener,
+    /// It needs none, whatever the listener says.
+    None,
+    /// It needs one, but on the exempt paths of the listener.
+    Required,
+}
+
+/// What a site system is told by a proxy about itself and its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tells {
+    /// See [`Role::via`].
+    pub via: bool,
+    /// See [`Role::forwarded`].
+    pub forwarded: bool,
 }
 
 /// What the role speaks on the wire.

@@ -60,9 +60,12 @@ impl Keys {
         content: Option<ContentPath<'_>>,
     ) -> Self {
         let own = role.client_field.as_ref().and_then(|name| facts.fields?.named(name).next());
-        let client = match own {
-            Some(value) => hash_ignore_case(0, value),
-            None => client_hash(facts.client),
+        // A device keeps its certificate, and not its address.
+        let subject = facts.subject.filter(|_| matches!(role.balance, Balance::Client | Balance::Device));
+        let client = match (own, subject) {
+            (Some(value), _) => hash_ignore_case(0, value),
+            (None, Some(subject)) => subject,
+            (None, None) => client_hash(facts.client),
         };
         let hash = match content {
             Some(content) => hash_ignore_case(client, content.stem().as_bytes()),
@@ -112,6 +115,13 @@ pub(super) fn upload(cluster: &Cluster, site: &Site, live: &Live, facts: &Facts<
     let key = upload_key(live, cluster.topology.hash, session);
     let id = live.stay(Who::Transfer, key, now, Live::ticks_of(site.upload_idle))?;
     Some(Stay::Only(cluster.topology.by_id(id)))
+}
+
+/// Hash of a name in a certificate, such as `CN=PC1, O=Contoso`, however blanks are written.
+pub fn subject_hash(name: &str) -> u64 {
+    let bare: String = name.split_whitespace().collect();
+    // Other than that of a field with the same value.
+    hash_ignore_case(1, bare.as_bytes())
 }
 
 /// The same for an IPv4 address and its IPv4-mapped form.

@@ -43,6 +43,7 @@ known! {
     BitsHostIdFallbackTimeout = "bits-host-id-fallback-timeout",
     BitsPacketType = "bits-packet-type",
     BitsSessionId = "bits-session-id",
+    CdnLoop = "cdn-loop",
     ClientCert = "client-cert",
     ClientCertChain = "client-cert-chain",
     Connection = "connection",

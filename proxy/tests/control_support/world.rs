@@ -103,7 +103,16 @@ impl World {
 
 /// What a `GET` is about.
 pub fn facts<'a>(client: &str, path: &'a str) -> Facts<'a, 'static> {
-    Facts { listener: 0, host: None, method: "GET", path, query: None, client: client.parse().unwrap(), fields: None }
+    Facts {
+        listener: 0,
+        host: None,
+        method: "GET",
+        path,
+        query: None,
+        client: client.parse().unwrap(),
+        fields: None,
+        subject: None,
+    }
 }
 
 /// The decision for a `GET` in the first second.

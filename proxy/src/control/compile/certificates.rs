@@ -7,8 +7,8 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, SignatureScheme};
+use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::{InconsistentKeys, SignatureAlgorithm, SignatureScheme};
 use toml::Spanned;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -16,7 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::files::Files;
 use super::{SpannedName, pem, pkcs12};
 use crate::control::config::{CertificateEntry, Problems};
-use crate::model::entry::ServerCertificate;
+use crate::model::entry::{KeyKind, ServerCertificate};
 
 /// All certificates of a listener.
 pub(super) struct Certificates {
@@ -130,7 +130,7 @@ fn read(
     let parts = parts(entry, files, problems);
     let ocsp = entry.get_ref().ocsp.as_ref().map(|ocsp| pem::ocsp(ocsp, files, problems));
     let (chain, key, certificate, key_file) = parts?;
-    let Some(about) = about(&chain[0], certificate.get_ref()) else {
+    let Some(mut about) = about(&chain[0], certificate.get_ref()) else {
         let text = format!("{:?} has no certificate that can be read first", certificate.get_ref());
         problems.error(certificate.span(), text, "put the certificate first and those of its authorities after it");
         return None;
@@ -140,6 +140,7 @@ fn read(
         problems.error(key_file.span(), text, "use an RSA key of 2048 bits or more, or ECDSA P-256, P-384 or P-521");
         return None;
     };
+    about.key = kind(&*signing);
     let mut certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
         // Some kinds of key cannot tell; the handshake would.
@@ -161,7 +162,15 @@ fn read(
     Some((certified, about))
 }
 
-/// Names and validity.
+fn kind(key: &dyn SigningKey) -> KeyKind {
+    match key.algorithm() {
+        SignatureAlgorithm::RSA => KeyKind::Rsa,
+        SignatureAlgorithm::ECDSA => KeyKind::Ecdsa,
+        _ => KeyKind::Other,
+    }
+}
+
+/// Names and validity; the key is not looked at yet.
 fn about(certificate: &CertificateDer<'_>, file: &str) -> Option<ServerCertificate> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let alternatives = parsed.subject_alternative_name().ok().flatten();
@@ -172,6 +181,7 @@ fn about(certificate: &CertificateDer<'_>, file: &str) -> Option<ServerCertifica
     });
     Some(ServerCertificate {
         file: file.to_owned(),
+        key: KeyKind::Other,
         names: names.collect(),
         not_before: parsed.validity().not_before.timestamp(),
         not_after: parsed.validity().not_after.timestamp(),

@@ -63,7 +63,7 @@ pub(super) fn compile(
     word(&mut mode, tls.client_certificates.as_ref(), "client_certificates", &MODES, problems);
     let mut forward = CertificateField::Off;
     word(&mut forward, tls.forward_client_certificate.as_ref(), "forward_client_certificate", &FIELDS, problems);
-    refuse_what_has_no_meaning(tls, mode, forward, protocol, problems);
+    refuse_what_has_no_meaning(given, tls, mode, forward, protocol, problems);
     let exempt = match &tls.client_certificate_exempt {
         Some(list) => text::each(list, text::path, problems),
         None => EXEMPT.map(str::to_owned).to_vec(),
@@ -84,6 +84,7 @@ pub(super) fn compile(
 }
 
 fn refuse_what_has_no_meaning(
+    given: &Given<'_>,
     tls: &ListenerTls,
     mode: ClientCertificates,
     forward: CertificateField,
@@ -97,7 +98,10 @@ fn refuse_what_has_no_meaning(
         let text = "clients are not asked for a certificate, so this has no meaning";
         problems.error(unused.span(), text, "write client_certificates = \"optional\" or \"required\", or take it out");
     }
-    if let (Some(exempt), false) = (exempt, mode == ClientCertificates::Required) {
+    let by_role = given.config.roles.values().filter_map(|role| role.client_certificates.as_ref());
+    let some_role =
+        mode == ClientCertificates::Optional && by_role.into_iter().any(|rule| rule.get_ref() == "required");
+    if let (Some(exempt), false) = (exempt, mode == ClientCertificates::Required || some_role) {
         let text = "no client needs a certificate here, so no path is exempt from that";
         problems.error(exempt.span(), text, "write client_certificates = \"required\", or take it out");
     }

@@ -122,7 +122,8 @@ fn terminated(
     let (certificates, shown) = certificates.filter(|(_, shown)| !shown.is_empty())?;
     let Clients { mode, verifier, exempt, forward, fingerprint } = clients?;
     let asked = (mode != ClientCertificates::None).then(|| Arc::clone(&verifier));
-    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions?).ok()?;
+    let versions = versions?;
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions).ok()?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(certificates));
     let http2 = listener.http2.as_ref().is_some_and(|http2| *http2.get_ref());
     config.max_fragment_size = Some(RECORD);
@@ -140,6 +141,7 @@ fn terminated(
     }
     Some(Arc::new(Terminated {
         config: Arc::new(config),
+        speaks_1_2: versions.contains(&&version::TLS12),
         handshake_timeout: finite(tls.handshake_timeout),
         client_certificates: mode,
         exempt,

@@ -69,9 +69,13 @@ impl<'a> Callers<'a> {
                 Security::Plain => (false, true),
                 Security::Terminated(terminated) => match terminated.client_certificates {
                     ClientCertificates::None => (false, true),
-                    ClientCertificates::Optional => (true, true),
+                    ClientCertificates::Optional | ClientCertificates::Required
+                        if !terminated.demands(role.client_certificates) =>
+                    {
+                        (true, true)
+                    }
                     // For a TCP role the handshake fails without one.
-                    ClientCertificates::Required => {
+                    ClientCertificates::Optional | ClientCertificates::Required => {
                         (true, role.protocol == Protocol::Http && terminated.exempts_some(&role.paths))
                     }
                 },

@@ -11,7 +11,8 @@ use super::roles::Roles;
 use super::systems::Systems;
 use super::{Once, SpannedName};
 use crate::control::config::{Config, Listener, Problems};
-use crate::model::role::Protocol;
+use crate::model::entry::{ClientCertificates, Entry, Security};
+use crate::model::role::{CertificateRule, Protocol};
 use crate::model::route::{Ambiguous, ClusterId, Route, RouteTable};
 use crate::model::snapshot::ListenerRoutes;
 
@@ -187,6 +188,9 @@ fn serve(
     if passes && !all_have_tls(found, roles, systems, problems) {
         return None;
     }
+    if let Some(entry) = &entry {
+        check_rules(entry, &name, found, roles, problems);
+    }
     let whole = [String::from("/")];
     let routes = found.iter().flat_map(|(position, _)| {
         let role = roles.get(*position);
@@ -215,6 +219,26 @@ fn say_ambiguous(ambiguous: &[Ambiguous], found: &Found<'_>, passes: bool, probl
             (format!("both serve {:?}", pair.prefix), help)
         };
         problems.error(second.span(), format!("{:?} and {:?} {what}", first.get_ref(), second.get_ref()), help);
+    }
+}
+
+/// A role that requires client certificates is of no use where nobody is asked for one.
+fn check_rules(entry: &Entry, name: &str, found: &Found<'_>, roles: &Roles<'_>, problems: &mut Problems) {
+    let asks = match &entry.security {
+        Security::Plain => false,
+        Security::Terminated(terminated) => terminated.client_certificates != ClientCertificates::None,
+        // The site system asks for itself.
+        Security::Passthrough { .. } => true,
+    };
+    for (position, written) in found.iter().filter(|_| !asks) {
+        let role = roles.get(*position);
+        if role.client_certificates == CertificateRule::Required {
+            problems.error(
+                written.span(),
+                format!("{} requires client certificates, and listener {name:?} asks for none", role.title),
+                "write client_certificates = \"optional\" below its [listeners.tls], or take the role out of this listener",
+            );
+        }
     }
 }
 

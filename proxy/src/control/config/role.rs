@@ -68,6 +68,7 @@ pub fn on_site_system(role: &Role, entry: &RoleOnSiteSystem, problems: &mut Prob
     role.tls = entry.tls.unwrap_or(role.tls);
     let tls = role.tls;
     role.lend_certificate = entry.lend_certificate.as_ref().map_or(role.lend_certificate, |lend| *lend.get_ref());
+    connections::override_tells(&mut role, entry.via.as_ref(), entry.forwarded.as_ref(), problems);
     port(if tls { &mut role.tls_port } else { &mut role.port }, entry.port.as_ref(), problems);
     number(&mut role.max_requests, entry.max_requests.as_ref(), "max_requests", 1..=u32::MAX, problems);
     duration(&mut role.slow_start, entry.slow_start);

@@ -291,6 +291,10 @@ pub struct RoleOnSiteSystem {
     pub tls: Option<bool>,
     /// See [`RoleOverrides::lend_certificate`].
     pub lend_certificate: Option<Spanned<bool>>,
+    /// See [`RoleOverrides::via`].
+    pub via: Option<Spanned<bool>>,
+    /// See [`RoleOverrides::forwarded`].
+    pub forwarded: Option<Spanned<bool>>,
     /// Weight when it differs from the site system's.
     pub weight: Option<Spanned<u32>>,
     /// See [`RoleOverrides::max_requests`].
@@ -330,6 +334,12 @@ pub struct RoleOverrides {
     pub http2: Option<Spanned<bool>>,
     /// See [`crate::model::role::Role::lend_certificate`].
     pub lend_certificate: Option<Spanned<bool>>,
+    /// `none` or `required`; absent = as the listener says.
+    pub client_certificates: Option<Spanned<String>>,
+    /// See [`crate::model::role::Role::via`].
+    pub via: Option<Spanned<bool>>,
+    /// See [`crate::model::role::Role::forwarded`].
+    pub forwarded: Option<Spanned<bool>>,
     /// `off`, `v1` or `v2`.
     pub proxy_protocol: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::source_addresses`].

@@ -77,7 +77,8 @@ async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) ->
     let to = transport.tcp().local_addr().ok();
     let proof = if transport.peer_certificate().is_some() { Proof::Certificate } else { Proof::Nothing };
     let from = Dial { peer: client.peer, to, worker: &client.worker, proof, raw: false };
-    let opened = tcp::open(&from, role, None, timer).await;
+    let subject = client.admission.as_ref().and_then(|admission| admission.subject());
+    let opened = tcp::open(&from, role, (None, subject), timer).await;
     Ok(opened.map_or(Begun::Nobody, |opened| Begun::Tunnel(transport, opened)))
 }
 
@@ -164,7 +165,7 @@ async fn pass(
     let to = stream.local_addr().ok();
     // What the client shows goes to the site system in its own handshake.
     let from = Dial { peer: client.peer, to, worker: &client.worker, proof: Proof::Nothing, raw: true };
-    let opened = tcp::open(&from, route.cluster, name, timer).await;
+    let opened = tcp::open(&from, route.cluster, (name, None), timer).await;
     let Some(opened) = opened else { return Ok(Begun::Nobody) };
     Ok(Begun::Tunnel(Transport::Plain(stream), Opened { early: hello.bytes, ..opened }))
 }

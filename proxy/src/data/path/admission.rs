@@ -11,6 +11,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::model::entry::{Entry, Security};
 use crate::model::snapshot::Snapshot;
+use crate::model::stay::subject_hash;
 
 /// The grounds of one connection. A plain one that has said nothing of itself has none.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Admission {
     secured: Option<Shown>,
     /// When the client's certificate ends, on the clock of the data thread.
     expires_ms: u64,
+    /// Hash of who it is for.
+    subject: Option<u64>,
     /// The generation of the configuration under which the grounds were looked at last.
     checked: Cell<u64>,
     holds: Cell<bool>,
@@ -39,9 +42,11 @@ impl Admission {
     /// The grounds of a connection that begins now, under the configuration of this generation.
     pub fn new(told_by: Option<IpAddr>, secured: Option<Shown>, generation: u64, now_ms: u64) -> Self {
         let certificate = secured.as_ref().and_then(|shown| shown.chain.first());
-        let left_ms = certificate.and_then(|certificate| left_ms(certificate, UnixTime::now()));
+        let read = certificate.and_then(|certificate| X509Certificate::from_der(certificate).ok());
+        let left_ms = read.as_ref().map(|(_, certificate)| left_ms(certificate, UnixTime::now()));
         Self {
             expires_ms: left_ms.map_or(u64::MAX, |left| now_ms.saturating_add(left)),
+            subject: read.as_ref().and_then(|(_, certificate)| subject(certificate)),
             told_by,
             secured,
             checked: Cell::new(generation),
@@ -52,6 +57,11 @@ impl Admission {
     /// When its certificate ends, on the clock of the data thread.
     pub fn expires_ms(&self) -> u64 {
         self.expires_ms
+    }
+
+    /// Hash of who the client's certificate is for.
+    pub fn subject(&self) -> Option<u64> {
+        self.subject
     }
 
     /// Whether they hold under this configuration. Looked at once for each.
@@ -92,10 +102,15 @@ fn is_plain_allowed(entry: &Entry) -> bool {
     }
 }
 
-/// Milliseconds until a certificate ends; `None` for one that cannot be read, which was not verified either.
-fn left_ms(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<u64> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    let end = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+/// Milliseconds until a certificate ends.
+fn left_ms(certificate: &X509Certificate<'_>, now: UnixTime) -> u64 {
+    let end = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
     // It is good for all of its last second.
-    Some(end.saturating_add(1).saturating_sub(now.as_secs()).saturating_mul(1000))
+    end.saturating_add(1).saturating_sub(now.as_secs()).saturating_mul(1000)
+}
+
+/// Some certificates have no subject, and their name is elsewhere.
+fn subject(certificate: &X509Certificate<'_>) -> Option<u64> {
+    let name = certificate.subject().to_string();
+    (!name.is_empty()).then(|| subject_hash(&name))
 }

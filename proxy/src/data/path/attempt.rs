@@ -160,7 +160,7 @@ pub async fn on_connection(
     let reused = reused || sender.is_http2();
     let failure = |error| Failure { error, reused };
     let timeouts = &endpoint.role.timeouts;
-    let empty = call.prepare_body(session, timeouts);
+    let empty = call.prepare_for(session, &endpoint.role);
     session.upload.done.set(empty);
     let patience = Patience::new(endpoint, empty);
     session.timer.set(if empty { patience.first(timeouts) } else { timeouts.request_body_idle });

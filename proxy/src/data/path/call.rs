@@ -17,7 +17,7 @@ use crate::data::upstream::http1::sending::{Begins, WrittenHead};
 use crate::data::upstream::pin;
 use crate::data::upstream::request_body::RequestBody;
 use crate::error::{Error, Retry};
-use crate::model::role::{Role, Timeouts};
+use crate::model::role::{Role, Tells};
 use crate::wire::fields::Fields;
 use crate::wire::head::{RequestHead, Writing};
 use crate::wire::hop_by_hop::strip_hop_by_hop;
@@ -45,6 +45,8 @@ pub struct Call {
     upgrade: Option<HeaderValue>,
     /// A server has refused it over HTTP/2.
     needs_http1: bool,
+    /// What the server is told that it is sent to.
+    tells: Tells,
 }
 
 impl Call {
@@ -89,7 +91,16 @@ impl Call {
         // A server that refuses a body ends its connection, and one that signs its client in must not.
         let waits = session.upload.expects.get() && !authorizes;
         let begins = if waits { Begins::WhenAsked } else { Begins::AtOnce };
-        Ok(Self { head, body: Some(body), repeatable, authorizes, begins, upgrade, needs_http1: false })
+        Ok(Self {
+            head,
+            body: Some(body),
+            repeatable,
+            authorizes,
+            begins,
+            upgrade,
+            needs_http1: false,
+            tells: role.tells(),
+        })
     }
 
     /// Whether its body is small and its method may be repeated, so that it could be sent to more than one endpoint: the
@@ -163,7 +174,7 @@ impl Call {
         if begins == Begins::WhenAsked {
             out.put_own(Known::Expect, b"100-continue");
         }
-        session.each_field(&head.fields, |field| {
+        session.each_field(&head.fields, self.tells, |field| {
             if !(chunked && field.is(Known::ContentLength)) {
                 out.put(field);
             }
@@ -194,7 +205,7 @@ impl Call {
         uri.authority = Some(host.try_into().map_err(|_| Error::BadRequest)?);
         let mut all = HeaderMap::with_capacity(head.fields.len());
         // Framing is the connection's own; `TE` may only say `trailers`, which is all that we ever write.
-        session.each_field(&head.fields, |field| {
+        session.each_field(&head.fields, self.tells, |field| {
             if !field.is_in(NOT_OVER_HTTP2)
                 && let (Ok(name), Ok(value)) = (field.name.parse::<HeaderName>(), HeaderValue::from_bytes(field.value))
             {
@@ -241,10 +252,12 @@ impl Call {
         protocols.peek().is_some() && protocols.all(asked)
     }
 
-    /// Gives the body the bounds of the endpoint that it is sent to. Says whether there is none.
-    pub fn prepare_body(&self, session: &Session, timeouts: &Timeouts) -> bool {
-        session.upload.idle.set(timeouts.request_body_idle);
-        session.upload.response_header.set(timeouts.response_header);
+    /// Makes it ready for an endpoint that holds the role like this: its fields, and the bounds of its body. Says whether there is
+    /// no body.
+    pub fn prepare_for(&mut self, session: &Session, role: &Role) -> bool {
+        self.tells = role.tells();
+        session.upload.idle.set(role.timeouts.request_body_idle);
+        session.upload.response_header.set(role.timeouts.response_header);
         !matches!(self.body, Some(RequestBody::Stream(_)))
     }
 }

@@ -12,7 +12,8 @@ use rustls::pki_types::CertificateDer;
 use crate::data::transport::stream::Transport;
 use crate::model::entry::CertificateField;
 use crate::model::field_set::FieldSet;
-use crate::model::snapshot::{ClientAddressField, Site};
+use crate::model::role::Tells;
+use crate::model::snapshot::{ClientAddressField, Site, Snapshot};
 use crate::wire::address::ip_text;
 use crate::wire::fields::{Field, Fields};
 use crate::wire::known::Known;
@@ -99,11 +100,12 @@ pub struct ForwardingValues {
 
 impl ForwardingValues {
     /// Prepares the values for one client connection.
-    pub fn new(peer: IpAddr, (secured, http2): (Option<&Secured>, bool), site: &Site, listener: u16) -> Self {
+    pub fn new(peer: IpAddr, (secured, http2): (Option<&Secured>, bool), snapshot: &Snapshot, listener: u16) -> Self {
+        let site = &*snapshot.site;
         let peer = peer.to_canonical();
         let peer_value = address_value(peer);
         let version = if http2 { "2 " } else { "1.1 " };
-        let via = HeaderValue::try_from([version, &site.proxy_name].concat())
+        let via = HeaderValue::try_from([version, &site.proxy_name, "-", &snapshot.live.instance].concat())
             .unwrap_or(HeaderValue::from_static("1.1 rolegate"));
         let proto = if secured.is_some() { "https" } else { "http" };
         let told = site.listeners.get(usize::from(listener)).and_then(|listener| listener.entry.terminated());
@@ -187,13 +189,37 @@ impl ForwardingValues {
         }
     }
 
-    /// Gives every field that a site system gets to `put`: the client's, without claims that nobody can believe, and ours.
-    pub fn each(&mut self, fields: &Fields, mut put: impl FnMut(Field<'_>)) {
+    /// Gives every field that a site system gets to `put`: the client's, without claims that nobody can believe, and ours, as
+    /// far as it is told.
+    pub fn each(&mut self, fields: &Fields, tells: Tells, mut put: impl FnMut(Field<'_>)) {
         for field in fields.iter() {
             if !field.is_in(CLAIMS) || self.believes(field.name) {
                 put(field);
             }
         }
+        if tells.forwarded {
+            self.each_claim(fields, &mut put);
+        }
+        if let Some((name, value)) = &self.certificate {
+            put(Field::known(*name, value));
+        }
+        // `Via` is a record, not a claim: what others wrote stays.
+        if tells.via {
+            put(Field::known(Known::Via, &self.via));
+        } else if let Ok(own) = HeaderValue::from_bytes(self.pseudonym()) {
+            // By something a request must be known that comes back.
+            put(Field::known(Known::CdnLoop, &own));
+        }
+    }
+
+    /// What `Via` says behind the version.
+    fn pseudonym(&self) -> &[u8] {
+        let via = self.via.as_bytes();
+        via.iter().position(|&byte| byte == b' ').map_or(via, |blank| &via[blank + 1..])
+    }
+
+    /// Where the request comes from.
+    fn each_claim(&mut self, fields: &Fields, put: &mut impl FnMut(Field<'_>)) {
         let host = fields.get(Known::Host);
         let same = |known: &Option<HeaderValue>| known.as_ref().map(HeaderValue::as_bytes) == host;
         if !self.forwarded.as_ref().is_some_and(|(known, _)| same(known)) {
@@ -221,11 +247,6 @@ impl ForwardingValues {
         if let Some(host) = host_value.filter(|_| !told(Known::XForwardedHost)) {
             put(Field::known(Known::XForwardedHost, host));
         }
-        if let Some((name, value)) = &self.certificate {
-            put(Field::known(*name, value));
-        }
-        // `Via` is a record, not a claim: what others wrote stays.
-        put(Field::known(Known::Via, &self.via));
     }
 }
 

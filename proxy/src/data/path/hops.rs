@@ -1,4 +1,4 @@
-//! `Max-Forwards`: how far a TRACE or OPTIONS may go (RFC 9110, section 7.6.2).
+//! How far a request may go: `Max-Forwards` of TRACE and OPTIONS (RFC 9110, section 7.6.2), and never here twice.
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -8,6 +8,7 @@ use crate::data::path::message::ClientResponse;
 use crate::data::path::response_body::ResponseBody;
 use crate::error::Error;
 use crate::model::role::Role;
+use crate::wire::fields::Fields;
 use crate::wire::head::{self, RequestHead};
 use crate::wire::known::{Known, KnownSet};
 
@@ -40,6 +41,17 @@ pub fn count(head: &mut RequestHead) -> Result<Hops, Error> {
             Ok(Hops::GoesOn)
         }
     }
+}
+
+/// Whether this process has forwarded the request before: it says so in `Via` (RFC 9110, section 7.6.3), or in `CDN-Loop`
+/// (RFC 8586) where `via` is off. Another process of the same name has another instance.
+///
+/// # Errors
+/// [`Error::Loop`] when it has.
+pub fn end_loop(fields: &Fields, instance: &str) -> Result<(), Error> {
+    let ours = |line: &[u8]| line.windows(instance.len()).any(|part| part == instance.as_bytes());
+    let seen = fields.all(Known::Via).chain(fields.all(Known::CdnLoop)).any(ours);
+    if seen { Err(Error::Loop) } else { Ok(()) }
 }
 
 /// More than fits is as far as anything goes.
@@ -83,7 +95,6 @@ fn as_it_came(asked: &RequestHead) -> Bytes {
 mod tests {
     use super::*;
     use crate::model::presets;
-    use crate::wire::fields::Fields;
 
     fn request(method: &str, left: &str) -> RequestHead {
         let fields = Fields::of(&[("max-forwards", left), ("x-a", "1")]);
@@ -103,6 +114,22 @@ mod tests {
         assert_eq!(count(&mut request("TRACE", "0")), Ok(Hops::EndsHere));
         for wrong in ["", "-1", "1, 2", "x"] {
             assert_eq!(count(&mut request("OPTIONS", wrong)), Err(Error::BadRequest), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nothing_goes_here_twice() {
+        let ours = "0123456789abcdef";
+        let seen = |name, value| end_loop(&Fields::of(&[("via", "1.0 edge"), (name, value)]), ours);
+        for (name, value) in
+            [("via", "1.1 gate-0123456789abcdef, 1.1 iis"), ("cdn-loop", "gate-0123456789abcdef"), ("via", ours)]
+        {
+            assert_eq!(seen(name, value), Err(Error::Loop), "{name}: {value}");
+        }
+        for (name, value) in
+            [("via", "1.1 gate-0123456789abcdee"), ("via", ""), ("cdn-loop", "gate"), ("x-other", ours)]
+        {
+            assert_eq!(seen(name, value), Ok(()), "{name}: {value}");
         }
     }
 

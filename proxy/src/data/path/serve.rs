@@ -30,7 +30,7 @@ use crate::model::decision::{Decision, Refusal};
 use crate::model::endpoint::{Endpoint, Lease};
 use crate::model::entry::Security;
 use crate::model::facts::Facts;
-use crate::model::role::ProxyProtocol;
+use crate::model::role::{CertificateRule, ProxyProtocol, Role};
 use crate::model::route::host_without_port;
 use crate::model::snapshot::Snapshot;
 use crate::wire::head::{RequestHead, ResponseHead};
@@ -68,11 +68,12 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Clie
         session.close_after_response();
         return Err(Error::NotLetIn);
     }
+    hops::end_loop(&request.head.fields, &snapshot.live.instance)?;
     let (uri, method) = (request.head.uri.clone(), request.head.method.clone());
     let decision = decide(session, exchange, &snapshot, (&method, &uri), &request.head)?;
     exchange.locate(&decision, &method);
-    check_certificate(session, &snapshot, uri.path())?;
     let role = &decision.cluster.topology.role;
+    check_certificate(session, &snapshot, role, uri.path())?;
     if hops::count(&mut request.head)? == Hops::EndsHere {
         return Ok(Reply::Ours(hops::answer(&request.head, role)));
     }
@@ -123,6 +124,7 @@ fn decide<'a>(
         query: uri.query(),
         client: exchange.client,
         fields: Some(&head.fields),
+        subject: session.subject(exchange.client),
     };
     let decided = Decision::new(snapshot, &facts, session.worker.ticker.now_ms());
     decided.map_err(|refusal| refused(refusal, exchange))
@@ -431,14 +433,16 @@ fn refused(refusal: Refusal, exchange: &mut Exchange) -> Error {
     }
 }
 
-/// Some listeners require a client certificate on most paths.
-fn check_certificate(session: &Session, snapshot: &Snapshot, path: &str) -> Result<(), Error> {
+/// Some listeners, and some roles, require a client certificate on most paths.
+fn check_certificate(session: &Session, snapshot: &Snapshot, role: &Role, path: &str) -> Result<(), Error> {
     let entry = &snapshot.site.listeners[usize::from(session.listener)].entry;
     let shown = session.secured.as_ref().is_some_and(|secured| secured.certificate.is_some());
     match &entry.security {
-        Security::Terminated(terminated) if !shown && !terminated.allows_anonymous(path) => {
+        Security::Terminated(terminated) if !shown && !terminated.allows_anonymous(role.client_certificates, path) => {
             Err(Error::NoClientCertificate)
         }
+        // Nobody could show one.
+        Security::Plain if role.client_certificates == CertificateRule::Required => Err(Error::NoClientCertificate),
         Security::Terminated(_) | Security::Plain => Ok(()),
         // A reload made it so: what is passed through has rules of the site system's, and this connection passed none.
         Security::Passthrough { .. } => {

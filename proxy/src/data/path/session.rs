@@ -16,7 +16,7 @@ use crate::data::thread::ticker::Timer;
 use crate::data::upstream::pin::{PinEnd, Pins};
 use crate::data::upstream::worker::Worker;
 use crate::error::Error;
-use crate::model::role::Role;
+use crate::model::role::{Role, Tells};
 use crate::model::snapshot::{Limits, Snapshot};
 use crate::model::tls::Proof;
 use crate::wire::fields::{Field, Fields};
@@ -148,7 +148,7 @@ impl Session {
         let (worker, snapshot) = (Rc::clone(&client.worker), client.snapshot());
         let (peer, listener, limits) = (client.peer, client.listener, snapshot.site.limits);
         let values =
-            ForwardingValues::new(peer.ip(), (on.secured.as_ref(), spoken == Spoken::Http2), &snapshot.site, listener);
+            ForwardingValues::new(peer.ip(), (on.secured.as_ref(), spoken == Spoken::Http2), &snapshot, listener);
         let forwarding = RefCell::new((snapshot.generation, values));
         Rc::new(Self {
             timer: worker.ticker.timer(),
@@ -245,6 +245,12 @@ impl Session {
         expires_ms > self.worker.ticker.now_ms() && admission::holds(admission, snapshot, self.listener)
     }
 
+    /// Hash of who the client's certificate is for, if it is the client's own: a proxy in front of us shows that of itself.
+    pub fn subject(&self, client: IpAddr) -> Option<u64> {
+        let own = self.peer.ip().to_canonical() == client.to_canonical();
+        self.admission.as_deref().filter(|_| own)?.subject()
+    }
+
     /// How long the connection may still be there; `None`: nothing says so.
     pub fn left(&self) -> Option<Duration> {
         let left_ms = self.ends_ms.saturating_sub(self.worker.ticker.now_ms());
@@ -288,15 +294,15 @@ impl Session {
     }
 
     /// Gives every field of a request as a site system gets it to `put`.
-    pub fn each_field(&self, fields: &Fields, put: impl FnMut(Field<'_>)) {
-        self.forwarding.borrow_mut().1.each(fields, put);
+    pub fn each_field(&self, fields: &Fields, tells: Tells, put: impl FnMut(Field<'_>)) {
+        self.forwarding.borrow_mut().1.each(fields, tells, put);
     }
 
     /// A new configuration may trust other proxies.
     fn renew_forwarding(&self, snapshot: &Snapshot) {
         if self.forwarding.borrow().0 != snapshot.generation {
             let on = (self.secured.as_ref(), self.is_http2());
-            let values = ForwardingValues::new(self.peer.ip(), on, &snapshot.site, self.listener);
+            let values = ForwardingValues::new(self.peer.ip(), on, snapshot, self.listener);
             *self.forwarding.borrow_mut() = (snapshot.generation, values);
         }
     }

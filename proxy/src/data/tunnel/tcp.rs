@@ -72,12 +72,18 @@ impl Future for Tunnel {
 }
 
 /// Opens a connection to the first server that takes one. When none does, the connection closes and the client comes back
-/// by itself. `host` is the server name that it asks for.
-pub async fn open(from: &Dial<'_>, role: ClusterId, host: Option<&str>, timer: Timer) -> Option<Opened> {
+/// by itself. `host` is the server name that it asks for, `subject` who its certificate is for.
+pub async fn open(
+    from: &Dial<'_>,
+    role: ClusterId,
+    (host, subject): (Option<&str>, Option<u64>),
+    timer: Timer,
+) -> Option<Opened> {
     let Dial { peer, worker, .. } = *from;
     let snapshot = worker.snapshot();
     let metrics = &snapshot.cluster(role).topology.metrics;
-    let facts = Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), fields: None };
+    let facts =
+        Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), fields: None, subject };
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
         Ok(decision) => decision,
         Err(_) => {

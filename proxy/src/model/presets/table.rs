@@ -8,8 +8,8 @@ use rolegate_health::{PassivePolicy, Schedule};
 
 use crate::model::field_set::FieldSet;
 use crate::model::role::{
-    Balance, Clock, Fallback, FallbackRule, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol, ProxyProtocol,
-    Retry, Role, Timeouts,
+    Balance, CertificateRule, Clock, Fallback, FallbackRule, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol,
+    ProxyProtocol, Retry, Role, Timeouts,
 };
 
 const KIB: u64 = 1 << 10;
@@ -66,6 +66,9 @@ pub(super) fn plain() -> Role {
         tls: false,
         http2: false,
         lend_certificate: false,
+        client_certificates: CertificateRule::Listener,
+        via: true,
+        forwarded: true,
         proxy_protocol: ProxyProtocol::Off,
         source_addresses: Vec::new(),
         strip_fields: FieldSet::new(STRIP_FIELDS),

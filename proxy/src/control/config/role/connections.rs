@@ -8,10 +8,11 @@ use super::fields::word;
 use super::no_meaning;
 use crate::control::config::problem::{Problems, quoted};
 use crate::control::config::types::RoleOverrides;
-use crate::model::role::{Protocol, ProxyProtocol, Role};
+use crate::model::role::{CertificateRule, Protocol, ProxyProtocol, Role};
 
 const VERSIONS: [(&str, ProxyProtocol); 3] =
     [("off", ProxyProtocol::Off), ("v1", ProxyProtocol::V1), ("v2", ProxyProtocol::V2)];
+const RULES: [(&str, CertificateRule); 2] = [("none", CertificateRule::None), ("required", CertificateRule::Required)];
 /// More source addresses than any site needs: each is good for 28,000 connections to one server.
 const MOST: usize = 64;
 
@@ -31,9 +32,32 @@ pub(super) fn override_connections(role: &mut Role, o: &RoleOverrides, problems:
         }
     }
     role.lend_certificate = o.lend_certificate.as_ref().map_or(role.lend_certificate, |lend| *lend.get_ref());
+    word(&mut role.client_certificates, o.client_certificates.as_ref(), "client_certificates", &RULES, problems);
+    if let (Some(rule), Protocol::Tcp) = (&o.client_certificates, role.protocol) {
+        let help =
+            "leave it out, and write client_certificates below [listeners.tls]: it is all of its connections or none";
+        problems.error(rule.span(), format!("the role {} has no requests that could need one", role.name), help);
+    }
+    override_tells(role, o.via.as_ref(), o.forwarded.as_ref(), problems);
     if let Some(list) = &o.source_addresses {
         role.source_addresses = sources(list, problems);
     }
+}
+
+/// What site systems are told, for all of them or for one.
+pub(super) fn override_tells(
+    role: &mut Role,
+    via: Option<&Spanned<bool>>,
+    forwarded: Option<&Spanned<bool>>,
+    problems: &mut Problems,
+) {
+    for (key, written) in [("via", via), ("forwarded", forwarded)] {
+        if let (Some(written), Protocol::Tcp) = (written, role.protocol) {
+            no_meaning(role, key, written.span(), problems);
+        }
+    }
+    role.via = via.map_or(role.via, |via| *via.get_ref());
+    role.forwarded = forwarded.map_or(role.forwarded, |forwarded| *forwarded.get_ref());
 }
 
 fn sources(list: &[Spanned<String>], problems: &mut Problems) -> Vec<IpAddr> {

@@ -20,7 +20,7 @@ const NEEDED: [&str; 9] = [
     "user-agent",
 ];
 /// Fields that every request gets from us.
-const OURS: [&str; 5] = ["via", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+const OURS: [&str; 6] = ["via", "cdn-loop", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
 
 /// What is wrong, and what to do.
 pub(in crate::control) type Refusal = (String, String);
