@@ -484,7 +484,9 @@ fn warnings_do_not_reject() {
     assert!(look(&unserved.replace(['«', '»'], "")).1.is_some());
 
     let ungrouped = with_group("").replace("site_systems = [\"mp1\"]", "").replace("\"Berlin\"", "«\"Berlin\"»");
-    warning(&ungrouped, "no boundary group names a site system with the role Management point", "add them");
+    assert_eq!(look(&ungrouped.replace(['«', '»'], "")).0, [], "groups only put management points in order");
+    let ungrouped = ungrouped.replace("[\"MP\"]", "[\"DP\"]");
+    warning(&ungrouped, "no boundary group names a site system with the role Distribution point", "add them");
     assert!(look(&ungrouped.replace(['«', '»'], "")).1.is_some());
 }
 

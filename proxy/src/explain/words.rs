@@ -7,7 +7,7 @@ use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing};
 use crate::model::decision::Decision;
 use crate::model::facts::Facts;
 use crate::model::knowledge::Lack;
-use crate::model::role::{Balance, Clock, FallbackRule, SWITCH_MINUTES};
+use crate::model::role::{Balance, Clock, FallbackRule, Locality, SWITCH_MINUTES};
 use crate::model::snapshot::{FallbackSettings, Site, Snapshot};
 use crate::model::stay::Stay;
 use crate::text::{at_speed, span};
@@ -46,6 +46,7 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
     let role = &*topology.role;
     let not_waited = match role.fallback_rule {
         _ if !topology.grouped() => Some("not waited for: boundary groups do not decide about this role"),
+        _ if role.locality == Locality::Prefer => Some("not waited for: groups only order the servers of this role"),
         FallbackRule::AtOnce => Some("not waited for: groups only order the servers of this role"),
         FallbackRule::None => Some("not waited for: this role has no fallback"),
         FallbackRule::Offsets | FallbackRule::LastKnownGood => match role.clock {

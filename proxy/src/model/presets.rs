@@ -126,6 +126,17 @@ pub fn canonical(name: &str) -> Option<&'static str> {
     lookup(name).map(|names| names.canonical)
 }
 
+/// The names under which boundary groups may speak of a role's fallback times: its own, then those that it follows.
+pub fn spoken_of(role: &Role) -> Vec<String> {
+    let mut names = vec![role.name.clone()];
+    let mut next = role.times_of.clone();
+    while let Some(name) = next.filter(|name| !names.contains(name)) {
+        next = find(&name).and_then(|role| role.times_of);
+        names.push(name);
+    }
+    names
+}
+
 /// Fields of a preset whose default no public source confirms; nested fields are written `probe.target`.
 pub fn assumptions(name: &str) -> &'static [&'static str] {
     lookup(name).map_or(&[], |names| names.assumptions)
@@ -234,7 +245,7 @@ mod tests {
     fn the_rows_that_the_rest_relies_on() {
         let mp = find("mp").unwrap();
         assert!(mp.methods.iter().any(|m| m == "CCM_POST") && mp.methods.iter().any(|m| m == "BITS_POST"));
-        assert_eq!((mp.locality, mp.default_fallback), (Locality::BoundaryGroupsOrSite, Fallback::Minutes(0)));
+        assert_eq!((mp.locality, mp.default_fallback), (Locality::Prefer, Fallback::Minutes(0)));
         assert_eq!((mp.balance, mp.panic, mp.max_body), (Balance::LeastRequests, Panic::Serve, Some(128 << 20)));
         let dp = find("dp").unwrap();
         assert_eq!((dp.balance, dp.panic, dp.timeouts.total), (Balance::Content, Panic::Refuse, None));

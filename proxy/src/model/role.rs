@@ -52,6 +52,9 @@ pub struct Role {
     pub locality: Locality,
     /// The time after which the site default boundary group is used when no relationship names it, in minutes.
     pub default_fallback: Fallback,
+    /// The role whose fallback times hold where boundary groups say none of this one: the management point's hold for its
+    /// client notification, a preset's for a role of one's own that starts from it.
+    pub times_of: Option<String>,
     /// What the fallback times of boundary groups mean to the role.
     pub fallback_rule: FallbackRule,
     /// Whether those times are waited for.
@@ -119,9 +122,11 @@ pub enum Locality {
     /// Those of its boundary groups, then neighbors, then the site default boundary group. Clients whose groups name no
     /// server of the role get none.
     BoundaryGroups,
-    /// As `BoundaryGroups`, but a client whose groups name no server of the role may use all of them
-    /// (ConfigMgr treats management points so).
+    /// As `BoundaryGroups`, but a client whose groups name no server of the role may use all of them.
     BoundaryGroupsOrSite,
+    /// The same order, and then every site system of the role, all at once: groups prefer servers and wall none off
+    /// (ConfigMgr treats management points so).
+    Prefer,
     /// Every site system of the role: ConfigMgr does not associate this role with boundary groups.
     Site,
 }

@@ -179,6 +179,25 @@ fn roles_of_ones_own() {
 }
 
 #[test]
+fn paths_are_added_and_removed() {
+    let mp = presets::find("MP").unwrap();
+    let changed = good("[roles.MP]\npaths_add = [\"/x/\"]\npaths_remove = [\"/cmuserservice\", \"/BGB\"]\n");
+    assert_eq!(changed.paths.len(), mp.paths.len() - 1);
+    assert!(changed.paths.contains(&"/x".to_owned()) && changed.paths.contains(&"/SMS_MP".to_owned()));
+    assert!(!changed.paths.iter().any(|path| path == "/CMUserService" || path == "/BGB"));
+    let own = good("[roles.users]\npreset = \"MP\"\npaths = [\"/CMUserService\"]\n");
+    assert_eq!((own.paths.as_slice(), own.times_of.as_deref()), (&["/CMUserService".to_owned()][..], Some("management-point")));
+    refuses("paths = [\"/a\"]\npaths_add = [\"/b\"]", 3, 14, "nothing to add to", "either `paths`, or");
+    refuses("paths_remove = [\"/SMS_M\"]", 2, 17, "no path \"/SMS_M\"", "it has /SMS_MP /SMS_MP_WindowsAuth");
+    refuses("paths_remove = [\"b\"]", 2, 17, "does not start with /", "write \"/b\"");
+    warns("paths_add = [\"/sms_mp\"]", 2, 14, "has the path \"/sms_mp\" already", "leave it out");
+    warns("paths = [\"/SMS_MP\"]", 2, 10, "not in the list: /SMS_MP_WindowsAuth", "`paths_add`");
+    let all = format!("[roles.FSP]\npaths_remove = {:?}\n", presets::find("FSP").unwrap().paths);
+    check(&role(&all).1, &all, true, 1, 8, "has no path", "paths = [\"/\"]");
+    good("[roles.MP]\npaths = [\"/\"]\n");
+}
+
+#[test]
 fn names_that_are_no_role() {
     let refuses = |source: &str, line, column, message, help| {
         check(&role(source).1, source, true, line, column, message, help);

@@ -72,6 +72,7 @@ pub(super) fn plain() -> Role {
         upgrades: Vec::new(),
         locality: Locality::Site,
         default_fallback: Fallback::Minutes(120),
+        times_of: None,
         fallback_rule: FallbackRule::Offsets,
         clock: Clock::Honor,
         balance: Balance::LeastRequests,
@@ -108,8 +109,8 @@ pub(super) fn plain() -> Role {
 ///   to `/CCM_Incoming`.
 /// - probe: `MPLIST` needs IIS, the ISAPI and the site database; `MPCERT` only the first two. All management points of
 ///   a site share the database, so it is asked every 10 s, not every 5.
-/// - locality: a client whose groups name no management point gets the whole list, and the fallback time of a
-///   relationship is 0 or never.
+/// - locality: the list of management points that a client gets has all of its site, those of its boundary groups first
+///   (Microsoft Learn, boundary groups and management points). The fallback time of a relationship is 0 or never.
 /// - panic: when all fail together the shared database is the likely cause, and `.sms_pol` or `/CCM_Client` may work.
 /// - retry: 500 is what a management point answers that has lost its database; another one may still have it.
 ///   `CCM_POST` is never repeated once a server may have seen it; the client keeps its message and sends again.
@@ -133,7 +134,7 @@ pub(super) fn management_point() -> Role {
             "/BGB",
         ]),
         methods: words(&["GET", "HEAD", "POST", "PROPFIND", "CCM_POST", "BITS_POST"]),
-        locality: Locality::BoundaryGroupsOrSite,
+        locality: Locality::Prefer,
         default_fallback: Fallback::Minutes(0),
         fallback_rule: FallbackRule::AtOnce,
         upload_affinity: true,
@@ -266,10 +267,14 @@ pub(super) fn state_migration_point() -> Role {
 ///
 /// - paths and the target of the probe are assumptions: `CMApplicationCatalogSvc` is the name at installation, which no
 ///   source confirms. `ApplicationOfferService.svc` below it is confirmed.
+/// - locality: any of them serves any client; those of a client's groups are near.
 pub(super) fn application_catalog_web_service_point() -> Role {
     Role {
         paths: words(&["/CMApplicationCatalogSvc"]),
         methods: words(&["GET", "HEAD", "POST"]),
+        locality: Locality::Prefer,
+        default_fallback: Fallback::Minutes(0),
+        fallback_rule: FallbackRule::AtOnce,
         retry: retry(2, &["GET", "HEAD"]),
         probe: Probe {
             kind: ProbeKind::Http(question(
@@ -287,12 +292,16 @@ pub(super) fn application_catalog_web_service_point() -> Role {
 /// Application Catalog website point (removed in 1910).
 ///
 /// - path: `/CMApplicationCatalog`, with Windows authentication.
+/// - locality: as above.
 /// - balance: by client, so that what the website remembers about a user stays with it.
 /// - the probe's statuses are an assumption: 401 where Windows authentication is asked for, redirects count as alive.
 pub(super) fn application_catalog_website_point() -> Role {
     Role {
         paths: words(&["/CMApplicationCatalog"]),
         methods: words(&["GET", "HEAD", "POST"]),
+        locality: Locality::Prefer,
+        default_fallback: Fallback::Minutes(0),
+        fallback_rule: FallbackRule::AtOnce,
         balance: Balance::Client,
         retry: retry(2, &["GET", "HEAD"]),
         probe: Probe {
@@ -349,6 +358,8 @@ fn enrollment_row(name: &str, title: &str) -> Role {
 ///
 /// - paths: the defaults; an installation may have others. Windows authentication.
 /// - methods are an assumption beyond GET and POST: the web portal's interface uses the rest.
+/// - locality: boundary groups only say which one is near. ConfigMgr knows no such association; where no group names one, all
+///   are used.
 /// - balance: by client, because a rendered report is paged through in a session on one server.
 /// - a report may take long before its first byte.
 /// - the probe's statuses are an assumption as far as redirects to the portal's start page go.
@@ -357,6 +368,9 @@ pub(super) fn reporting_services_point() -> Role {
     Role {
         paths: words(&["/Reports", "/ReportServer"]),
         methods: words(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        locality: Locality::Prefer,
+        default_fallback: Fallback::Minutes(0),
+        fallback_rule: FallbackRule::AtOnce,
         balance: Balance::Client,
         retry: retry(2, &["GET", "HEAD"]),
         timeouts: Timeouts { response_header: seconds(300), total: Some(seconds(1800)), ..base.timeouts },
@@ -395,7 +409,7 @@ pub(super) fn sms_provider() -> Role {
 /// Client notification: the management point's TCP channel.
 ///
 /// - port: 10123, tried by clients before the HTTP fallback `/bgb`. The stream is opaque.
-/// - locality: that of the management point, of which it is a part.
+/// - locality: that of the management point, of which it is a part; so are the times of boundary groups.
 /// - tunnel idle time is an assumption: reports of the keepalive go up to 15 minutes, twice that is safe.
 /// - `max_requests` (connections here) is an assumption: 25,000 clients of one management point, twice, because the
 ///   second takes the clients of the first when it goes down.
@@ -406,8 +420,9 @@ pub(super) fn client_notification() -> Role {
         paths: Vec::new(),
         port: 10123,
         tls_port: 10123,
-        locality: Locality::BoundaryGroupsOrSite,
+        locality: Locality::Prefer,
         default_fallback: Fallback::Minutes(0),
+        times_of: Some("management-point".to_owned()),
         fallback_rule: FallbackRule::AtOnce,
         connection_auth: false,
         retry: retry(2, &[]),
