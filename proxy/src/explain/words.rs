@@ -47,6 +47,7 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
     let not_waited = match role.fallback_rule {
         _ if !topology.grouped() => Some("not waited for: boundary groups do not decide about this role"),
         _ if role.locality == Locality::Prefer => Some("not waited for: groups only order the servers of this role"),
+        FallbackRule::Shared => Some("not waited for: the servers of this role share what a client needs"),
         FallbackRule::AtOnce => Some("not waited for: groups only order the servers of this role"),
         FallbackRule::None => Some("not waited for: this role has no fallback"),
         FallbackRule::Offsets | FallbackRule::LastKnownGood => match role.clock {
@@ -60,7 +61,7 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
         FallbackRule::LastKnownGood => {
             format!("; clients keep to their last known-good server for {SWITCH_MINUTES} min")
         }
-        FallbackRule::Offsets | FallbackRule::AtOnce | FallbackRule::None => String::new(),
+        FallbackRule::Offsets | FallbackRule::Shared | FallbackRule::AtOnce | FallbackRule::None => String::new(),
     };
     let sentence = match (not_waited, &exempt, minutes) {
         (Some(why), _, _) => why.to_owned(),

@@ -91,6 +91,6 @@ impl Opening {
 fn knows_clocks(rule: FallbackRule) -> bool {
     match rule {
         FallbackRule::Offsets | FallbackRule::LastKnownGood => true,
-        FallbackRule::AtOnce | FallbackRule::None => false,
+        FallbackRule::Shared | FallbackRule::AtOnce | FallbackRule::None => false,
     }
 }

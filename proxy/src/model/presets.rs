@@ -39,7 +39,7 @@ const NAMES: [Names; 12] = [
         canonical: "application-catalog-web-service-point",
         aliases: &["application catalog web service"],
         row: table::application_catalog_web_service_point,
-        assumptions: &["paths", "methods", "max_body", "probe.target"],
+        assumptions: &["methods", "max_body"],
     },
     Names {
         canonical: "application-catalog-website-point",
@@ -69,7 +69,7 @@ const NAMES: [Names; 12] = [
         canonical: "reporting-services-point",
         aliases: &["RSP", "reporting point", "reporting services", "SSRS"],
         row: table::reporting_services_point,
-        assumptions: &["methods", "max_body", "probe.status"],
+        assumptions: &["paths", "methods", "max_body", "probe.status"],
     },
     Names {
         canonical: "sms-provider",
@@ -86,7 +86,7 @@ const NAMES: [Names; 12] = [
 ];
 
 /// Roles that no client connects to: name, other names, why.
-const WITHOUT_CLIENTS: [(&str, &[&str], &str); 3] = [
+const WITHOUT_CLIENTS: [(&str, &[&str], &str); 10] = [
     (
         "site-server",
         &["primary site server", "secondary site server"],
@@ -103,6 +103,44 @@ const WITHOUT_CLIENTS: [(&str, &[&str], &str); 3] = [
         &["EPP"],
         "the Endpoint Protection point has no client-facing listener: it only holds the license acceptance and the \
          defaults, clients get definitions from the software update point and the distribution points",
+    ),
+    (
+        "service-connection-point",
+        &["SCP", "windows intune connector"],
+        "the service connection point has no client-facing listener: it connects to Microsoft's services by itself",
+    ),
+    (
+        "cloud-management-gateway-connection-point",
+        &["CMG connection point"],
+        "the CMG connection point has no client-facing listener: it connects to the gateway in the cloud by itself, and is \
+         a client of the management points and software update points",
+    ),
+    (
+        "cloud-management-gateway",
+        &["CMG", "cloud distribution point"],
+        "the cloud management gateway is not in this network: it balances its clients in the cloud by itself",
+    ),
+    (
+        "certificate-registration-point",
+        &["CRP"],
+        "no client connects to the certificate registration point: only the policy module of an NDES server does, with a \
+         certificate of its own, to the one that it is set up for",
+    ),
+    (
+        "data-warehouse-service-point",
+        &["data warehouse"],
+        "the data warehouse service point has no client-facing listener: it copies from one database to another",
+    ),
+    (
+        "site-database-server",
+        &["database server"],
+        "no client connects to the site database server: site systems do, in the protocol of SQL Server",
+    ),
+    (
+        "system-health-validator-point",
+        &["SHV"],
+        "no client connects to the System Health Validator point: Network Policy Server asks it, and it is no longer in \
+         ConfigMgr",
     ),
 ];
 
@@ -197,7 +235,7 @@ mod tests {
             assert!(seen.insert(letters(name).collect::<String>()), "{name} twice");
         }
         assert!(without_clients("Site Server").is_some());
-        assert!(without_clients("epp").is_some());
+        assert!(without_clients("epp").is_some() && without_clients("CMG connection point").is_some());
         assert!(without_clients("mp").is_none());
         for name in known_names() {
             assert!(find(name).is_some(), "{name}");

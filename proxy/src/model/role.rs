@@ -159,10 +159,29 @@ pub enum FallbackRule {
     /// A client keeps to its last known-good server for [`SWITCH_MINUTES`], whatever the times say; then all groups with a
     /// time up to that open together, later ones at their own time (ConfigMgr: software update points).
     LastKnownGood,
+    /// The servers share what a client would lose with another one, a database for example: none is kept to, a time is "at
+    /// once" or "never" (ConfigMgr: software update points on one database or behind one address).
+    Shared,
     /// A time is "at once" or "never"; groups only order the servers (ConfigMgr: management points).
     AtOnce,
     /// There is no fallback (ConfigMgr: state migration points).
     None,
+}
+
+impl FallbackRule {
+    /// For rules between which an administrator has to choose: which one holds, and why.
+    pub fn why(self) -> Option<&'static str> {
+        match self {
+            Self::LastKnownGood => Some(
+                "last-known-good: a client keeps to its server for 120 min, because one with another database costs it a full \
+                 scan; fallback_rule = \"shared\" is for servers with one database",
+            ),
+            Self::Shared => Some(
+                "shared: a client may use any server at once, because the configuration says that they have one database",
+            ),
+            Self::Offsets | Self::AtOnce | Self::None => None,
+        }
+    }
 }
 
 /// Minutes that a client of [`FallbackRule::LastKnownGood`] keeps trying its last known-good server.

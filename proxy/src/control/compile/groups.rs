@@ -216,7 +216,8 @@ impl Groups {
 
     /// Whether groups can hold servers of a role: those of the older model hold no software update points.
     fn holds(&self, role: &Role) -> bool {
-        self.model == Model::Relationships || role.fallback_rule != FallbackRule::LastKnownGood
+        let holds_none = matches!(role.fallback_rule, FallbackRule::LastKnownGood | FallbackRule::Shared);
+        self.model == Model::Relationships || !holds_none
     }
 
     fn unnamed(&self, members: &[super::MemberPlan]) -> bool {

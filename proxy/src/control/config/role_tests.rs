@@ -128,6 +128,9 @@ fn what_says_who_stays_where_arrives() {
     );
     let dp = good("[roles.DP]\nbalance = \"device\"\nhash_balance_factor = 0\n");
     assert_eq!((dp.balance, dp.affinity), (Balance::Device, None), "nobody moves, so nothing is remembered");
+    let sup = good("[roles.SUP]\nfallback_rule = \"shared\"\n");
+    assert_eq!((sup.fallback_rule, sup.affinity), (FallbackRule::Shared, None));
+    assert_eq!(sup.default_fallback, Fallback::Minutes(0));
     let bgb = good("[roles.client-notification]\nbalance = \"device\"\n");
     assert_eq!(bgb.balance, Balance::Device);
     let bgb = good("[roles.client-notification]\naffinity = \"1h\"\n");
@@ -186,7 +189,10 @@ fn paths_are_added_and_removed() {
     assert!(changed.paths.contains(&"/x".to_owned()) && changed.paths.contains(&"/SMS_MP".to_owned()));
     assert!(!changed.paths.iter().any(|path| path == "/CMUserService" || path == "/BGB"));
     let own = good("[roles.users]\npreset = \"MP\"\npaths = [\"/CMUserService\"]\n");
-    assert_eq!((own.paths.as_slice(), own.times_of.as_deref()), (&["/CMUserService".to_owned()][..], Some("management-point")));
+    assert_eq!(
+        (own.paths.as_slice(), own.times_of.as_deref()),
+        (&["/CMUserService".to_owned()][..], Some("management-point"))
+    );
     refuses("paths = [\"/a\"]\npaths_add = [\"/b\"]", 3, 14, "nothing to add to", "either `paths`, or");
     refuses("paths_remove = [\"/SMS_M\"]", 2, 17, "no path \"/SMS_M\"", "it has /SMS_MP /SMS_MP_WindowsAuth");
     refuses("paths_remove = [\"b\"]", 2, 17, "does not start with /", "write \"/b\"");

@@ -340,7 +340,7 @@ pub struct RoleOverrides {
     pub locality: Option<Spanned<String>>,
     /// Minutes, or `"never"`.
     pub default_fallback: Option<Spanned<FallbackTime>>,
-    /// `offsets`, `last-known-good`, `at-once` or `none`.
+    /// `offsets`, `last-known-good`, `shared`, `at-once` or `none`.
     pub fallback_rule: Option<Spanned<String>>,
     /// `honor` or `immediate`; absent = that of `[fallback]`.
     pub clock: Option<Spanned<String>>,

@@ -105,6 +105,8 @@ pub(super) fn plain() -> Role {
 /// Management point.
 ///
 /// - paths: the IIS applications of a management point; `AltAuth` exists in builds from about 2022.
+///   `/SMS_MP_MBAM` takes BitLocker recovery keys (seen in public code), `/omadm` is of on-premises device management (in
+///   Microsoft's enrollment scripts).
 /// - methods: the verbs Microsoft lists for intranet and internet management points. `BITS_POST` carries large messages
 ///   to `/CCM_Incoming`.
 /// - probe: `MPLIST` needs IIS, the ISAPI and the site database; `MPCERT` only the first two. All management points of
@@ -132,6 +134,8 @@ pub(super) fn management_point() -> Role {
             "/CMUserService",
             "/CMUserService_WindowsAuth",
             "/BGB",
+            "/SMS_MP_MBAM",
+            "/omadm",
         ]),
         methods: words(&["GET", "HEAD", "POST", "PROPFIND", "CCM_POST", "BITS_POST"]),
         locality: Locality::Prefer,
@@ -156,7 +160,9 @@ pub(super) fn management_point() -> Role {
 /// Distribution point.
 ///
 /// - paths: the virtual directories of packages and signatures; the prefixes say how the client authenticates.
-/// - methods: those Microsoft lists. Everything is read-only, so all of them may go to another server.
+///   `/SMS_MCS` controls multicast (seen in posted logs of task sequences).
+/// - methods: those Microsoft lists, which only read and so may go to another server, and the `CCM_POST` of multicast, which
+///   is never repeated once a server may have seen it.
 /// - probe: the directory itself. 401 (access needs an account), 403 (a client certificate is wanted) and 404 (no
 ///   listing) come from a server that lives; none of them proves content.
 /// - panic: BITS asks again later, and a server that is ill would break its downloads.
@@ -175,8 +181,10 @@ pub(super) fn distribution_point() -> Role {
             "/NOCERT_SMS_DP_SMSSIG$",
             "/CCMTOKENAUTH_SMS_DP_SMSPKG$",
             "/CCMTOKENAUTH_SMS_DP_SMSSIG$",
+            "/SMS_MCS",
+            "/SMS_MCS_AltAuth",
         ]),
-        methods: words(&["GET", "HEAD", "PROPFIND"]),
+        methods: words(&["GET", "HEAD", "PROPFIND", "CCM_POST"]),
         locality: Locality::BoundaryGroups,
         balance: Balance::Content,
         hash_balance_factor: 150,
@@ -265,8 +273,7 @@ pub(super) fn state_migration_point() -> Role {
 
 /// Application Catalog web service point (removed in 1910).
 ///
-/// - paths and the target of the probe are assumptions: `CMApplicationCatalogSvc` is the name at installation, which no
-///   source confirms. `ApplicationOfferService.svc` below it is confirmed.
+/// - paths and the target of the probe: as public installation scripts write them.
 /// - locality: any of them serves any client; those of a client's groups are near.
 pub(super) fn application_catalog_web_service_point() -> Role {
     Role {
@@ -356,7 +363,8 @@ fn enrollment_row(name: &str, title: &str) -> Role {
 
 /// Reporting services point (SQL Server Reporting Services).
 ///
-/// - paths: the defaults; an installation may have others. Windows authentication.
+/// - paths: the defaults of Reporting Services; those of the instance `SSRS` and of Power BI Report Server are an assumption. A
+///   named instance has others: `paths_add`. Windows authentication.
 /// - methods are an assumption beyond GET and POST: the web portal's interface uses the rest.
 /// - locality: boundary groups only say which one is near. ConfigMgr knows no such association; where no group names one, all
 ///   are used.
@@ -366,7 +374,7 @@ fn enrollment_row(name: &str, title: &str) -> Role {
 pub(super) fn reporting_services_point() -> Role {
     let base = row("reporting-services-point", "RSP", "Reporting services point");
     Role {
-        paths: words(&["/Reports", "/ReportServer"]),
+        paths: words(&["/Reports", "/ReportServer", "/Reports_SSRS", "/ReportServer_SSRS", "/PowerBI"]),
         methods: words(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         locality: Locality::Prefer,
         default_fallback: Fallback::Minutes(0),

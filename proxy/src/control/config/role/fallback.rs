@@ -8,9 +8,10 @@ use crate::control::config::types::RoleOverrides;
 use crate::control::config::units::FallbackTime;
 use crate::model::role::{Clock, Fallback, FallbackRule, Locality, Role};
 
-const RULES: [(&str, FallbackRule); 4] = [
+const RULES: [(&str, FallbackRule); 5] = [
     ("offsets", FallbackRule::Offsets),
     ("last-known-good", FallbackRule::LastKnownGood),
+    ("shared", FallbackRule::Shared),
     ("at-once", FallbackRule::AtOnce),
     ("none", FallbackRule::None),
 ];
@@ -33,6 +34,10 @@ pub fn check_time(role: &Role, time: &Spanned<FallbackTime>, problems: &mut Prob
     if counted != written {
         let title = &role.title;
         let (message, help) = match counted {
+            Fallback::Minutes(_) if role.fallback_rule == FallbackRule::Shared => (
+                format!("with fallback_rule = \"shared\" no client of the role {title} waits: this counts as 0"),
+                "write 0 or \"never\"",
+            ),
             Fallback::Minutes(_) if role.fallback_rule != FallbackRule::AtOnce => (
                 format!("with locality = \"prefer\" no client of the role {title} waits: this counts as 0"),
                 "write 0 or \"never\"",
@@ -54,9 +59,9 @@ pub fn check_time(role: &Role, time: &Spanned<FallbackTime>, problems: &mut Prob
 /// What a fallback time that was said counts as for a role.
 pub fn count(role: &Role, time: Fallback) -> Fallback {
     match (role.fallback_rule, time) {
-        (FallbackRule::AtOnce, Fallback::Minutes(_)) => Fallback::Minutes(0),
-        (_, Fallback::Minutes(_)) if role.locality == Locality::Prefer => Fallback::Minutes(0),
         (FallbackRule::None, _) => Fallback::Never,
-        (FallbackRule::Offsets | FallbackRule::LastKnownGood | FallbackRule::AtOnce, _) => time,
+        (FallbackRule::AtOnce | FallbackRule::Shared, Fallback::Minutes(_)) => Fallback::Minutes(0),
+        (_, Fallback::Minutes(_)) if role.locality == Locality::Prefer => Fallback::Minutes(0),
+        (_, Fallback::Minutes(_) | Fallback::Never) => time,
     }
 }
