@@ -241,7 +241,7 @@ fn words_are_checked() {
         2,
         17,
         "`fallback_rule` cannot be \"later\"",
-        "\"last-known-good\", \"at-once\"",
+        "\"last-known-good\", \"shared\", \"at-once\"",
     );
     refuses("clock = \"honour\"", 2, 9, "`clock` cannot be \"honour\"", "did you mean \"honor\"?");
     refuses("panic = \"never\"", 2, 9, "`panic` cannot be \"never\"", "write one of \"serve\", \"refuse\"");
