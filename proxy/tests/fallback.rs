@@ -188,10 +188,7 @@ fn software_update_points_that_share_a_database_are_used_at_once() {
     site.down(&[&first]);
     assert_eq!(site.get("10.1.0.1", scan, 0), from(other), "nothing is kept to");
     site.down(&["a1", "a2"]);
-    assert!(
-        matches!(site.get("10.1.0.1", scan, 0), Got::From(server) if !server.starts_with('d')),
-        "B and C are 0"
-    );
+    assert!(matches!(site.get("10.1.0.1", scan, 0), Got::From(server) if !server.starts_with('d')), "B and C are 0");
 }
 
 #[test]
