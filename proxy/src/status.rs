@@ -115,6 +115,9 @@ pub struct RoleStatus {
     pub panic: bool,
     /// Whether boundary groups decide who serves a client.
     pub boundary_groups: bool,
+    /// For software update points: whether clients keep to one of them, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_rule: Option<String>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointStatus>,
 }
@@ -322,6 +325,7 @@ fn role(cluster: &Cluster, view: &View, descriptions: &Descriptions) -> RoleStat
         title: topology.role.title.clone(),
         panic: cluster.panicking(),
         boundary_groups: topology.grouped(),
+        fallback_rule: topology.role.fallback_rule.why().map(str::to_owned),
         endpoints: endpoints.collect(),
     }
 }

@@ -411,7 +411,10 @@ fn what_is_remembered_and_for_how_long() {
     let compiled = look(&with("")).1.unwrap();
     let (site, fallback) = (&compiled.site, &compiled.site.fallback);
     assert_eq!((fallback.speedup, fallback.clock_idle), (1, Duration::from_secs(6 * 3600)));
-    assert_eq!((&*fallback.exempt_user_agents, fallback.exempt_content.len()), (&["SMS CCM 5.0 TS".into()][..], 0));
+    assert_eq!(
+        (&*fallback.exempt_user_agents, fallback.exempt_content.len()),
+        (&["SMS CCM 5.0 TS".into(), "ccmsetup".into()][..], 0)
+    );
     assert_eq!((site.content.missing_ttl.as_secs(), site.content.known_ttl.as_secs()), (300, 86_400));
     assert_eq!((site.content.discover.len(), site.content.discover_interval.as_secs()), (0, 3600));
     assert_eq!((site.upload_idle.as_secs(), site.decision_header, site.admin_token), (86_400, false, None));
@@ -466,6 +469,36 @@ fn times_that_a_role_does_not_know() {
 }
 
 #[test]
+fn what_is_said_of_a_role_holds_for_its_relatives() {
+    let wien = "[[boundary_groups]]\nname = \"Wien\"\nsite_systems = [\"mp1\"]\n";
+    let own = "[roles.users]\npreset = \"MP\"\npaths = [\"/CMUserService\"]\n\
+               [roles.MP]\npaths_remove = [\"/CMUserService\"]\n\
+               [roles.files]\npreset = \"DP\"\npaths = [\"/files\"]\n\
+               [[site_systems]]\nname = \"b1\"\naddress = \"10.0.0.9\"\nroles = [\"users\", \"client-notification\", \"files\"]\n\
+               [[listeners]]\naddress = \"0.0.0.0:81\"\nroles = [\"users\", \"files\"]\n\
+               [[listeners]]\naddress = \"0.0.0.0:10123\"\nroles = [\"client-notification\"]\n";
+    let with = |said: &str, default: &str| {
+        let group = format!("{GROUP}neighbors = [{{ group = \"Wien\", fallback = {{ {said} }} }}]\n{wien}");
+        let text = with_content(&format!("{group}{own}[default_boundary_group]\nfallback = {{ {default} }}\n"));
+        let (problems, compiled) = look(&text);
+        compiled.unwrap_or_else(|| panic!("{problems:?}"))
+    };
+    let of = |compiled: &Compiled, role: &str| -> Vec<(u32, TierKind)> {
+        let plan = compiled.roles.iter().find(|plan| plan.role.short == role || plan.role.name == role).unwrap();
+        plan.groups[0].links.iter().map(|link| (link.offset, link.kind)).collect()
+    };
+    let never = with("MP = \"never\", DP = 30", "MP = \"never\"");
+    for role in ["MP", "client-notification", "users"] {
+        assert_eq!(of(&never, role), [], "{role}");
+    }
+    assert_eq!(of(&never, "files"), [(30, TierKind::Neighbor), (120, TierKind::Default)]);
+    let otherwise = with("MP = \"never\", users = 0, DP = 30, files = 10", "MP = \"never\", client-notification = 0");
+    assert_eq!(of(&otherwise, "users"), [(0, TierKind::Neighbor)]);
+    assert_eq!(of(&otherwise, "client-notification"), [(0, TierKind::Default)]);
+    assert_eq!(of(&otherwise, "files"), [(10, TierKind::Neighbor), (120, TierKind::Default)]);
+}
+
+#[test]
 fn the_model_without_relationships() {
     let preferred = |piece: &str| with_content(&format!("{GROUP}{piece}{PREFERRED}"));
     let text = preferred("neighbors = [{ group = «\"Wien\"» }]\n[[boundary_groups]]\nname = \"Wien\"\n");
@@ -494,10 +527,10 @@ fn the_model_without_relationships() {
     // The same without a word about a model: a software update point that no group names is worth a warning.
     let text = with_content("[[boundary_groups]]\nname = «\"Berlin\"»\nsite_systems = [\"dp2\"]\n");
     let (records, _) = look(&text.replace(['«', '»'], ""));
-    assert_eq!(records.len(), 2, "{records:#?}");
-    let (records, _) = look(&format!("{}{PREFERRED}", text.replace(['«', '»'], "")));
     let [record] = records.as_slice() else { panic!("{records:#?}") };
-    assert!(record.message.contains("the role Management point"), "{record:?}");
+    assert!(record.message.contains("the role Software update point"), "{record:?}");
+    let (records, _) = look(&format!("{}{PREFERRED}", text.replace(['«', '»'], "")));
+    assert_eq!(records, [], "groups of that time hold none");
 }
 
 #[test]
@@ -578,7 +611,9 @@ fn warnings_do_not_reject() {
     assert!(look(&unserved.replace(['«', '»'], "")).1.is_some());
 
     let ungrouped = with_group("").replace("site_systems = [\"mp1\"]", "").replace("\"Berlin\"", "«\"Berlin\"»");
-    warning(&ungrouped, "no boundary group names a site system with the role Management point", "add them");
+    assert_eq!(look(&ungrouped.replace(['«', '»'], "")).0, [], "groups only put management points in order");
+    let ungrouped = ungrouped.replace("[\"MP\"]", "[\"DP\"]");
+    warning(&ungrouped, "no boundary group names a site system with the role Distribution point", "add them");
     assert!(look(&ungrouped.replace(['«', '»'], "")).1.is_some());
 }
 

@@ -229,6 +229,31 @@ async fn management_points_prefer_the_clients_groups() {
 }
 
 #[tokio::test]
+async fn a_group_whose_only_management_point_is_down_is_served_by_another_at_once() {
+    let content = content();
+    let points = [point("dp1", &content).await, point("dp2", &content).await];
+    // The relationship says only that dp2 is not put on top.
+    let groups = "[[boundary_groups]]\nname = \"one\"\nboundaries = [\"127.0.1.0/24\"]\nsite_systems = [\"dp1\"]\n\
+                  neighbors = [{ group = \"two\", fallback = { MP = \"never\" } }]\n\
+                  [[boundary_groups]]\nname = \"two\"\nboundaries = [\"127.0.2.0/24\"]\nsite_systems = [\"dp2\"]\n\
+                  [default_boundary_group]\nfallback = { MP = \"never\", DP = \"never\" }\n";
+    let proxy = site(&points.iter().map(|point| (point, "")).collect::<Vec<_>>(), groups);
+    proxy.until_well(4).await;
+    let from = async || ask(&proxy, "127.0.1.5", "/SMS_MP/.sms_aut?MPLIST").await;
+    assert_eq!(from().await.field("x-site-system"), Some("dp1"));
+    points[0].kill();
+    let answer = from().await;
+    answer.is_from_server(200);
+    assert_eq!(answer.field("x-site-system"), Some("dp2"), "its own refuses");
+    proxy.until_well(2).await;
+    assert_eq!(from().await.field("x-site-system"), Some("dp2"), "its own is down");
+    ask(&proxy, "127.0.1.5", FILE).await.is_own(503, "destination_unavailable");
+    points[0].restart().await.unwrap();
+    proxy.until_well(4).await;
+    assert_eq!(from().await.field("x-site-system"), Some("dp1"), "back to its own");
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_says_where_a_client_is() {
     let content = content();
     let points = [

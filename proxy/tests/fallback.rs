@@ -170,8 +170,25 @@ fn management_points_are_ordered_and_wait_for_nothing() {
     site.down(&["b1", "b2"]);
     assert_eq!(site.get("10.1.0.1", policy, 0), from("d1"), "C is never, the default group at once");
     site.down(&["d1"]);
+    assert!(matches!(site.get("10.1.0.1", policy, 0), Got::From(server) if server.starts_with('c')), "C is not on top");
+    let walled = "[roles.MP]\nlocality = \"boundary-groups\"\n";
+    let mut site = Site::new(&worked_example(walled));
+    site.down(&["a1", "a2", "b1", "b2", "d1"]);
     assert_eq!(site.get("10.1.0.1", policy, 0), Got::Nobody);
     assert_eq!(site.get("10.1.0.1", policy, 600 * MINUTE), Got::Nobody, "never is never");
+}
+
+#[test]
+fn software_update_points_that_share_a_database_are_used_at_once() {
+    let scan = "/ClientWebService/client.asmx";
+    let mut site = Site::new(&worked_example("[roles.SUP]\nfallback_rule = \"shared\"\n"));
+    let Got::From(first) = site.get("10.1.0.1", scan, 0) else { panic!("all are well") };
+    assert!(first.starts_with('a'), "{first}");
+    let other = if first == "a1" { "a2" } else { "a1" };
+    site.down(&[&first]);
+    assert_eq!(site.get("10.1.0.1", scan, 0), from(other), "nothing is kept to");
+    site.down(&["a1", "a2"]);
+    assert!(matches!(site.get("10.1.0.1", scan, 0), Got::From(server) if !server.starts_with('d')), "B and C are 0");
 }
 
 #[test]

@@ -70,8 +70,13 @@ pub(super) fn print(args: &Check) -> anyhow::Result<ExitCode> {
 fn summary(source: &Source, compiled: &Compiled) -> String {
     let systems: BTreeSet<_> =
         compiled.roles.iter().flat_map(|plan| &plan.members).map(|member| &member.system).collect();
+    let rules = compiled.roles.iter().filter_map(|plan| {
+        let why = plan.role.fallback_rule.why()?;
+        Some(format!("{}: {why}\n", plan.role.title))
+    });
+    let rules: String = rules.collect();
     format!(
-        "{}: site {}, {} listeners, {} site systems, {} boundary groups: can be served",
+        "{rules}{}: site {}, {} listeners, {} site systems, {} boundary groups: can be served",
         source.name,
         compiled.site.code,
         compiled.listeners.len(),

@@ -36,6 +36,11 @@ pub(super) fn render(status: &Status) -> String {
         let _ = writeln!(out, "\n{}", certificates(&status.listeners));
     }
     let _ = writeln!(out, "\n{}", endpoints(&status.roles));
+    for role in &status.roles {
+        if let Some(rule) = &role.fallback_rule {
+            let _ = writeln!(out, "{}: {rule}", role.title);
+        }
+    }
     if !status.boundary_groups.is_empty() {
         let _ = writeln!(out, "\n{}", groups(status));
     }

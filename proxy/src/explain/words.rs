@@ -7,7 +7,7 @@ use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing};
 use crate::model::decision::Decision;
 use crate::model::facts::Facts;
 use crate::model::knowledge::Lack;
-use crate::model::role::{Balance, Clock, FallbackRule, SWITCH_MINUTES};
+use crate::model::role::{Balance, Clock, FallbackRule, Locality, SWITCH_MINUTES};
 use crate::model::snapshot::{FallbackSettings, Site, Snapshot};
 use crate::model::stay::Stay;
 use crate::text::{at_speed, span};
@@ -46,6 +46,8 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
     let role = &*topology.role;
     let not_waited = match role.fallback_rule {
         _ if !topology.grouped() => Some("not waited for: boundary groups do not decide about this role"),
+        _ if role.locality == Locality::Prefer => Some("not waited for: groups only order the servers of this role"),
+        FallbackRule::Shared => Some("not waited for: the servers of this role share what a client needs"),
         FallbackRule::AtOnce => Some("not waited for: groups only order the servers of this role"),
         FallbackRule::None => Some("not waited for: this role has no fallback"),
         FallbackRule::Offsets | FallbackRule::LastKnownGood => match role.clock {
@@ -59,7 +61,7 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
         FallbackRule::LastKnownGood => {
             format!("; clients keep to their last known-good server for {SWITCH_MINUTES} min")
         }
-        FallbackRule::Offsets | FallbackRule::AtOnce | FallbackRule::None => String::new(),
+        FallbackRule::Offsets | FallbackRule::Shared | FallbackRule::AtOnce | FallbackRule::None => String::new(),
     };
     let sentence = match (not_waited, &exempt, minutes) {
         (Some(why), _, _) => why.to_owned(),

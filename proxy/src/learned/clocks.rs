@@ -8,7 +8,7 @@ use crate::model::cluster::Cluster;
 use crate::model::fallback::Opening;
 use crate::model::live::{TICKS_PER_MINUTE, Ticks};
 use crate::model::location::ContentLocation;
-use crate::model::role::{Clock, FallbackRule};
+use crate::model::role::FallbackRule;
 use crate::model::snapshot::Snapshot;
 
 /// Most clocks that one answer lists.
@@ -104,7 +104,7 @@ fn next(snapshot: &Snapshot, cluster: &Cluster, name: &ClockName, started: Ticks
     let location = ContentLocation::new(topology, &groups);
     let opening = |keeps| {
         let speedup = snapshot.site.fallback.speedup;
-        let immediate = topology.role.clock == Clock::Immediate;
+        let immediate = !Opening::waits(&topology.role);
         Opening::new(topology.role.fallback_rule, location, speedup, Some(started), now, (keeps, immediate))
     };
     let mut opening_now = opening(false);

@@ -7,7 +7,6 @@ use super::boundary::GroupId;
 use super::cluster::{EndpointIndex, Topology};
 use super::fallback::Opening;
 use super::location::{ContentLocation, Tier};
-use super::role::Clock;
 use super::tier::TierKind;
 
 /// The servers of a role that clients can use without waiting for a fallback clock: one list for each boundary group and one
@@ -27,7 +26,7 @@ pub fn audiences(topology: &Topology) -> Vec<Vec<EndpointIndex>> {
 
 fn usable(topology: &Topology, groups: &[GroupId]) -> Vec<EndpointIndex> {
     let location = ContentLocation::new(topology, groups);
-    let at_once = topology.role.clock != Clock::Honor;
+    let at_once = !Opening::waits(&topology.role);
     let opening = Opening::new(topology.role.fallback_rule, location, 1, None, 0, (false, at_once));
     let open = || location.tiers().filter(|tier| opening.is_open(*tier));
     // For a client that is in another group too, fallback sources may come later: they count only where there is nothing else.

@@ -16,7 +16,7 @@ use super::live::{Domain, Live, Owner, Ticks};
 use super::location::{ContentLocation, Tier};
 use super::mix::mix;
 use super::path::has_dot_segment;
-use super::role::{Balance, Clock, FallbackRule};
+use super::role::{Balance, FallbackRule};
 use super::route::{ClusterId, Route};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, upload};
@@ -140,7 +140,7 @@ impl<'a> Decision<'a> {
         };
         let keeps = stay.is_some() && role.fallback_rule == FallbackRule::LastKnownGood;
         let exempt = exempt(site, facts, content);
-        let waits = role.clock == Clock::Honor && topology.grouped() && Opening::waits(role.fallback_rule);
+        let waits = topology.grouped() && Opening::waits(role);
         let mut started = None;
         if waits {
             let kept = stay.filter(|_| keeps).map_or(0, |stay| u64::from(stay.endpoint_id(cluster)));

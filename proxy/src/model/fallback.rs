@@ -7,7 +7,7 @@
 
 use super::live::{TICKS_PER_MINUTE, Ticks};
 use super::location::{ContentLocation, Tier};
-use super::role::{FallbackRule, SWITCH_MINUTES};
+use super::role::{Clock, FallbackRule, Locality, Role, SWITCH_MINUTES};
 use super::tier::TierKind;
 
 /// Which tiers of a location are open at one moment.
@@ -36,18 +36,15 @@ impl Opening {
         now: Ticks,
         (keeps, exempt): (bool, bool),
     ) -> Self {
-        let all = exempt || !Self::waits(rule);
+        let all = exempt || !knows_clocks(rule);
         let elapsed = started.map(|started| u64::from(now.saturating_sub(started)) * u64::from(speedup));
         let last = if all { 0 } else { location.last_offset() };
         Self { rule, all, keeps, last, speedup, elapsed }
     }
 
-    /// Whether a rule knows clocks at all.
-    pub fn waits(rule: FallbackRule) -> bool {
-        match rule {
-            FallbackRule::Offsets | FallbackRule::LastKnownGood => true,
-            FallbackRule::AtOnce | FallbackRule::None => false,
-        }
+    /// Whether clients of a role wait for clocks at all.
+    pub fn waits(role: &Role) -> bool {
+        role.clock == Clock::Honor && role.locality != Locality::Prefer && knows_clocks(role.fallback_rule)
     }
 
     /// Minutes of the clock at which a tier opens; 0 needs no clock.
@@ -88,5 +85,12 @@ impl Opening {
     /// Minutes of the clock, if it runs.
     pub fn minutes(&self) -> Option<f64> {
         self.elapsed.map(|elapsed| elapsed as f64 / TICKS_PER_MINUTE as f64)
+    }
+}
+
+fn knows_clocks(rule: FallbackRule) -> bool {
+    match rule {
+        FallbackRule::Offsets | FallbackRule::LastKnownGood => true,
+        FallbackRule::Shared | FallbackRule::AtOnce | FallbackRule::None => false,
     }
 }

@@ -113,10 +113,14 @@ impl<'a> ContentLocation<'a> {
         linked.or_else(|| beyond.into_iter().flatten().find(|tier| *tier > last))
     }
 
-    /// A management point is found by every client: one whose own groups name none gets the list of the whole site.
+    /// The list of management points that a client gets has all of its site: what groups say about them puts some on top. So
+    /// the last tier has every server, also one that a relationship says `never` of.
     fn may_use_all(self) -> bool {
         let current = Tier { offset: 0, kind: TierKind::Current };
-        self.topology.role.locality == Locality::BoundaryGroupsOrSite
-            && self.members(current).all(<[EndpointIndex]>::is_empty)
+        match self.topology.role.locality {
+            Locality::Prefer | Locality::Site => true,
+            Locality::BoundaryGroupsOrSite => self.members(current).all(<[EndpointIndex]>::is_empty),
+            Locality::BoundaryGroups => false,
+        }
     }
 }

@@ -39,7 +39,7 @@ const NAMES: [Names; 12] = [
         canonical: "application-catalog-web-service-point",
         aliases: &["application catalog web service"],
         row: table::application_catalog_web_service_point,
-        assumptions: &["paths", "methods", "max_body", "probe.target"],
+        assumptions: &["methods", "max_body"],
     },
     Names {
         canonical: "application-catalog-website-point",
@@ -69,7 +69,7 @@ const NAMES: [Names; 12] = [
         canonical: "reporting-services-point",
         aliases: &["RSP", "reporting point", "reporting services", "SSRS"],
         row: table::reporting_services_point,
-        assumptions: &["methods", "max_body", "probe.status"],
+        assumptions: &["paths", "methods", "max_body", "probe.status"],
     },
     Names {
         canonical: "sms-provider",
@@ -86,7 +86,7 @@ const NAMES: [Names; 12] = [
 ];
 
 /// Roles that no client connects to: name, other names, why.
-const WITHOUT_CLIENTS: [(&str, &[&str], &str); 3] = [
+const WITHOUT_CLIENTS: [(&str, &[&str], &str); 10] = [
     (
         "site-server",
         &["primary site server", "secondary site server"],
@@ -103,6 +103,44 @@ const WITHOUT_CLIENTS: [(&str, &[&str], &str); 3] = [
         &["EPP"],
         "the Endpoint Protection point has no client-facing listener: it only holds the license acceptance and the \
          defaults, clients get definitions from the software update point and the distribution points",
+    ),
+    (
+        "service-connection-point",
+        &["SCP", "windows intune connector"],
+        "the service connection point has no client-facing listener: it connects to Microsoft's services by itself",
+    ),
+    (
+        "cloud-management-gateway-connection-point",
+        &["CMG connection point"],
+        "the CMG connection point has no client-facing listener: it connects to the gateway in the cloud by itself, and is \
+         a client of the management points and software update points",
+    ),
+    (
+        "cloud-management-gateway",
+        &["CMG", "cloud distribution point"],
+        "the cloud management gateway is not in this network: it balances its clients in the cloud by itself",
+    ),
+    (
+        "certificate-registration-point",
+        &["CRP"],
+        "no client connects to the certificate registration point: only the policy module of an NDES server does, with a \
+         certificate of its own, to the one that it is set up for",
+    ),
+    (
+        "data-warehouse-service-point",
+        &["data warehouse"],
+        "the data warehouse service point has no client-facing listener: it copies from one database to another",
+    ),
+    (
+        "site-database-server",
+        &["database server"],
+        "no client connects to the site database server: site systems do, in the protocol of SQL Server",
+    ),
+    (
+        "system-health-validator-point",
+        &["SHV"],
+        "no client connects to the System Health Validator point: Network Policy Server asks it, and it is no longer in \
+         ConfigMgr",
     ),
 ];
 
@@ -124,6 +162,17 @@ pub fn find(name: &str) -> Option<Role> {
 /// The name that metrics and logs use for the preset with this name, abbreviation or alias.
 pub fn canonical(name: &str) -> Option<&'static str> {
     lookup(name).map(|names| names.canonical)
+}
+
+/// The names under which boundary groups may speak of a role's fallback times: its own, then those that it follows.
+pub fn spoken_of(role: &Role) -> Vec<String> {
+    let mut names = vec![role.name.clone()];
+    let mut next = role.times_of.clone();
+    while let Some(name) = next.filter(|name| !names.contains(name)) {
+        next = find(&name).and_then(|role| role.times_of);
+        names.push(name);
+    }
+    names
 }
 
 /// Fields of a preset whose default no public source confirms; nested fields are written `probe.target`.
@@ -186,7 +235,7 @@ mod tests {
             assert!(seen.insert(letters(name).collect::<String>()), "{name} twice");
         }
         assert!(without_clients("Site Server").is_some());
-        assert!(without_clients("epp").is_some());
+        assert!(without_clients("epp").is_some() && without_clients("CMG connection point").is_some());
         assert!(without_clients("mp").is_none());
         for name in known_names() {
             assert!(find(name).is_some(), "{name}");
@@ -234,7 +283,7 @@ mod tests {
     fn the_rows_that_the_rest_relies_on() {
         let mp = find("mp").unwrap();
         assert!(mp.methods.iter().any(|m| m == "CCM_POST") && mp.methods.iter().any(|m| m == "BITS_POST"));
-        assert_eq!((mp.locality, mp.default_fallback), (Locality::BoundaryGroupsOrSite, Fallback::Minutes(0)));
+        assert_eq!((mp.locality, mp.default_fallback), (Locality::Prefer, Fallback::Minutes(0)));
         assert_eq!((mp.balance, mp.panic, mp.max_body), (Balance::LeastRequests, Panic::Serve, Some(128 << 20)));
         let dp = find("dp").unwrap();
         assert_eq!((dp.balance, dp.panic, dp.timeouts.total), (Balance::Content, Panic::Refuse, None));

@@ -58,6 +58,9 @@ pub struct Role {
     pub locality: Locality,
     /// The time after which the site default boundary group is used when no relationship names it, in minutes.
     pub default_fallback: Fallback,
+    /// The role whose fallback times hold where boundary groups say none of this one: the management point's hold for its
+    /// client notification, a preset's for a role of one's own that starts from it.
+    pub times_of: Option<String>,
     /// What the fallback times of boundary groups mean to the role.
     pub fallback_rule: FallbackRule,
     /// Whether those times are waited for.
@@ -154,9 +157,11 @@ pub enum Locality {
     /// Those of its boundary groups, then neighbors, then the site default boundary group. Clients whose groups name no
     /// server of the role get none.
     BoundaryGroups,
-    /// As `BoundaryGroups`, but a client whose groups name no server of the role may use all of them
-    /// (ConfigMgr treats management points so).
+    /// As `BoundaryGroups`, but a client whose groups name no server of the role may use all of them.
     BoundaryGroupsOrSite,
+    /// The same order, and then every site system of the role, all at once: groups prefer servers and wall none off
+    /// (ConfigMgr treats management points so).
+    Prefer,
     /// Every site system of the role: ConfigMgr does not associate this role with boundary groups.
     Site,
 }
@@ -189,10 +194,29 @@ pub enum FallbackRule {
     /// A client keeps to its last known-good server for [`SWITCH_MINUTES`], whatever the times say; then all groups with a
     /// time up to that open together, later ones at their own time (ConfigMgr: software update points).
     LastKnownGood,
+    /// The servers share what a client would lose with another one, a database for example: none is kept to, a time is "at
+    /// once" or "never" (ConfigMgr: software update points on one database or behind one address).
+    Shared,
     /// A time is "at once" or "never"; groups only order the servers (ConfigMgr: management points).
     AtOnce,
     /// There is no fallback (ConfigMgr: state migration points).
     None,
+}
+
+impl FallbackRule {
+    /// For rules between which an administrator has to choose: which one holds, and why.
+    pub fn why(self) -> Option<&'static str> {
+        match self {
+            Self::LastKnownGood => Some(
+                "last-known-good: a client keeps to its server for 120 min, because one with another database costs it a full \
+                 scan; fallback_rule = \"shared\" is for servers with one database",
+            ),
+            Self::Shared => Some(
+                "shared: a client may use any server at once, because the configuration says that they have one database",
+            ),
+            Self::Offsets | Self::AtOnce | Self::None => None,
+        }
+    }
 }
 
 /// Minutes that a client of [`FallbackRule::LastKnownGood`] keeps trying its last known-good server.

@@ -13,7 +13,8 @@ pub enum TierKind {
     Default,
     /// A fallback source location of the older model.
     FallbackSource,
-    /// All servers of the site: the role does not know boundary groups, or the client's groups name no server.
+    /// All servers of the site: the role does not know boundary groups, or they only prefer servers of it, or the client's
+    /// groups name none.
     Site,
 }
 

@@ -10,7 +10,7 @@ use rolegate_health::Health;
 
 /// Where the client of every test is.
 pub const CLIENT: &str = "10.1.1.1";
-pub const LOCALITIES: [&str; 3] = ["boundary-groups", "boundary-groups-or-site", "site"];
+pub const LOCALITIES: [&str; 4] = ["boundary-groups", "boundary-groups-or-site", "prefer", "site"];
 pub const BALANCES: [&str; 4] = ["least-requests", "random", "client", "content"];
 
 #[derive(Clone, Debug)]
@@ -193,6 +193,7 @@ impl Site {
             }
             for (other, time) in links {
                 let Some(offset) = time else { continue };
+                let offset = if self.locality == "prefer" { 0 } else { offset };
                 let (kind, servers) = match self.groups.get(other) {
                     Some(group) => (TierKind::Neighbor, &group.servers),
                     None => (TierKind::Default, &self.default_servers),
@@ -204,7 +205,7 @@ impl Site {
             let sources = self.everyone().into_iter().filter(|server| self.servers[*server].fallback_source);
             tiers.insert((u32::MAX, TierKind::FallbackSource), sources.collect());
         }
-        if nobody_near && self.locality == "boundary-groups-or-site" {
+        if self.locality == "prefer" || nobody_near && self.locality == "boundary-groups-or-site" {
             tiers.insert((u32::MAX, TierKind::Site), self.everyone());
         }
         let full = tiers.into_iter().filter(|(_, servers)| !servers.is_empty());

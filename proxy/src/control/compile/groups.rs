@@ -9,10 +9,11 @@ use super::relations::{self, Times, neighbors, times};
 use super::roles::Roles;
 use super::systems::Systems;
 use super::{GroupPlan, Once, RolePlan, ad_sites, connections, link};
-use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, nearest, parse_boundary, role_key};
+use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, count, nearest, parse_boundary, role_key};
 use crate::model::boundary::GroupId;
 use crate::model::boundary_range::AddressRange;
 use crate::model::cluster::Link;
+use crate::model::presets;
 use crate::model::role::{Fallback, FallbackRule, Locality, Role};
 use crate::model::tier::TierKind;
 
@@ -226,8 +227,8 @@ impl Groups {
         for position in 0..roles.len() {
             let role = roles.get(position);
             let members = systems.of_role(position);
-            let grouped = role.locality != Locality::Site && self.holds(role);
-            if grouped && !members.is_empty() && self.unnamed(members) {
+            let decided = matches!(role.locality, Locality::BoundaryGroups | Locality::BoundaryGroupsOrSite);
+            if decided && self.holds(role) && !members.is_empty() && self.unnamed(members) {
                 let near = config.boundary_groups.first().and_then(|group| group.name.as_ref());
                 problems.warning(
                     near.map_or(0..0, toml::Spanned::span),
@@ -240,7 +241,8 @@ impl Groups {
 
     /// Whether groups can hold servers of a role: those of the older model hold no software update points.
     fn holds(&self, role: &Role) -> bool {
-        self.model == Model::Relationships || role.fallback_rule != FallbackRule::LastKnownGood
+        let holds_none = matches!(role.fallback_rule, FallbackRule::LastKnownGood | FallbackRule::Shared);
+        self.model == Model::Relationships || !holds_none
     }
 
     fn unnamed(&self, members: &[super::MemberPlan]) -> bool {
@@ -277,15 +279,16 @@ impl Groups {
     /// Relationships of a group for a role, with the implied one to the default group.
     fn links(&self, group: usize, role: &Role) -> Vec<Link> {
         let default = self.names.len() - 1;
-        let key = role_key(&role.name);
-        let own = self.default_behavior.get(&key).copied().unwrap_or(role.default_fallback);
+        let names = presets::spoken_of(role);
+        let said = |times: &Times| names.iter().find_map(|name| times.get(name)).map(|time| count(role, *time));
+        let own = said(&self.default_behavior).unwrap_or(role.default_fallback);
         let mut links = Vec::new();
         let mut explicit_default = false;
         for (neighbor, times) in &self.neighbors[group] {
             let to_default = *neighbor == default;
             explicit_default |= to_default;
             let otherwise = if to_default { own } else { role.default_fallback };
-            if let Fallback::Minutes(offset) = times.get(&key).copied().unwrap_or(otherwise) {
+            if let Fallback::Minutes(offset) = said(times).unwrap_or(otherwise) {
                 let kind = if to_default { TierKind::Default } else { TierKind::Neighbor };
                 links.push(link(offset, kind, *neighbor));
             }

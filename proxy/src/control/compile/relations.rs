@@ -57,9 +57,9 @@ pub(super) fn times(
 ) -> Times {
     let mut times = Times::new();
     for (role, time) in written {
-        match roles.used(role.get_ref()) {
+        match roles.spoken_of(role.get_ref()) {
             Some(known) => {
-                times.insert(role_key(role.get_ref()), check_time(known, time, problems));
+                times.insert(role_key(role.get_ref()), check_time(&known, time, problems));
             }
             None => problems.error(
                 role.span(),

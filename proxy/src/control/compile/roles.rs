@@ -78,6 +78,16 @@ impl<'a> Roles<'a> {
         self.by_name.get(&role_key(name)).copied().flatten().map(|position| &self.list[position])
     }
 
+    /// The role that a fallback time with this name is about: one that is used, or one that a used role follows.
+    pub(super) fn spoken_of(&self, name: &str) -> Option<Arc<Role>> {
+        if let Some(used) = self.used(name) {
+            return Some(Arc::clone(used));
+        }
+        let key = role_key(name);
+        let followed = self.list.iter().any(|role| presets::spoken_of(role).contains(&key));
+        presets::find(name).filter(|_| followed).map(Arc::new)
+    }
+
     /// The role at a position.
     pub(super) fn get(&self, position: usize) -> &Arc<Role> {
         &self.list[position]

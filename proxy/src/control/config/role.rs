@@ -9,12 +9,13 @@ use super::types::{RoleOnSiteSystem, RoleOverrides};
 use crate::model::field_set::FieldSet;
 use crate::model::presets;
 use crate::model::role::{Balance, Locality, Panic, Protocol, Role};
-pub use fallback::check_time;
+pub use fallback::{check_time, count};
 use fields::{duration, number, override_retry, override_timeouts, port, word};
 
 mod connections;
 pub(in crate::control) mod fallback;
 pub(in crate::control) mod fields;
+mod paths;
 mod probe;
 mod staying;
 pub(in crate::control) mod text;
@@ -22,9 +23,10 @@ pub(in crate::control) mod text;
 const PLAIN: &str = "plain";
 const WEIGHTS: RangeInclusive<u32> = 1..=1000;
 
-const LOCALITIES: [(&str, Locality); 3] = [
+const LOCALITIES: [(&str, Locality); 4] = [
     ("boundary-groups", Locality::BoundaryGroups),
     ("boundary-groups-or-site", Locality::BoundaryGroupsOrSite),
+    ("prefer", Locality::Prefer),
     ("site", Locality::Site),
 ];
 const BALANCES: [(&str, Balance); 6] = [
@@ -128,7 +130,8 @@ fn own_role(name: &Spanned<String>, preset: &Spanned<String>, problems: &mut Pro
         problems.error(preset.span(), format!("there is no preset {}", quoted(written)), help);
         return None;
     };
-    Some(Role { name: key, short: String::new(), title: name.get_ref().trim().to_owned(), ..start })
+    let times_of = presets::canonical(written).map(str::to_owned);
+    Some(Role { name: key, short: String::new(), title: name.get_ref().trim().to_owned(), times_of, ..start })
 }
 
 fn unknown_role(name: &Spanned<String>, problems: &mut Problems) {
@@ -171,6 +174,8 @@ fn override_role(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems
 fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems: &mut Problems) {
     let lists = [
         ("paths", &o.paths),
+        ("paths_add", &o.paths_add),
+        ("paths_remove", &o.paths_remove),
         ("methods", &o.methods),
         ("hosts", &o.hosts),
         ("strip_fields", &o.strip_fields),
@@ -184,13 +189,7 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
         }
         return;
     }
-    if let Some(list) = &o.paths {
-        if list.is_empty() {
-            let message = format!("the role {} has no path, so no request could belong to it", role.name);
-            problems.error(at.clone(), message, "write paths = [\"/\"] for every path");
-        }
-        role.paths = text::each(list, text::path, problems);
-    }
+    paths::override_paths(role, o, at, problems);
     if let Some(list) = &o.methods {
         role.methods = text::each(list, text::method, problems);
     }

@@ -128,6 +128,9 @@ fn what_says_who_stays_where_arrives() {
     );
     let dp = good("[roles.DP]\nbalance = \"device\"\nhash_balance_factor = 0\n");
     assert_eq!((dp.balance, dp.affinity), (Balance::Device, None), "nobody moves, so nothing is remembered");
+    let sup = good("[roles.SUP]\nfallback_rule = \"shared\"\n");
+    assert_eq!((sup.fallback_rule, sup.affinity), (FallbackRule::Shared, None));
+    assert_eq!(sup.default_fallback, Fallback::Minutes(0));
     let bgb = good("[roles.client-notification]\nbalance = \"device\"\n");
     assert_eq!(bgb.balance, Balance::Device);
     let bgb = good("[roles.client-notification]\naffinity = \"1h\"\n");
@@ -179,6 +182,28 @@ fn roles_of_ones_own() {
 }
 
 #[test]
+fn paths_are_added_and_removed() {
+    let mp = presets::find("MP").unwrap();
+    let changed = good("[roles.MP]\npaths_add = [\"/x/\"]\npaths_remove = [\"/cmuserservice\", \"/BGB\"]\n");
+    assert_eq!(changed.paths.len(), mp.paths.len() - 1);
+    assert!(changed.paths.contains(&"/x".to_owned()) && changed.paths.contains(&"/SMS_MP".to_owned()));
+    assert!(!changed.paths.iter().any(|path| path == "/CMUserService" || path == "/BGB"));
+    let own = good("[roles.users]\npreset = \"MP\"\npaths = [\"/CMUserService\"]\n");
+    assert_eq!(
+        (own.paths.as_slice(), own.times_of.as_deref()),
+        (&["/CMUserService".to_owned()][..], Some("management-point"))
+    );
+    refuses("paths = [\"/a\"]\npaths_add = [\"/b\"]", 3, 14, "nothing to add to", "either `paths`, or");
+    refuses("paths_remove = [\"/SMS_M\"]", 2, 17, "no path \"/SMS_M\"", "it has /SMS_MP /SMS_MP_WindowsAuth");
+    refuses("paths_remove = [\"b\"]", 2, 17, "does not start with /", "write \"/b\"");
+    warns("paths_add = [\"/sms_mp\"]", 2, 14, "has the path \"/sms_mp\" already", "leave it out");
+    warns("paths = [\"/SMS_MP\"]", 2, 10, "not in the list: /SMS_MP_WindowsAuth", "`paths_add`");
+    let all = format!("[roles.FSP]\npaths_remove = {:?}\n", presets::find("FSP").unwrap().paths);
+    check(&role(&all).1, &all, true, 1, 8, "has no path", "paths = [\"/\"]");
+    good("[roles.MP]\npaths = [\"/\"]\n");
+}
+
+#[test]
 fn names_that_are_no_role() {
     let refuses = |source: &str, line, column, message, help| {
         check(&role(source).1, source, true, line, column, message, help);
@@ -216,7 +241,7 @@ fn words_are_checked() {
         2,
         17,
         "`fallback_rule` cannot be \"later\"",
-        "\"last-known-good\", \"at-once\"",
+        "\"last-known-good\", \"shared\", \"at-once\"",
     );
     refuses("clock = \"honour\"", 2, 9, "`clock` cannot be \"honour\"", "did you mean \"honor\"?");
     refuses("panic = \"never\"", 2, 9, "`panic` cannot be \"never\"", "write one of \"serve\", \"refuse\"");

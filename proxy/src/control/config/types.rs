@@ -320,6 +320,10 @@ pub struct RoleOverrides {
     pub description: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::paths`].
     pub paths: Option<Vec<Spanned<String>>>,
+    /// Paths besides those of the preset.
+    pub paths_add: Option<Vec<Spanned<String>>>,
+    /// Paths of the preset that are not the role's.
+    pub paths_remove: Option<Vec<Spanned<String>>>,
     /// See [`crate::model::role::Role::methods`].
     pub methods: Option<Vec<Spanned<String>>>,
     /// See [`crate::model::role::Role::hosts`].
@@ -348,11 +352,11 @@ pub struct RoleOverrides {
     pub strip_fields: Option<Vec<Spanned<String>>>,
     /// See [`crate::model::role::Role::upgrades`].
     pub upgrades: Option<Vec<Spanned<String>>>,
-    /// `boundary-groups`, `boundary-groups-or-site` or `site`.
+    /// `boundary-groups`, `boundary-groups-or-site`, `prefer` or `site`.
     pub locality: Option<Spanned<String>>,
     /// Minutes, or `"never"`.
     pub default_fallback: Option<Spanned<FallbackTime>>,
-    /// `offsets`, `last-known-good`, `at-once` or `none`.
+    /// `offsets`, `last-known-good`, `shared`, `at-once` or `none`.
     pub fallback_rule: Option<Spanned<String>>,
     /// `honor` or `immediate`; absent = that of `[fallback]`.
     pub clock: Option<Spanned<String>>,

@@ -75,6 +75,7 @@ pub(super) fn plain() -> Role {
         upgrades: Vec::new(),
         locality: Locality::Site,
         default_fallback: Fallback::Minutes(120),
+        times_of: None,
         fallback_rule: FallbackRule::Offsets,
         clock: Clock::Honor,
         balance: Balance::LeastRequests,
@@ -107,12 +108,14 @@ pub(super) fn plain() -> Role {
 /// Management point.
 ///
 /// - paths: the IIS applications of a management point; `AltAuth` exists in builds from about 2022.
+///   `/SMS_MP_MBAM` takes BitLocker recovery keys (seen in public code), `/omadm` is of on-premises device management (in
+///   Microsoft's enrollment scripts).
 /// - methods: the verbs Microsoft lists for intranet and internet management points. `BITS_POST` carries large messages
 ///   to `/CCM_Incoming`.
 /// - probe: `MPLIST` needs IIS, the ISAPI and the site database; `MPCERT` only the first two. All management points of
 ///   a site share the database, so it is asked every 10 s, not every 5.
-/// - locality: a client whose groups name no management point gets the whole list, and the fallback time of a
-///   relationship is 0 or never.
+/// - locality: the list of management points that a client gets has all of its site, those of its boundary groups first
+///   (Microsoft Learn, boundary groups and management points). The fallback time of a relationship is 0 or never.
 /// - panic: when all fail together the shared database is the likely cause, and `.sms_pol` or `/CCM_Client` may work.
 /// - retry: 500 is what a management point answers that has lost its database; another one may still have it.
 ///   `CCM_POST` is never repeated once a server may have seen it; the client keeps its message and sends again.
@@ -134,9 +137,11 @@ pub(super) fn management_point() -> Role {
             "/CMUserService",
             "/CMUserService_WindowsAuth",
             "/BGB",
+            "/SMS_MP_MBAM",
+            "/omadm",
         ]),
         methods: words(&["GET", "HEAD", "POST", "PROPFIND", "CCM_POST", "BITS_POST"]),
-        locality: Locality::BoundaryGroupsOrSite,
+        locality: Locality::Prefer,
         default_fallback: Fallback::Minutes(0),
         fallback_rule: FallbackRule::AtOnce,
         upload_affinity: true,
@@ -158,7 +163,9 @@ pub(super) fn management_point() -> Role {
 /// Distribution point.
 ///
 /// - paths: the virtual directories of packages and signatures; the prefixes say how the client authenticates.
-/// - methods: those Microsoft lists. Everything is read-only, so all of them may go to another server.
+///   `/SMS_MCS` controls multicast (seen in posted logs of task sequences).
+/// - methods: those Microsoft lists, which only read and so may go to another server, and the `CCM_POST` of multicast, which
+///   is never repeated once a server may have seen it.
 /// - probe: the directory itself. 401 (access needs an account), 403 (a client certificate is wanted) and 404 (no
 ///   listing) come from a server that lives; none of them proves content.
 /// - panic: BITS asks again later, and a server that is ill would break its downloads.
@@ -177,8 +184,10 @@ pub(super) fn distribution_point() -> Role {
             "/NOCERT_SMS_DP_SMSSIG$",
             "/CCMTOKENAUTH_SMS_DP_SMSPKG$",
             "/CCMTOKENAUTH_SMS_DP_SMSSIG$",
+            "/SMS_MCS",
+            "/SMS_MCS_AltAuth",
         ]),
-        methods: words(&["GET", "HEAD", "PROPFIND"]),
+        methods: words(&["GET", "HEAD", "PROPFIND", "CCM_POST"]),
         locality: Locality::BoundaryGroups,
         balance: Balance::Content,
         hash_balance_factor: 150,
@@ -267,12 +276,15 @@ pub(super) fn state_migration_point() -> Role {
 
 /// Application Catalog web service point (removed in 1910).
 ///
-/// - paths and the target of the probe are assumptions: `CMApplicationCatalogSvc` is the name at installation, which no
-///   source confirms. `ApplicationOfferService.svc` below it is confirmed.
+/// - paths and the target of the probe: as public installation scripts write them.
+/// - locality: any of them serves any client; those of a client's groups are near.
 pub(super) fn application_catalog_web_service_point() -> Role {
     Role {
         paths: words(&["/CMApplicationCatalogSvc"]),
         methods: words(&["GET", "HEAD", "POST"]),
+        locality: Locality::Prefer,
+        default_fallback: Fallback::Minutes(0),
+        fallback_rule: FallbackRule::AtOnce,
         retry: retry(2, &["GET", "HEAD"]),
         probe: Probe {
             kind: ProbeKind::Http(question(
@@ -290,12 +302,16 @@ pub(super) fn application_catalog_web_service_point() -> Role {
 /// Application Catalog website point (removed in 1910).
 ///
 /// - path: `/CMApplicationCatalog`, with Windows authentication.
+/// - locality: as above.
 /// - balance: by client, so that what the website remembers about a user stays with it.
 /// - the probe's statuses are an assumption: 401 where Windows authentication is asked for, redirects count as alive.
 pub(super) fn application_catalog_website_point() -> Role {
     Role {
         paths: words(&["/CMApplicationCatalog"]),
         methods: words(&["GET", "HEAD", "POST"]),
+        locality: Locality::Prefer,
+        default_fallback: Fallback::Minutes(0),
+        fallback_rule: FallbackRule::AtOnce,
         balance: Balance::Client,
         retry: retry(2, &["GET", "HEAD"]),
         probe: Probe {
@@ -350,16 +366,22 @@ fn enrollment_row(name: &str, title: &str) -> Role {
 
 /// Reporting services point (SQL Server Reporting Services).
 ///
-/// - paths: the defaults; an installation may have others. Windows authentication.
+/// - paths: the defaults of Reporting Services; those of the instance `SSRS` and of Power BI Report Server are an assumption. A
+///   named instance has others: `paths_add`. Windows authentication.
 /// - methods are an assumption beyond GET and POST: the web portal's interface uses the rest.
+/// - locality: boundary groups only say which one is near. ConfigMgr knows no such association; where no group names one, all
+///   are used.
 /// - balance: by client, because a rendered report is paged through in a session on one server.
 /// - a report may take long before its first byte.
 /// - the probe's statuses are an assumption as far as redirects to the portal's start page go.
 pub(super) fn reporting_services_point() -> Role {
     let base = row("reporting-services-point", "RSP", "Reporting services point");
     Role {
-        paths: words(&["/Reports", "/ReportServer"]),
+        paths: words(&["/Reports", "/ReportServer", "/Reports_SSRS", "/ReportServer_SSRS", "/PowerBI"]),
         methods: words(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        locality: Locality::Prefer,
+        default_fallback: Fallback::Minutes(0),
+        fallback_rule: FallbackRule::AtOnce,
         balance: Balance::Client,
         retry: retry(2, &["GET", "HEAD"]),
         timeouts: Timeouts { response_header: seconds(300), total: Some(seconds(1800)), ..base.timeouts },
@@ -398,7 +420,7 @@ pub(super) fn sms_provider() -> Role {
 /// Client notification: the management point's TCP channel.
 ///
 /// - port: 10123, tried by clients before the HTTP fallback `/bgb`. The stream is opaque.
-/// - locality: that of the management point, of which it is a part.
+/// - locality: that of the management point, of which it is a part; so are the times of boundary groups.
 /// - tunnel idle time is an assumption: reports of the keepalive go up to 15 minutes, twice that is safe.
 /// - `max_requests` (connections here) is an assumption: 25,000 clients of one management point, twice, because the
 ///   second takes the clients of the first when it goes down.
@@ -409,8 +431,9 @@ pub(super) fn client_notification() -> Role {
         paths: Vec::new(),
         port: 10123,
         tls_port: 10123,
-        locality: Locality::BoundaryGroupsOrSite,
+        locality: Locality::Prefer,
         default_fallback: Fallback::Minutes(0),
+        times_of: Some("management-point".to_owned()),
         fallback_rule: FallbackRule::AtOnce,
         connection_auth: false,
         retry: retry(2, &[]),

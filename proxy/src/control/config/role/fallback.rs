@@ -6,11 +6,12 @@ use super::fields::word;
 use crate::control::config::problem::Problems;
 use crate::control::config::types::RoleOverrides;
 use crate::control::config::units::FallbackTime;
-use crate::model::role::{Clock, Fallback, FallbackRule, Role};
+use crate::model::role::{Clock, Fallback, FallbackRule, Locality, Role};
 
-const RULES: [(&str, FallbackRule); 4] = [
+const RULES: [(&str, FallbackRule); 5] = [
     ("offsets", FallbackRule::Offsets),
     ("last-known-good", FallbackRule::LastKnownGood),
+    ("shared", FallbackRule::Shared),
     ("at-once", FallbackRule::AtOnce),
     ("none", FallbackRule::None),
 ];
@@ -22,17 +23,25 @@ pub(super) fn override_fallback(role: &mut Role, o: &RoleOverrides, problems: &m
     word(&mut role.clock, o.clock.as_ref(), "clock", &CLOCKS, problems);
     role.default_fallback = match &o.default_fallback {
         Some(time) => check_time(role, time, problems),
-        None => counted(role.fallback_rule, role.default_fallback),
+        None => count(role, role.default_fallback),
     };
 }
 
 /// A fallback time as it was written for a role, and what it counts as. A warning says when that is something else.
 pub fn check_time(role: &Role, time: &Spanned<FallbackTime>, problems: &mut Problems) -> Fallback {
     let written = time.get_ref().get();
-    let counted = counted(role.fallback_rule, written);
+    let counted = count(role, written);
     if counted != written {
         let title = &role.title;
         let (message, help) = match counted {
+            Fallback::Minutes(_) if role.fallback_rule == FallbackRule::Shared => (
+                format!("with fallback_rule = \"shared\" no client of the role {title} waits: this counts as 0"),
+                "write 0 or \"never\"",
+            ),
+            Fallback::Minutes(_) if role.fallback_rule != FallbackRule::AtOnce => (
+                format!("with locality = \"prefer\" no client of the role {title} waits: this counts as 0"),
+                "write 0 or \"never\"",
+            ),
             Fallback::Minutes(_) => (
                 format!("the fallback time of the role {title} is fixed at 0 or never in ConfigMgr: this counts as 0"),
                 "write 0 or \"never\"",
@@ -47,10 +56,12 @@ pub fn check_time(role: &Role, time: &Spanned<FallbackTime>, problems: &mut Prob
     counted
 }
 
-fn counted(rule: FallbackRule, time: Fallback) -> Fallback {
-    match (rule, time) {
-        (FallbackRule::AtOnce, Fallback::Minutes(_)) => Fallback::Minutes(0),
+/// What a fallback time that was said counts as for a role.
+pub fn count(role: &Role, time: Fallback) -> Fallback {
+    match (role.fallback_rule, time) {
         (FallbackRule::None, _) => Fallback::Never,
-        (FallbackRule::Offsets | FallbackRule::LastKnownGood | FallbackRule::AtOnce, _) => time,
+        (FallbackRule::AtOnce | FallbackRule::Shared, Fallback::Minutes(_)) => Fallback::Minutes(0),
+        (_, Fallback::Minutes(_)) if role.locality == Locality::Prefer => Fallback::Minutes(0),
+        (_, Fallback::Minutes(_) | Fallback::Never) => time,
     }
 }

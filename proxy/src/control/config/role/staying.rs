@@ -47,6 +47,10 @@ fn override_load(role: &mut Role, written: Option<&Spanned<u32>>, problems: &mut
 }
 
 fn override_affinity(role: &mut Role, o: &RoleOverrides, problems: &mut Problems) {
+    if role.fallback_rule == FallbackRule::Shared {
+        // What the preset remembers is the last known-good server, and with one database every server is as good.
+        role.affinity = None;
+    }
     if let Some(written) = &o.affinity {
         role.affinity = written.get_ref().get();
     }

@@ -36,7 +36,7 @@ impl Default for FallbackTable {
             speedup: Spanned::new(0..0, 1),
             clock_idle: HumanDuration::from_secs(6 * 3600),
             max_clocks: Spanned::new(0..0, 65_536),
-            exempt_user_agents: vec![Spanned::new(0..0, "SMS CCM 5.0 TS".to_owned())],
+            exempt_user_agents: ["SMS CCM 5.0 TS", "ccmsetup"].map(|agent| Spanned::new(0..0, agent.to_owned())).into(),
             exempt_content: Vec::new(),
             slow_or_fallback: None,
         }
