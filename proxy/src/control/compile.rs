@@ -39,6 +39,7 @@ mod given;
 mod groups;
 mod lending;
 mod listeners;
+mod names;
 mod pem;
 mod pkcs12;
 mod relations;
@@ -51,6 +52,7 @@ mod usage;
 
 pub use files::{Files, Named};
 pub use listeners::Bound;
+pub use names::meanings;
 pub use systems::{MemberPlan, Place};
 
 /// A configuration that can be served.
@@ -150,6 +152,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     if let Some(listeners) = &listeners {
         listeners.warn_about_unserved(&roles, &systems, problems);
     }
+    names::check(config, &roles, &systems, problems);
     lending::check(config, &roles, &systems, &listeners, problems);
     if problems.is_fatal() {
         return None;

@@ -182,6 +182,9 @@ fn only(decision: &Decision<'_>, ask: &Ask<'_>) -> Option<Option<EndpointIndex>>
 
 /// Why a server cannot be picked when its tier has its turn.
 fn objection(decision: &Decision<'_>, ask: &Ask<'_>, pick: Option<&Pick>, index: EndpointIndex) -> Option<Not> {
+    if pick.is_some_and(|pick| pick.endpoint == index) {
+        return None;
+    }
     let own = decision.cluster.standing(index).class();
     let wanted = match own {
         Class::Well => Class::Well,

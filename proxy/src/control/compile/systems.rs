@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::names::normal;
 use super::roles::Roles;
 use super::tls::Trust;
 use super::{Once, SpannedName};
@@ -44,7 +45,7 @@ pub struct MemberPlan {
     pub tls: Option<Tls>,
     /// Serves content to every client, last.
     pub fallback_source: bool,
-    /// Names in `Host` that mean it.
+    /// Names in `Host` that mean it, its own first.
     pub names: Vec<String>,
 }
 
@@ -180,9 +181,8 @@ fn member<'a>(
     let weight = weight(own.weight.as_ref(), weight(system.weight.as_ref(), WEIGHT, problems), problems);
     check_family(&place, &effective, written, problems);
     let tls = if effective.tls { trust.for_system(written, system, &effective, problems) } else { None };
-    let mut names = vec![name.get_ref().to_ascii_lowercase()];
-    names.extend(system.address.as_ref().map(|address| address.get_ref().to_ascii_lowercase()));
-    names.extend(system.host_names.iter().map(|host| host.get_ref().to_ascii_lowercase()));
+    let aliases = own.address.iter().chain(&system.address).chain(&system.host_names);
+    let names = std::iter::once(name).chain(aliases).map(|name| normal(name.get_ref())).collect();
     Some(MemberPlan {
         system: Arc::from(name.get_ref().as_str()),
         system_index: index,
