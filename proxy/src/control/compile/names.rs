@@ -5,23 +5,10 @@ use std::net::IpAddr;
 
 use super::MemberPlan;
 use super::roles::Roles;
-use super::systems::Systems;
+use super::systems::{Systems, normal};
 use crate::control::config::{Config, Problems, RoleEntry, SiteSystem};
 use crate::model::role::Naming;
 use crate::wire::host::is_host;
-
-/// A name as it is compared.
-pub(super) fn normal(name: &str) -> String {
-    let name = name.trim().to_ascii_lowercase();
-    let bare =
-        name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).and_then(|bare| bare.parse::<IpAddr>().ok());
-    match bare.or_else(|| name.parse().ok()) {
-        // As `Host` spells it.
-        Some(IpAddr::V6(address)) => format!("[{address}]"),
-        Some(IpAddr::V4(address)) => address.to_string(),
-        None => name.strip_suffix('.').unwrap_or(&name).to_owned(),
-    }
-}
 
 /// What each name means among the site systems of one role, sorted. A short name or an address that several of them have
 /// means none of them.

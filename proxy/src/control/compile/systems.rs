@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::names::normal;
 use super::roles::Roles;
 use super::tls::Trust;
 use super::{Once, SpannedName};
@@ -194,6 +193,19 @@ fn member<'a>(
         fallback_source: system.fallback_source,
         names,
     })
+}
+
+/// A name as it is compared.
+pub(super) fn normal(name: &str) -> String {
+    let name = name.trim().to_ascii_lowercase();
+    let bare =
+        name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).and_then(|bare| bare.parse::<IpAddr>().ok());
+    match bare.or_else(|| name.parse().ok()) {
+        // As `Host` spells it.
+        Some(IpAddr::V6(address)) => format!("[{address}]"),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        None => name.strip_suffix('.').unwrap_or(&name).to_owned(),
+    }
 }
 
 /// Keys about TLS that nothing reads.
