@@ -291,7 +291,7 @@ fn fields_are_checked_together() {
     warns("probe.interval = \"3s\"", 2, 18, "may take 5s", "shorter than the `interval`");
     warns("timeouts.upstream_idle = \"120s\"", 2, 26, "IIS closes", "less than \"120s\"");
     warns("retry.methods = [\"GET\", \"CCM_POST\"]", 2, 25, "may be carried out twice", "sends it again");
-    warns("balance = \"named\"\nretry.attempts = 2", 3, 18, "no other site system", "attempts = 0");
+    warns("named = \"only\"\nretry.attempts = 2", 3, 18, "no other site system", "attempts = 0");
     warns("hash_balance_factor = 150", 2, 23, "only limits balance = \"content\"", "leave it out");
     warns("balance = \"device\"\naffinity = \"1h\"", 3, 12, "a client never moves", "leave `affinity` out");
     warns("fallback_rule = \"last-known-good\"", 2, 17, "nobody's last known-good", "affinity = \"14days\"");
