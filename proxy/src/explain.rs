@@ -48,6 +48,9 @@ pub struct Explanation {
     /// The role that serves it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<RoleFacts>,
+    /// The site system that the request names, and what follows; absent where names do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub named: Option<String>,
     /// The client's boundary groups.
     pub boundary_groups: Vec<GroupFacts>,
     /// Why there are none.
@@ -242,6 +245,7 @@ impl Explanation {
             .content
             .map(|content| ContentFacts { id: content.id.to_owned(), part: part(content.part()).to_owned() });
         self.clock = Some(words::clock(decision, &site.fallback));
+        self.named = words::name(decision);
         self.stays = decision.stay.map(|stay| words::stay(decision, stay, facts));
         let tried = Tried::new();
         let ask = decision.ask(&tried, now_ms, dice);

@@ -19,6 +19,7 @@ pub mod learn;
 pub mod live;
 pub mod location;
 pub mod mix;
+pub mod name;
 pub mod note;
 pub mod path;
 pub mod presets;

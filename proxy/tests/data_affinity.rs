@@ -286,7 +286,7 @@ async fn a_device_keeps_its_server_when_its_address_changes() {
 #[tokio::test]
 async fn a_server_that_is_named_is_preferred_while_it_is_well() {
     let mut servers = servers(&["mp1", "mp2", "mp3"]).await;
-    let proxy = Proxy::start(&site("MP", "prefer_named = true\nbalance = \"random\"", &addresses(&servers)));
+    let proxy = Proxy::start(&site("MP", "named = \"first\"\nbalance = \"random\"", &addresses(&servers)));
     let get = |host: &str| format!("GET /SMS_MP/.sms_aut?MPCERT HTTP/1.1\r\nHost: {host}\r\n\r\n");
     for name in ["mp1", "MP2:80", "mp3"] {
         for _ in 0..5 {

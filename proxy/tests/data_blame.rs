@@ -94,6 +94,7 @@ async fn a_server_at_which_requests_wait_in_vain_is_passed_by() {
                 query: None,
                 client: address.parse().unwrap(),
                 fields: None,
+                subject: None,
             };
             // An hour later: nothing was answered since.
             let told = Explanation::new(&snapshot, &facts, 3_600_000, 1);

@@ -16,7 +16,7 @@ use rolegate::model::tier::TierKind;
 use rolegate::wire::fields::Fields;
 use rolegate::wire::known::Known;
 
-const BALANCES: [&str; 6] = ["least-requests", "random", "client", "content", "named", "device"];
+const BALANCES: [&str; 5] = ["least-requests", "random", "client", "content", "device"];
 
 /// Three groups that contain 10.1.1.1, each with two servers and neighbors, and a fallback source.
 fn config(balance: &str, groups: bool) -> String {
@@ -153,7 +153,7 @@ fn clocks_content_and_affinity_cost_nothing() {
 
 #[test]
 fn refusals_cost_nothing() {
-    let world = World::new(&config("named", true));
+    let world = World::new(&(config("random", true).replace("[roles.pages]", "[roles.pages]\nnamed = \"only\"")));
     let snapshot = world.snapshot();
     let nowhere = facts("/nowhere", "10.1.1.1");
     assert_eq!(assert_none(&snapshot, &nowhere, "no route"), Err(Refusal::NoRoute));

@@ -73,6 +73,9 @@ fn facts(out: &mut String, told: &Explanation) {
     if let Some(clock) = &told.clock {
         fact(out, "fallback clock", &clock.sentence);
     }
+    if let Some(named) = &told.named {
+        fact(out, "named", named);
+    }
     if let Some(stays) = &told.stays {
         fact(out, "stays", stays);
     }

@@ -123,7 +123,7 @@ fn details(role: &Role) -> String {
         ("hash_balance_factor", role.hash_balance_factor.to_string()),
         ("affinity", role.affinity.map_or("off".to_owned(), time)),
         ("client_field", role.client_field.clone().unwrap_or_else(|| "none (the client's address)".to_owned())),
-        ("prefer_named", role.prefer_named.to_string()),
+        ("named", word(&role.named)),
         ("upload_affinity", role.upload_affinity.to_string()),
         ("panic", word(&role.panic)),
         ("connection_auth", role.connection_auth.to_string()),

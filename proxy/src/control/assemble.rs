@@ -1,13 +1,13 @@
 //! Puts a compiled configuration and the addresses of its names together: topologies to serve and servers to probe.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rolegate_health::{HttpProbe, Probe, Target};
 
-use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan};
+use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan, meanings};
 use super::registry::Registry;
 use crate::model::cluster::{EndpointIndex, GroupServers, System, Topology};
 use crate::model::endpoint::Endpoint;
@@ -36,9 +36,10 @@ pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Regis
     registry.begin_round();
     let mut targets = Vec::new();
     let mut topologies = Vec::with_capacity(compiled.roles.len());
+    let everywhere = everywhere(compiled, addresses);
     for (id, plan) in compiled.roles.iter().enumerate() {
         let id = ClusterId(u16::try_from(id).unwrap_or(u16::MAX));
-        topologies.push(Arc::new(topology(id, plan, addresses, registry, &mut targets)));
+        topologies.push(Arc::new(topology(id, plan, (addresses, &everywhere), registry, &mut targets)));
     }
     registry.end_round();
     Assembled { topologies, targets }
@@ -47,7 +48,7 @@ pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Regis
 fn topology(
     id: ClusterId,
     plan: &RolePlan,
-    addresses: &Addresses,
+    (addresses, everywhere): (&Addresses, &[(IpAddr, u16)]),
     registry: &mut Registry,
     targets: &mut Vec<Target>,
 ) -> Topology {
@@ -75,9 +76,6 @@ fn topology(
     let fallback_sources: Vec<usize> = (0..plan.members.len())
         .filter(|&member| content && plan.distant && plan.members[member].fallback_source)
         .collect();
-    let names = plan.members.iter().flat_map(|member| {
-        member.names.iter().map(|name| (name.clone().into_boxed_str(), member.system_index)).collect::<Vec<_>>()
-    });
     let mut by_id: Vec<(u32, EndpointIndex)> =
         endpoints.iter().enumerate().map(|(index, endpoint)| (endpoint.state.id, index as EndpointIndex)).collect();
     by_id.sort_unstable();
@@ -91,10 +89,30 @@ fn topology(
         fallback_sources: flatten(&fallback_sources),
         everyone: (0..endpoints.len()).map(|index| index as EndpointIndex).collect(),
         ungrouped: plan.ungrouped,
-        names: names.collect(),
+        names: meanings(&plan.members).into_boxed_slice(),
+        own_addresses: own_addresses(plan, everywhere),
         metrics: registry.role(&plan.role.name),
         endpoints: endpoints.into_boxed_slice(),
     }
+}
+
+/// Addresses of all site systems in all their roles, sorted.
+fn everywhere(compiled: &Compiled, addresses: &Addresses) -> Vec<(IpAddr, u16)> {
+    let members = compiled.roles.iter().flat_map(|plan| &plan.members);
+    let places = members.flat_map(|member| {
+        let own = member_addresses(member, addresses).into_iter();
+        own.map(|address| (address.ip().to_canonical(), member.system_index))
+    });
+    let mut all: Vec<(IpAddr, u16)> = places.collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Those of the site systems that hold a role.
+fn own_addresses(plan: &RolePlan, everywhere: &[(IpAddr, u16)]) -> Box<[(IpAddr, u16)]> {
+    let holders: HashSet<u16> = plan.members.iter().map(|member| member.system_index).collect();
+    everywhere.iter().filter(|(_, system)| holders.contains(system)).copied().collect()
 }
 
 fn system(member: &MemberPlan) -> System {

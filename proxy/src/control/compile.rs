@@ -42,6 +42,7 @@ mod given;
 mod groups;
 mod lending;
 mod listeners;
+mod names;
 mod pem;
 mod pkcs12;
 mod relations;
@@ -55,6 +56,7 @@ mod usage;
 pub use circles::{listener_at, refuse as refuse_circles};
 pub use files::{Files, Named};
 pub use listeners::Bound;
+pub use names::meanings;
 pub use systems::{MemberPlan, Place};
 
 /// A configuration that can be served.
@@ -156,6 +158,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         listeners.warn_about_unserved(&roles, &systems, problems);
         circles::refuse(config, systems.members.iter().flatten(), &listeners.bound, |ip| ip.is_loopback(), problems);
     }
+    names::check(config, &roles, &systems, problems);
     lending::check(config, &roles, &systems, &listeners, problems);
     if problems.is_fatal() {
         return None;

@@ -103,6 +103,9 @@ pub(super) fn picked(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts:
 fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_>) -> String {
     let role = &*decision.cluster.topology.role;
     let text = match pick.how {
+        _ if decision.comes_from(pick.endpoint) => {
+            "the request comes from this site system itself, and no other that the client may use can serve it"
+        }
         How::Drawn if choices(decision, ask, pick) == 1 => "it is the only one in its tier that can serve",
         How::Drawn => return drawn(decision, ask, facts),
         How::Spread => {
@@ -116,7 +119,7 @@ fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_
         How::Stays => "the client is there",
         How::Upload => "the upload session of the request is there",
         How::Pinned => "the client is signed in there, and its connection goes nowhere else",
-        How::Named => "the request names it in its Host, and the role prefers the server that is named",
+        How::Named => "the request names it in its Host, and the client may use it",
         How::LastResort => "all others have refused, and it may be well again",
         How::AskedAgain => {
             "every server of the open tiers has said that it lacks this: one is asked once more, and the client gets its \
@@ -157,7 +160,7 @@ fn drawn(decision: &Decision<'_>, ask: &Ask<'_>, facts: &Facts<'_, '_>) -> Strin
     let other = "this is a draw, and another request may get another server";
     match role.balance {
         _ if ask.by_hash => format!("an upload goes where the hash of {client} says: {same}"),
-        Balance::LeastRequests | Balance::Named => {
+        Balance::LeastRequests => {
             format!("of two drawn by weight, the one with fewer requests in flight for its weight: {other}")
         }
         Balance::Random => format!("drawn by weight: {other}"),

@@ -186,7 +186,11 @@ fn only(decision: &Decision<'_>, ask: &Ask<'_>) -> Option<Option<EndpointIndex>>
 
 /// Why a server cannot be picked when its tier has its turn.
 fn objection(decision: &Decision<'_>, ask: &Ask<'_>, pick: Option<&Pick>, index: EndpointIndex) -> Option<Not> {
-    let wanted = match ask.class(decision.cluster, index) {
+    if pick.is_some_and(|pick| pick.endpoint == index) {
+        return None;
+    }
+    let own = ask.class(decision.cluster, index);
+    let wanted = match own {
         Class::Well => Class::Well,
         // A server that is well goes first, in whichever open tier it is.
         Class::Second => pick.map_or(Class::Second, |pick| pick.class),

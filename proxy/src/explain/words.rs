@@ -7,6 +7,7 @@ use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing};
 use crate::model::decision::Decision;
 use crate::model::facts::Facts;
 use crate::model::knowledge::Lack;
+use crate::model::name::Name;
 use crate::model::role::{Balance, Clock, FallbackRule, Locality, SWITCH_MINUTES};
 use crate::model::snapshot::{FallbackSettings, Site, Snapshot};
 use crate::model::stay::Stay;
@@ -55,7 +56,13 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
             Clock::Immediate => Some("immediate: a later tier is used as soon as the earlier ones cannot serve"),
         },
     };
-    let exempt = (not_waited.is_none() && decision.exempt).then(|| exemption(decision, settings));
+    let exempt = match decision.name {
+        _ if not_waited.is_some() => None,
+        Name::Allowed { system, .. } => {
+            Some(format!("the request names {}: the client has waited already", called(decision, system)))
+        }
+        Name::Ignored | Name::Stranger | Name::Never(_) => decision.exempt.then(|| exemption(decision, settings)),
+    };
     let minutes = opening.minutes();
     let keeps = match role.fallback_rule {
         FallbackRule::LastKnownGood => {
@@ -78,6 +85,27 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
         }
     };
     ClockFacts { honored: not_waited.is_none(), exempt, minutes, speedup, sentence }
+}
+
+/// The site system that a request names, and what follows from it; `None` where names do not count.
+pub(super) fn name(decision: &Decision<'_>) -> Option<String> {
+    match decision.name {
+        Name::Ignored => None,
+        Name::Stranger => Some("no site system of the role: the client is located by its address".to_owned()),
+        Name::Never(system) => {
+            Some(format!("{}, which the client may never use: it is located by its address", called(decision, system)))
+        }
+        Name::Allowed { system, tier } => Some(format!(
+            "{}, which the client may use (tier {}): it comes first, and every tier up to its own is open",
+            called(decision, system),
+            tier.kind.as_str()
+        )),
+    }
+}
+
+fn called<'a>(decision: &Decision<'a>, system: u16) -> &'a str {
+    let mut endpoints = decision.cluster.topology.endpoints.iter();
+    endpoints.find(|endpoint| endpoint.system_index == system).map_or("a site system", |endpoint| &endpoint.system)
 }
 
 /// Why a request waits for no clock.
@@ -121,6 +149,7 @@ pub(super) fn not(not: Not, standing: Standing, content: Option<&KnownContent>, 
         format!("it said so {} ago, and is asked again in {}", span(ago), span(again))
     };
     match not {
+        Not::Itself => "the request comes from it, so it is used only when no other can serve".to_owned(),
         Not::OtherSystem => "the request names another site system".to_owned(),
         Not::Lacks(Lack::Content(_)) => format!("it lacks the content ({})", spans()),
         Not::Lacks(Lack::File(_)) => format!("it lacks the file ({})", spans()),

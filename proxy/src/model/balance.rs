@@ -7,6 +7,8 @@
 //! hashing: the same winner every time and in every process, and when it goes only its own clients move. A server
 //! that several groups name has one key, so overlaps do not give it a larger share.
 
+use std::net::IpAddr;
+
 use super::cluster::{Class, Cluster, EndpointIndex};
 use super::fallback::Opening;
 use super::knowledge::{Knowledge, Lack};
@@ -34,6 +36,10 @@ pub struct Ask<'a> {
     pub key: u64,
     /// Only endpoints of this site system.
     pub system: Option<u16>,
+    /// Site systems that the request comes from: it is not sent back to them.
+    pub itself: &'a [(IpAddr, u16)],
+    /// The tier that is searched before all others.
+    pub first: Option<Tier>,
     /// Endpoints that are not asked again.
     pub tried: &'a Tried,
     /// Which tiers are open.
@@ -156,6 +162,8 @@ impl From<NoPick> for Error {
 pub enum Not {
     /// The request names another site system.
     OtherSystem,
+    /// The request comes from it.
+    Itself,
     /// It lacks the content or the file.
     Lacks(Lack),
     /// It stands in another class than the one that is asked for.
@@ -184,6 +192,9 @@ impl Ask<'_> {
         let endpoint = cluster.endpoint(index);
         if self.system.is_some_and(|system| system != endpoint.system_index) {
             return Err(Not::OtherSystem);
+        }
+        if self.itself.iter().any(|(_, system)| *system == endpoint.system_index) {
+            return Err(Not::Itself);
         }
         if let Some(lack) = self.knowledge.as_ref().and_then(|known| known.lacks(endpoint.state.id)) {
             return Err(Not::Lacks(lack));
@@ -225,7 +236,8 @@ pub fn pick_of(
     let mut nobody = Nobody { why: NoPick::NoServer, unasked: false };
     let mut aside = false;
     for &class in classes {
-        for tier in location.tiers().filter(|tier| ask.opening.is_open(*tier)) {
+        let open = location.tiers().filter(|tier| ask.opening.is_open(*tier) && Some(*tier) != ask.first);
+        for tier in ask.first.into_iter().chain(open) {
             let mut drawing = Drawing::new(cluster, ask, class);
             let tier_size: usize = location.members(tier).map(<[EndpointIndex]>::len).sum();
             let sampled = drawing.by_load && tier_size > SAMPLE as usize;
@@ -332,7 +344,7 @@ struct Drawing<'a> {
 impl<'a> Drawing<'a> {
     fn new(cluster: &'a Cluster, ask: &'a Ask<'a>, class: Class) -> Self {
         let (by_hash, by_load) = match cluster.topology.role.balance {
-            Balance::LeastRequests | Balance::Named => (ask.by_hash, !ask.by_hash),
+            Balance::LeastRequests => (ask.by_hash, !ask.by_hash),
             Balance::Random => (ask.by_hash, false),
             Balance::Client | Balance::Content | Balance::Device => (true, false),
         };
@@ -358,7 +370,7 @@ impl<'a> Drawing<'a> {
     fn offer(&mut self, index: EndpointIndex) {
         let (why, unasked) = match self.ask.judge(self.cluster, index, self.class) {
             Ok(()) => return self.take(index),
-            Err(Not::OtherSystem) => return,
+            Err(Not::OtherSystem | Not::Itself) => return,
             // The other class has its own turn.
             Err(Not::Class(own)) => (NoPick::NoneWell, own == Class::Out),
             Err(Not::Lacks(lack)) => {

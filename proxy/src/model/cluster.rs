@@ -3,6 +3,8 @@
 //! [`Topology`] is what configuration and DNS say; [`Cluster`] adds one [`Standing`] for each endpoint. A change of
 //! health makes a new `Cluster` around the same topology, which is why it is published in microseconds.
 
+use std::cmp::Ordering;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rolegate_health::Health;
@@ -40,8 +42,10 @@ pub struct Topology {
     pub by_id: Box<[(u32, EndpointIndex)]>,
     /// No group names a server of this role: groups do not matter to it.
     pub ungrouped: bool,
-    /// Lower-cased names that mean one site system, for [`super::role::Balance::Named`].
+    /// Names that mean one site system, lower-cased, without a dot at the end, sorted. See [`super::role::Naming`].
     pub names: Box<[(Box<str>, u16)]>,
+    /// Addresses of these site systems in whatever role, sorted.
+    pub own_addresses: Box<[(IpAddr, u16)]>,
     /// Handles, resolved once.
     pub metrics: RoleMetrics,
 }
@@ -176,7 +180,23 @@ impl Topology {
     /// The site system that has this host (without port) among its names.
     pub fn by_name(&self, host: Option<&str>) -> Option<u16> {
         let host = host?;
-        self.names.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, system)| *system)
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let order = |name: &str| -> Ordering { name.bytes().cmp(host.bytes().map(|byte| byte.to_ascii_lowercase())) };
+        let place = self.names.binary_search_by(|(name, _)| order(name)).ok()?;
+        Some(self.names[place].1)
+    }
+
+    /// Whether one server of the role is not as good as another to a client that names it.
+    pub fn distinct(&self) -> bool {
+        self.grouped()
+    }
+
+    /// The site systems that have this address; none when all of them do.
+    pub fn at(&self, client: IpAddr) -> &[(IpAddr, u16)] {
+        let client = client.to_canonical();
+        let from = self.own_addresses.partition_point(|(address, _)| *address < client);
+        let count = self.own_addresses[from..].iter().take_while(|(address, _)| *address == client).count();
+        if count == self.systems.len() { &[] } else { &self.own_addresses[from..from + count] }
     }
 
     /// The endpoint with this live part.

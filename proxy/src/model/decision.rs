@@ -3,6 +3,8 @@
 //! The request path, `explain` and the tests call the same three steps with the same arguments, so an explanation can never
 //! differ from what was served. What follows from an answer is in [`super::learn`].
 
+use std::net::IpAddr;
+
 use rolegate_health::Health;
 
 use super::balance::{Ask, How, NoPick, Nobody, Not, Pick, Tried, hashed, pick, pick_of};
@@ -15,8 +17,9 @@ use super::knowledge::Knowledge;
 use super::live::{Domain, Live, Owner, Ticks};
 use super::location::{ContentLocation, Tier};
 use super::mix::mix;
+use super::name::Name;
 use super::path::has_dot_segment;
-use super::role::{Balance, FallbackRule};
+use super::role::{Balance, FallbackRule, Naming};
 use super::route::{ClusterId, Route};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, upload};
@@ -44,13 +47,15 @@ pub struct Decision<'a> {
     pub stay: Option<Stay>,
     /// The request waits for no fallback clock.
     pub exempt: bool,
+    /// The site system that the request names.
+    pub name: Name,
     pub(super) site: &'a Site,
     pub(super) live: &'a Live,
     pub(super) now: Ticks,
     pub(super) keys: Keys,
     target: (&'a str, Option<&'a str>),
     system: Option<u16>,
-    named: Option<u16>,
+    itself: &'a [(IpAddr, u16)],
     by_hash: bool,
     continues: bool,
     asks_for: AsksFor,
@@ -120,9 +125,9 @@ impl<'a> Decision<'a> {
         let cluster: &Cluster = snapshot.cluster(cluster_id);
         let (topology, site, live) = (&*cluster.topology, &*snapshot.site, &*snapshot.live);
         let role = &*topology.role;
-        let system = match role.balance {
-            Balance::Named => Some(topology.named(facts.host).ok_or(Refusal::NotNamed(cluster_id))?),
-            Balance::LeastRequests | Balance::Random | Balance::Client | Balance::Content | Balance::Device => None,
+        let system = match role.named {
+            Naming::Only => Some(topology.named(facts.host).ok_or(Refusal::NotNamed(cluster_id))?),
+            Naming::First | Naming::FirstIfDistinct | Naming::Ignore => None,
         };
         let now = Live::ticks(now_ms);
         let content = route
@@ -130,6 +135,7 @@ impl<'a> Decision<'a> {
             .and_then(|route| ContentPath::read(facts.path, route.prefix.len(), facts.query));
         let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
         let location = ContentLocation::new(topology, groups);
+        let name = Name::new(topology, location, facts.host);
         let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
         let owner = Owner::new(topology.hash ^ sum);
         let mut keys = Keys::new((role, topology.hash), owner, live, facts, content);
@@ -150,7 +156,6 @@ impl<'a> Decision<'a> {
         }
         let opening =
             Opening::new(role.fallback_rule, location, site.fallback.speedup, started, now, (keeps, exempt || !waits));
-        let named = if role.prefer_named { topology.by_name(facts.host) } else { None };
         // Whoever stays somewhere is not spread, wherever in a file it is.
         let begins = content.is_some() && stay.is_none();
         let range = facts.fields.filter(|_| begins).and_then(|fields| fields.get(Known::Range));
@@ -161,17 +166,18 @@ impl<'a> Decision<'a> {
             cluster,
             groups,
             location,
-            opening,
+            opening: opening.through(name.tier()),
             content,
             stay,
             exempt,
+            name,
             site,
             live,
             now,
             keys,
             target: (facts.path, facts.query),
             system,
-            named,
+            itself: topology.at(facts.client),
             by_hash: uploads,
             continues,
             asks_for: if facts.method == "PROPFIND" { AsksFor::Listing } else { AsksFor::File },
@@ -190,22 +196,46 @@ impl<'a> Decision<'a> {
         if let Some(Stay::Only(endpoint)) = self.stay {
             return self.only(&ask, endpoint, How::Upload, NoPick::UploadLost);
         }
-        if let Some(named) = self.named
-            && let Ok(found) = pick(self.cluster, self.location, &Ask { system: Some(named), ..ask })
-        {
-            return Ok(Pick { how: How::Named, ..found });
-        }
-        if let Some(stays) = self.stays(&ask)? {
-            return Ok(stays);
-        }
-        match pick(self.cluster, self.location, &ask) {
+        match last_itself(&ask, |ask| self.search(ask)) {
             // Everybody has said that they lack it. One is asked once more: its answer is fresh, and it is the client's.
             Err(Nobody { why: NoPick::Lacking, unasked: false }) if tried.is_empty() => {
-                let found = pick(self.cluster, self.location, &Ask { knowledge: None, ..ask })?;
+                let found = last_itself(&Ask { knowledge: None, ..ask }, |ask| match self.named(ask) {
+                    Some(named) => Ok(named),
+                    None => pick(self.cluster, self.location, ask),
+                })?;
                 Ok(Pick { how: How::AskedAgain, ..found })
             }
             other => other,
         }
+    }
+
+    /// The server that is named, then the one where the client or its download is, then any.
+    fn search(&self, ask: &Ask<'_>) -> Result<Pick, Nobody> {
+        if let Some(named) = self.named(ask) {
+            return Ok(named);
+        }
+        match self.stays(ask)? {
+            Some(stays) => Ok(stays),
+            None => pick(self.cluster, self.location, ask),
+        }
+    }
+
+    /// The server that the request names, if the client may use it and it can serve.
+    fn named(&self, ask: &Ask<'_>) -> Option<Pick> {
+        let system = self.name.allowed()?;
+        let found = pick(self.cluster, self.location, &Ask { system: Some(system), ..*ask }).ok()?;
+        Some(Pick { how: How::Named, ..found })
+    }
+
+    /// The request comes from a site system that could serve it: it is sent back there only when no other can.
+    pub fn comes_from(&self, endpoint: EndpointIndex) -> bool {
+        let own = self.cluster.endpoint(endpoint).system_index;
+        self.itself.iter().any(|(_, system)| *system == own)
+    }
+
+    /// The client names a server that it may use, so it has waited for the fallback clock already: none of ours is started.
+    pub fn has_waited(&self) -> bool {
+        self.name.allowed().is_some()
     }
 
     /// One that is down or ejected, within the open tiers: for a request that all others have refused. What says that it is down may
@@ -235,6 +265,8 @@ impl<'a> Decision<'a> {
         Ask {
             key: self.keys.hash,
             system: self.system,
+            itself: self.itself,
+            first: self.name.tier(),
             tried,
             opening: &self.opening,
             knowledge: self.knowledge(),
@@ -319,7 +351,7 @@ impl<'a> Decision<'a> {
         match ask.judge(self.cluster, endpoint, class) {
             Ok(()) => Ok(Some(Pick { endpoint, tier, class, how: How::Stays, aside: false })),
             Err(Not::Full) if self.content.is_some() => Err(Nobody { why: NoPick::DownloadFull, unasked: true }),
-            Err(Not::Full | Not::OtherSystem | Not::Lacks(_) | Not::Class(_) | Not::Tried) => Ok(None),
+            Err(Not::Full | Not::OtherSystem | Not::Itself | Not::Lacks(_) | Not::Class(_) | Not::Tried) => Ok(None),
         }
     }
 
@@ -330,6 +362,14 @@ impl<'a> Decision<'a> {
 
     fn tier_of(&self, endpoint: EndpointIndex) -> Option<Tier> {
         self.location.tier_of(endpoint)
+    }
+}
+
+/// Searches without the site systems that the request comes from, and with them when there is no other.
+fn last_itself<'a>(ask: &Ask<'a>, search: impl Fn(&Ask<'a>) -> Result<Pick, Nobody>) -> Result<Pick, Nobody> {
+    match search(ask) {
+        Err(_) if !ask.itself.is_empty() => search(&Ask { itself: &[], ..*ask }),
+        found => found,
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Opening {
     speedup: u32,
     /// Ticks of the clock, faster than real ones where a lab asked for it; `None` when it does not run.
     elapsed: Option<u64>,
+    /// Open up to this tier, whatever the clock says.
+    through: Option<Tier>,
 }
 
 impl Opening {
@@ -39,7 +41,13 @@ impl Opening {
         let all = exempt || !knows_clocks(rule);
         let elapsed = started.map(|started| u64::from(now.saturating_sub(started)) * u64::from(speedup));
         let last = if all { 0 } else { location.last_offset() };
-        Self { rule, all, keeps, last, speedup, elapsed }
+        Self { rule, all, keeps, last, speedup, elapsed, through: None }
+    }
+
+    /// The same, with all tiers open up to this one: the client has waited for it elsewhere.
+    #[must_use]
+    pub fn through(self, tier: Option<Tier>) -> Self {
+        Self { through: tier, ..self }
     }
 
     /// Whether clients of a role wait for clocks at all.
@@ -65,7 +73,9 @@ impl Opening {
     /// Whether a tier is open.
     pub fn is_open(&self, tier: Tier) -> bool {
         let at = u64::from(self.opens_at(tier)) * TICKS_PER_MINUTE;
-        at == 0 || self.elapsed.is_some_and(|elapsed| elapsed >= at)
+        at == 0
+            || self.through.is_some_and(|through| tier <= through)
+            || self.elapsed.is_some_and(|elapsed| elapsed >= at)
     }
 
     /// Real ticks until a tier opens, counted from now when the clock does not run.

@@ -94,7 +94,7 @@ impl Decision<'_> {
             let room = endpoint.state.in_flight() < endpoint.role.max_requests;
             if room && (kept || self.needs_no_clock(pick)) {
                 self.live.clear_clock(key);
-            } else {
+            } else if !self.has_waited() {
                 // Some client lives from it.
                 self.live.start_clock(key, self.keys.owner, self.now, self.site.fallback.idle_ticks());
             }
@@ -129,7 +129,7 @@ impl Decision<'_> {
 
     /// The open tiers could not serve the request: the clock starts, if there is anything to wait for.
     pub fn unserved(&self, why: Unserved) -> Option<Waits> {
-        let key = self.keys.clock?;
+        let key = self.keys.clock.filter(|_| !self.has_waited())?;
         let (owner, idle) = (self.keys.owner, self.site.fallback.idle_ticks());
         let next = self.opening.next(self.location);
         match (next, why) {

@@ -209,7 +209,7 @@ fn letters(name: &str) -> impl Iterator<Item = char> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::model::role::{Balance, Fallback, Locality, Panic, ProbeKind, Protocol, ProxyProtocol};
+    use crate::model::role::{Balance, Fallback, Locality, Naming, Panic, ProbeKind, Protocol, ProxyProtocol};
     use std::time::Duration;
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!((sup.port, sup.tls_port, sup.balance), (8530, 8531, Balance::Client));
         assert_eq!(sup.retry.methods, ["GET", "HEAD"]);
         let smp = find("smp").unwrap();
-        assert_eq!((smp.balance, smp.default_fallback, smp.retry.attempts), (Balance::Named, Fallback::Never, 0));
+        assert_eq!((smp.named, smp.default_fallback, smp.retry.attempts), (Naming::Only, Fallback::Never, 0));
         let bgb = find("client-notification").unwrap();
         assert_eq!((bgb.protocol, bgb.port), (Protocol::Tcp, 10123));
         assert_eq!((bgb.timeouts.total, bgb.timeouts.tunnel_idle), (None, Duration::from_secs(1800)));

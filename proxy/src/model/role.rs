@@ -75,8 +75,8 @@ pub struct Role {
     pub affinity: Option<Duration>,
     /// The request field whose value stands for the client in hashes and affinity; `None` is the client's address.
     pub client_field: Option<String>,
-    /// The site system named by the `Host` of a request is preferred to others that the client may use.
-    pub prefer_named: bool,
+    /// What it means that the `Host` of a request is a name of a site system.
+    pub named: Naming,
     /// A BITS upload stays on the site system that made its session, and the message after it goes there too.
     pub upload_affinity: bool,
     /// What happens when no site system of the role is well.
@@ -178,11 +178,23 @@ pub enum Balance {
     Client,
     /// Rendezvous hash of the client's address and the content: all requests of one download stay on one server.
     Content,
-    /// Only the server named by the `Host` of the request, never another.
-    Named,
     /// Rendezvous hash of the client over all site systems of the role, well or not, whatever its boundary groups: a device
     /// that was enrolled at one server never moves to another.
     Device,
+}
+
+/// What it means to a role that the `Host` of a request is a name of a site system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Naming {
+    /// That one comes first, if the client may ever use it, without waiting for a fallback time.
+    First,
+    /// As `First` where the servers of the role differ: where boundary groups tell them apart.
+    FirstIfDistinct,
+    /// That one and no other: each server has data of its own.
+    Only,
+    /// Nothing.
+    Ignore,
 }
 
 /// What the fallback times of boundary groups mean to a role.

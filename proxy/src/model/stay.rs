@@ -94,7 +94,7 @@ impl Keys {
 pub(super) fn who_stays(role: &Role) -> Who {
     match role.balance {
         Balance::Content => Who::Transfer,
-        Balance::LeastRequests | Balance::Random | Balance::Client | Balance::Named | Balance::Device => Who::Client,
+        Balance::LeastRequests | Balance::Random | Balance::Client | Balance::Device => Who::Client,
     }
 }
 

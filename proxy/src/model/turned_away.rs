@@ -35,7 +35,7 @@ impl Decision<'_> {
     /// does not serve them, so full servers start the clock too. A download that waits for its own server, and an upload whose
     /// session is lost, are no search for another one.
     pub fn turned_away(&self, nobody: Nobody) -> TurnedAway {
-        let counts = nobody.why.is_search() && self.keys.clock.is_some();
+        let counts = nobody.why.is_search() && self.keys.clock.is_some() && !self.has_waited();
         let waits = if counts { self.opening.next(self.location) } else { None };
         let seconds = waits.map(|ticks| Waits { ticks, started: false }.seconds());
         let error = match (nobody.why, waits) {

@@ -61,10 +61,11 @@ pub fn behavior(roles: &[Role]) -> String {
 }
 
 pub fn staying(roles: &[Role]) -> String {
-    let header = ["Role", "`fallback_rule`", "`affinity`", "`hash_balance_factor`", "`upload_affinity`"];
+    let header = ["Role", "`named`", "`fallback_rule`", "`affinity`", "`hash_balance_factor`", "`upload_affinity`"];
     let rows = roles.iter().map(|role| {
         vec![
             format!("`{}`", role.name),
+            word(&role.named),
             word(&role.fallback_rule),
             role.affinity.map_or("off".to_owned(), duration),
             role.hash_balance_factor.to_string(),
@@ -146,7 +147,6 @@ pub fn the_same_for_all(roles: &[Role]) -> String {
             ("upgrades", if role.upgrades.is_empty() { "none".to_owned() } else { codes(&role.upgrades) }),
             ("clock", word(&role.clock)),
             ("client_field", role.client_field.clone().unwrap_or_else(|| "none".to_owned())),
-            ("prefer_named", role.prefer_named.to_string()),
             ("slow_start", duration(role.slow_start)),
             ("timeouts.connect", duration(timeouts.connect)),
             ("timeouts.request_body_idle", duration(timeouts.request_body_idle)),

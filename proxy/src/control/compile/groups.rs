@@ -9,7 +9,7 @@ use super::relations::{self, Times, neighbors, times};
 use super::roles::Roles;
 use super::systems::Systems;
 use super::{GroupPlan, Once, RolePlan, ad_sites, connections, link};
-use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, count, nearest, parse_boundary, role_key};
+use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, count, nearest, parse_boundary};
 use crate::model::boundary::GroupId;
 use crate::model::boundary_range::AddressRange;
 use crate::model::cluster::Link;

@@ -44,7 +44,7 @@ pub struct MemberPlan {
     pub tls: Option<Tls>,
     /// Serves content to every client, last.
     pub fallback_source: bool,
-    /// Names in `Host` that mean it.
+    /// Names in `Host` that mean it, its own first.
     pub names: Vec<String>,
 }
 
@@ -180,9 +180,8 @@ fn member<'a>(
     let weight = weight(own.weight.as_ref(), weight(system.weight.as_ref(), WEIGHT, problems), problems);
     check_family(&place, &effective, written, problems);
     let tls = if effective.tls { trust.for_system(written, system, &effective, problems) } else { None };
-    let mut names = vec![name.get_ref().to_ascii_lowercase()];
-    names.extend(system.address.as_ref().map(|address| address.get_ref().to_ascii_lowercase()));
-    names.extend(system.host_names.iter().map(|host| host.get_ref().to_ascii_lowercase()));
+    let aliases = own.address.iter().chain(&system.address).chain(&system.host_names);
+    let names = std::iter::once(name).chain(aliases).map(|name| normal(name.get_ref())).collect();
     Some(MemberPlan {
         system: Arc::from(name.get_ref().as_str()),
         system_index: index,
@@ -194,6 +193,19 @@ fn member<'a>(
         fallback_source: system.fallback_source,
         names,
     })
+}
+
+/// A name as it is compared.
+pub(super) fn normal(name: &str) -> String {
+    let name = name.trim().to_ascii_lowercase();
+    let bare =
+        name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).and_then(|bare| bare.parse::<IpAddr>().ok());
+    match bare.or_else(|| name.parse().ok()) {
+        // As `Host` spells it.
+        Some(IpAddr::V6(address)) => format!("[{address}]"),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        None => name.strip_suffix('.').unwrap_or(&name).to_owned(),
+    }
 }
 
 /// Keys about TLS that nothing reads.

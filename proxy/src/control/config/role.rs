@@ -8,7 +8,7 @@ use super::problem::{Problems, nearest, quoted};
 use super::types::{RoleOnSiteSystem, RoleOverrides};
 use crate::model::field_set::FieldSet;
 use crate::model::presets;
-use crate::model::role::{Balance, Locality, Panic, Protocol, Role};
+use crate::model::role::{Balance, Locality, Naming, Panic, Protocol, Role};
 pub use fallback::{check_time, count};
 use fields::{duration, number, override_retry, override_timeouts, port, word};
 
@@ -29,12 +29,11 @@ const LOCALITIES: [(&str, Locality); 4] = [
     ("prefer", Locality::Prefer),
     ("site", Locality::Site),
 ];
-const BALANCES: [(&str, Balance); 6] = [
+const BALANCES: [(&str, Balance); 5] = [
     ("least-requests", Balance::LeastRequests),
     ("random", Balance::Random),
     ("client", Balance::Client),
     ("content", Balance::Content),
-    ("named", Balance::Named),
     ("device", Balance::Device),
 ];
 const PANICS: [(&str, Panic); 2] = [("serve", Panic::Serve), ("refuse", Panic::Refuse)];
@@ -156,7 +155,7 @@ fn override_role(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems
     connections::override_connections(role, o, problems);
     word(&mut role.locality, o.locality.as_ref(), "locality", &LOCALITIES, problems);
     fallback::override_fallback(role, o, problems);
-    word(&mut role.balance, o.balance.as_ref(), "balance", &BALANCES, problems);
+    override_balance(role, o.balance.as_ref(), problems);
     staying::override_staying(role, o, problems);
     word(&mut role.panic, o.panic.as_ref(), "panic", &PANICS, problems);
     override_connection_auth(role, o, problems);
@@ -204,6 +203,15 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
     }
 }
 
+fn override_balance(role: &mut Role, written: Option<&Spanned<String>>, problems: &mut Problems) {
+    if let Some(written) = written.filter(|written| written.get_ref().eq_ignore_ascii_case("named")) {
+        let message = "`balance` does not say whether a name in `Host` counts";
+        problems.error(written.span(), message, "write named = \"only\" instead");
+        return;
+    }
+    word(&mut role.balance, written, "balance", &BALANCES, problems);
+}
+
 fn override_connection_auth(role: &mut Role, o: &RoleOverrides, problems: &mut Problems) {
     let Some(written) = &o.connection_auth else { return };
     role.connection_auth = *written.get_ref();
@@ -224,8 +232,7 @@ fn no_meaning(role: &Role, key: &str, at: Range<usize>, problems: &mut Problems)
 
 /// Fields that are right one by one and wrong together.
 fn check_together(role: &Role, o: &RoleOverrides, problems: &mut Problems) {
-    if let (Some(balance), Protocol::Tcp, Balance::Content | Balance::Named) = (&o.balance, role.protocol, role.balance)
-    {
+    if let (Some(balance), Protocol::Tcp, Balance::Content) = (&o.balance, role.protocol, role.balance) {
         problems.error(
             balance.span(),
             format!(
@@ -236,10 +243,10 @@ fn check_together(role: &Role, o: &RoleOverrides, problems: &mut Problems) {
             "write \"least-requests\", \"random\", \"client\" or \"device\"",
         );
     }
-    if let (Some(attempts), Balance::Named) = (&o.retry.attempts, role.balance)
+    if let (Some(attempts), Naming::Only) = (&o.retry.attempts, role.named)
         && role.retry.attempts > 0
     {
-        let message = "with balance = \"named\" there is no other site system to try";
+        let message = "with named = \"only\" there is no other site system to try";
         problems.warning(attempts.span(), message, "write attempts = 0");
     }
 }

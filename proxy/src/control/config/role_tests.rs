@@ -111,11 +111,11 @@ fn every_override_arrives() {
 fn what_says_who_stays_where_arrives() {
     let mp = good(
         "[roles.MP]\nfallback_rule = \"last-known-good\"\nclock = \"immediate\"\naffinity = \"14days\"\n\
-         client_field = \"CCMClientID\"\nprefer_named = true\nupload_affinity = false\n",
+         client_field = \"CCMClientID\"\nnamed = \"first\"\nupload_affinity = false\n",
     );
     assert_eq!((mp.fallback_rule, mp.clock), (FallbackRule::LastKnownGood, Clock::Immediate));
     assert_eq!((mp.affinity, mp.client_field.as_deref()), (Some(Duration::from_secs(1_209_600)), Some("ccmclientid")));
-    assert_eq!((mp.prefer_named, mp.upload_affinity), (true, false));
+    assert_eq!((mp.named, mp.upload_affinity), (Naming::First, false));
     let dp = good("[roles.DP]\naffinity = \"off\"\nhash_balance_factor = 200\nfallback_rule = \"at-once\"\n");
     assert_eq!((dp.affinity, dp.hash_balance_factor, dp.default_fallback), (None, 200, Fallback::Minutes(0)));
     let dp = good("[roles.DP]\naffinity = \"0s\"\nhash_balance_factor = 0\nfallback_rule = \"none\"\n");
@@ -316,7 +316,7 @@ fn fields_are_checked_together() {
     warns("probe.interval = \"3s\"", 2, 18, "may take 5s", "shorter than the `interval`");
     warns("timeouts.upstream_idle = \"120s\"", 2, 26, "IIS closes", "less than \"120s\"");
     warns("retry.methods = [\"GET\", \"CCM_POST\"]", 2, 25, "may be carried out twice", "sends it again");
-    warns("balance = \"named\"\nretry.attempts = 2", 3, 18, "no other site system", "attempts = 0");
+    warns("named = \"only\"\nretry.attempts = 2", 3, 18, "no other site system", "attempts = 0");
     warns("hash_balance_factor = 150", 2, 23, "only limits balance = \"content\"", "leave it out");
     warns("balance = \"device\"\naffinity = \"1h\"", 3, 12, "a client never moves", "leave `affinity` out");
     warns("fallback_rule = \"last-known-good\"", 2, 17, "nobody's last known-good", "affinity = \"14days\"");
@@ -336,7 +336,7 @@ fn fields_are_checked_together() {
     tcp("hosts = []", 1, 8, "`hosts` has no meaning", "leave `hosts` out");
     tcp("balance = \"content\"", 2, 11, "has no requests", "\"client\" or \"device\"");
     tcp("client_field = \"Host\"", 2, 16, "`client_field` has no meaning", "leave `client_field` out");
-    tcp("prefer_named = false", 2, 16, "`prefer_named` has no meaning", "leave `prefer_named` out");
+    tcp("named = \"first\"", 2, 9, "`named` has no meaning", "leave `named` out");
     tcp("upload_affinity = true", 2, 19, "`upload_affinity` has no meaning", "leave `upload_affinity` out");
     tcp("probe.kind = \"http\"", 2, 14, "does not speak HTTP", "port = 80");
 }

@@ -360,7 +360,7 @@ pub struct RoleOverrides {
     pub fallback_rule: Option<Spanned<String>>,
     /// `honor` or `immediate`; absent = that of `[fallback]`.
     pub clock: Option<Spanned<String>>,
-    /// `least-requests`, `random`, `client`, `content`, `named` or `device`.
+    /// `least-requests`, `random`, `client`, `content` or `device`.
     pub balance: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::hash_balance_factor`].
     pub hash_balance_factor: Option<Spanned<u32>>,
@@ -368,8 +368,8 @@ pub struct RoleOverrides {
     pub affinity: Option<Spanned<DurationOrOff>>,
     /// See [`crate::model::role::Role::client_field`].
     pub client_field: Option<Spanned<String>>,
-    /// See [`crate::model::role::Role::prefer_named`].
-    pub prefer_named: Option<Spanned<bool>>,
+    /// `first`, `first-if-distinct`, `only` or `ignore`.
+    pub named: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::upload_affinity`].
     pub upload_affinity: Option<Spanned<bool>>,
     /// `serve` or `refuse`.

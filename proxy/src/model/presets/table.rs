@@ -8,8 +8,8 @@ use rolegate_health::{PassivePolicy, Schedule};
 
 use crate::model::field_set::FieldSet;
 use crate::model::role::{
-    Balance, CertificateRule, Clock, Fallback, FallbackRule, HttpProbe, Locality, Panic, Probe, ProbeKind, Protocol,
-    ProxyProtocol, Retry, Role, Timeouts,
+    Balance, CertificateRule, Clock, Fallback, FallbackRule, HttpProbe, Locality, Naming, Panic, Probe, ProbeKind,
+    Protocol, ProxyProtocol, Retry, Role, Timeouts,
 };
 
 const KIB: u64 = 1 << 10;
@@ -82,7 +82,7 @@ pub(super) fn plain() -> Role {
         hash_balance_factor: 0,
         affinity: None,
         client_field: None,
-        prefer_named: false,
+        named: Naming::FirstIfDistinct,
         upload_affinity: false,
         panic: Panic::Serve,
         connection_auth: true,
@@ -191,6 +191,7 @@ pub(super) fn distribution_point() -> Role {
         locality: Locality::BoundaryGroups,
         balance: Balance::Content,
         hash_balance_factor: 150,
+        named: Naming::First,
         affinity: Some(seconds(15 * 60)),
         panic: Panic::Refuse,
         retry: with_500(retry(2, &["GET", "HEAD", "PROPFIND"])),
@@ -240,6 +241,7 @@ pub(super) fn software_update_point() -> Role {
         fallback_rule: FallbackRule::LastKnownGood,
         balance: Balance::Client,
         affinity: Some(seconds(14 * 24 * 3600)),
+        named: Naming::First,
         retry: retry(2, &["GET", "HEAD"]),
         timeouts: Timeouts { response_header: seconds(120), total: Some(seconds(600)), ..base.timeouts },
         probe: Probe {
@@ -255,7 +257,7 @@ pub(super) fn software_update_point() -> Role {
 ///
 /// - paths and methods are assumptions: an ISAPI (`smpisapi.dll`) answers, and its URL is not documented. An empty list of
 ///   methods lets every one through.
-/// - balance: the user state lies on one server only. The management point hands its name out, and the proxy obeys.
+/// - named: the user state lies on one server only. The management point hands its name out, and the proxy obeys.
 /// - locality: the management point has already chosen among the client's groups for a capture, and for a restore the
 ///   state is where it was captured, whatever group the client is in now. So any site system that was named may be
 ///   reached; the fallback time is `never` all the same, for whoever overrides the locality.
@@ -267,7 +269,7 @@ pub(super) fn state_migration_point() -> Role {
         paths: words(&["/SMSSMP"]),
         default_fallback: Fallback::Never,
         fallback_rule: FallbackRule::None,
-        balance: Balance::Named,
+        named: Naming::Only,
         retry: retry(0, &[]),
         timeouts: Timeouts { total: Some(seconds(600)), ..base.timeouts },
         ..base

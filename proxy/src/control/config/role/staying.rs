@@ -2,11 +2,18 @@
 
 use toml::Spanned;
 
-use super::fields::number;
+use super::fields::{number, word};
 use super::text;
 use crate::control::config::problem::Problems;
 use crate::control::config::types::RoleOverrides;
-use crate::model::role::{Balance, FallbackRule, Protocol, Role};
+use crate::model::role::{Balance, FallbackRule, Naming, Protocol, Role};
+
+const NAMINGS: [(&str, Naming); 4] = [
+    ("first", Naming::First),
+    ("first-if-distinct", Naming::FirstIfDistinct),
+    ("only", Naming::Only),
+    ("ignore", Naming::Ignore),
+];
 
 /// To be called when `balance` and `fallback_rule` have been overridden.
 pub(super) fn override_staying(role: &mut Role, o: &RoleOverrides, problems: &mut Problems) {
@@ -19,7 +26,7 @@ pub(super) fn override_staying(role: &mut Role, o: &RoleOverrides, problems: &mu
     if let Some(name) = &o.client_field {
         role.client_field = text::one(name, text::field, problems).or(role.client_field.take());
     }
-    role.prefer_named = o.prefer_named.as_ref().map_or(role.prefer_named, |named| *named.get_ref());
+    word(&mut role.named, o.named.as_ref(), "named", &NAMINGS, problems);
     role.upload_affinity = o.upload_affinity.as_ref().map_or(role.upload_affinity, |uploads| *uploads.get_ref());
 }
 
@@ -73,7 +80,7 @@ fn refuse_requests(role: &Role, o: &RoleOverrides, problems: &mut Problems) {
     let switch = |written: &Option<Spanned<bool>>| written.as_ref().map(Spanned::span);
     let written = [
         ("client_field", o.client_field.as_ref().map(Spanned::span)),
-        ("prefer_named", switch(&o.prefer_named)),
+        ("named", o.named.as_ref().map(Spanned::span)),
         ("upload_affinity", switch(&o.upload_affinity)),
     ];
     for (key, span) in written {
