@@ -101,6 +101,8 @@ fn details(role: &Role) -> String {
         ("short", role.short.clone()),
         ("protocol", word(&role.protocol)),
         ("paths", list(&role.paths)),
+        ("session_paths", list(&role.session_paths)),
+        ("site_database_paths", list(&role.site_database_paths)),
         ("methods", list(&role.methods)),
         ("hosts", list(&role.hosts)),
         ("port", role.port.to_string()),

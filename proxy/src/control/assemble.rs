@@ -90,6 +90,7 @@ fn topology(
         everyone: (0..endpoints.len()).map(|index| index as EndpointIndex).collect(),
         ungrouped: plan.ungrouped,
         names: meanings(&plan.members).into_boxed_slice(),
+        replicas: plan.members.iter().any(|member| member.role.replica),
         own_addresses: own_addresses(plan, everywhere),
         metrics: registry.role(&plan.role.name),
         endpoints: endpoints.into_boxed_slice(),

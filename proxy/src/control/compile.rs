@@ -48,6 +48,7 @@ mod pkcs12;
 mod relations;
 mod remembered;
 mod roles;
+mod ruled_path;
 mod systems;
 mod tls;
 mod token;

@@ -26,7 +26,7 @@ mod units;
 pub use boundary::{BoundaryError, Family, parse_boundary};
 pub use parse::parse;
 pub use problem::{Problem, Problems, Record, Severity, nearest};
-pub use role::{check_time, count, effective_role, on_site_system, role_key, weight};
+pub use role::{check_time, count, effective_role, on_site_system, path_covers, role_key, weight};
 pub(super) use role::{fallback::CLOCKS, fields, text};
 pub use types::{
     AccessLog, Admin, AffinityTable, BoundaryEntry, BoundaryGroup, CertificateEntry, Config, ContentTable,

@@ -150,6 +150,10 @@ pub(super) fn not(not: Not, standing: Standing, content: Option<&KnownContent>, 
     };
     match not {
         Not::Itself => "the request comes from it, so it is used only when no other can serve".to_owned(),
+        Not::Replica => {
+            "it works with a replica of the site database, and this path needs the site's own (site_database_paths)"
+                .to_owned()
+        }
         Not::OtherSystem => "the request names another site system".to_owned(),
         Not::Lacks(Lack::Content(_)) => format!("it lacks the content ({})", spans()),
         Not::Lacks(Lack::File(_)) => format!("it lacks the file ({})", spans()),

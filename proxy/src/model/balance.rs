@@ -15,6 +15,7 @@ use super::knowledge::{Knowledge, Lack};
 use super::location::{ContentLocation, Tier};
 use super::mix::mix;
 use super::role::Balance;
+use super::route::Database;
 use crate::error::Error;
 
 /// Most endpoints that one least-requests draw looks at; larger tiers are sampled.
@@ -38,6 +39,8 @@ pub struct Ask<'a> {
     pub system: Option<u16>,
     /// Site systems that the request comes from: it is not sent back to them.
     pub itself: &'a [(IpAddr, u16)],
+    /// Which database an endpoint must have.
+    pub database: Database,
     /// The tier that is searched before all others.
     pub first: Option<Tier>,
     /// Endpoints that are not asked again.
@@ -164,6 +167,8 @@ pub enum Not {
     OtherSystem,
     /// The request comes from it.
     Itself,
+    /// It works with a replica of the site database, and the request needs the site's own.
+    Replica,
     /// It lacks the content or the file.
     Lacks(Lack),
     /// It stands in another class than the one that is asked for.
@@ -195,6 +200,9 @@ impl Ask<'_> {
         }
         if self.itself.iter().any(|(_, system)| *system == endpoint.system_index) {
             return Err(Not::Itself);
+        }
+        if self.database == Database::Site && endpoint.role.replica {
+            return Err(Not::Replica);
         }
         if let Some(lack) = self.knowledge.as_ref().and_then(|known| known.lacks(endpoint.state.id)) {
             return Err(Not::Lacks(lack));
@@ -370,7 +378,7 @@ impl<'a> Drawing<'a> {
     fn offer(&mut self, index: EndpointIndex) {
         let (why, unasked) = match self.ask.judge(self.cluster, index, self.class) {
             Ok(()) => return self.take(index),
-            Err(Not::OtherSystem | Not::Itself) => return,
+            Err(Not::OtherSystem | Not::Itself | Not::Replica) => return,
             // The other class has its own turn.
             Err(Not::Class(own)) => (NoPick::NoneWell, own == Class::Out),
             Err(Not::Lacks(lack)) => {

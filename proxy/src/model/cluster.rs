@@ -44,6 +44,8 @@ pub struct Topology {
     pub ungrouped: bool,
     /// Names that mean one site system, lower-cased, without a dot at the end, sorted. See [`super::role::Naming`].
     pub names: Box<[(Box<str>, u16)]>,
+    /// Some of these site systems work with a replica of the site database.
+    pub replicas: bool,
     /// Addresses of these site systems in whatever role, sorted.
     pub own_addresses: Box<[(IpAddr, u16)]>,
     /// Handles, resolved once.
@@ -188,7 +190,7 @@ impl Topology {
 
     /// Whether one server of the role is not as good as another to a client that names it.
     pub fn distinct(&self) -> bool {
-        self.grouped()
+        self.grouped() || self.replicas
     }
 
     /// The site systems that have this address; none when all of them do.

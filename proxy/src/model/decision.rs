@@ -20,7 +20,7 @@ use super::mix::mix;
 use super::name::Name;
 use super::path::has_dot_segment;
 use super::role::{Balance, FallbackRule, Naming};
-use super::route::{ClusterId, Route};
+use super::route::{ClusterId, Database, PathRules, Route, Sessions};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, upload};
 use super::tier::TierKind;
@@ -56,6 +56,7 @@ pub struct Decision<'a> {
     target: (&'a str, Option<&'a str>),
     system: Option<u16>,
     itself: &'a [(IpAddr, u16)],
+    rules: PathRules,
     by_hash: bool,
     continues: bool,
     asks_for: AsksFor,
@@ -138,7 +139,8 @@ impl<'a> Decision<'a> {
         let name = Name::new(topology, location, facts.host);
         let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
         let owner = Owner::new(topology.hash ^ sum);
-        let mut keys = Keys::new((role, topology.hash), owner, live, facts, content);
+        let rules = route.map_or(PathRules::default(), |route| route.rules);
+        let mut keys = Keys::new((role, topology.hash), rules.sessions, owner, live, facts, content);
         let uploads = role.upload_affinity && facts.method == "BITS_POST";
         let stay = match uploads {
             true => upload(cluster, site, live, facts, now),
@@ -178,7 +180,8 @@ impl<'a> Decision<'a> {
             target: (facts.path, facts.query),
             system,
             itself: topology.at(facts.client),
-            by_hash: uploads,
+            rules,
+            by_hash: uploads || rules.sessions == Sessions::Client,
             continues,
             asks_for: if facts.method == "PROPFIND" { AsksFor::Listing } else { AsksFor::File },
         })
@@ -260,12 +263,18 @@ impl<'a> Decision<'a> {
         Some(Pick { endpoint, tier, class, how: How::Pinned, aside: false })
     }
 
+    /// Whether an endpoint has what requests of this path need.
+    pub fn suits(&self, endpoint: EndpointIndex) -> bool {
+        self.rules.database == Database::Any || !self.cluster.endpoint(endpoint).role.replica
+    }
+
     /// What a pick depends on, for whoever wants to know why.
     pub fn ask<'b>(&'b self, tried: &'b Tried, now_ms: u64, dice: u64) -> Ask<'b> {
         Ask {
             key: self.keys.hash,
             system: self.system,
             itself: self.itself,
+            database: self.rules.database,
             first: self.name.tier(),
             tried,
             opening: &self.opening,
@@ -316,7 +325,7 @@ impl<'a> Decision<'a> {
         let nobody = |why| Nobody { why, unasked: true };
         let endpoint = endpoint.ok_or(nobody(gone))?;
         let class = self.cluster.standing(endpoint).class();
-        if class == Class::Out && !self.cluster.panicking() {
+        if (class == Class::Out && !self.cluster.panicking()) || !self.suits(endpoint) {
             return Err(nobody(gone));
         }
         if ask.tried.contains(&endpoint) {
@@ -351,7 +360,9 @@ impl<'a> Decision<'a> {
         match ask.judge(self.cluster, endpoint, class) {
             Ok(()) => Ok(Some(Pick { endpoint, tier, class, how: How::Stays, aside: false })),
             Err(Not::Full) if self.content.is_some() => Err(Nobody { why: NoPick::DownloadFull, unasked: true }),
-            Err(Not::Full | Not::OtherSystem | Not::Itself | Not::Lacks(_) | Not::Class(_) | Not::Tried) => Ok(None),
+            Err(
+                Not::Full | Not::OtherSystem | Not::Itself | Not::Replica | Not::Lacks(_) | Not::Class(_) | Not::Tried,
+            ) => Ok(None),
         }
     }
 

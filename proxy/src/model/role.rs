@@ -27,6 +27,10 @@ pub struct Role {
     pub paths: Vec<String>,
     /// Methods that are forwarded; empty means every method. Others are answered with 405.
     pub methods: Vec<String>,
+    /// Paths, within those of the role, below which a client has a session: all of its requests go to one site system.
+    pub session_paths: Vec<String>,
+    /// Paths, within those of the role, that need the site database itself: see [`Role::replica`].
+    pub site_database_paths: Vec<String>,
     /// Host names (without port) this role answers for; empty means every host.
     pub hosts: Vec<String>,
     /// The port of the role on a site system when `tls` is off.
@@ -45,6 +49,8 @@ pub struct Role {
     pub via: bool,
     /// Whether site systems are told in `Forwarded` and `X-Forwarded-*` where a request comes from.
     pub forwarded: bool,
+    /// The site system works with a replica of the site database.
+    pub replica: bool,
     /// The PROXY protocol header that every connection to a site system begins with.
     pub proxy_protocol: ProxyProtocol,
     /// Own addresses that connections to the site systems come from, in turn; empty leaves it to the system. Each one has

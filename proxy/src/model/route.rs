@@ -14,6 +14,35 @@ use super::mix::hash_ignore_case;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClusterId(pub u16);
 
+/// What holds for the requests of a path besides what its role says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathRules {
+    /// Whether a client has a session there.
+    pub sessions: Sessions,
+    /// Which database the site system must have.
+    pub database: Database,
+}
+
+/// Whether the requests of one client belong together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sessions {
+    /// Each is balanced for itself, as the role says.
+    #[default]
+    None,
+    /// All of them go to one site system.
+    Client,
+}
+
+/// Which database a site system must work with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Database {
+    /// A replica will do.
+    #[default]
+    Any,
+    /// That of the site itself.
+    Site,
+}
+
 /// One path prefix of one role.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -23,6 +52,8 @@ pub struct Route {
     pub host: Option<String>,
     /// Where it leads.
     pub cluster: ClusterId,
+    /// What holds there.
+    pub rules: PathRules,
 }
 
 /// All routes of one listener.
@@ -121,7 +152,12 @@ mod tests {
     use super::*;
 
     fn route(prefix: &str, host: Option<&str>, cluster: u16) -> Route {
-        Route { prefix: prefix.into(), host: host.map(Into::into), cluster: ClusterId(cluster) }
+        Route {
+            prefix: prefix.into(),
+            host: host.map(Into::into),
+            cluster: ClusterId(cluster),
+            rules: PathRules::default(),
+        }
     }
 
     #[test]

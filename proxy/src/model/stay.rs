@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::live::{Domain, Live, Owner, Ticks, Who};
 use super::mix::{hash_ignore_case, mix};
 use super::role::{Balance, Role};
+use super::route::Sessions;
 use super::snapshot::Site;
 use crate::wire::known::Known;
 
@@ -54,6 +55,7 @@ impl Stay {
 impl Keys {
     pub(super) fn new(
         (role, role_hash): (&Role, u64),
+        sessions: Sessions,
         owner: Owner,
         live: &Live,
         facts: &Facts<'_, '_>,
@@ -61,7 +63,8 @@ impl Keys {
     ) -> Self {
         let own = role.client_field.as_ref().and_then(|name| facts.fields?.named(name).next());
         // A device keeps its certificate, and not its address.
-        let subject = facts.subject.filter(|_| matches!(role.balance, Balance::Client | Balance::Device));
+        let stays = matches!(role.balance, Balance::Client | Balance::Device) || sessions == Sessions::Client;
+        let subject = facts.subject.filter(|_| stays);
         let client = match (own, subject) {
             (Some(value), _) => hash_ignore_case(0, value),
             (None, Some(subject)) => subject,

@@ -61,7 +61,17 @@ pub fn behavior(roles: &[Role]) -> String {
 }
 
 pub fn staying(roles: &[Role]) -> String {
-    let header = ["Role", "`named`", "`fallback_rule`", "`affinity`", "`hash_balance_factor`", "`upload_affinity`"];
+    let header = [
+        "Role",
+        "`named`",
+        "`fallback_rule`",
+        "`affinity`",
+        "`hash_balance_factor`",
+        "`upload_affinity`",
+        "`session_paths`",
+        "`site_database_paths`",
+    ];
+    let parts = |list: &[String]| if list.is_empty() { "none".to_owned() } else { codes(list) };
     let rows = roles.iter().map(|role| {
         vec![
             format!("`{}`", role.name),
@@ -70,6 +80,8 @@ pub fn staying(roles: &[Role]) -> String {
             role.affinity.map_or("off".to_owned(), duration),
             role.hash_balance_factor.to_string(),
             role.upload_affinity.to_string(),
+            parts(&role.session_paths),
+            parts(&role.site_database_paths),
         ]
     });
     markdown(&header, rows)

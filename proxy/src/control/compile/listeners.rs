@@ -8,6 +8,7 @@ use super::entry;
 use super::files::Files;
 use super::given::Given;
 use super::roles::Roles;
+use super::ruled_path::RuledPath;
 use super::systems::Systems;
 use super::{Once, SpannedName};
 use crate::control::config::{Config, Listener, Problems};
@@ -191,11 +192,11 @@ fn serve(
     if let Some(entry) = &entry {
         check_rules(entry, &name, found, roles, problems);
     }
-    let whole = [String::from("/")];
     let routes = found.iter().flat_map(|(position, _)| {
         let role = roles.get(*position);
         // Nothing but the server name is seen of TLS that is passed through.
-        routes_of(*position, if passes { &whole } else { &role.paths }, &role.hosts)
+        let paths = if passes { vec![RuledPath::whole()] } else { RuledPath::all_of(role) };
+        routes_of(*position, &paths, &role.hosts)
     });
     match RouteTable::build(routes) {
         Ok(routes) => Some((protocol, ListenerRoutes { name, routes, tcp: None, entry: entry? })),
@@ -270,14 +271,17 @@ fn all_have_tls(found: &Found<'_>, roles: &Roles<'_>, systems: &Systems<'_>, pro
     all
 }
 
-fn routes_of(position: usize, paths: &[String], hosts: &[String]) -> Vec<Route> {
+fn routes_of(position: usize, paths: &[RuledPath], hosts: &[String]) -> Vec<Route> {
     let hosts: Vec<Option<String>> =
         if hosts.is_empty() { vec![None] } else { hosts.iter().cloned().map(Some).collect() };
-    let each = |path: &String| {
-        hosts
-            .iter()
-            .map(|host| Route { prefix: path.clone(), host: host.clone(), cluster: cluster(position) })
-            .collect()
+    let each = |path: &RuledPath| {
+        let route = |host: &Option<String>| Route {
+            prefix: path.prefix.clone(),
+            host: host.clone(),
+            cluster: cluster(position),
+            rules: path.rules,
+        };
+        hosts.iter().map(route).collect()
     };
     paths.iter().flat_map(|path| -> Vec<Route> { each(path) }).collect()
 }

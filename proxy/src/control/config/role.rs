@@ -11,6 +11,7 @@ use crate::model::presets;
 use crate::model::role::{Balance, Locality, Naming, Panic, Protocol, Role};
 pub use fallback::{check_time, count};
 use fields::{duration, number, override_retry, override_timeouts, port, word};
+pub use paths::covers as path_covers;
 
 mod connections;
 pub(in crate::control) mod fallback;
@@ -70,6 +71,7 @@ pub fn on_site_system(role: &Role, entry: &RoleOnSiteSystem, problems: &mut Prob
     let tls = role.tls;
     role.lend_certificate = entry.lend_certificate.as_ref().map_or(role.lend_certificate, |lend| *lend.get_ref());
     connections::override_tells(&mut role, entry.via.as_ref(), entry.forwarded.as_ref(), problems);
+    override_replica(&mut role, entry.replica.as_ref(), problems);
     port(if tls { &mut role.tls_port } else { &mut role.port }, entry.port.as_ref(), problems);
     number(&mut role.max_requests, entry.max_requests.as_ref(), "max_requests", 1..=u32::MAX, problems);
     duration(&mut role.slow_start, entry.slow_start);
@@ -175,6 +177,8 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
         ("paths", &o.paths),
         ("paths_add", &o.paths_add),
         ("paths_remove", &o.paths_remove),
+        ("session_paths", &o.session_paths),
+        ("site_database_paths", &o.site_database_paths),
         ("methods", &o.methods),
         ("hosts", &o.hosts),
         ("strip_fields", &o.strip_fields),
@@ -189,6 +193,7 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
         return;
     }
     paths::override_paths(role, o, at, problems);
+    paths::override_parts(role, o, problems);
     if let Some(list) = &o.methods {
         role.methods = text::each(list, text::method, problems);
     }
@@ -200,6 +205,19 @@ fn override_requests(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, prob
     }
     if let Some(list) = &o.upgrades {
         role.upgrades = text::each(list, text::upgrade, problems);
+    }
+}
+
+/// A replica is another server only where some path needs the site database itself.
+fn override_replica(role: &mut Role, written: Option<&Spanned<bool>>, problems: &mut Problems) {
+    let Some(written) = written else { return };
+    role.replica = *written.get_ref();
+    if role.replica && role.site_database_paths.is_empty() {
+        problems.error(
+            written.span(),
+            format!("no path of the role {} needs the site database, so a replica makes no difference", role.title),
+            format!("take replica out, or write site_database_paths in [roles.{}]", role.name),
+        );
     }
 }
 
@@ -242,6 +260,13 @@ fn check_together(role: &Role, o: &RoleOverrides, problems: &mut Problems) {
             ),
             "write \"least-requests\", \"random\", \"client\" or \"device\"",
         );
+    }
+    for list in [&o.session_paths, &o.site_database_paths] {
+        if let (Some(first), Balance::Content) = (list.as_ref().and_then(|list| list.first()), role.balance) {
+            let message =
+                "with balance = \"content\" what follows the role's path is a content, so no part of it differs";
+            problems.error(first.span(), message, "leave it out, or make another role for this path");
+        }
     }
     if let (Some(attempts), Naming::Only) = (&o.retry.attempts, role.named)
         && role.retry.attempts > 0

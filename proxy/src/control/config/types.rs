@@ -295,6 +295,8 @@ pub struct RoleOnSiteSystem {
     pub via: Option<Spanned<bool>>,
     /// See [`RoleOverrides::forwarded`].
     pub forwarded: Option<Spanned<bool>>,
+    /// The site system works with a replica of the site database.
+    pub replica: Option<Spanned<bool>>,
     /// Weight when it differs from the site system's.
     pub weight: Option<Spanned<u32>>,
     /// See [`RoleOverrides::max_requests`].
@@ -324,6 +326,10 @@ pub struct RoleOverrides {
     pub paths_add: Option<Vec<Spanned<String>>>,
     /// Paths of the preset that are not the role's.
     pub paths_remove: Option<Vec<Spanned<String>>>,
+    /// See [`crate::model::role::Role::session_paths`].
+    pub session_paths: Option<Vec<Spanned<String>>>,
+    /// See [`crate::model::role::Role::site_database_paths`].
+    pub site_database_paths: Option<Vec<Spanned<String>>>,
     /// See [`crate::model::role::Role::methods`].
     pub methods: Option<Vec<Spanned<String>>>,
     /// See [`crate::model::role::Role::hosts`].

@@ -98,10 +98,11 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Clie
     served.map(Reply::Served)
 }
 
-/// A pinned connection that began under rules that have been withdrawn ends, and its client signs in again.
+/// A pinned connection that began under rules that have been withdrawn ends, and its client signs in again. So does one to a server
+/// that does not have what this request needs.
 fn usable(pinned: Option<Pinned>, session: &Session, decision: &Decision<'_>) -> Option<Pinned> {
     let pinned = pinned?;
-    if pinned.keeps_terms(decision.cluster, session.proof()) {
+    if pinned.keeps_terms(decision.cluster, session.proof()) && pinned.suits(decision) {
         return Some(pinned);
     }
     pinned.end(PinEnd::Failure);

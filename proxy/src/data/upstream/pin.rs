@@ -14,6 +14,7 @@ use crate::data::thread::held::Held;
 use crate::data::upstream::pool::Sender;
 use crate::metrics::RoleMetrics;
 use crate::model::cluster::{Cluster, EndpointIndex};
+use crate::model::decision::Decision;
 use crate::model::endpoint::Hold;
 use crate::model::route::ClusterId;
 use crate::model::tls::Proof;
@@ -47,6 +48,12 @@ impl Pinned {
         let old = self.snapshot.cluster(self.role).endpoint(self.endpoint);
         let new = cluster.topology.by_id(old.state.id).map(|index| cluster.endpoint(index));
         new.is_none_or(|new| new.keeps_terms(old, proof))
+    }
+
+    /// Whether its endpoint has what a request needs. One that is gone has what it had.
+    pub fn suits(&self, decision: &Decision<'_>) -> bool {
+        let id = self.snapshot.cluster(self.role).endpoint(self.endpoint).state.id;
+        decision.cluster.topology.by_id(id).is_none_or(|endpoint| decision.suits(endpoint))
     }
 
     /// It ends before its client does.

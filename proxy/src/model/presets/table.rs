@@ -60,6 +60,8 @@ pub(super) fn plain() -> Role {
         protocol: Protocol::Http,
         paths: words(&["/"]),
         methods: Vec::new(),
+        session_paths: Vec::new(),
+        site_database_paths: Vec::new(),
         hosts: Vec::new(),
         port: 80,
         tls_port: 443,
@@ -69,6 +71,7 @@ pub(super) fn plain() -> Role {
         client_certificates: CertificateRule::Listener,
         via: true,
         forwarded: true,
+        replica: false,
         proxy_protocol: ProxyProtocol::Off,
         source_addresses: Vec::new(),
         strip_fields: FieldSet::new(STRIP_FIELDS),
@@ -114,6 +117,8 @@ pub(super) fn plain() -> Role {
 ///   to `/CCM_Incoming`.
 /// - probe: `MPLIST` needs IIS, the ISAPI and the site database; `MPCERT` only the first two. All management points of
 ///   a site share the database, so it is asked every 10 s, not every 5.
+/// - sessions: a client is logged in for notifications, and Software Center signed in, at one management point. User deployments
+///   do not work at one with a database replica (Microsoft Learn, database replicas for management points).
 /// - locality: the list of management points that a client gets has all of its site, those of its boundary groups first
 ///   (Microsoft Learn, boundary groups and management points). The fallback time of a relationship is 0 or never.
 /// - panic: when all fail together the shared database is the likely cause, and `.sms_pol` or `/CCM_Client` may work.
@@ -141,6 +146,8 @@ pub(super) fn management_point() -> Role {
             "/omadm",
         ]),
         methods: words(&["GET", "HEAD", "POST", "PROPFIND", "CCM_POST", "BITS_POST"]),
+        session_paths: words(&["/BGB", "/CMUserService", "/CMUserService_WindowsAuth"]),
+        site_database_paths: words(&["/CMUserService", "/CMUserService_WindowsAuth"]),
         locality: Locality::Prefer,
         default_fallback: Fallback::Minutes(0),
         fallback_rule: FallbackRule::AtOnce,

@@ -83,8 +83,34 @@ fn add(role: &mut Role, list: &[Spanned<String>], problems: &mut Problems) {
     }
 }
 
+/// Paths, within those of the role, for which something else holds.
+///
+/// To be called when its paths are known.
+pub(super) fn override_parts(role: &mut Role, o: &RoleOverrides, problems: &mut Problems) {
+    if let Some(list) = &o.session_paths {
+        role.session_paths = parts(role, list, problems);
+    }
+    if let Some(list) = &o.site_database_paths {
+        role.site_database_paths = parts(role, list, problems);
+    }
+}
+
+fn parts(role: &Role, list: &[Spanned<String>], problems: &mut Problems) -> Vec<String> {
+    let paths = text::each(list, text::path, problems);
+    for (path, written) in paths.iter().zip(list).filter(|_| paths.len() == list.len()) {
+        if !role.paths.iter().any(|own| covers(own, path) || covers(path, own)) {
+            problems.error(
+                written.span(),
+                format!("the role {} has no requests for {}", role.title, quoted(path)),
+                format!("its paths are {}", role.paths.join(" ")),
+            );
+        }
+    }
+    paths
+}
+
 /// Whether requests of a path are also requests of another one.
-fn covers(wide: &str, narrow: &str) -> bool {
+pub fn covers(wide: &str, narrow: &str) -> bool {
     let rest = narrow.get(..wide.len()).filter(|start| start.eq_ignore_ascii_case(wide)).map(|_| &narrow[wide.len()..]);
     wide == "/" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
