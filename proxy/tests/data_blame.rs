@@ -79,7 +79,8 @@ async fn a_server_at_which_requests_wait_in_vain_is_passed_by() {
     let mut waiting = Vec::new();
     for address in &addresses {
         let mut wire = proxy.open_from(address).await;
-        assert!(wire.say(get("/")).await);
+        // What may not be sent twice waits where it is.
+        assert!(wire.say("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").await);
         waiting.push(wire);
     }
     until("half of them have been sent there", || hanging.count() > 10).await;
@@ -107,6 +108,51 @@ async fn a_server_at_which_requests_wait_in_vain_is_passed_by() {
         proxy.open_from(address).await.ask(&get("/")).await.is_from_server(200);
     }
     assert_eq!(hanging.count(), before, "those that would have waited too are served by the other one");
+}
+
+/// Requests of many clients that all wait at the same time, half of them at a server that hangs.
+async fn waiting(proxy: &Proxy, clients: u8, request: &str) -> Vec<support::Wire> {
+    let mut waiting = Vec::new();
+    for client in 1..=clients {
+        let mut wire = proxy.open_from(&format!("127.0.3.{client}")).await;
+        assert!(wire.say(request).await);
+        waiting.push(wire);
+    }
+    waiting
+}
+
+#[tokio::test]
+async fn what_waits_at_a_silent_server_is_sent_to_another() {
+    let (hanging, well) = (never_answer().await, Peer::saying(ok("well")).await);
+    let role = "balance = \"client\"\nprobe = { kind = \"tcp\" }\nretry = { budget_min_per_second = 1000 }\n\
+                passive = { consecutive_failures = 1 }\n";
+    let proxy = Setup::new([hanging.address, well.address]).role(role).start();
+    proxy.until_well(2).await;
+    let mut clients = waiting(&proxy, 40, &get("/")).await;
+    for client in &mut clients {
+        // Long before the deadline of an answer, which is a minute.
+        client.response("GET").await.is_from_server(200);
+    }
+    assert!(hanging.count() > 3, "{}", hanging.count());
+    assert_eq!(ejections(&proxy), 0.0, "it may only be slow");
+    let before = hanging.count();
+    drop(waiting(&proxy, 40, &get("/")).await);
+    assert_eq!(hanging.count(), before, "nothing waits there now, and it has answered nothing");
+}
+
+#[tokio::test]
+async fn what_waits_at_a_silent_server_stays_when_no_other_is_well() {
+    let (hanging, silent) = (never_answer().await, never_answer().await);
+    let role = "probe = { kind = \"tcp\" }\nretry = { budget_min_per_second = 1000 }\n\
+                timeouts = { response_header = \"4s\" }\n";
+    let proxy = Setup::new([hanging.address, silent.address]).role(role).start();
+    proxy.until_well(2).await;
+    let mut clients = waiting(&proxy, 40, &get("/")).await;
+    for client in &mut clients {
+        client.response("GET").await.is_own(504, "http_response_timeout");
+    }
+    let sent = hanging.count() + silent.count();
+    assert!(sent <= 40 + 40, "{sent}: none goes to and fro");
 }
 
 /// Runs all of them at the same time.

@@ -10,6 +10,7 @@ pub mod hops;
 pub mod lawful;
 pub mod message;
 pub mod outcome;
+pub mod patience;
 pub mod respond;
 pub mod response_body;
 pub mod serve;

@@ -22,7 +22,7 @@ use super::path::has_dot_segment;
 use super::role::{Balance, FallbackRule, Naming};
 use super::route::{ClusterId, Database, PathRules, Route, Sessions};
 use super::snapshot::{Site, Snapshot};
-use super::stay::{Keys, Stay, upload};
+use super::stay::{Keys, Stay, client_hash, upload};
 use super::tier::TierKind;
 use crate::wire::known::Known;
 
@@ -158,9 +158,7 @@ impl<'a> Decision<'a> {
         }
         let opening =
             Opening::new(role.fallback_rule, location, site.fallback.speedup, started, now, (keeps, exempt || !waits));
-        // Whoever stays somewhere is not spread, wherever in a file it is.
-        let begins = content.is_some() && stay.is_none();
-        let range = facts.fields.filter(|_| begins).and_then(|fields| fields.get(Known::Range));
+        let range = facts.fields.filter(|_| content.is_some()).and_then(|fields| fields.get(Known::Range));
         let continues = continues(range);
         Ok(Self {
             route,
@@ -268,6 +266,23 @@ impl<'a> Decision<'a> {
         self.rules.database == Database::Any || !self.cluster.endpoint(endpoint).role.replica
     }
 
+    /// Whether the request is better off waiting at a server that is silent than at another one: a file that has begun would begin
+    /// again, and a client that keeps to its last known-good server would scan anew.
+    pub fn keeps_to_its_server(&self) -> bool {
+        self.continues
+            || (self.stay.is_some() && self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood)
+    }
+
+    /// The client, as far as clients are told apart.
+    pub fn client_key(&self) -> u64 {
+        self.keys.client
+    }
+
+    /// The same of a client of which nothing but its address is known.
+    pub fn client_of(client: IpAddr) -> u64 {
+        client_hash(client)
+    }
+
     /// What a pick depends on, for whoever wants to know why.
     pub fn ask<'b>(&'b self, tried: &'b Tried, now_ms: u64, dice: u64) -> Ask<'b> {
         Ask {
@@ -349,7 +364,7 @@ impl<'a> Decision<'a> {
         let proven = match class {
             Class::Well => true,
             // A file that has begun would begin again elsewhere.
-            Class::Second if silent => kept || self.continues,
+            Class::Second if silent => self.keeps_to_its_server(),
             Class::Second => kept || !standing.degraded(),
             Class::Out => kept && standing.ejected && standing.health != Health::Down && self.waits_for_others(),
         };

@@ -82,6 +82,12 @@ pub struct EndpointState {
 #[derive(Debug, Default)]
 struct Silence {
     waiting: AtomicU32,
+    /// The client of the first of them.
+    first: AtomicU64,
+    /// Another client waits too, or has.
+    several: AtomicBool,
+    /// When one of them left for another server last, in milliseconds of the process clock; 0 after an answer.
+    left_ms: AtomicU64,
     /// When some request was answered last while others waited so, in milliseconds of the process clock.
     answered_ms: AtomicU64,
 }
@@ -89,9 +95,12 @@ struct Silence {
 /// A request that has waited for its answer for this long has waited for long. Most answers come within a tenth of it.
 pub const QUIET: Duration = Duration::from_secs(1);
 
-/// A server at which this many requests have waited for long, and which has answered none meanwhile, is silent. A report alone may
-/// take its time.
+/// A server at which this many requests of several clients have waited for long, and which has answered none meanwhile, is silent. A
+/// report alone may take its time.
 const WAITING_AT_A_SILENT_ONE: u32 = 3;
+
+/// How long a server is taken for silent after requests have left it, if it answers none. Probes have had their say by then.
+const SILENT_FOR_MS: u64 = 10_000;
 
 /// Requests that go there although it is said to be down.
 #[derive(Debug, Default)]
@@ -119,17 +128,29 @@ impl EndpointState {
 
     /// Whether requests wait there and it answers none: it may hang, and probes have not found it yet.
     pub fn is_silent(&self, now_ms: u64) -> bool {
-        let Silence { waiting, answered_ms } = &self.silence;
+        let Silence { waiting, several, left_ms, answered_ms, first: _ } = &self.silence;
         let quiet_ms = QUIET.as_millis() as u64;
-        waiting.load(Ordering::Relaxed) >= WAITING_AT_A_SILENT_ONE
-            && now_ms.saturating_sub(answered_ms.load(Ordering::Relaxed)) >= quiet_ms
+        let wait = waiting.load(Ordering::Relaxed) >= WAITING_AT_A_SILENT_ONE
+            && several.load(Ordering::Relaxed)
+            && now_ms.saturating_sub(answered_ms.load(Ordering::Relaxed)) >= quiet_ms;
+        let left_ms = left_ms.load(Ordering::Relaxed);
+        wait || (left_ms > 0 && now_ms < left_ms + SILENT_FOR_MS)
+    }
+
+    /// A request has left it for another server because it is silent.
+    pub fn left_silent(&self, now_ms: u64) {
+        self.silence.left_ms.store(now_ms.max(1), Ordering::Relaxed);
     }
 
     /// It has answered a request.
     pub fn answered(&self, now_ms: u64) {
         // Where nothing waits for long nothing is written: all data threads read this.
-        if self.silence.waiting.load(Ordering::Relaxed) > 0 {
-            self.silence.answered_ms.store(now_ms, Ordering::Relaxed);
+        let Silence { waiting, left_ms, answered_ms, .. } = &self.silence;
+        if waiting.load(Ordering::Relaxed) > 0 {
+            answered_ms.store(now_ms, Ordering::Relaxed);
+        }
+        if left_ms.load(Ordering::Relaxed) > 0 {
+            left_ms.store(0, Ordering::Relaxed);
         }
     }
 
@@ -209,9 +230,15 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// One more.
-    pub fn begin(state: &Arc<EndpointState>) -> Self {
-        state.silence.waiting.fetch_add(1, Ordering::Relaxed);
+    /// One more, of a client with this hash.
+    pub fn begin(state: &Arc<EndpointState>, client: u64) -> Self {
+        let Silence { waiting, first, several, .. } = &state.silence;
+        if waiting.fetch_add(1, Ordering::Relaxed) == 0 {
+            first.store(client, Ordering::Relaxed);
+            several.store(false, Ordering::Relaxed);
+        } else if first.load(Ordering::Relaxed) != client {
+            several.store(true, Ordering::Relaxed);
+        }
         Self { state: Arc::clone(state) }
     }
 }
@@ -254,9 +281,9 @@ mod tests {
     #[test]
     fn a_server_is_silent_when_several_wait_and_none_is_answered() {
         let state = Arc::new(EndpointState::new(1));
-        let two = [Waiting::begin(&state), Waiting::begin(&state)];
+        let two = [1, 2].map(|client| Waiting::begin(&state, client));
         assert!(!state.is_silent(60_000), "two alone may be slow");
-        let third = Waiting::begin(&state);
+        let third = Waiting::begin(&state, 1);
         assert!(state.is_silent(60_000));
         state.answered(60_000);
         assert!(!state.is_silent(60_999), "it has answered another one");
@@ -265,8 +292,22 @@ mod tests {
         assert!(!state.is_silent(61_000));
         drop(two);
         state.answered(90_000);
-        let again = [(); 3].map(|()| Waiting::begin(&state));
+        let again = [1, 1, 2].map(|client| Waiting::begin(&state, client));
         assert!(state.is_silent(90_500), "what was answered while none waited is of no interest");
         drop(again);
+        let of_one = [1; 9].map(|client| Waiting::begin(&state, client));
+        assert!(!state.is_silent(95_000), "one client may ask for what takes long");
+        drop(of_one);
+    }
+
+    #[test]
+    fn a_server_that_requests_have_left_is_silent_until_it_answers_one() {
+        let state = EndpointState::new(1);
+        state.left_silent(5_000);
+        assert!(state.is_silent(5_000) && state.is_silent(14_999));
+        assert!(!state.is_silent(15_000), "one may try again");
+        state.left_silent(20_000);
+        state.answered(20_500);
+        assert!(!state.is_silent(20_500));
     }
 }

@@ -128,7 +128,7 @@ pub fn subject_hash(name: &str) -> u64 {
 }
 
 /// The same for an IPv4 address and its IPv4-mapped form.
-fn client_hash(client: IpAddr) -> u64 {
+pub(super) fn client_hash(client: IpAddr) -> u64 {
     match client.to_canonical() {
         IpAddr::V4(v4) => mix(u64::from(u32::from(v4))),
         IpAddr::V6(v6) => {

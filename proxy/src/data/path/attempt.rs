@@ -1,10 +1,8 @@
 //! One attempt at one endpoint: send the request, wait for the response head.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::mem;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,14 +12,15 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use crate::data::path::call::Call;
+use crate::data::path::patience::{Leave, Patience, in_time};
 use crate::data::path::session::Session;
 use crate::data::upstream::connect::{self, Dial};
 use crate::data::upstream::http1::Upstream;
 use crate::data::upstream::pool::{Driven, Sender};
 use crate::data::upstream::request_body::RequestBody;
 use crate::error::Error;
-use crate::model::endpoint::{Endpoint, EndpointState, QUIET, Waiting};
-use crate::model::role::{ProxyProtocol, Timeouts};
+use crate::model::endpoint::Endpoint;
+use crate::model::role::ProxyProtocol;
 use crate::model::snapshot::Snapshot;
 use crate::wire::fields::Fields;
 use crate::wire::head::ResponseHead;
@@ -109,7 +108,13 @@ pub struct Failure {
 ///
 /// # Errors
 /// [`Failure`]; the call has its request back if none of it was sent.
-pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fresh: bool) -> Result<Answer, Failure> {
+pub async fn attempt(
+    session: &Session,
+    endpoint: &Endpoint,
+    call: &mut Call,
+    leave: &Leave<'_>,
+    fresh: bool,
+) -> Result<Answer, Failure> {
     let pool = &session.worker.pool;
     let idle = if fresh { 0 } else { STALE_LIMIT };
     if !call.repeatable() && !fresh {
@@ -124,7 +129,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
             break;
         }
         endpoint.metrics.reuses.increment(1);
-        match on_connection(session, endpoint, sender, call, true).await {
+        match on_connection(session, endpoint, sender, call, Some(leave), true).await {
             Err(Failure { error: Error::NeverSent, .. }) => {}
             result => return result,
         }
@@ -135,7 +140,7 @@ pub async fn attempt(session: &Session, endpoint: &Endpoint, call: &mut Call, fr
     let error = match session.timer.within(endpoint.role.timeouts.connect, connecting).await {
         Ok(Ok(sender)) => {
             endpoint.metrics.connects.increment(1);
-            return on_connection(session, endpoint, sender, call, false).await;
+            return on_connection(session, endpoint, sender, call, Some(leave), false).await;
         }
         Ok(Err(error)) => error,
         Err(_) if session.timer.cap_passed() => Error::TotalTimeout,
@@ -153,6 +158,7 @@ pub async fn on_connection(
     endpoint: &Endpoint,
     mut sender: Sender,
     call: &mut Call,
+    leave: Option<&Leave<'_>>,
     reused: bool,
 ) -> Result<Answer, Failure> {
     // What a server does not do over HTTP/2 (`HTTP_1_1_REQUIRED`), or not any more on this connection (`GOAWAY`), it may do on
@@ -162,8 +168,8 @@ pub async fn on_connection(
     let timeouts = &endpoint.role.timeouts;
     let empty = call.prepare_for(session, &endpoint.role);
     session.upload.done.set(empty);
-    let patience = Patience::new(endpoint, empty);
-    session.timer.set(if empty { patience.first(timeouts) } else { timeouts.request_body_idle });
+    let patience = Patience::new(endpoint, leave, empty);
+    session.timer.set(if empty { patience.first() } else { timeouts.request_body_idle });
     let result = match &mut sender {
         Sender::Direct(upstream) => direct(session, upstream, call, patience).await.map(|head| (head, None)),
         // Boxed because it is seldom, and large.
@@ -180,26 +186,6 @@ pub async fn on_connection(
         return Err(failure(Error::BadResponse));
     }
     Ok(Answer { head, source: Source::Connection(Coming { incoming, sender, reused }) })
-}
-
-/// How an answer is waited for: at first for [`QUIET`], and then, as one that waits for long, for the rest of its time.
-struct Patience<'a> {
-    state: &'a Arc<EndpointState>,
-    /// What is left after the first part.
-    rest: Option<Duration>,
-}
-
-impl<'a> Patience<'a> {
-    /// For a request without a body: a body's pieces have deadlines of their own.
-    fn new(endpoint: &'a Endpoint, empty: bool) -> Self {
-        let rest = endpoint.role.timeouts.response_header.checked_sub(QUIET).filter(|rest| empty && !rest.is_zero());
-        Self { state: &endpoint.state, rest }
-    }
-
-    /// How long the first part is.
-    fn first(&self, timeouts: &Timeouts) -> Duration {
-        if self.rest.is_some() { QUIET } else { timeouts.response_header }
-    }
 }
 
 /// Whether this is what a server says before it closes an idle connection, and no answer: that it has waited for all of a request
@@ -286,38 +272,6 @@ async fn driven_by_task(
             driven.retire();
             Err(error)
         }
-    }
-}
-
-/// Waits for the response head, but not beyond the deadline.
-async fn in_time<T>(session: &Session, mut patience: Patience<'_>, sent: impl Future<Output = T>) -> Result<T, Error> {
-    let mut sent = pin!(sent);
-    let mut _waiting = None;
-    poll_fn(|cx: &mut Context<'_>| {
-        if let Poll::Ready(result) = sent.as_mut().poll(cx) {
-            return Poll::Ready(Ok(result));
-        }
-        ready!(session.timer.poll_elapsed(cx));
-        if !session.timer.cap_passed()
-            && let Some(rest) = patience.rest.take()
-        {
-            session.timer.set(rest);
-            _waiting = Some(Waiting::begin(patience.state));
-            ready!(session.timer.poll_elapsed(cx));
-        }
-        Poll::Ready(Err(late(session)))
-    })
-    .await
-}
-
-/// Who was late.
-fn late(session: &Session) -> Error {
-    if session.timer.cap_passed() {
-        Error::TotalTimeout
-    } else if !session.upload.done.get() && session.upload.waiting.get() {
-        Error::BodyTimeout
-    } else {
-        Error::ResponseTimeout
     }
 }
 

@@ -84,6 +84,16 @@ pub fn search_over(session: &Session, decision: &Decision<'_>, misses: &Missed, 
     }
 }
 
+/// The budget keeps retries from multiplying work at servers that are in trouble. A request that no server has seen is no
+/// work yet.
+pub fn may_retry(session: &Session, decision: &Decision<'_>, retry: Retry) -> bool {
+    let topology = &decision.cluster.topology;
+    let allowed = retry == Retry::Unsent || session.worker.may_retry(decision.cluster_id, &topology.role.retry);
+    let counter = if allowed { &topology.metrics.retries } else { &topology.metrics.retries_refused };
+    counter.increment(1);
+    allowed
+}
+
 /// What one request has missed at the servers that it was sent to.
 #[derive(Debug, Default)]
 pub struct Missed {

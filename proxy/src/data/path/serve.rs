@@ -3,6 +3,7 @@
 //! [`handle`] makes the [`Exchange`], turns an error into a response, and never fails. `serve` is the path itself: the
 //! decision once, then a loop of attempts, each at another endpoint, bounded by the role's retry rules and budget.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -16,7 +17,8 @@ use crate::data::path::exchange::{Afterwards, End, Exchange};
 use crate::data::path::hops::{self, Hops};
 use crate::data::path::lawful;
 use crate::data::path::message::{ClientRequest, ClientResponse};
-use crate::data::path::outcome::{self, Head, Missed, Outcome};
+use crate::data::path::outcome::{self, Head, Missed, Outcome, may_retry};
+use crate::data::path::patience::{Leave, May};
 use crate::data::path::respond;
 use crate::data::path::response_body::{Downloading, PendingTunnel, ResponseBody};
 use crate::data::path::session::Session;
@@ -156,7 +158,9 @@ async fn on_endpoints(
 
         // The clock is read once more only for another attempt.
         let begun = if exchange.attempts == 1 { exchange.started } else { Instant::now() };
-        let attempted = attempt(session, exchange.client, endpoint, call, begun).await;
+        let may = if attempts_left && call.repeatable() { May::Leave } else { May::Stay };
+        let leave = Leave { decision, tried: &tried, may, left: Cell::new(false) };
+        let attempted = attempt(session, exchange.client, (endpoint, &leave), call, begun).await;
         outcome::end_trial(session, trial, &attempted);
         let error = match attempted {
             Ok(mut answer) => {
@@ -204,6 +208,9 @@ async fn on_endpoints(
         };
         drop(lease);
         last = Some(error);
+        if leave.left.get() {
+            continue;
+        }
         if !call.allows(error.retry()) || !attempts_left {
             return Err(error);
         }
@@ -234,13 +241,13 @@ fn unless_sick(
 async fn attempt(
     session: &Rc<Session>,
     client: IpAddr,
-    endpoint: &Endpoint,
+    (endpoint, leave): (&Endpoint, &Leave<'_>),
     call: &mut Call,
     begun: Instant,
 ) -> Result<Answer, Error> {
     let (mut fresh, mut refusals) = (call.authorizes(), 0);
     loop {
-        match attempt::attempt(session, endpoint, call, fresh).await {
+        match attempt::attempt(session, endpoint, call, leave, fresh).await {
             Ok(answer) => {
                 endpoint.metrics.duration.record(begun.elapsed());
                 endpoint.metrics.requests[code_class(answer.head.status)].increment(1);
@@ -254,7 +261,10 @@ async fn attempt(
             Err(Failure { error, .. }) => {
                 if error.blames_endpoint() {
                     endpoint.metrics.failure(error).increment(1);
-                    session.worker.failed_for(endpoint, (client, session.proof()), error);
+                    // One that is left for another server may still answer.
+                    if !leave.left.get() {
+                        session.worker.failed_for(endpoint, (client, session.proof()), error);
+                    }
                 }
                 return Err(error);
             }
@@ -283,7 +293,7 @@ async fn on_pinned(
     let lease = Lease::take(&endpoint.state);
     let begun = exchange.started;
     let answered = match attempt::settle(session, endpoint, &mut sender).await {
-        Ok(()) => attempt::on_connection(session, endpoint, sender, &mut call, true).await,
+        Ok(()) => attempt::on_connection(session, endpoint, sender, &mut call, None, true).await,
         Err(error) => Err(Failure { error, reused: true }),
     };
     match answered {
@@ -455,14 +465,4 @@ fn check_certificate(session: &Session, snapshot: &Snapshot, role: &Role, path: 
 
 fn someone_else(decision: &Decision<'_>, tried: &Tried, session: &Session) -> bool {
     decision.pick(tried, session.worker.ticker.now_ms(), 0).is_ok()
-}
-
-/// The budget keeps retries from multiplying work at servers that are in trouble. A request that no server has seen is no
-/// work yet.
-fn may_retry(session: &Session, decision: &Decision<'_>, retry: Retry) -> bool {
-    let topology = &decision.cluster.topology;
-    let allowed = retry == Retry::Unsent || session.worker.may_retry(decision.cluster_id, &topology.role.retry);
-    let counter = if allowed { &topology.metrics.retries } else { &topology.metrics.retries_refused };
-    counter.increment(1);
-    allowed
 }
