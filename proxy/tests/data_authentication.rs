@@ -344,3 +344,20 @@ async fn the_rest_of_an_upload_goes_on_while_its_answer_is_written() {
     answer.is_from_server(200);
     assert_eq!(answer.body.len(), longest);
 }
+
+#[tokio::test]
+async fn a_logon_at_one_server_serves_no_request_that_names_another() {
+    let (one, two) = (iis().await, iis().await);
+    let setup = Setup::new([one.address, two.address]).role("named = \"only\"\n");
+    let proxy = setup.start();
+    let mut client = proxy.open().await;
+    let say = |host: &str, more: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");
+    let (first, second) = ("srv0.lab.test", "srv1");
+    assert_eq!(client.ask(&say(first, "")).await.status(), 401);
+    assert!(client.ask(&say(first, "Authorization: NTLM ann\r\n")).await.text().starts_with("ann"));
+    assert_eq!(client.ask(&say(second, "")).await.status(), 401, "she is not signed in there");
+    assert!(client.ask(&say(second, "Authorization: NTLM bob\r\n")).await.text().starts_with("bob"));
+    assert!(client.ask(&say(first, "")).await.text().starts_with("ann"), "and is there still");
+    assert!(client.ask(&say(second, "")).await.text().starts_with("bob"));
+    assert!(one.count() >= 3 && two.count() >= 3);
+}

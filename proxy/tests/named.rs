@@ -4,8 +4,8 @@
 mod control_support;
 
 use control_support::minutes::{PACKAGE, worked_example};
-use control_support::world::{DOWN, World, compiled, facts};
-use http::{Method, StatusCode};
+use control_support::world::{DEGRADED, DOWN, World, compiled, facts};
+use http::{HeaderValue, Method, StatusCode};
 use rolegate::control::config::Source;
 use rolegate::control::director;
 use rolegate::model::balance::{How, Tried};
@@ -13,6 +13,8 @@ use rolegate::model::decision::Decision;
 use rolegate::model::facts::Facts;
 use rolegate::model::learn::Unserved;
 use rolegate::model::name::Name;
+use rolegate::wire::fields::Fields;
+use rolegate::wire::known::Known;
 
 const SCAN: &str = "/ClientWebService/client.asmx";
 const LIST: &str = "/SMS_MP/.sms_aut";
@@ -151,4 +153,80 @@ fn names_that_mean_two_site_systems_are_errors_at_both_places() {
     let errors = read(smp.to_owned()).unwrap_err().to_string();
     assert!(errors.contains("no Host can name \"SMP 1\"") && errors.contains("no Host can name \"SMP 2\""), "{errors}");
     compiled(&smp.replace("SMP 1", "smp1.contoso.com").replace("SMP 2", "smp2.contoso.com"));
+}
+
+#[test]
+fn a_named_server_that_is_not_proven_well_comes_after_those_that_are() {
+    let mut world = world();
+    for degraded in ["a1", "c1"] {
+        world.stand_system(degraded, DEGRADED);
+    }
+    world.publisher.publish();
+    assert_eq!(ask(&world, "10.1.0.5", "a1", LIST), Ok(("a2".to_owned(), How::Drawn)));
+    assert_eq!(ask(&world, "10.1.0.5", "c1", PACKAGE).unwrap().0, "c2", "its own tier first");
+    down(&mut world, &["a2", "b1", "b2", "c2", "d1"]);
+    assert_eq!(ask(&world, "10.1.0.5", "a1", LIST), Ok(("a1".to_owned(), How::Named)), "better than none");
+}
+
+#[test]
+fn a_file_that_has_begun_elsewhere_is_not_begun_again_at_the_named_server() {
+    let mut world = world();
+    let begin = |world: &World, range: &'static str| {
+        let mut fields = Fields::default();
+        fields.append(Known::Range, HeaderValue::from_static(range));
+        let snapshot = world.snapshot();
+        let facts = Facts { host: Some("a1"), fields: Some(&fields), ..facts("10.1.0.6", PACKAGE) };
+        let decision = Decision::new(&snapshot, &facts, 1000).unwrap();
+        let pick = decision.pick(&Tried::new(), 1000, 7).unwrap();
+        let said = decision.learn(&pick, &Method::GET, StatusCode::PARTIAL_CONTENT).said;
+        decision.served(&pick, said, StatusCode::PARTIAL_CONTENT);
+        decision.cluster.endpoint(pick.endpoint).system.to_string()
+    };
+    down(&mut world, &["a1"]);
+    assert_eq!(begin(&world, "bytes=0-99"), "a2");
+    world.all_up();
+    assert_eq!(begin(&world, "bytes=100-199"), "a2", "in the middle of a file");
+    assert_eq!(begin(&world, "bytes=0-99"), "a1", "the next file");
+}
+
+#[test]
+fn a_client_that_names_its_last_known_good_server_waits_for_it_as_without_a_proxy() {
+    let mut world = world();
+    assert_eq!(ask(&world, "10.1.0.7", "a1", SCAN), Ok(("a1".to_owned(), How::Named)));
+    down(&mut world, &["a1"]);
+    assert_eq!(ask(&world, "10.1.0.7", "a1", SCAN), Err(true), "a full scan at another one is not worth some seconds");
+    assert_eq!(ask(&world, "10.1.0.7", "a2", SCAN), Ok(("a2".to_owned(), How::Named)), "unless it is told to");
+    assert_eq!(ask(&world, "10.1.0.8", "a1", SCAN).unwrap().0, "a2", "one that has been nowhere goes on at once");
+}
+
+#[test]
+fn a_named_server_without_an_address_counts_as_one_that_is_down() {
+    let text = worked_example("").replace("address = \"10.9.0.4\"", "address = \"c1.contoso.com\"");
+    assert!(text.contains("c1.contoso.com"), "{text}");
+    let mut world = World::new(&text);
+    world.all_up();
+    assert_eq!(ask(&world, "10.1.0.9", "c1", PACKAGE).unwrap().0, "c2", "the others of its tier, without a wait");
+}
+
+#[test]
+fn an_alias_that_is_the_short_name_of_another_is_an_error() {
+    let read = |text: String| director::read(&Source { name: "test.toml".to_owned(), text }, false);
+    let smp = |first: &str, second: &str| {
+        format!(
+            "[site]\ncode = \"P01\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nroles = [\"SMP\"]\n\
+             [[site_systems]]\nname = \"smp1.contoso.com\"\nroles = [\"SMP\"]\n{first}\
+             [[site_systems]]\nname = \"smp2.contoso.com\"\nroles = [\"SMP\"]\n{second}"
+        )
+    };
+    let errors = read(smp("", "host_names = [\"SMP1\"]\n")).unwrap_err().to_string();
+    assert!(errors.contains("\"SMP1\" means \"smp2.contoso.com\" and is the short name of \"smp1.contoso.com\" too"));
+    let both = smp("host_names = [\"usmt.contoso.com\"]\n", "host_names = [\"usmt\"]\n");
+    let errors = read(both).unwrap_err().to_string();
+    assert!(errors.contains("the short name of \"smp1.contoso.com\" too"), "{errors}");
+    read(smp("host_names = [\"smp1\"]\n", "")).unwrap();
+    let odd = ["", "smp1:8080", "*.contoso.com", "http://smp1", "smp 1", "x..y"];
+    let errors = read(smp(&format!("host_names = {odd:?}\n"), "")).unwrap_err().to_string();
+    for alias in odd {
+        assert!(errors.contains(&format!("{alias:?} is")), "{alias}: {errors}");
+    }
 }

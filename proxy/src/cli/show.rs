@@ -44,6 +44,10 @@ pub(super) fn render(status: &Status) -> String {
     if !status.boundary_groups.is_empty() {
         let _ = writeln!(out, "\n{}", groups(status));
     }
+    let descriptions = descriptions(status);
+    if descriptions.row_count() > 0 {
+        let _ = writeln!(out, "\n{descriptions}");
+    }
     for name in status.names.iter().filter(|name| name.failure.is_some() || name.addresses.is_empty()) {
         let failure = name.failure.as_deref().unwrap_or("not asked yet");
         let kept = if name.addresses.is_empty() { "not served" } else { "last answer kept" };
@@ -156,6 +160,28 @@ fn groups(status: &Status) -> Table {
             fallback.collect::<Vec<_>>().join("\n"),
         ]);
     }
+    table
+}
+
+/// What people have written about things that have a name.
+fn descriptions(status: &Status) -> Table {
+    let site = [("site", status.site.as_str(), &status.description)];
+    let listeners = status.listeners.iter().map(|listener| ("listener", listener.name.as_str(), &listener.description));
+    let roles = status.roles.iter().map(|role| ("role", role.title.as_str(), &role.description));
+    let endpoints = status.roles.iter().flat_map(|role| &role.endpoints);
+    let systems = endpoints.map(|endpoint| ("site system", endpoint.site_system.as_str(), &endpoint.description));
+    let groups = status.boundary_groups.iter().map(|group| ("boundary group", group.name.as_str(), &group.description));
+    let all = site.into_iter().chain(listeners).chain(roles).chain(systems).chain(groups);
+    let mut table = table(&["WHAT", "NAME", "DESCRIPTION"]);
+    let mut rows: Vec<[&str; 3]> = Vec::new();
+    for (what, name, description) in all {
+        let row = [what, name, description.as_deref().unwrap_or_default()];
+        // A site system has an endpoint in each of its roles.
+        if !row[2].is_empty() && !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    table.add_rows(rows);
     table
 }
 

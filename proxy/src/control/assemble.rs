@@ -68,9 +68,14 @@ fn topology(
     // The box "Allow fallback source location for content" and the choice "do not download" are about content.
     let content = plan.role.balance == Balance::Content;
     let slow = |group: &GroupPlan| if content && !plan.distant { Box::default() } else { flatten(&group.slow) };
+    let unresolved = |group: &GroupPlan| {
+        let members = group.members.iter().filter(|member| of_member[**member].is_empty());
+        members.map(|member| plan.members[*member].system_index).collect()
+    };
     let groups = plan.groups.iter().map(|group: &GroupPlan| GroupServers {
         members: flatten(&group.members),
         slow: slow(group),
+        unresolved: unresolved(group),
         links: group.links.clone().into_boxed_slice(),
     });
     let fallback_sources: Vec<usize> = (0..plan.members.len())
@@ -117,7 +122,13 @@ fn own_addresses(plan: &RolePlan, everywhere: &[(IpAddr, u16)]) -> Box<[(IpAddr,
 }
 
 fn system(member: &MemberPlan) -> System {
-    System { index: member.system_index, hash: hash_ignore_case(0, member.system.as_bytes()), weight: member.weight }
+    let name = Arc::clone(&member.system);
+    System {
+        name,
+        index: member.system_index,
+        hash: hash_ignore_case(0, member.system.as_bytes()),
+        weight: member.weight,
+    }
 }
 
 fn member_addresses(member: &MemberPlan, addresses: &Addresses) -> Vec<SocketAddr> {

@@ -42,20 +42,36 @@ fn plans<'a>(compiled: &'a Compiled, listener: &ListenerRoutes) -> Vec<&'a RoleP
 
 /// Windows 8.1 and Server 2012 R2 share no cipher suite with us when the key is RSA: theirs have CBC.
 fn old_windows(listener: &ListenerRoutes, terminated: &Terminated) -> Option<String> {
-    let old = terminated.certificates.iter().all(|certificate| certificate.key != KeyKind::Ecdsa);
-    (terminated.speaks_1_2 && old).then(|| {
-        format!(
-            "listener {:?} has no certificate with an ECDSA key: clients on Windows 8.1 and Server 2012 R2 cannot connect; if \
-             there are any, add a second certificate for the same names, with an ECDSA P-256 key",
-            listener.name
-        )
-    })
+    let names = |ecdsa: bool| {
+        let certificates = terminated.certificates.iter().filter(move |own| (own.key == KeyKind::Ecdsa) == ecdsa);
+        certificates.flat_map(|certificate| certificate.names.iter().map(String::as_str))
+    };
+    let none = terminated.certificates.iter().all(|certificate| certificate.key != KeyKind::Ecdsa);
+    let mut without: Vec<&str> = names(false).filter(|name| !names(true).any(|other| covers(other, name))).collect();
+    without.dedup();
+    if !terminated.speaks_1_2 || (!none && without.is_empty()) {
+        return None;
+    }
+    let whose = if none { String::new() } else { format!(" for {}", without.join(", ")) };
+    Some(format!(
+        "listener {:?} has no certificate with an ECDSA key{whose}: clients on Windows 8.1 and Server 2012 R2 cannot connect; if \
+         there are any, add a second certificate for the same names, with an ECDSA P-256 key",
+        listener.name
+    ))
+}
+
+/// Whether a certificate for one name is good for another: `*.contoso.com` is for `mp.contoso.com`.
+fn covers(pattern: &str, name: &str) -> bool {
+    let below = |parent: &str| name.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent));
+    pattern.eq_ignore_ascii_case(name) || pattern.strip_prefix("*.").is_some_and(below)
 }
 
 /// TLS on one side alone. Microsoft supports it on both, or on none.
 fn bridged(listener: &ListenerRoutes, plan: &RolePlan) -> Option<String> {
     let role = &*plan.role;
-    if role.protocol == Protocol::Tcp || presets::canonical(&role.name).is_none() {
+    // Nothing is known of a role that comes from no preset.
+    let known = presets::canonical(&role.name).is_some() || role.times_of.is_some();
+    if role.protocol == Protocol::Tcp || !known {
         return None;
     }
     let (here, there) = match listener.entry.security {

@@ -58,10 +58,12 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
     };
     let exempt = match decision.name {
         _ if not_waited.is_some() => None,
-        Name::Allowed { system, .. } => {
+        Name::Allowed { system, .. } if decision.has_waited() => {
             Some(format!("the request names {}: the client has waited already", called(decision, system)))
         }
-        Name::Ignored | Name::Stranger | Name::Never(_) => decision.exempt.then(|| exemption(decision, settings)),
+        Name::Allowed { .. } | Name::Ignored | Name::Stranger | Name::Never(_) => {
+            decision.exempt.then(|| exemption(decision, settings))
+        }
     };
     let minutes = opening.minutes();
     let keeps = match role.fallback_rule {
@@ -95,6 +97,10 @@ pub(super) fn name(decision: &Decision<'_>) -> Option<String> {
         Name::Never(system) => {
             Some(format!("{}, which the client may never use: it is located by its address", called(decision, system)))
         }
+        Name::Allowed { system, .. } if !decision.has_waited() => Some(format!(
+            "{}, which is the client's last known-good server: it waits as it does there",
+            called(decision, system)
+        )),
         Name::Allowed { system, tier } => Some(format!(
             "{}, which the client may use (tier {}): it comes first, and every tier up to its own is open",
             called(decision, system),
@@ -104,8 +110,7 @@ pub(super) fn name(decision: &Decision<'_>) -> Option<String> {
 }
 
 fn called<'a>(decision: &Decision<'a>, system: u16) -> &'a str {
-    let mut endpoints = decision.cluster.topology.endpoints.iter();
-    endpoints.find(|endpoint| endpoint.system_index == system).map_or("a site system", |endpoint| &endpoint.system)
+    decision.cluster.topology.called(system).map_or("a site system", |name| &**name)
 }
 
 /// Why a request waits for no clock.

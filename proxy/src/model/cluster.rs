@@ -53,8 +53,10 @@ pub struct Topology {
 }
 
 /// A site system that holds the role, whatever its addresses.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct System {
+    /// Its name.
+    pub name: Arc<str>,
     /// Its position in the configuration.
     pub index: u16,
     /// Hash of its name.
@@ -70,6 +72,8 @@ pub struct GroupServers {
     pub members: Box<[EndpointIndex]>,
     /// Its own servers behind a slow connection.
     pub slow: Box<[EndpointIndex]>,
+    /// Its own site systems, by position, whose names have led to no address yet.
+    pub unresolved: Box<[u16]>,
     /// Groups to fall back to, in the order in which they open; without those that are `never` used.
     pub links: Box<[Link]>,
 }
@@ -212,7 +216,12 @@ impl Topology {
         if let Some(system) = self.by_name(host) {
             return Some(system);
         }
-        let first = self.endpoints.first()?.system_index;
-        self.endpoints.iter().all(|endpoint| endpoint.system_index == first).then_some(first)
+        let first = self.systems.first()?.index;
+        self.systems.iter().all(|system| system.index == first).then_some(first)
+    }
+
+    /// The name of a site system that holds the role.
+    pub fn called(&self, system: u16) -> Option<&Arc<str>> {
+        self.systems.iter().find(|other| other.index == system).map(|other| &other.name)
     }
 }

@@ -49,6 +49,8 @@ pub struct Decision<'a> {
     pub exempt: bool,
     /// The site system that the request names.
     pub name: Name,
+    /// The tier of that site system, when the client has waited for it elsewhere.
+    chosen: Option<Tier>,
     pub(super) site: &'a Site,
     pub(super) live: &'a Live,
     pub(super) now: Ticks,
@@ -137,6 +139,7 @@ impl<'a> Decision<'a> {
         let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
         let location = ContentLocation::new(topology, groups);
         let name = Name::new(topology, location, facts.host);
+        let named = name.allowed();
         let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
         let owner = Owner::new(topology.hash ^ sum);
         let rules = route.map_or(PathRules::default(), |route| route.rules);
@@ -156,6 +159,9 @@ impl<'a> Decision<'a> {
             keys.clock = Some(key);
             started = live.clock(key, now, site.fallback.idle_ticks());
         }
+        // A client that names the very server that it keeps to waits as it does there without a proxy.
+        let kept = stay.filter(|_| keeps).and_then(Stay::endpoint).map(|index| cluster.endpoint(index).system_index);
+        let chosen = name.tier().filter(|_| kept.is_none() || kept != named);
         let opening =
             Opening::new(role.fallback_rule, location, site.fallback.speedup, started, now, (keeps, exempt || !waits));
         let range = facts.fields.filter(|_| content.is_some()).and_then(|fields| fields.get(Known::Range));
@@ -166,11 +172,12 @@ impl<'a> Decision<'a> {
             cluster,
             groups,
             location,
-            opening: opening.through(name.tier()),
+            opening: opening.through(chosen),
             content,
             stay,
             exempt,
             name,
+            chosen,
             site,
             live,
             now,
@@ -212,6 +219,12 @@ impl<'a> Decision<'a> {
 
     /// The server that is named, then the one where the client or its download is, then any.
     fn search(&self, ask: &Ask<'_>) -> Result<Pick, Nobody> {
+        // A file that has begun elsewhere would begin again at the named server.
+        if self.continues
+            && let Some(stays) = self.stays(ask)?
+        {
+            return Ok(stays);
+        }
         if let Some(named) = self.named(ask) {
             return Ok(named);
         }
@@ -221,10 +234,14 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// The server that the request names, if the client may use it and it can serve.
+    /// The server that the request names, if the client may use it and it can serve. One that is not proven well comes after those
+    /// that are, as everywhere.
     fn named(&self, ask: &Ask<'_>) -> Option<Pick> {
         let system = self.name.allowed()?;
         let found = pick(self.cluster, self.location, &Ask { system: Some(system), ..*ask }).ok()?;
+        if found.class == Class::Second && pick_of(self.cluster, self.location, ask, &[Class::Well]).is_ok() {
+            return None;
+        }
         Some(Pick { how: How::Named, ..found })
     }
 
@@ -236,7 +253,13 @@ impl<'a> Decision<'a> {
 
     /// The client names a server that it may use, so it has waited for the fallback clock already: none of ours is started.
     pub fn has_waited(&self) -> bool {
-        self.name.allowed().is_some()
+        self.chosen.is_some()
+    }
+
+    /// The site system that the request names and may use.
+    pub fn names(&self) -> Option<&'a str> {
+        let system = self.name.allowed()?;
+        self.cluster.topology.called(system).map(|name| &**name)
     }
 
     /// One that is down or ejected, within the open tiers: for a request that all others have refused. What says that it is down may
@@ -290,7 +313,7 @@ impl<'a> Decision<'a> {
             system: self.system,
             itself: self.itself,
             database: self.rules.database,
-            first: self.name.tier(),
+            first: self.chosen,
             tried,
             opening: &self.opening,
             knowledge: self.knowledge(),

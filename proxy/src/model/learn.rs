@@ -8,7 +8,7 @@ use super::decision::Decision;
 use super::knowledge::Lack;
 use super::live::{TICKS_PER_MINUTE, Verdict, Who};
 use super::role::FallbackRule;
-use super::stay::{after_upload, upload_key, who_stays};
+use super::stay::{Stay, after_upload, upload_key, who_stays};
 use super::tier::TierKind;
 use crate::wire::fields::Fields;
 use crate::wire::known::Known;
@@ -89,7 +89,8 @@ impl Decision<'_> {
             return false;
         }
         if let (Some(key), Some(_)) = (self.keys.clock, self.opening.minutes()) {
-            let kept = pick.how == How::Stays && endpoint.role.fallback_rule == FallbackRule::LastKnownGood;
+            let there = self.stay.and_then(Stay::endpoint) == Some(pick.endpoint);
+            let kept = (pick.how == How::Stays || there) && endpoint.role.fallback_rule == FallbackRule::LastKnownGood;
             // A server that is full with this request turns others away: for them the clock goes on.
             let room = endpoint.state.in_flight() < endpoint.role.max_requests;
             if room && (kept || self.needs_no_clock(pick)) {

@@ -83,6 +83,36 @@ impl<'a> ContentLocation<'a> {
         self.tiers().find(|tier| self.members(*tier).any(|list| list.contains(&endpoint)))
     }
 
+    /// The first tier that has this site system, be it without an address yet.
+    pub fn tier_of_system(self, system: u16) -> Option<Tier> {
+        let topology = self.topology;
+        let is = |index: u32| topology.endpoints[index as usize].system_index == system;
+        let mut last = None;
+        let mut tiers = std::iter::from_fn(|| {
+            last = self.next_tier(last);
+            last
+        });
+        tiers.find(|tier| self.members(*tier).flatten().any(|&index| is(index)) || self.is_awaited(*tier, system))
+    }
+
+    /// Whether a tier will have this site system when its name has led to an address.
+    fn is_awaited(self, tier: Tier, system: u16) -> bool {
+        let topology = self.topology;
+        let of = |group: GroupId| topology.groups[group.0 as usize].unresolved.contains(&system);
+        let linked = |group: &GroupId| {
+            let links = topology.groups[group.0 as usize].links.iter();
+            let mut links = links.filter(|link| link.offset == tier.offset && link.kind == tier.kind);
+            links.any(|link| of(link.group))
+        };
+        match tier.kind {
+            TierKind::Site => topology.systems.iter().any(|other| other.index == system),
+            TierKind::Current if self.groups.is_empty() => of(topology.default_group()),
+            TierKind::Current => self.groups.iter().any(|group| of(*group)),
+            TierKind::Neighbor | TierKind::Default => self.groups.iter().any(linked),
+            TierKind::Slow | TierKind::FallbackSource => false,
+        }
+    }
+
     /// The latest of the times after which a tier opens, in minutes. A group without a server of the role is no tier.
     pub fn last_offset(self) -> u32 {
         let links = self.groups.iter().flat_map(|group| &self.topology.groups[group.0 as usize].links[..]);

@@ -37,9 +37,7 @@ impl Name {
             return Self::Ignored;
         }
         let Some(system) = topology.by_name(host) else { return Self::Stranger };
-        let is = |index: u32| topology.endpoints[index as usize].system_index == system;
-        let mut tiers = location.tiers();
-        match tiers.find(|tier| location.members(*tier).flatten().any(|&index| is(index))) {
+        match location.tier_of_system(system) {
             Some(tier) => Self::Allowed { system, tier },
             None => Self::Never(system),
         }

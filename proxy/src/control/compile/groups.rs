@@ -193,20 +193,28 @@ impl Groups {
         if problems.is_fatal() {
             return;
         }
-        let members: HashMap<&str, &[super::MemberPlan]> =
-            (0..roles.len()).map(|place| (roles.get(place).name.as_str(), systems.of_role(place))).collect();
+        // What is said of a role holds for its relatives.
+        let members = |name: &str| {
+            let name = name.to_owned();
+            let about = move |place: &usize| presets::spoken_of(roles.get(*place)).contains(&name);
+            (0..roles.len()).filter(about).flat_map(|place| systems.of_role(place))
+        };
         let written = config.boundary_groups.iter().flat_map(|group| &group.neighbors);
         for (neighbor, to) in written.filter_map(|neighbor| Some((neighbor, neighbor.group.as_ref()?))) {
             let Some(&group) = positions.get(&to.get_ref().to_ascii_lowercase()) else { continue };
             for (name, _) in neighbor.fallback.iter().filter(|(_, time)| time.get_ref().get() != Fallback::Never) {
                 let Some(role) = roles.used(name.get_ref()) else { continue };
                 let holds = |member: &super::MemberPlan| self.fast[group].contains(&member.system_index);
-                if !members.get(role.name.as_str()).is_some_and(|members| members.iter().any(holds)) {
+                if !members(&role.name).any(holds) {
                     problems.warning(
                         name.span(),
                         format!("the boundary group {:?} has no {} to fall back to", to.get_ref(), role.title),
                         "add one to its site_systems, or write \"never\"",
                     );
+                    if let Some(other) = config.boundary_groups.get(group).and_then(|group| group.name.as_ref()) {
+                        let text = format!("none of the site_systems of {:?} is a {}", to.get_ref(), role.title);
+                        problems.warning(other.span(), text, "that is the other place");
+                    }
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::MemberPlan;
 use super::roles::Roles;
 use super::systems::{Systems, normal};
-use crate::control::config::{Config, Problems, RoleEntry, SiteSystem};
+use crate::control::config::{Config, Problems, RoleEntry, SiteSystem, text};
 use crate::model::role::Naming;
 use crate::wire::host::is_host;
 
@@ -18,9 +18,8 @@ pub fn meanings(members: &[MemberPlan]) -> Vec<(Box<str>, u16)> {
         meanings.extend(member.names.first().map(|name| (&**name, Some(member.system_index))));
     }
     let aliases = members.iter().flat_map(|member| member.names.iter().skip(1).map(move |name| (&**name, member)));
-    let short = |name: &'_ String| name.parse::<IpAddr>().is_err() && !name.starts_with('[') && name.contains('.');
     let shorts = members.iter().flat_map(|member| {
-        let long = member.names.iter().filter(|name| short(name));
+        let long = member.names.iter().filter(|name| is_long(name));
         long.filter_map(|name| name.split('.').next()).map(move |label| (label, member))
     });
     for layer in [aliases.collect::<Vec<_>>(), shorts.collect()] {
@@ -39,8 +38,16 @@ pub fn meanings(members: &[MemberPlan]) -> Vec<(Box<str>, u16)> {
     sorted
 }
 
+/// Whether a name has a short one: its first label.
+fn is_long(name: &str) -> bool {
+    name.parse::<IpAddr>().is_err() && !name.starts_with('[') && name.contains('.')
+}
+
 /// Reports names that mean two site systems, and roles that tell their servers apart by names which these do not have.
 pub(super) fn check(config: &Config, roles: &Roles<'_>, systems: &Systems<'_>, problems: &mut Problems) {
+    for alias in config.site_systems.iter().flat_map(|system| &system.host_names) {
+        text::one(alias, text::host, problems);
+    }
     check_aliases(config, problems);
     for position in 0..roles.len() {
         let members = systems.of_role(position);
@@ -69,6 +76,8 @@ enum Kind {
     Name,
     Address,
     Alias,
+    /// The first label of one of these.
+    Short,
 }
 
 /// Where a name is written, and for which site system.
@@ -82,7 +91,12 @@ fn check_aliases(config: &Config, problems: &mut Problems) {
     let mut seen: HashMap<String, Vec<Written<'_>>> = HashMap::new();
     for (owner, system) in config.site_systems.iter().enumerate() {
         for (at, kind) in written(system) {
-            seen.entry(normal(at.get_ref())).or_default().push(Written { at, kind, owner });
+            let name = normal(at.get_ref());
+            if is_long(&name) {
+                let short = name.split('.').next().unwrap_or_default().to_owned();
+                seen.entry(short).or_default().push(Written { at, kind: Kind::Short, owner });
+            }
+            seen.entry(name).or_default().push(Written { at, kind, owner });
         }
     }
     let name = |owner: usize| {
@@ -101,6 +115,7 @@ fn check_aliases(config: &Config, problems: &mut Problems) {
             Kind::Name => "the name",
             Kind::Address => "the address",
             Kind::Alias => "one of the host_names",
+            Kind::Short => "the short name",
         };
         let text = format!(
             "{:?} means {:?} and is {what} of {:?} too",

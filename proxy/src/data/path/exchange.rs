@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +40,10 @@ pub struct Exchange {
     pub client: IpAddr,
     /// The role, once it is known.
     pub role: Option<ClusterId>,
+    /// The site system that it names and may use, by position.
+    names: Option<u16>,
+    /// The one that the first request on its pinned connection named.
+    pub pinned_by: Option<Arc<str>>,
     /// How many boundary groups contain the client.
     pub groups: u16,
     /// The tier that the last endpoint was picked from.
@@ -134,6 +139,8 @@ impl Exchange {
             error: None,
             retry_after: None,
             judges: false,
+            names: None,
+            pinned_by: None,
             sent: 0,
             spliced: 0,
             line,
@@ -147,6 +154,7 @@ impl Exchange {
     pub fn locate(&mut self, decision: &Decision<'_>, method: &Method) {
         self.role = Some(decision.cluster_id);
         self.judges = decision.cluster.topology.role.retry.methods.iter().any(|may| may == method.as_str());
+        self.names = decision.name.allowed();
         self.groups = u16::try_from(decision.groups.len()).unwrap_or(u16::MAX);
         if decision.cluster.topology.grouped() {
             let metrics = &self.session.worker.metrics;
@@ -269,11 +277,14 @@ impl Exchange {
             Afterwards::Pool if complete => worker.give_back(&self.snapshot, endpoint, sender),
             Afterwards::Pin if complete => {
                 let hold = Hold::take(&endpoint.state);
+                let topology = &self.snapshot.cluster(role).topology;
+                let named = self.pinned_by.take().or_else(|| topology.called(self.names?).cloned());
                 let pin = Pinned {
                     snapshot: self.snapshot.clone(),
                     role,
                     endpoint: index,
                     client: self.client,
+                    named,
                     sender,
                     hold,
                 };

@@ -86,7 +86,7 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Clie
         return Err(Error::NeedsHttp11);
     }
 
-    let pinned = session.pins.borrow_mut().take(&role.name, exchange.client);
+    let pinned = session.pins.borrow_mut().take(&role.name, exchange.client, decision.names());
     if let Some(pinned) = usable(pinned, session, &decision) {
         // Boxed because it is seldom: what is large in the request's future is copied with it.
         let served = Box::pin(on_pinned(session, exchange, &decision, call, pinned, &method)).await;
@@ -282,7 +282,8 @@ async fn on_pinned(
     pinned: Pinned,
     method: &Method,
 ) -> Result<Served, Error> {
-    let Pinned { snapshot, role, endpoint: index, mut sender, client: _, hold: _ } = pinned;
+    let Pinned { snapshot, role, endpoint: index, mut sender, named, client: _, hold: _ } = pinned;
+    exchange.pinned_by = named;
     call.begin_body_at_once();
     exchange.snapshot = snapshot.clone();
     exchange.role = Some(role);

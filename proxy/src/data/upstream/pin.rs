@@ -6,6 +6,7 @@
 //! that comes on one goes to the client, and what the client answers goes to a new connection.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::task::Context;
 
 use http::StatusCode;
@@ -35,6 +36,8 @@ pub struct Pinned {
     pub endpoint: EndpointIndex,
     /// Whose it is. A proxy in front of us may send requests of several clients on one connection.
     pub client: IpAddr,
+    /// The site system that its first request named.
+    pub named: Option<Arc<str>>,
     /// The connection.
     pub sender: Sender,
     /// Keeps what is known of the endpoint.
@@ -97,16 +100,19 @@ impl PinEnd {
 /// requests a proxy in front of us sends on one connection.
 const MOST: usize = 16;
 
-/// The pinned connections of one client connection, at most one for each role and client.
+/// The pinned connections of one client connection, at most one for each role, client and site system that it names.
 #[derive(Debug, Default)]
 pub struct Pins {
     pins: Vec<Pinned>,
 }
 
 impl Pins {
-    /// Takes the pinned connection of a role for a request of this client. That of another client stays where it is.
-    pub fn take(&mut self, role: &str, client: IpAddr) -> Option<Pinned> {
-        let place = self.pins.iter().position(|pin| pin.client == client && pin.is_for(role))?;
+    /// Takes the pinned connection of a role for a request of this client that names this site system. Others stay where they are.
+    pub fn take(&mut self, role: &str, client: IpAddr, named: Option<&str>) -> Option<Pinned> {
+        let place = self
+            .pins
+            .iter()
+            .position(|pin| pin.client == client && pin.named.as_deref() == named && pin.is_for(role))?;
         Some(self.remove(place))
     }
 

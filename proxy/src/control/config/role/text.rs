@@ -20,7 +20,10 @@ const NEEDED: [&str; 9] = [
     "user-agent",
 ];
 /// Fields that every request gets from us.
-const OURS: [&str; 6] = ["via", "cdn-loop", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+const OURS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+
+/// By these a request that comes back is known.
+const ROUND: [&str; 2] = ["via", "cdn-loop"];
 
 /// What is wrong, and what to do.
 pub(in crate::control) type Refusal = (String, String);
@@ -104,7 +107,7 @@ pub(super) fn target(text: &str) -> Result<String, Refusal> {
 }
 
 /// A host without its port.
-pub(super) fn host(text: &str) -> Result<String, Refusal> {
+pub(in crate::control) fn host(text: &str) -> Result<String, Refusal> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest).split('/').next().unwrap_or("");
     let address = bare.trim_start_matches('[').split(']').next().unwrap_or("").parse::<std::net::Ipv6Addr>();
     let name = match (&address, bare.rsplit_once(':')) {
@@ -113,7 +116,9 @@ pub(super) fn host(text: &str) -> Result<String, Refusal> {
         (Err(_), None) => bare.to_ascii_lowercase(),
     };
     let label = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if name.is_empty() || address.is_err() && !name.bytes().all(label) {
+    let labels = name.strip_suffix('.').unwrap_or(&name).split('.');
+    let whole = name.bytes().all(label) && labels.into_iter().all(|label| !label.is_empty());
+    if name.is_empty() || address.is_err() && !whole {
         return Err((
             format!("{} is not a host name", quoted(text)),
             "write one such as \"mp.contoso.com\", without * and without a port".to_owned(),
@@ -152,6 +157,10 @@ pub(super) fn stripped_field(text: &str) -> Result<String, Refusal> {
     let set = FieldSet::new([text]);
     if let Some(needed) = NEEDED.iter().find(|needed| set.contains(needed)) {
         let message = format!("without `{needed}` no request could be forwarded as it came");
+        return Err((message, format!("take {} out", quoted(text))));
+    }
+    if let Some(round) = ROUND.iter().find(|round| set.contains(round)) {
+        let message = format!("without `{round}` a request that goes round in a circle is not found");
         return Err((message, format!("take {} out", quoted(text))));
     }
     if let Some(ours) = OURS.iter().find(|ours| set.contains(ours)) {
