@@ -245,8 +245,8 @@ impl Explanation {
             .content
             .map(|content| ContentFacts { id: content.id.to_owned(), part: part(content.part()).to_owned() });
         self.clock = Some(words::clock(decision, &site.fallback));
-        self.named = words::name(decision);
-        self.stays = decision.stay.map(|stay| words::stay(decision, stay, facts));
+        self.named = words::name(decision, facts);
+        self.stays = decision.stay.map(|stay| words::stay(decision, stay));
         let tried = Tried::new();
         let ask = decision.ask(&tried, now_ms, dice);
         let picked = decision.pick(&tried, now_ms, dice);

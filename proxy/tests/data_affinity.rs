@@ -352,3 +352,14 @@ async fn a_scan_stays_with_the_server_that_it_moved_to() {
     assert_eq!(by(&ask(&fresh, &client, scan).await), "sup1", "as its hash says, where nothing is remembered");
     back.abort();
 }
+
+#[tokio::test]
+async fn the_message_after_an_upload_follows_it_whatever_it_names() {
+    let servers = servers(&["mp1", "mp2"]).await;
+    let text = site("MP", "named = \"first\"", &addresses(&servers));
+    let proxy = Proxy::start(&text);
+    let made = ask(&proxy, "127.0.5.1", &packet("Create-Session", "").replace("mp.lab.test", "mp2")).await;
+    assert_eq!(by(&made), "mp2");
+    assert_eq!(by(&ask(&proxy, "127.0.5.1", &post("CCM_POST").replace("mp.lab.test", "mp1")).await), "mp2");
+    assert_eq!(by(&ask(&proxy, "127.0.5.2", &post("CCM_POST").replace("mp.lab.test", "mp1")).await), "mp1");
+}

@@ -312,3 +312,45 @@ async fn a_reload_that_passes_tls_through_ends_connections_that_speak_http() {
     client.ends().await;
     assert_eq!(server.count(), 1);
 }
+
+#[tokio::test]
+async fn a_connection_that_no_open_tier_takes_starts_the_clock() {
+    let dead = peers::refuse();
+    let neighbor = Peer::serve(|mut talk| async move {
+        talk.say("neighbor\r\n").await;
+        talk.wait().await;
+    })
+    .await;
+    let system = |name: &str, address: SocketAddr| {
+        let (ip, port) = (address.ip(), address.port());
+        format!(
+            "[[site_systems]]\nname = \"{name}\"\naddress = \"{ip}\"\nroles = [{{ role = \"web\", port = {port} }}]\n"
+        )
+    };
+    let proxy = Proxy::start(&format!(
+        "[site]\ncode = \"P01\"\n[admin]\naddress = \"127.0.0.1:0\"\n[fallback]\nspeedup = 600\n\
+         [[listeners]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\nroles = [\"web\"]\npassthrough = true\n\
+         [roles.web]\npreset = \"plain\"\nlocality = \"boundary-groups\"\ntls = true\nprobe = {{ kind = \"none\" }}\n{}{}\
+         [[boundary_groups]]\nname = \"A\"\nboundaries = [\"127.0.0.0/8\"]\nsite_systems = [\"dead\"]\n\
+         neighbors = [{{ group = \"B\", fallback = {{ web = 1 }} }}]\n\
+         [[boundary_groups]]\nname = \"B\"\nsite_systems = [\"neighbor\"]\n",
+        system("dead", dead.address),
+        system("neighbor", neighbor.address)
+    ));
+    let line = || async {
+        let mut wire = proxy.open().await;
+        wire.say(pki::client_hello("dp.lab.test")).await;
+        wire.line().await
+    };
+    assert_eq!(line().await, None, "a minute is a tenth of a second here");
+    assert_eq!(proxy.metric("rolegate_fallback_clocks_started_total", &[]), 1.0);
+    support::within("the neighbor", async { while line().await.as_deref() != Some("neighbor") {} }).await;
+}
+
+#[tokio::test]
+async fn a_role_of_a_listener_that_passes_tls_on_cannot_require_certificates() {
+    let server = Peer::saying(ok("")).await;
+    let text = passes(Setup::new([server.address]), "client_certificates = \"required\"").text();
+    let errors = rolegate::control::director::read(&Source { name: "test.toml".to_owned(), text }, false).unwrap_err();
+    assert!(errors.to_string().contains("only the site system can ask for one"), "{errors}");
+}

@@ -13,6 +13,7 @@ use rolegate::model::decision::Decision;
 use rolegate::model::facts::Facts;
 use rolegate::model::learn::Unserved;
 use rolegate::model::name::Name;
+use rolegate::model::role::Fallback;
 use rolegate::wire::fields::Fields;
 use rolegate::wire::known::Known;
 
@@ -229,4 +230,61 @@ fn an_alias_that_is_the_short_name_of_another_is_an_error() {
     for alias in odd {
         assert!(errors.contains(&format!("{alias:?} is")), "{alias}: {errors}");
     }
+}
+
+#[test]
+fn a_pull_distribution_point_fetches_from_its_source_and_waits_for_nothing() {
+    let text = worked_example("").replace("\"10.1.0.0/16\"", "\"10.1.0.0/16\", \"10.9.0.0/24\"");
+    let mut world = World::new(&text);
+    world.all_up();
+    down(&mut world, &["a2"]);
+    let server = ask(&world, "10.9.0.0", "shared", PACKAGE).unwrap().0;
+    assert!(server.starts_with('b'), "{server}: the next tier, at once");
+    assert_eq!(ask(&world, "10.9.0.0", "d1", PACKAGE), Ok(("d1".to_owned(), How::Named)));
+    assert_eq!(ask(&world, "10.9.0.2", "a1", PACKAGE), Ok(("a1".to_owned(), How::Named)), "a source of another group");
+    down(&mut world, &["a1"]);
+    let server = ask(&world, "10.9.0.2", "a1", PACKAGE).unwrap().0;
+    assert!(server.starts_with('b') || server.starts_with('c'), "{server}: then as any client there");
+    assert_eq!(ask(&world, "10.1.0.1", "shared", PACKAGE), Err(true), "none of this is a client's clock");
+}
+
+#[test]
+fn a_client_whose_named_management_point_is_down_gets_one_of_its_own_groups() {
+    let mut world = world();
+    down(&mut world, &["c1"]);
+    for host in 1..20 {
+        let (server, _) = ask(&world, &format!("10.1.0.{host}"), "c1", LIST).unwrap();
+        assert!(server.starts_with('a'), "{server}");
+    }
+}
+
+#[test]
+fn addresses_are_named_in_any_spelling() {
+    let text = worked_example("").replace("address = \"10.9.0.5\"", "address = \"fd00::5\"");
+    let mut world = World::new(&text);
+    world.all_up();
+    for host in ["[fd00::5]", "[fd00:0:0:0:0:0:0:5]", "[FD00::0005]"] {
+        assert_eq!(ask(&world, "10.1.0.1", host, PACKAGE), Ok(("c2".to_owned(), How::Named)), "{host}");
+    }
+    assert_eq!(ask(&world, "10.1.0.1", "[::ffff:10.9.0.2]", PACKAGE), Ok(("b1".to_owned(), How::Named)));
+}
+
+#[test]
+fn what_decides_twice_is_an_error() {
+    let read = |text: String| director::read(&Source { name: "test.toml".to_owned(), text }, false);
+    let errors = read(worked_example("[roles.MP]\nbalance = \"device\"\nnamed = \"only\"\n")).unwrap_err().to_string();
+    assert!(errors.contains("both say which site system a request belongs to"), "{errors}");
+    let twice = worked_example("").replace("DP = 10,", "DP = 10, \"Distribution point\" = 20,");
+    let errors = read(twice).unwrap_err().to_string();
+    assert!(errors.contains("there are two times for Distribution point"), "{errors}");
+}
+
+#[test]
+fn a_default_time_holds_for_relatives() {
+    let more = "[roles.MP]\nlocality = \"boundary-groups\"\ndefault_fallback = \"never\"\n\
+                [roles.mine]\npreset = \"MP\"\npaths = [\"/mine\"]\n";
+    let text = worked_example(more).replace("\"SUP\"]", "\"SUP\", \"mine\"]");
+    let compiled = compiled(&text);
+    let plan = compiled.roles.iter().find(|plan| plan.role.name == "mine").unwrap();
+    assert_eq!(plan.role.default_fallback, Fallback::Never);
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{say, trial};
 use crate::control::certificates;
 use crate::control::compile::{Compiled, compile};
-use crate::control::config::{Problems, Source, parse};
+use crate::control::config::{Problems, Record, Source, parse};
 use crate::control::doubts::doubts;
 
 /// The configuration that is checked.
@@ -48,15 +48,25 @@ pub(super) fn print(args: &Check) -> anyhow::Result<ExitCode> {
             trial::circles(&config, compiled, &mut problems);
         }
     }
+    let doubts = compiled.as_ref().map(|compiled| {
+        certificates::doubtful(&compiled.site, SystemTime::now())
+            .into_iter()
+            .chain(doubts(compiled))
+            .collect::<Vec<_>>()
+    });
     if args.json {
-        say::out(serde_json::to_string_pretty(&problems.json(&source.name, &source.text))?)?;
-    } else if !problems.is_empty() {
-        say::err(problems.render(&source.name, &source.text, std::io::stderr().is_terminal()));
+        let mut records = problems.json(&source.name, &source.text);
+        records.extend(doubts.into_iter().flatten().map(|line| Record::of_the_whole(&source.name, line)));
+        say::out(serde_json::to_string_pretty(&records)?)?;
+    } else {
+        if !problems.is_empty() {
+            say::err(problems.render(&source.name, &source.text, std::io::stderr().is_terminal()));
+        }
+        for line in doubts.into_iter().flatten() {
+            say::err(format_args!("warning: {line}"));
+        }
     }
     let Some(compiled) = compiled else { return Ok(ExitCode::FAILURE) };
-    for line in certificates::doubtful(&compiled.site, SystemTime::now()).into_iter().chain(doubts(&compiled)) {
-        say::err(format_args!("warning: {line}"));
-    }
     // The trial may have found what the compiler does not look for.
     if problems.is_fatal() {
         return Ok(ExitCode::FAILURE);

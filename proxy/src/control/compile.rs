@@ -26,6 +26,9 @@ const SHORTEST_AGE: Duration = Duration::from_secs(1);
 /// Linux counts this in seconds, up to 32,767 of them.
 const KEEPALIVES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(9 * 3600);
 
+/// Longest name of a listener, site system or boundary group, in bytes.
+const LONGEST_NAME: usize = 255;
+
 /// A name with the place where it was written.
 type SpannedName = toml::Spanned<String>;
 
@@ -365,7 +368,15 @@ impl<'a> Once<'a> {
     }
 
     fn check(&mut self, name: &'a SpannedName, problems: &mut Problems) -> bool {
-        let fresh = self.seen.insert(name.get_ref().to_ascii_lowercase(), name).is_none();
+        let text = name.get_ref();
+        if text.len() > LONGEST_NAME || text.chars().any(char::is_control) {
+            problems.error(
+                name.span(),
+                format!("the name of a {} is one line of at most {LONGEST_NAME} bytes", self.what),
+                "it stands in logs, metrics and responses: write a shorter one",
+            );
+        }
+        let fresh = self.seen.insert(text.trim_end_matches('.').to_ascii_lowercase(), name).is_none();
         if !fresh {
             problems.error(
                 name.span(),

@@ -11,6 +11,7 @@ use crate::model::cluster::{Class, EndpointIndex};
 use crate::model::decision::Decision;
 use crate::model::facts::Facts;
 use crate::model::role::{Balance, FallbackRule, Protocol, Role};
+use crate::model::stay::Stay;
 use crate::model::turned_away::Back;
 
 /// Who serves.
@@ -115,7 +116,7 @@ fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_
         How::Stays if role.balance == Balance::Device => return device(role, facts),
         How::Stays if role.fallback_rule == FallbackRule::LastKnownGood => "it is the client's last known-good server",
         How::Stays if decision.content.is_some() => "the client's download is there",
-        How::Stays if role.upload_affinity && facts.method == "CCM_POST" => "the client's last upload went there",
+        How::Stays if matches!(decision.stay, Some(Stay::After(_))) => "the client's last upload went there",
         How::Stays => "the client is there",
         How::Upload => "the upload session of the request is there",
         How::Pinned => "the client is signed in there, and its connection goes nowhere else",

@@ -9,6 +9,7 @@ use http::{Method, Uri};
 use super::Explanation;
 use crate::control::director::View;
 use crate::lookup;
+use crate::model::entry::Security;
 use crate::model::facts::Facts;
 use crate::model::route::host_without_port;
 use crate::model::snapshot::Snapshot;
@@ -99,15 +100,17 @@ impl Question {
             }),
             None => self.likely_listener(snapshot),
         };
-        let tcp = snapshot.site.listeners[usize::from(listener)].tcp.is_some();
-        if self.target.is_none() && !tcp {
+        let served = &snapshot.site.listeners[usize::from(listener)];
+        // Nothing of their requests is seen.
+        let opaque = served.tcp.is_some() || matches!(served.entry.security, Security::Passthrough { .. });
+        if self.target.is_none() && !opaque {
             mistakes.push("target is missing: path and query, such as /SMS_MP/.sms_aut?MPLIST".to_owned());
         }
         let facts = Facts {
             listener,
             host: self.host(),
             method: &self.method,
-            path: self.target.as_ref().map_or("", Uri::path),
+            path: self.target.as_ref().map_or(if opaque { "/" } else { "" }, Uri::path),
             query: self.target.as_ref().and_then(Uri::query),
             client: self.client,
             fields: Some(&self.fields),

@@ -180,7 +180,7 @@ fn only(decision: &Decision<'_>, ask: &Ask<'_>) -> Option<Option<EndpointIndex>>
     match (decision.cluster.topology.role.balance, decision.stay) {
         (Balance::Device, _) => Some(hashed(decision.cluster, ask.key, ask.tried)),
         (_, Some(Stay::Only(endpoint))) => Some(endpoint),
-        (_, Some(Stay::Prefer(_)) | None) => None,
+        (_, Some(Stay::Prefer(_) | Stay::After(_)) | None) => None,
     }
 }
 

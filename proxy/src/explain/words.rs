@@ -8,7 +8,7 @@ use crate::model::decision::Decision;
 use crate::model::facts::Facts;
 use crate::model::knowledge::Lack;
 use crate::model::name::Name;
-use crate::model::role::{Balance, Clock, FallbackRule, Locality, SWITCH_MINUTES};
+use crate::model::role::{Balance, Clock, FallbackRule, Locality, Naming, SWITCH_MINUTES};
 use crate::model::snapshot::{FallbackSettings, Site, Snapshot};
 use crate::model::stay::Stay;
 use crate::text::{at_speed, span};
@@ -47,6 +47,7 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
     let role = &*topology.role;
     let not_waited = match role.fallback_rule {
         _ if !topology.grouped() => Some("not waited for: boundary groups do not decide about this role"),
+        _ if decision.is_of_a_site_system() => Some("not waited for: the request comes from a site system of the role"),
         _ if role.locality == Locality::Prefer => Some("not waited for: groups only order the servers of this role"),
         FallbackRule::Shared => Some("not waited for: the servers of this role share what a client needs"),
         FallbackRule::AtOnce => Some("not waited for: groups only order the servers of this role"),
@@ -90,9 +91,21 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
 }
 
 /// The site system that a request names, and what follows from it; `None` where names do not count.
-pub(super) fn name(decision: &Decision<'_>) -> Option<String> {
+pub(super) fn name(decision: &Decision<'_>, facts: &Facts<'_, '_>) -> Option<String> {
+    let role = &*decision.cluster.topology.role;
     match decision.name {
-        Name::Ignored => None,
+        Name::Ignored => {
+            let system = decision.cluster.topology.by_name(facts.host)?;
+            let why = match role.named {
+                _ if role.balance == Balance::Device => "a device has its own server",
+                Naming::FirstIfDistinct => {
+                    "boundary groups do not tell its servers apart (named = \"first-if-distinct\")"
+                }
+                Naming::Ignore => "named = \"ignore\"",
+                Naming::First | Naming::Only => return None,
+            };
+            Some(format!("{}, and that means nothing to this role: {why}", called(decision, system)))
+        }
         Name::Stranger => Some("no site system of the role: the client is located by its address".to_owned()),
         Name::Never(system) => {
             Some(format!("{}, which the client may never use: it is located by its address", called(decision, system)))
@@ -125,18 +138,17 @@ fn exemption(decision: &Decision<'_>, settings: &FallbackSettings) -> String {
 }
 
 /// Where the client, its download or its upload is.
-pub(super) fn stay(decision: &Decision<'_>, stay: Stay, facts: &Facts<'_, '_>) -> String {
+pub(super) fn stay(decision: &Decision<'_>, stay: Stay) -> String {
     let role = &*decision.cluster.topology.role;
     let system = |endpoint: EndpointIndex| &*decision.cluster.endpoint(endpoint).system;
     match stay {
         Stay::Only(Some(endpoint)) => format!("the upload session is at {}", system(endpoint)),
         Stay::Only(None) => "the upload session was at a server that is gone".to_owned(),
+        Stay::After(endpoint) => format!("the client's last upload went to {}", system(endpoint)),
         Stay::Prefer(endpoint) => {
             let system = system(endpoint);
             if decision.content.is_some() {
                 format!("the download is at {system}")
-            } else if role.upload_affinity && facts.method == "CCM_POST" {
-                format!("the client's last upload went to {system}")
             } else if role.fallback_rule == FallbackRule::LastKnownGood {
                 format!("the client's last known-good server is {system}")
             } else {

@@ -4,7 +4,7 @@
 //! health makes a new `Cluster` around the same topology, which is why it is published in microseconds.
 
 use std::cmp::Ordering;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use rolegate_health::Health;
@@ -187,6 +187,12 @@ impl Topology {
     pub fn by_name(&self, host: Option<&str>) -> Option<u16> {
         let host = host?;
         let host = host.strip_suffix('.').unwrap_or(host);
+        if let Some(bare) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            let address = bare.parse::<Ipv6Addr>().ok()?;
+            // Names are written as they are shown, and an address may be written in many ways.
+            let is = |name: &str| normal_address(name).is_some_and(|own| own == IpAddr::V6(address).to_canonical());
+            return self.names.iter().find(|(name, _)| is(name)).map(|(_, system)| *system);
+        }
         let order = |name: &str| -> Ordering { name.bytes().cmp(host.bytes().map(|byte| byte.to_ascii_lowercase())) };
         let place = self.names.binary_search_by(|(name, _)| order(name)).ok()?;
         Some(self.names[place].1)
@@ -220,8 +226,19 @@ impl Topology {
         self.systems.iter().all(|system| system.index == first).then_some(first)
     }
 
+    /// Hash of the name of a site system that holds the role; 0 for one that does not.
+    pub fn system_hash(&self, system: u16) -> u64 {
+        self.systems.iter().find(|other| other.index == system).map_or(0, |other| other.hash)
+    }
+
     /// The name of a site system that holds the role.
     pub fn called(&self, system: u16) -> Option<&Arc<str>> {
         self.systems.iter().find(|other| other.index == system).map(|other| &other.name)
     }
+}
+
+/// The address that a name is, if it is one.
+fn normal_address(name: &str) -> Option<IpAddr> {
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }

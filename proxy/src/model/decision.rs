@@ -138,12 +138,16 @@ impl<'a> Decision<'a> {
             .and_then(|route| ContentPath::read(facts.path, route.prefix.len(), facts.query));
         let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
         let location = ContentLocation::new(topology, groups);
-        let name = Name::new(topology, location, facts.host);
+        let itself = topology.at(facts.client);
+        let name = Name::new(topology, location, facts.host, itself);
         let named = name.allowed();
         let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
         let owner = Owner::new(topology.hash ^ sum);
         let rules = route.map_or(PathRules::default(), |route| route.rules);
         let mut keys = Keys::new((role, topology.hash), rules.sessions, owner, live, facts, content);
+        if let (Balance::Content, Some(system)) = (role.balance, named) {
+            keys.names(topology.system_hash(system));
+        }
         let uploads = role.upload_affinity && facts.method == "BITS_POST";
         let stay = match uploads {
             true => upload(cluster, site, live, facts, now),
@@ -151,7 +155,8 @@ impl<'a> Decision<'a> {
         };
         let keeps = stay.is_some() && role.fallback_rule == FallbackRule::LastKnownGood;
         let exempt = exempt(site, facts, content);
-        let waits = topology.grouped() && Opening::waits(role);
+        // A site system that fetches something would wait for itself.
+        let waits = topology.grouped() && Opening::waits(role) && itself.is_empty();
         let mut started = None;
         if waits {
             let kept = stay.filter(|_| keeps).map_or(0, |stay| u64::from(stay.endpoint_id(cluster)));
@@ -184,7 +189,7 @@ impl<'a> Decision<'a> {
             keys,
             target: (facts.path, facts.query),
             system,
-            itself: topology.at(facts.client),
+            itself,
             rules,
             by_hash: uploads || rules.sessions == Sessions::Client,
             continues,
@@ -204,10 +209,10 @@ impl<'a> Decision<'a> {
         if let Some(Stay::Only(endpoint)) = self.stay {
             return self.only(&ask, endpoint, How::Upload, NoPick::UploadLost);
         }
-        match last_itself(&ask, |ask| self.search(ask)) {
+        match self.last_itself(&ask, |ask| self.search(ask)) {
             // Everybody has said that they lack it. One is asked once more: its answer is fresh, and it is the client's.
             Err(Nobody { why: NoPick::Lacking, unasked: false }) if tried.is_empty() => {
-                let found = last_itself(&Ask { knowledge: None, ..ask }, |ask| match self.named(ask) {
+                let found = self.last_itself(&Ask { knowledge: None, ..ask }, |ask| match self.named(ask) {
                     Some(named) => Ok(named),
                     None => pick(self.cluster, self.location, ask),
                 })?;
@@ -219,10 +224,9 @@ impl<'a> Decision<'a> {
 
     /// The server that is named, then the one where the client or its download is, then any.
     fn search(&self, ask: &Ask<'_>) -> Result<Pick, Nobody> {
-        // A file that has begun elsewhere would begin again at the named server.
-        if self.continues
-            && let Some(stays) = self.stays(ask)?
-        {
+        // A file that has begun elsewhere would begin again at the named server, and another one does not have the upload.
+        let bound = self.continues || matches!(self.stay, Some(Stay::After(_)));
+        if bound && let Some(stays) = self.stays(ask)? {
             return Ok(stays);
         }
         if let Some(named) = self.named(ask) {
@@ -243,6 +247,11 @@ impl<'a> Decision<'a> {
             return None;
         }
         Some(Pick { how: How::Named, ..found })
+    }
+
+    /// The request comes from a site system of the role.
+    pub fn is_of_a_site_system(&self) -> bool {
+        !self.itself.is_empty()
     }
 
     /// The request comes from a site system that could serve it: it is sent back there only when no other can.
@@ -280,7 +289,7 @@ impl<'a> Decision<'a> {
     pub fn pinned(&self, id: u32) -> Option<Pick> {
         let endpoint = self.cluster.topology.by_id(id)?;
         let class = self.cluster.standing(endpoint).class();
-        let tier = self.tier_of(endpoint).unwrap_or(SITE);
+        let tier = self.tier_of(endpoint).unwrap_or(Tier::SITE);
         Some(Pick { endpoint, tier, class, how: How::Pinned, aside: false })
     }
 
@@ -313,7 +322,8 @@ impl<'a> Decision<'a> {
             system: self.system,
             itself: self.itself,
             database: self.rules.database,
-            first: self.chosen,
+            // A tier of everybody is searched last.
+            first: self.chosen.filter(|tier| tier.kind != TierKind::Site),
             tried,
             opening: &self.opening,
             knowledge: self.knowledge(),
@@ -369,7 +379,7 @@ impl<'a> Decision<'a> {
         if ask.tried.contains(&endpoint) {
             return Err(nobody(NoPick::AllTried));
         }
-        Ok(Pick { endpoint, tier: self.tier_of(endpoint).unwrap_or(SITE), class, how, aside: false })
+        Ok(Pick { endpoint, tier: self.tier_of(endpoint).unwrap_or(Tier::SITE), class, how, aside: false })
     }
 
     /// The server where the client or its download is, if it may go on there: while it is well and has the content, and for
@@ -378,7 +388,12 @@ impl<'a> Decision<'a> {
     /// # Errors
     /// A download whose server has too much to do right now does not move in the middle of a file.
     fn stays(&self, ask: &Ask<'_>) -> Result<Option<Pick>, Nobody> {
-        let Some(Stay::Prefer(endpoint)) = self.stay else { return Ok(None) };
+        let (endpoint, ask) = match self.stay {
+            Some(Stay::Prefer(endpoint)) => (endpoint, *ask),
+            // Also when the upload is the server's own.
+            Some(Stay::After(endpoint)) => (endpoint, Ask { itself: &[], ..*ask }),
+            Some(Stay::Only(_)) | None => return Ok(None),
+        };
         let standing = self.cluster.standing(endpoint);
         let kept = self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood;
         let class = ask.class(self.cluster, endpoint);
@@ -394,7 +409,7 @@ impl<'a> Decision<'a> {
         if !proven && !self.cluster.panicking() {
             return Ok(None);
         }
-        let Some(tier) = self.tier_of(endpoint).or(kept.then_some(SITE)) else { return Ok(None) };
+        let Some(tier) = self.tier_of(endpoint).or(kept.then_some(Tier::SITE)) else { return Ok(None) };
         match ask.judge(self.cluster, endpoint, class) {
             Ok(()) => Ok(Some(Pick { endpoint, tier, class, how: How::Stays, aside: false })),
             Err(Not::Full) if self.content.is_some() => Err(Nobody { why: NoPick::DownloadFull, unasked: true }),
@@ -409,21 +424,19 @@ impl<'a> Decision<'a> {
         !self.location.tiers().any(|tier| self.opening.is_open(tier))
     }
 
+    /// Searches without the site systems that the request comes from, and with them when there is no other.
+    fn last_itself(&self, ask: &Ask<'_>, search: impl Fn(&Ask<'_>) -> Result<Pick, Nobody>) -> Result<Pick, Nobody> {
+        let found = search(ask);
+        if found.is_ok() || ask.itself.is_empty() {
+            return found;
+        }
+        search(&Ask { itself: &[], ..*ask })
+    }
+
     fn tier_of(&self, endpoint: EndpointIndex) -> Option<Tier> {
         self.location.tier_of(endpoint)
     }
 }
-
-/// Searches without the site systems that the request comes from, and with them when there is no other.
-fn last_itself<'a>(ask: &Ask<'a>, search: impl Fn(&Ask<'a>) -> Result<Pick, Nobody>) -> Result<Pick, Nobody> {
-    match search(ask) {
-        Err(_) if !ask.itself.is_empty() => search(&Ask { itself: &[], ..*ask }),
-        found => found,
-    }
-}
-
-/// The tier of a server that none of the client's groups names.
-const SITE: Tier = Tier { offset: 0, kind: TierKind::Site };
 
 /// Whether a request waits for no clock: a task sequence says so in its `User-Agent`, the client package is configured.
 fn exempt(site: &Site, facts: &Facts<'_, '_>, content: Option<ContentPath<'_>>) -> bool {

@@ -26,6 +26,11 @@ pub struct Tier {
     pub kind: TierKind,
 }
 
+impl Tier {
+    /// That of a server that none of the client's groups names.
+    pub const SITE: Self = Self { offset: 0, kind: TierKind::Site };
+}
+
 impl<'a> ContentLocation<'a> {
     /// The location of a client in `groups`; a client in no group starts in the site default boundary group.
     pub fn new(topology: &'a Topology, groups: &'a [GroupId]) -> Self {

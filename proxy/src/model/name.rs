@@ -3,9 +3,11 @@
 //! Where the names of site systems lead to the proxy, a management point has chosen the server and its client has waited
 //! for the fallback clock. The proxy adds redundancy to that choice and does not make it anew.
 
+use std::net::IpAddr;
+
 use super::cluster::Topology;
 use super::location::{ContentLocation, Tier};
-use super::role::Naming;
+use super::role::{Balance, Naming};
 
 /// What the name in a request means to its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +28,17 @@ pub enum Name {
 }
 
 impl Name {
-    /// What a host (without port) means.
-    pub fn new(topology: &Topology, location: ContentLocation<'_>, host: Option<&str>) -> Self {
+    /// What a host (without port) means to a client that is itself these site systems: the sources of a pull distribution point are
+    /// of any group.
+    pub fn new(
+        topology: &Topology,
+        location: ContentLocation<'_>,
+        host: Option<&str>,
+        itself: &[(IpAddr, u16)],
+    ) -> Self {
         let looks = match topology.role.named {
+            // The hash says which, whatever is named.
+            _ if topology.role.balance == Balance::Device => false,
             Naming::First | Naming::Only => true,
             Naming::FirstIfDistinct => topology.distinct(),
             Naming::Ignore => false,
@@ -39,6 +49,7 @@ impl Name {
         let Some(system) = topology.by_name(host) else { return Self::Stranger };
         match location.tier_of_system(system) {
             Some(tier) => Self::Allowed { system, tier },
+            None if !itself.is_empty() => Self::Allowed { system, tier: Tier::SITE },
             None => Self::Never(system),
         }
     }

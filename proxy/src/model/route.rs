@@ -84,7 +84,7 @@ impl RouteTable {
         let mut ambiguous = Vec::new();
         for mut route in routes {
             route.prefix = route.prefix.trim_end_matches('/').to_ascii_lowercase();
-            route.host = route.host.map(|host| host.to_ascii_lowercase());
+            route.host = route.host.map(|host| host.strip_suffix('.').unwrap_or(&host).to_ascii_lowercase());
             let list = if route.prefix.is_empty() {
                 &mut table.everything
             } else {
@@ -125,6 +125,7 @@ impl Route {
         let fits = path.len() >= prefix.len()
             && path[..prefix.len()].eq_ignore_ascii_case(prefix)
             && (path.len() == prefix.len() || prefix.is_empty() || path[prefix.len()] == b'/');
+        let host = host.map(|host| host.strip_suffix('.').unwrap_or(host));
         fits && self.host.as_deref().is_none_or(|own| host.is_some_and(|host| host.eq_ignore_ascii_case(own)))
     }
 }
@@ -182,6 +183,7 @@ mod tests {
             (None, "", None),
             (None, "*", None),
             (Some("portal.contoso.com"), "/anything", Some(4)),
+            (Some("portal.contoso.com."), "/anything", Some(4)),
             (Some("portal.contoso.com"), "/SMS_MP/x", Some(0)),
             (Some("other"), "/anything", None),
             (None, "/sms_dp_smspkg$/ABC00012", Some(5)),

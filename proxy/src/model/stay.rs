@@ -20,6 +20,8 @@ const AFTER_UPLOAD: Ticks = 5 * 600;
 pub enum Stay {
     /// There, while that server is well and may serve the client.
     Prefer(EndpointIndex),
+    /// There, where the client's upload went, while that server is well: this message is about it.
+    After(EndpointIndex),
     /// There and nowhere else; `None` when the server is gone.
     Only(Option<EndpointIndex>),
 }
@@ -42,7 +44,7 @@ impl Stay {
     /// The server.
     pub fn endpoint(self) -> Option<EndpointIndex> {
         match self {
-            Self::Prefer(endpoint) => Some(endpoint),
+            Self::Prefer(endpoint) | Self::After(endpoint) => Some(endpoint),
             Self::Only(endpoint) => endpoint,
         }
     }
@@ -79,17 +81,22 @@ impl Keys {
         Self { hash, client, affinity, clock: None, content, owner }
     }
 
+    /// The request names this site system: a download that was moved from there is remembered for those who name it.
+    pub(super) fn names(&mut self, system: u64) {
+        self.affinity = self.affinity.map(|key| mix(key ^ system));
+    }
+
     /// Where the client or its download is.
     pub(super) fn stay(&self, cluster: &Cluster, live: &Live, facts: &Facts<'_, '_>, now: Ticks) -> Option<Stay> {
         let topology = &*cluster.topology;
-        let find = |who, key, idle| topology.by_id(live.stay(who, key, now, idle)?).map(Stay::Prefer);
+        let find = |who, key, idle| topology.by_id(live.stay(who, key, now, idle)?);
         if topology.role.upload_affinity && facts.method == "CCM_POST" {
             let stay = find(Who::Transfer, after_upload(live, topology.hash, self.client), AFTER_UPLOAD);
             if stay.is_some() {
-                return stay;
+                return stay.map(Stay::After);
             }
         }
-        find(who_stays(&topology.role), self.affinity?, topology.role.affinity.map(Live::ticks_of)?)
+        find(who_stays(&topology.role), self.affinity?, topology.role.affinity.map(Live::ticks_of)?).map(Stay::Prefer)
     }
 }
 

@@ -223,22 +223,24 @@ fn say_ambiguous(ambiguous: &[Ambiguous], found: &Found<'_>, passes: bool, probl
     }
 }
 
-/// A role that requires client certificates is of no use where nobody is asked for one.
+/// A role that requires client certificates is of no use where we ask nobody for one.
 fn check_rules(entry: &Entry, name: &str, found: &Found<'_>, roles: &Roles<'_>, problems: &mut Problems) {
-    let asks = match &entry.security {
-        Security::Plain => false,
-        Security::Terminated(terminated) => terminated.client_certificates != ClientCertificates::None,
-        // The site system asks for itself.
-        Security::Passthrough { .. } => true,
+    let (why, help) = match &entry.security {
+        Security::Terminated(terminated) if terminated.client_certificates != ClientCertificates::None => return,
+        Security::Plain | Security::Terminated(_) => (
+            "asks for none",
+            "write client_certificates = \"optional\" below its [listeners.tls], or take the role out of this listener",
+        ),
+        Security::Passthrough { .. } => (
+            "passes TLS through, so that only the site system can ask for one",
+            "take client_certificates out, and require them at the site system",
+        ),
     };
-    for (position, written) in found.iter().filter(|_| !asks) {
+    for (position, written) in found {
         let role = roles.get(*position);
         if role.client_certificates == CertificateRule::Required {
-            problems.error(
-                written.span(),
-                format!("{} requires client certificates, and listener {name:?} asks for none", role.title),
-                "write client_certificates = \"optional\" below its [listeners.tls], or take the role out of this listener",
-            );
+            let text = format!("{} requires client certificates, and listener {name:?} {why}", role.title);
+            problems.error(written.span(), text, help);
         }
     }
 }

@@ -106,7 +106,11 @@ fn check_aliases(config: &Config, problems: &mut Problems) {
     let mut twice: Vec<(&Written<'_>, &Written<'_>)> = Vec::new();
     for all in seen.values() {
         for alias in all.iter().filter(|written| written.kind == Kind::Alias) {
-            twice.extend(all.iter().find(|other| other.owner != alias.owner).map(|other| (alias, other)));
+            // Of two site systems with one short name, an alias says which.
+            let short = |other: &&Written<'_>| other.kind == Kind::Short;
+            let says_which = all.iter().filter(short).any(|other| other.owner == alias.owner);
+            let mut others = all.iter().filter(|other| other.owner != alias.owner && !(says_which && short(other)));
+            twice.extend(others.next().map(|other| (alias, other)));
         }
     }
     twice.sort_by_key(|(alias, _)| alias.at.span().start);

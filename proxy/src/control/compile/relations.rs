@@ -59,7 +59,11 @@ pub(super) fn times(
     for (role, time) in written {
         match roles.spoken_of(role.get_ref()) {
             Some(known) => {
-                times.insert(role_key(role.get_ref()), check_time(&known, time, problems));
+                let before = times.insert(role_key(role.get_ref()), check_time(&known, time, problems));
+                if before.is_some() {
+                    let text = format!("there are two times for {}", known.title);
+                    problems.error(role.span(), text, "write the role once, under one of its names");
+                }
             }
             None => problems.error(
                 role.span(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::SpannedName;
-use crate::control::config::{Config, Problems, RoleOverrides, effective_role, role_key};
+use crate::control::config::{Config, Problems, RoleOverrides, count, effective_role, role_key};
 use crate::model::presets;
 use crate::model::role::{Clock, Role};
 
@@ -66,11 +66,23 @@ impl<'a> Roles<'a> {
             if own.is_none_or(|own| own.clock.is_none()) {
                 role.clock = self.clock;
             }
+            if own.is_none_or(|own| own.default_fallback.is_none()) {
+                self.inherit_default(&mut role);
+            }
             self.list.push(Arc::new(role));
             self.list.len() - 1
         });
         self.by_name.insert(key, position);
         position
+    }
+
+    /// What `[roles]` says of a role holds for its relatives.
+    fn inherit_default(&self, role: &mut Role) {
+        let relatives = presets::spoken_of(role).into_iter().skip(1);
+        let mut said = relatives.filter_map(|name| self.overrides.get(&name)?.1.default_fallback.as_ref());
+        if let Some(time) = said.next() {
+            role.default_fallback = count(role, time.get_ref().get());
+        }
     }
 
     /// The role of this name, if some part of the configuration uses it.

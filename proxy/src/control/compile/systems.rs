@@ -10,7 +10,7 @@ use super::{Once, SpannedName};
 use crate::control::config::{
     Config, Problems, RoleEntry, RoleOnSiteSystem, SiteSystem, nearest, on_site_system, weight,
 };
-use crate::model::role::Role;
+use crate::model::role::{Protocol, Role};
 use crate::model::tls::Tls;
 
 /// Weight when none is written.
@@ -174,7 +174,12 @@ fn member<'a>(
 ) -> Option<MemberPlan> {
     let written = own.address.as_ref().or(system.address.as_ref()).unwrap_or(name);
     let place = place(written, own.address.is_none() && system.address.is_none(), problems)?;
-    let effective = on_site_system(role, own, problems);
+    let mut told = own.clone();
+    if role.protocol == Protocol::Http {
+        told.via = told.via.or_else(|| system.via.clone());
+        told.forwarded = told.forwarded.or_else(|| system.forwarded.clone());
+    }
+    let effective = on_site_system(role, &told, problems);
     let default_port = if effective.tls { effective.tls_port } else { effective.port };
     let port = own.port.as_ref().map_or(default_port, |port| *port.get_ref());
     let weight = weight(own.weight.as_ref(), weight(system.weight.as_ref(), WEIGHT, problems), problems);

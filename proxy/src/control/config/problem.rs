@@ -60,6 +60,14 @@ pub struct Record {
     pub help: String,
 }
 
+impl Record {
+    /// A warning about all of a file, at no place in it.
+    pub fn of_the_whole(file: &str, message: String) -> Self {
+        let severity = Severity::Warning;
+        Self { severity, file: file.to_owned(), line: 1, column: 1, text: String::new(), message, help: String::new() }
+    }
+}
+
 impl Problems {
     /// No problems yet.
     pub fn new() -> Self {

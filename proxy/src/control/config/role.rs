@@ -268,6 +268,14 @@ fn check_together(role: &Role, o: &RoleOverrides, problems: &mut Problems) {
             problems.error(first.span(), message, "leave it out, or make another role for this path");
         }
     }
+    if let (Balance::Device, Naming::Only) = (role.balance, role.named) {
+        let at = o.balance.as_ref().map(Spanned::span).or(o.named.as_ref().map(Spanned::span)).unwrap_or_default();
+        problems.error(
+            at,
+            "balance = \"device\" and named = \"only\" both say which site system a request belongs to",
+            "write one of them; with balance = \"device\" also named = \"ignore\"",
+        );
+    }
     if let (Some(attempts), Naming::Only) = (&o.retry.attempts, role.named)
         && role.retry.attempts > 0
     {

@@ -230,6 +230,10 @@ pub struct SiteSystem {
     pub fallback_source: bool,
     /// Names in `Host` that mean this site system, besides `name` and `address`.
     pub host_names: Vec<Spanned<String>>,
+    /// See [`RoleOverrides::via`]; for all of its roles that do not say their own.
+    pub via: Option<Spanned<bool>>,
+    /// See [`RoleOverrides::forwarded`]; for all of its roles that do not say their own.
+    pub forwarded: Option<Spanned<bool>>,
     /// Accept any certificate from this site system. For labs only; said loudly at every start.
     pub insecure: bool,
     /// The name that its certificate must be for; absent = its address.

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::model::entry::{Entry, Security};
@@ -109,8 +110,16 @@ fn left_ms(certificate: &X509Certificate<'_>, now: UnixTime) -> u64 {
     end.saturating_add(1).saturating_sub(now.as_secs()).saturating_mul(1000)
 }
 
-/// Some certificates have no subject, and their name is elsewhere.
+/// Who a certificate is for: its subject, or where that is empty (certificates of computers have their name elsewhere) the first DNS
+/// name beside it.
 fn subject(certificate: &X509Certificate<'_>) -> Option<u64> {
     let name = certificate.subject().to_string();
-    (!name.is_empty()).then(|| subject_hash(&name))
+    if !name.is_empty() {
+        return Some(subject_hash(&name));
+    }
+    let names = certificate.subject_alternative_name().ok().flatten()?;
+    names.value.general_names.iter().find_map(|name| match name {
+        GeneralName::DNSName(name) => Some(subject_hash(name)),
+        _ => None,
+    })
 }

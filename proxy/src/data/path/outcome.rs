@@ -9,6 +9,7 @@ use crate::data::path::forwarding::write_decision;
 use crate::data::path::session::Session;
 use crate::data::thread::misses::{Charged, WINDOW_MS};
 use crate::data::thread::search::{self, Turn};
+use crate::data::upstream::worker::Worker;
 use crate::error::{Error, Retry};
 use crate::metrics::Miss;
 use crate::model::balance::{Nobody, Pick, Tried};
@@ -178,7 +179,7 @@ pub fn missing(
             // That a file is not there is no sign yet that the group's servers lack its content.
             let lacks = |endpoint| decision.lacks_content(endpoint);
             if tried.iter().any(|&endpoint| lacks(endpoint)) {
-                start_clock(session, decision, Unserved::Lacking);
+                start_clock(&session.worker, decision, Unserved::Lacking);
             }
             Outcome::Serve
         }
@@ -240,7 +241,7 @@ fn nobody_left(
 ) -> Error {
     let turned = decision.turned_away(nobody);
     if nobody.why.is_search() {
-        start_clock(session, decision, Unserved::Unable);
+        start_clock(&session.worker, decision, Unserved::Unable);
     }
     match turned.back {
         Back::Usual => {}
@@ -255,13 +256,13 @@ fn nobody_left(
 }
 
 /// Starts the fallback clock if there is something to wait for.
-fn start_clock(session: &Session, decision: &Decision<'_>, why: Unserved) {
+pub fn start_clock(worker: &Worker, decision: &Decision<'_>, why: Unserved) {
     let Some(waits) = decision.unserved(why) else { return };
     let topology = &decision.cluster.topology;
     topology.metrics.waits.increment(1);
     if let (true, Some(key)) = (waits.started, decision.clock_key()) {
         topology.metrics.clocks_started.increment(1);
-        session.worker.note(Note::Clock {
+        worker.note(Note::Clock {
             key,
             role: std::sync::Arc::clone(&topology.role),
             groups: decision.group_names().map(Into::into).collect(),

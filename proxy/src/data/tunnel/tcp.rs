@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::data::path::client::Client;
+use crate::data::path::outcome::start_clock;
 use crate::data::thread::ticker::Timer;
 use crate::data::transport::stream::Transport;
 use crate::data::tunnel::ways::{Open, Ways};
@@ -17,6 +18,7 @@ use crate::model::content::Said;
 use crate::model::decision::Decision;
 use crate::model::endpoint::{Lease, Trial};
 use crate::model::facts::Facts;
+use crate::model::learn::Unserved;
 use crate::model::route::ClusterId;
 
 /// A connection to an endpoint, with all that a tunnel needs. It holds no snapshot: a tunnel lives for hours.
@@ -105,6 +107,9 @@ pub async fn open(
                     None => break,
                 },
                 None => {
+                    if nobody.why.is_search() {
+                        start_clock(worker, &decision, Unserved::Unable);
+                    }
                     last = last.or(Some(nobody.why.into()));
                     break;
                 }
