@@ -1,4 +1,4 @@
-//! The table of answers of the hierarchy in `examples/deployments`: each row is asked, and equals what `explain` says.
+//! The tables of answers in `examples/deployments`: each row is asked, and equals what `explain` says.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod control_support;
@@ -6,12 +6,14 @@ mod deployment_support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use control_support::world::{DOWN, World};
 use deployment_support::{Certificates, configuration, read};
 use http::{HeaderValue, Method, StatusCode};
 use rolegate::control::assemble::assemble;
+use rolegate::control::compile::Place;
 use rolegate::control::publish::Publisher;
 use rolegate::control::registry::Registry;
 use rolegate::explain::{Explanation, PickFacts, TierFacts};
@@ -153,11 +155,11 @@ impl Row {
     }
 }
 
-fn rows() -> Vec<Row> {
-    let text = read("hierarchy", "answers.md");
+fn rows(deployment: &str) -> Vec<Row> {
+    let text = read(deployment, "answers.md");
     let lines = text.lines().enumerate().filter(|(_, line)| {
         let client = line.trim_start_matches("| ").split(' ').next().unwrap_or_default();
-        line.starts_with('|') && client.parse::<std::net::IpAddr>().is_ok()
+        line.starts_with('|') && client.parse::<IpAddr>().is_ok()
     });
     lines.map(|(number, line)| Row::read(number + 1, line)).collect()
 }
@@ -292,37 +294,68 @@ fn serves(told: &Explanation, pick: &PickFacts) -> String {
     format!("{} drawn", names.join(" "))
 }
 
-#[test]
-fn every_row_is_what_explain_says() {
+/// A site whose servers all have an address.
+fn world(deployment: &str) -> World {
     let certificates = Certificates::new();
-    let mut world = World::new(&configuration("hierarchy", certificates.path()));
-    let (mut wrong, mut roles, mut groups) = (String::new(), BTreeSet::new(), BTreeSet::new());
-    let rows = rows();
-    for row in &rows {
-        let (told, answer) = ask(&mut world, row);
-        roles.extend(told.role.iter().map(|role| role.name.clone()));
-        groups.extend(told.boundary_groups.iter().map(|group| group.name.clone()));
+    let mut world = World::new(&configuration(deployment, certificates.path()));
+    let members = world.compiled.roles.iter().flat_map(|plan| &plan.members);
+    let names = members.filter_map(|member| match &member.place {
+        Place::Name(name) => Some(Arc::clone(name)),
+        Place::Address(_) => None,
+    });
+    let names: BTreeSet<Arc<str>> = names.collect();
+    let numbered = names.into_iter().zip(1..);
+    world.addresses =
+        numbered.map(|(name, number)| (name, vec![IpAddr::V4(Ipv4Addr::new(198, 18, 0, number))])).collect();
+    world
+}
+
+/// Roles, boundary groups and kinds of events of which there are rows.
+#[derive(Default)]
+struct Covered {
+    roles: BTreeSet<String>,
+    groups: BTreeSet<String>,
+    kinds: BTreeSet<&'static str>,
+}
+
+/// Asks all rows of a deployment, and names those that are wrong at once.
+#[track_caller]
+fn all_are_right(world: &mut World, rows: &[Row]) -> Covered {
+    let (mut wrong, mut covered) = (String::new(), Covered::default());
+    for row in rows {
+        let (told, answer) = ask(world, row);
+        covered.roles.extend(told.role.iter().map(|role| role.name.clone()));
+        covered.groups.extend(told.boundary_groups.iter().map(|group| group.name.clone()));
+        covered.kinds.extend(row.events.iter().map(Event::kind));
         if answer != row.expected {
+            let (line, expected) = (row.line, &row.expected);
             let how = told.pick.map(|pick| pick.sentence).or(told.nobody.map(|nobody| nobody.sentence));
-            writeln!(
-                wrong,
-                "line {}: {} {} {}\n  expected {:?}\n  told     {answer:?}\n  {}",
-                row.line,
-                row.client,
-                row.method,
-                row.path,
-                row.expected,
-                how.unwrap_or_default()
-            )
-            .unwrap();
+            writeln!(wrong, "line {line}: {} {} {}{}", row.client, row.method, row.host, row.path).unwrap();
+            writeln!(wrong, "  expected {expected:?}\n  told     {answer:?}").unwrap();
+            writeln!(wrong, "  {}", how.unwrap_or_default()).unwrap();
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
+    covered
+}
+
+#[test]
+fn every_answer_of_the_hierarchy_is_what_explain_says() {
+    let (mut world, rows) = (world("hierarchy"), rows("hierarchy"));
+    let covered = all_are_right(&mut world, &rows);
     assert!(rows.len() >= 100, "only {} rows were found", rows.len());
     let held = world.compiled.roles.iter().map(|plan| plan.role.name.clone());
-    assert_eq!(roles, held.collect(), "every role has a row");
+    assert_eq!(covered.roles, held.collect(), "every role has a row");
     let own = world.compiled.site.group_names.iter().filter(|name| !name.starts_with("Default-Site"));
-    assert_eq!(groups, own.cloned().collect(), "every boundary group has a row");
-    let kinds: BTreeSet<&str> = rows.iter().flat_map(|row| &row.events).map(Event::kind).collect();
-    assert_eq!(kinds, Event::KINDS.into_iter().collect(), "every kind of event has a row");
+    assert_eq!(covered.groups, own.cloned().collect(), "every boundary group has a row");
+    assert_eq!(covered.kinds, Event::KINDS.into_iter().collect(), "every kind of event has a row");
+}
+
+#[test]
+fn every_answer_of_the_small_ones_is_what_explain_says() {
+    for (deployment, least) in [("one-name", 10), ("own-names", 10)] {
+        let rows = rows(deployment);
+        all_are_right(&mut world(deployment), &rows);
+        assert!(rows.len() > least, "only {} rows were found of {deployment}", rows.len());
+    }
 }

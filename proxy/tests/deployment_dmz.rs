@@ -22,7 +22,7 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const MPLIST: &str = "/SMS_MP/.sms_aut?MPLIST";
 /// As `client_certificate_exempt` stands in the file.
 const EXEMPT: &str = "client_certificate_exempt = []";
-const PROBED: &str = "stranger";
+const QUESTION: &str = "MPLIST1&P01";
 
 /// The file's site systems, simulated, and a proxy in front of them.
 struct Stage {
@@ -238,7 +238,7 @@ async fn site_systems_hear_of_the_client_from_us_alone() {
     ] {
         lies.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    let target = format!("/SMS_MP/.sms_aut?{PROBED}");
+    let target = format!("/SMS_MP/.sms_aut?{QUESTION}");
     client.request_with(Method::GET, &target, lies, Bytes::new()).await.unwrap();
     let asked = stage.asked("mp-");
     let [seen] = &asked[..] else { panic!("{asked:?}") };
