@@ -19,9 +19,8 @@ use rolegate::control::registry::Registry;
 use rolegate::explain::{Explanation, PickFacts, TierFacts};
 use rolegate::metrics::Metrics;
 use rolegate::model::balance::Tried;
-use rolegate::model::cluster::EndpointIndex;
 use rolegate::model::decision::{Decision, Refusal};
-use rolegate::model::endpoint::Lease;
+use rolegate::model::endpoint::{Endpoint, Lease};
 use rolegate::model::facts::Facts;
 use rolegate::model::learn::Unserved;
 use rolegate::model::live::{Capacity, Live, Owner, Verdict};
@@ -223,7 +222,7 @@ fn ask(world: &mut World, row: &Row) -> (Explanation, Answer) {
                 now_ms += minutes * 60_000;
             }
             Event::Full(system) => {
-                let endpoint = endpoint(&snapshot, system);
+                let endpoint = endpoint(&decide(&snapshot, &facts).unwrap(), system);
                 leases.extend((0..endpoint.role.max_requests).map(|_| Lease::take(&endpoint.state)));
             }
             Event::Lacks(_) | Event::Down(_) | Event::WasAt(_) | Event::Agent(_) => {}
@@ -231,7 +230,8 @@ fn ask(world: &mut World, row: &Row) -> (Explanation, Answer) {
     }
     for event in &row.events {
         if let Event::Lacks(system) = event {
-            let (key, id) = (snapshot.live.content_key(&row.content()), endpoint(&snapshot, system).state.id);
+            let id = endpoint(&decide(&snapshot, &facts).unwrap(), system).state.id;
+            let key = snapshot.live.content_key(&row.content());
             snapshot.live.learn(Owner::NONE, key, id, Verdict::Lacks, Live::ticks(now_ms));
         }
     }
@@ -240,12 +240,10 @@ fn ask(world: &mut World, row: &Row) -> (Explanation, Answer) {
     (told, answer)
 }
 
-fn endpoint<'a>(snapshot: &'a Snapshot, system: &str) -> &'a rolegate::model::endpoint::Endpoint {
-    let clusters = snapshot.clusters.iter();
-    let mut all = clusters.flat_map(|cluster| {
-        (0..cluster.topology.endpoints.len()).map(|index| cluster.endpoint(index as EndpointIndex))
-    });
-    all.find(|endpoint| &*endpoint.system == system).unwrap_or_else(|| panic!("there is no {system}"))
+/// The site system in the role that the request is for.
+fn endpoint<'a>(decision: &Decision<'a>, system: &str) -> &'a Endpoint {
+    let mut all = decision.cluster.topology.endpoints.iter();
+    all.find(|endpoint| &*endpoint.system == system).unwrap_or_else(|| panic!("{system} is not in the role"))
 }
 
 fn short(system: &str) -> &str {

@@ -172,7 +172,8 @@ async fn a_stranger_gets_nowhere() {
         ("dp1.contoso.net", "GET", "/NOCERT_SMS_DP_SMSPKG$/P0100012"),
     ] {
         let mut client = stage.client(host, None);
-        let answer = client.request(Method::from_bytes(method.as_bytes()).unwrap(), target, Bytes::new()).await.unwrap();
+        let answer =
+            client.request(Method::from_bytes(method.as_bytes()).unwrap(), target, Bytes::new()).await.unwrap();
         assert_eq!((answer.status, answer.served_by()), (StatusCode::FORBIDDEN, None), "{method} {target}");
         assert!(answer.headers["proxy-status"].to_str().unwrap().contains("http_request_denied"), "{answer:?}");
     }

@@ -45,7 +45,10 @@ impl Certificates {
         all.write("site-ca.crl", &all.authority.crl(&[&all.revoked]));
         all.pair("rolegate", &all.ours);
         all.pair("cm", &all.server(&["cm.contoso.com"]));
-        all.pair("intranet", &all.server(&["cm.contoso.com", "mdm.contoso.com", "cm1.contoso.com", "sql1.contoso.com"]));
+        all.pair(
+            "intranet",
+            &all.server(&["cm.contoso.com", "mdm.contoso.com", "cm1.contoso.com", "sql1.contoso.com"]),
+        );
         let internet = ["mp1.contoso.net", "mp2.contoso.net", "dp1.contoso.net", "dp2.contoso.net", "sup1.contoso.net"];
         all.pair("internet", &all.server(&internet));
         all
