@@ -189,7 +189,7 @@ async fn a_stranger_that_is_let_in_is_not_let_in_as_us() {
     })
     .await;
     let mut client = stage.client("dp1.contoso.net", None);
-    // The distribution point's own words, which it has for whoever shows no certificate.
+    // The distribution point's own words, which it has for a client without a certificate.
     for (target, status, server) in [
         ("/SMS_DP_SMSPKG$/P0100012/setup.cab", StatusCode::FORBIDDEN, "dp-inet1.contoso.com"),
         ("/NOCERT_SMS_DP_SMSPKG$/P0100012/setup.cab", StatusCode::OK, "dp-inet1.contoso.com"),
