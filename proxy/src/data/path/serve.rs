@@ -208,13 +208,9 @@ async fn on_endpoints(
         };
         drop(lease);
         last = Some(error);
-        if leave.left.get() {
-            continue;
-        }
-        if !call.allows(error.retry()) || !attempts_left {
-            return Err(error);
-        }
-        if someone_else(decision, &tried, session) && !may_retry(session, decision, error.retry()) {
+        let granted = || !someone_else(decision, &tried, session) || may_retry(session, decision, error.retry());
+        // A request that has left has its grant already.
+        if !leave.left.get() && !(call.allows(error.retry()) && attempts_left && granted()) {
             return Err(error);
         }
     }
