@@ -184,9 +184,9 @@ fn decide<'a>(snapshot: &'a Snapshot, facts: &Facts<'a, '_>) -> Result<Decision<
 
 /// An earlier request of the client that names this site system is served by it.
 fn was_at(snapshot: &Snapshot, facts: &Facts<'_, '_>, system: &str) {
-    let decision = decide(snapshot, &Facts { host: Some(system), ..*facts }).unwrap();
-    let pick = decision.pick(&Tried::new(), NOW_MS, 1).unwrap();
-    assert_eq!(&*decision.cluster.endpoint(pick.endpoint).system, system, "the client may never have been there");
+    let decision = decide(snapshot, facts).unwrap();
+    let pick = decision.pinned(endpoint(&decision, system).state.id).unwrap();
+    assert!(decision.location.tier_of(pick.endpoint).is_some(), "the client may never have been there");
     let said = decision.learn(&pick, &Method::GET, StatusCode::OK).said;
     decision.served(&pick, said, StatusCode::OK);
 }

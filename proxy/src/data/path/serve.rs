@@ -210,7 +210,7 @@ async fn on_endpoints(
         last = Some(error);
         let granted = || !someone_else(decision, &tried, session) || may_retry(session, decision, error.retry());
         // A request that has left has its grant already.
-        if !leave.left.get() && !(call.allows(error.retry()) && attempts_left && granted()) {
+        if !(leave.left.get() || call.allows(error.retry()) && attempts_left && granted()) {
             return Err(error);
         }
     }

@@ -392,6 +392,7 @@ pub(super) fn reporting_services_point() -> Role {
         default_fallback: Fallback::Minutes(0),
         fallback_rule: FallbackRule::AtOnce,
         balance: Balance::Client,
+        named: Naming::First,
         retry: retry(2, &["GET", "HEAD"]),
         timeouts: Timeouts { response_header: seconds(300), total: Some(seconds(1800)), ..base.timeouts },
         probe: Probe {
@@ -406,6 +407,7 @@ pub(super) fn reporting_services_point() -> Role {
 /// SMS Provider: the AdminService.
 ///
 /// - port: 443 only, answered by HTTP.sys without IIS.
+/// - named: a Kerberos ticket is for one server, the one whose name the client has used.
 /// - methods: those of its OData interface.
 /// - probe: 401 to a question without credentials says that the provider lives.
 /// - a query over WMI may take minutes before its first byte.
@@ -415,6 +417,7 @@ pub(super) fn sms_provider() -> Role {
         paths: words(&["/AdminService", "/AdminService_TokenAuth"]),
         methods: words(&["GET", "HEAD", "POST", "PATCH", "DELETE"]),
         tls: true,
+        named: Naming::First,
         retry: retry(2, &["GET", "HEAD"]),
         timeouts: Timeouts { response_header: seconds(120), total: Some(seconds(600)), ..base.timeouts },
         probe: Probe {
