@@ -15,7 +15,7 @@ use super::facts::Facts;
 use super::fallback::Opening;
 use super::knowledge::Knowledge;
 use super::live::{Domain, Live, Owner, Ticks};
-use super::location::{ContentLocation, Tier};
+use super::location::{ContentLocation, SITE, Tier};
 use super::mix::mix;
 use super::name::Name;
 use super::path::has_dot_segment;
@@ -23,7 +23,6 @@ use super::role::{Balance, FallbackRule, Naming};
 use super::route::{ClusterId, Route};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, upload};
-use super::tier::TierKind;
 use crate::wire::known::Known;
 
 /// Where a request belongs; the same for all attempts.
@@ -135,7 +134,7 @@ impl<'a> Decision<'a> {
             .and_then(|route| ContentPath::read(facts.path, route.prefix.len(), facts.query));
         let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
         let location = ContentLocation::new(topology, groups);
-        let name = Name::new(topology, location, facts.host);
+        let name = Name::new(topology, location, facts.host, facts.client);
         let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
         let owner = Owner::new(topology.hash ^ sum);
         let mut keys = Keys::new((role, topology.hash), owner, live, facts, content);
@@ -222,8 +221,9 @@ impl<'a> Decision<'a> {
 
     /// The server that the request names, if the client may use it and it can serve.
     fn named(&self, ask: &Ask<'_>) -> Option<Pick> {
-        let system = self.name.allowed()?;
-        let found = pick(self.cluster, self.location, &Ask { system: Some(system), ..*ask }).ok()?;
+        let (system, tier) = self.name.allowed()?;
+        let ask = Ask { system: Some(system), first: Some(tier), ..*ask };
+        let found = pick(self.cluster, self.location, &ask).ok()?;
         Some(Pick { how: How::Named, ..found })
     }
 
@@ -372,9 +372,6 @@ fn last_itself<'a>(ask: &Ask<'a>, search: impl Fn(&Ask<'a>) -> Result<Pick, Nobo
         found => found,
     }
 }
-
-/// The tier of a server that none of the client's groups names.
-const SITE: Tier = Tier { offset: 0, kind: TierKind::Site };
 
 /// Whether a request waits for no clock: a task sequence says so in its `User-Agent`, the client package is configured.
 fn exempt(site: &Site, facts: &Facts<'_, '_>, content: Option<ContentPath<'_>>) -> bool {

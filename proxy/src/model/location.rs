@@ -26,6 +26,9 @@ pub struct Tier {
     pub kind: TierKind,
 }
 
+/// Where a server is that none of the client's groups leads to.
+pub(super) const SITE: Tier = Tier { offset: 0, kind: TierKind::Site };
+
 impl<'a> ContentLocation<'a> {
     /// The location of a client in `groups`; a client in no group starts in the site default boundary group.
     pub fn new(topology: &'a Topology, groups: &'a [GroupId]) -> Self {
@@ -93,8 +96,7 @@ impl<'a> ContentLocation<'a> {
     fn next_tier(self, last: Option<Tier>) -> Option<Tier> {
         let topology = self.topology;
         if !topology.grouped() {
-            let site = Tier { offset: 0, kind: TierKind::Site };
-            return last.is_none().then_some(site);
+            return last.is_none().then_some(SITE);
         }
         let Some(last) = last else { return Some(Tier { offset: 0, kind: TierKind::Current }) };
         let slow = Tier { offset: 0, kind: TierKind::Slow };

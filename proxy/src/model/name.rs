@@ -3,9 +3,11 @@
 //! Where the names of site systems lead to the proxy, a management point has chosen the server and its client has waited
 //! for the fallback clock. The proxy adds redundancy to that choice and does not make it anew.
 
+use std::net::IpAddr;
+
 use super::cluster::Topology;
-use super::location::{ContentLocation, Tier};
-use super::role::Naming;
+use super::location::{ContentLocation, SITE, Tier};
+use super::role::{FallbackRule, Naming};
 
 /// What the name in a request means to its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +25,27 @@ pub enum Name {
         /// The first tier that has it.
         tier: Tier,
     },
+    /// It is that of a site system that is in no tier of the client, which uses it all the same.
+    Beyond {
+        /// The site system.
+        system: u16,
+        /// Why.
+        why: Beyond,
+    },
+}
+
+/// Why a client uses a server that its boundary groups do not lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// A client keeps its last known-good server also outside of its groups.
+    LastKnownGood,
+    /// A site system has sources of its own, as a pull distribution point has.
+    SiteSystem,
 }
 
 impl Name {
-    /// What a host (without port) means.
-    pub fn new(topology: &Topology, location: ContentLocation<'_>, host: Option<&str>) -> Self {
+    /// What a host (without port) means to a client at this address.
+    pub fn new(topology: &Topology, location: ContentLocation<'_>, host: Option<&str>, client: IpAddr) -> Self {
         let looks = match topology.role.named {
             Naming::First | Naming::Only => true,
             Naming::FirstIfDistinct => topology.distinct(),
@@ -41,23 +59,28 @@ impl Name {
         let mut tiers = location.tiers();
         match tiers.find(|tier| location.members(*tier).flatten().any(|&index| is(index))) {
             Some(tier) => Self::Allowed { system, tier },
+            None if !topology.at(client).is_empty() => Self::Beyond { system, why: Beyond::SiteSystem },
+            None if topology.role.fallback_rule == FallbackRule::LastKnownGood => {
+                Self::Beyond { system, why: Beyond::LastKnownGood }
+            }
             None => Self::Never(system),
         }
     }
 
-    /// The site system, if the client may use it.
-    pub fn allowed(self) -> Option<u16> {
+    /// The site system, if the client may use it, and the tier in which it is looked for.
+    pub fn allowed(self) -> Option<(u16, Tier)> {
         match self {
-            Self::Allowed { system, .. } => Some(system),
+            Self::Allowed { system, tier } => Some((system, tier)),
+            Self::Beyond { system, .. } => Some((system, SITE)),
             Self::Ignored | Self::Stranger | Self::Never(_) => None,
         }
     }
 
-    /// The tier of that site system.
+    /// The tier of that site system, if one of the client's has it.
     pub fn tier(self) -> Option<Tier> {
         match self {
             Self::Allowed { tier, .. } => Some(tier),
-            Self::Ignored | Self::Stranger | Self::Never(_) => None,
+            Self::Ignored | Self::Stranger | Self::Never(_) | Self::Beyond { .. } => None,
         }
     }
 }
