@@ -246,6 +246,17 @@ fn dp_pull_distribution_point() {
 }
 
 #[test]
+fn dp_client_on_a_server() {
+    let mut site = example_with("\"10.1.0.0/16\"", "\"10.1.0.0/16\", \"10.9.0.0/24\"");
+    let (a1, content) = ("10.9.0.0", "/SMS_DP_SMSPKG$/XYZ00001");
+    assert_eq!(site.get(a1, PACKAGE, 0), from("a2"));
+    assert_eq!(site.named(Some("a1"), a1, content, 0), from("a2"));
+    site.down(&["a2"]);
+    assert_eq!(site.get(a1, PACKAGE, 0), from("a1"), "better than a 503");
+    assert_eq!(site.named(Some("a1"), a1, content, 0), from("a1"));
+}
+
+#[test]
 fn dp_task_sequence() {
     for (down, by) in [(&A[..], "b"), (&A_AND_B[..], "c"), (&ALL_BUT_D[..], "d")] {
         let mut site = example();

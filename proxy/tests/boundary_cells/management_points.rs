@@ -1,10 +1,12 @@
 //! Management points, and client notification, which follows them.
 
+use http::HeaderValue;
 use rolegate::model::name::Name;
+use rolegate::wire::known::Known;
 
 use super::{LATE, LIST, example_with, explain, group, set, used};
 use crate::control_support::minutes::{Got, MINUTE, Site, from, worked_example};
-use crate::control_support::world::decide;
+use crate::control_support::world::{DEGRADED, decide};
 
 const A: [&str; 2] = ["a1", "a2"];
 const ALL_BUT_C: [&str; 5] = ["a1", "a2", "b1", "b2", "d1"];
@@ -44,6 +46,31 @@ fn mp_group_down() {
     assert_eq!(used(&mut site, None, "10.1.7", LIST, MINUTE), set(["a1"]), "and back at once");
     site.down(&["a1", "b1", "b2", "d1"]);
     assert_eq!(group(site.get("10.1.7.1", LIST, MINUTE)), "c", "every management point of the site is in the list");
+}
+
+#[test]
+fn mp_without_its_database() {
+    let mut site = example();
+    for server in A {
+        site.world.stand_system(server, DEGRADED);
+    }
+    site.world.publisher.publish();
+    assert_eq!(used(&mut site, None, "10.1.7", LIST, 0), set(["b1", "b2"]), "a neighbor that is well");
+    assert_eq!(used(&mut site, Some("a1"), "10.1.7", LIST, 0), set(["a1"]), "one that is named answers what it can");
+    site.down(&["b1", "b2", "c1", "c2", "d1"]);
+    assert_eq!(used(&mut site, None, "10.1.7", LIST, 0), set(A), "better than nobody");
+}
+
+#[test]
+fn mp_client_installation_and_windows_pe() {
+    for agent in ["ccmsetup", "SMS CCM 5.0 TS"] {
+        let mut site = example();
+        site.fields.set(Known::UserAgent, HeaderValue::from_static(agent));
+        assert_eq!(used(&mut site, None, "10.1.7", "/CCM_Client", 0), set(A), "{agent}: near ones first");
+        assert_eq!(site.named(Some("c1"), "10.1.7.1", "/CCM_Client", 0), from("c1"), "{agent}");
+        site.down(&ALL_BUT_C);
+        assert_eq!(used(&mut site, None, "10.1.7", "/CCM_Client", 0), set(["c1", "c2"]), "{agent}: all of the site");
+    }
 }
 
 #[test]
