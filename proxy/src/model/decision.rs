@@ -155,9 +155,7 @@ impl<'a> Decision<'a> {
         }
         let opening =
             Opening::new(role.fallback_rule, location, site.fallback.speedup, started, now, (keeps, exempt || !waits));
-        // Whoever stays somewhere is not spread, wherever in a file it is.
-        let begins = content.is_some() && stay.is_none();
-        let range = facts.fields.filter(|_| begins).and_then(|fields| fields.get(Known::Range));
+        let range = facts.fields.filter(|_| content.is_some()).and_then(|fields| fields.get(Known::Range));
         let continues = continues(range);
         Ok(Self {
             route,
@@ -208,11 +206,17 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// The server that is named, then the one where the client or its download is, then any.
+    /// The server that is named, then the one where the client or its download is, then any. One that is named and not to be
+    /// relied on comes after those that are well.
     fn search(&self, ask: &Ask<'_>) -> Result<Pick, Nobody> {
-        if let Some(named) = self.named(ask) {
+        let Some(named) = self.named(ask) else { return self.any(ask) };
+        if self.holds(named.endpoint, named.class) {
             return Ok(named);
         }
+        Ok(self.any(ask).ok().filter(|other| other.class == Class::Well).unwrap_or(named))
+    }
+
+    fn any(&self, ask: &Ask<'_>) -> Result<Pick, Nobody> {
         match self.stays(ask)? {
             Some(stays) => Ok(stays),
             None => pick(self.cluster, self.location, ask),
@@ -271,6 +275,7 @@ impl<'a> Decision<'a> {
             opening: &self.opening,
             knowledge: self.knowledge(),
             by_hash: self.by_hash,
+            // Whoever stays somewhere is not spread, wherever in a file it is.
             spread: self.stay.is_none() && self.keys.affinity.is_some() && !self.continues,
             now_ms,
             dice,
@@ -333,15 +338,11 @@ impl<'a> Decision<'a> {
     fn stays(&self, ask: &Ask<'_>) -> Result<Option<Pick>, Nobody> {
         let Some(Stay::Prefer(endpoint)) = self.stay else { return Ok(None) };
         let standing = self.cluster.standing(endpoint);
-        let kept = self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood;
+        let kept = self.keeps();
         let class = ask.class(self.cluster, endpoint);
-        let silent = standing.class() == Class::Well && class == Class::Second;
         // For a client that keeps to it there is no other for two hours: a guess of live traffic must not take it away.
         let proven = match class {
-            Class::Well => true,
-            // A file that has begun would begin again elsewhere.
-            Class::Second if silent => kept || self.continues,
-            Class::Second => kept || !standing.degraded(),
+            Class::Well | Class::Second => self.holds(endpoint, class),
             Class::Out => kept && standing.ejected && standing.health != Health::Down && self.waits_for_others(),
         };
         if !proven && !self.cluster.panicking() {
@@ -353,6 +354,24 @@ impl<'a> Decision<'a> {
             Err(Not::Full) if self.content.is_some() => Err(Nobody { why: NoPick::DownloadFull, unasked: true }),
             Err(Not::Full | Not::OtherSystem | Not::Itself | Not::Lacks(_) | Not::Class(_) | Not::Tried) => Ok(None),
         }
+    }
+
+    /// Whether a client goes on at a server of this class while others are well.
+    fn holds(&self, endpoint: EndpointIndex, class: Class) -> bool {
+        let standing = self.cluster.standing(endpoint);
+        let silent = standing.class() == Class::Well && class == Class::Second;
+        match class {
+            Class::Well => true,
+            // A file that has begun would begin again elsewhere.
+            Class::Second if silent => self.keeps() || self.continues,
+            Class::Second => self.keeps() || !standing.degraded(),
+            Class::Out => false,
+        }
+    }
+
+    /// Whether another server costs the client more than a late answer.
+    fn keeps(&self) -> bool {
+        self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood
     }
 
     /// Whether no tier is open now in which another server could be.

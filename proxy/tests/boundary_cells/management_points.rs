@@ -56,9 +56,10 @@ fn mp_without_its_database() {
     }
     site.world.publisher.publish();
     assert_eq!(used(&mut site, None, "10.1.7", LIST, 0), set(["b1", "b2"]), "a neighbor that is well");
-    assert_eq!(used(&mut site, Some("a1"), "10.1.7", LIST, 0), set(["a1"]), "one that is named answers what it can");
+    assert_eq!(used(&mut site, Some("a1"), "10.1.7", LIST, 0), set(["b1", "b2"]), "also for one that names it");
     site.down(&["b1", "b2", "c1", "c2", "d1"]);
     assert_eq!(used(&mut site, None, "10.1.7", LIST, 0), set(A), "better than nobody");
+    assert_eq!(used(&mut site, Some("a1"), "10.1.7", LIST, 0), set(["a1"]), "and then the one that is named");
 }
 
 #[test]
