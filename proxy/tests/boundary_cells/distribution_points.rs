@@ -74,6 +74,9 @@ fn dp_fallback_times() {
     for server in ["a1", "b2", "c1", "d1"] {
         assert_eq!(site.named(Some(server), "10.1.0.1", PACKAGE, 0), from(server), "whoever names it has waited");
     }
+    site.down(&["a1", "a2", "c1", "c2"]);
+    let got = site.named(Some("c1"), "10.1.0.2", PACKAGE, 0);
+    assert_eq!(group(got), "b", "it has waited for what comes before C too");
 }
 
 #[test]
