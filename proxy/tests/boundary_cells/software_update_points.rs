@@ -55,6 +55,8 @@ fn sup_server_down() {
         assert_eq!(site.named(Some("a1"), "10.1.0.1", SCAN, minute * MINUTE), Got::Nobody, "the client's clock alone");
     }
     assert_eq!(site.named(Some("a2"), "10.1.0.1", SCAN, 120 * MINUTE), from("a2"), "until its site names another");
+    let shared = explain(&site, Some("sup.contoso.com"), "10.1.0.1", SCAN);
+    assert_eq!(shared.refusal.and_then(|refusal| refusal.status), Some(421));
 }
 
 #[test]
