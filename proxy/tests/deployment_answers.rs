@@ -18,7 +18,6 @@ use rolegate::control::publish::Publisher;
 use rolegate::control::registry::Registry;
 use rolegate::explain::{Explanation, PickFacts, TierFacts};
 use rolegate::metrics::Metrics;
-use rolegate::model::balance::Tried;
 use rolegate::model::decision::{Decision, Refusal};
 use rolegate::model::endpoint::{Endpoint, Lease};
 use rolegate::model::facts::Facts;

@@ -7,6 +7,7 @@
 
 mod document_support;
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -314,6 +315,37 @@ fn every_rule_of_http_has_a_test_that_is_there() {
         }
     }
     assert!(rules > 30, "only {rules} were found");
+}
+
+#[test]
+fn every_cell_about_boundary_groups_has_a_test_and_a_source() {
+    let tests = root().join("proxy/tests");
+    let cells = std::fs::read_dir(tests.join("boundary_cells")).unwrap().map(|entry| entry.unwrap().path());
+    let sources: Vec<String> =
+        cells.chain([tests.join("boundary_groups.rs")]).map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let functions =
+        sources.iter().flat_map(|source| source.split("::test]\n").chain(source.split("#[test]\n")).skip(1));
+    let functions =
+        functions.filter_map(|rest| rest.trim_start_matches("async ").strip_prefix("fn ")?.split('(').next());
+    let functions: BTreeSet<&str> = functions.collect();
+    let text = document("docs/boundary-groups.md");
+    let letters: Vec<String> = table(&text, "## Sources").into_iter().map(|row| row[0].clone()).collect();
+    let mut named = BTreeSet::new();
+    for heading in text.lines().filter(|line| line.starts_with("## ") && *line != "## Sources") {
+        for row in table(&text, heading) {
+            let [event, _, source, .., test] = row.as_slice() else { panic!("{row:?}") };
+            assert!(row.iter().all(|cell| !cell.is_empty()), "{heading}: {row:?}");
+            assert!(source.ends_with("documented") || source.starts_with("observed"), "{event}: {source}");
+            let cited = source.split([',', ' ']).filter(|word| word.len() == 1);
+            let unknown: Vec<&str> = cited.filter(|word| !letters.iter().any(|letter| letter == word)).collect();
+            assert!(unknown.is_empty(), "{event}: {unknown:?} is no source");
+            assert!(functions.contains(code(test)), "{event}: there is no test {test}");
+            assert!(named.insert(code(test).to_owned()), "{test} is the test of two rows");
+        }
+    }
+    let unnamed: Vec<&&str> = functions.iter().filter(|name| !named.contains(**name)).collect();
+    assert!(unnamed.is_empty(), "the document should name {unnamed:?}");
+    assert!(named.len() > 60, "only {} rows were found", named.len());
 }
 
 #[test]

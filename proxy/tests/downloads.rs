@@ -9,7 +9,7 @@ use control_support::world::{DOWN, UP, World, facts};
 use http::{HeaderValue, Method, StatusCode};
 use rolegate::model::balance::{How, NoPick, Tried};
 use rolegate::model::decision::Decision;
-use rolegate::model::endpoint::Lease;
+use rolegate::model::endpoint::{Lease, Waiting};
 use rolegate::model::facts::Facts;
 use rolegate::wire::fields::Fields;
 use rolegate::wire::known::Known;
@@ -112,6 +112,26 @@ fn spreading_can_be_switched_off_and_shares_stay_within_the_factor() {
     }
     let most = open.values().map(Vec::len).max().unwrap();
     assert!(most <= 2000 / 4 * 125 / 100 + 1, "{most}");
+}
+
+#[test]
+fn a_server_that_answers_nothing_loses_no_download_in_the_middle_of_a_file() {
+    let world = points(3, "");
+    let client = "10.1.0.7";
+    let (own, _) = get(&world, client, FILE, 0, NOW, true);
+    let cluster = world.cluster();
+    let endpoint = cluster.topology.endpoints.iter().find(|endpoint| *endpoint.system == *own).unwrap();
+    let waiting = [1, 2, 3].map(|client| Waiting::begin(&endpoint.state, client));
+    assert_eq!(get(&world, client, FILE, 100, NOW, false), (own.clone(), How::Stays));
+    assert_ne!(get(&world, client, FILE, 0, NOW, false).0, own, "a file that begins may begin elsewhere");
+    for (first, how) in [(100, Some(How::Named)), (0, None)] {
+        let (snapshot, fields) = (world.snapshot(), range(first));
+        let facts = Facts { host: Some(&own), fields: Some(&fields), ..facts("10.1.0.8", FILE) };
+        let pick = Decision::new(&snapshot, &facts, NOW).unwrap().pick(&Tried::new(), NOW, 1).unwrap();
+        assert_eq!((pick.how == How::Named).then_some(pick.how), how, "byte {first} of a server that is named");
+    }
+    drop(waiting);
+    assert_eq!(get(&world, client, FILE, 0, NOW, false), (own, How::Stays));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing};
 use crate::model::decision::Decision;
 use crate::model::facts::Facts;
 use crate::model::knowledge::Lack;
-use crate::model::name::Name;
+use crate::model::name::{Beyond, Name};
 use crate::model::role::{Balance, Clock, FallbackRule, Locality, Naming, SWITCH_MINUTES};
 use crate::model::snapshot::{FallbackSettings, Site, Snapshot};
 use crate::model::stay::Stay;
@@ -59,10 +59,10 @@ pub(super) fn clock(decision: &Decision<'_>, settings: &FallbackSettings) -> Clo
     };
     let exempt = match decision.name {
         _ if not_waited.is_some() => None,
-        Name::Allowed { system, .. } if decision.has_waited() => {
+        Name::Allowed { system, .. } | Name::Beyond { system, .. } if decision.has_waited() => {
             Some(format!("the request names {}: the client has waited already", called(decision, system)))
         }
-        Name::Allowed { .. } | Name::Ignored | Name::Stranger | Name::Never(_) => {
+        Name::Allowed { .. } | Name::Beyond { .. } | Name::Ignored | Name::Stranger | Name::Never(_) => {
             decision.exempt.then(|| exemption(decision, settings))
         }
     };
@@ -119,6 +119,14 @@ pub(super) fn name(decision: &Decision<'_>, facts: &Facts<'_, '_>) -> Option<Str
             called(decision, system),
             tier.kind.as_str()
         )),
+        Name::Beyond { system, why } => {
+            let why = match why {
+                Beyond::LastKnownGood => "a client keeps the one that it has",
+                Beyond::SiteSystem => "the request comes from a site system, which has sources of its own",
+            };
+            let called = called(decision, system);
+            Some(format!("{called}, to which no boundary group of the client leads: it comes first, because {why}"))
+        }
     }
 }
 

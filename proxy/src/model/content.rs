@@ -60,8 +60,12 @@ impl<'a> ContentPath<'a> {
     pub fn read(path: &'a str, prefix_length: usize, query: Option<&'a str>) -> Option<Self> {
         let rest = path.get(prefix_length..)?.strip_prefix('/')?;
         let (id, below) = rest.split_once('/').unwrap_or((rest, ""));
-        // `.sms_mcs` is how a client asks for multicast.
-        if id.is_empty() || id.starts_with('.') || id.len() > LONGEST_ID || id.eq_ignore_ascii_case("datalib") {
+        // That is how a client asks for multicast.
+        if id.is_empty()
+            || id.eq_ignore_ascii_case(".sms_mcs")
+            || id.len() > LONGEST_ID
+            || id.eq_ignore_ascii_case("datalib")
+        {
             return None;
         }
         let folder = path.get(..prefix_length + 1 + id.len())?;

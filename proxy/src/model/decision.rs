@@ -140,7 +140,7 @@ impl<'a> Decision<'a> {
         let location = ContentLocation::new(topology, groups);
         let itself = topology.at(facts.client);
         let name = Name::new(topology, location, facts.host, itself);
-        let named = name.allowed();
+        let named = name.system();
         let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
         let owner = Owner::new(topology.hash ^ sum);
         let rules = route.map_or(PathRules::default(), |route| route.rules);
@@ -166,7 +166,8 @@ impl<'a> Decision<'a> {
         }
         // A client that names the very server that it keeps to waits as it does there without a proxy.
         let kept = stay.filter(|_| keeps).and_then(Stay::endpoint).map(|index| cluster.endpoint(index).system_index);
-        let chosen = name.tier().filter(|_| kept.is_none() || kept != named);
+        let decides = role.named == Naming::Only || kept.is_none() || kept != named;
+        let chosen = name.tier().filter(|_| decides);
         let opening =
             Opening::new(role.fallback_rule, location, site.fallback.speedup, started, now, (keeps, exempt || !waits));
         let range = facts.fields.filter(|_| content.is_some()).and_then(|fields| fields.get(Known::Range));
@@ -222,16 +223,22 @@ impl<'a> Decision<'a> {
         }
     }
 
-    /// The server that is named, then the one where the client or its download is, then any.
+    /// The server that is named, then the one where the client or its download is, then any. One that is named and not to be
+    /// relied on comes after those that are well.
     fn search(&self, ask: &Ask<'_>) -> Result<Pick, Nobody> {
         // A file that has begun elsewhere would begin again at the named server, and another one does not have the upload.
         let bound = self.continues || matches!(self.stay, Some(Stay::After(_)));
         if bound && let Some(stays) = self.stays(ask)? {
             return Ok(stays);
         }
-        if let Some(named) = self.named(ask) {
+        let Some(named) = self.named(ask) else { return self.any(ask) };
+        if self.holds(named.endpoint, named.class) {
             return Ok(named);
         }
+        Ok(self.any(ask).ok().filter(|other| other.class == Class::Well).unwrap_or(named))
+    }
+
+    fn any(&self, ask: &Ask<'_>) -> Result<Pick, Nobody> {
         match self.stays(ask)? {
             Some(stays) => Ok(stays),
             None => pick(self.cluster, self.location, ask),
@@ -241,11 +248,9 @@ impl<'a> Decision<'a> {
     /// The server that the request names, if the client may use it and it can serve. One that is not proven well comes after those
     /// that are, as everywhere.
     fn named(&self, ask: &Ask<'_>) -> Option<Pick> {
-        let system = self.name.allowed()?;
-        let found = pick(self.cluster, self.location, &Ask { system: Some(system), ..*ask }).ok()?;
-        if found.class == Class::Second && pick_of(self.cluster, self.location, ask, &[Class::Well]).is_ok() {
-            return None;
-        }
+        let (system, tier) = self.name.allowed()?;
+        let ask = Ask { system: Some(system), first: Some(tier), ..*ask };
+        let found = pick(self.cluster, self.location, &ask).ok()?;
         Some(Pick { how: How::Named, ..found })
     }
 
@@ -262,12 +267,12 @@ impl<'a> Decision<'a> {
 
     /// The client names a server that it may use, so it has waited for the fallback clock already: none of ours is started.
     pub fn has_waited(&self) -> bool {
-        self.chosen.is_some()
+        self.chosen.is_some() || matches!(self.name, Name::Beyond { .. })
     }
 
     /// The site system that the request names and may use.
     pub fn names(&self) -> Option<&'a str> {
-        let system = self.name.allowed()?;
+        let system = self.name.system()?;
         self.cluster.topology.called(system).map(|name| &**name)
     }
 
@@ -328,6 +333,7 @@ impl<'a> Decision<'a> {
             opening: &self.opening,
             knowledge: self.knowledge(),
             by_hash: self.by_hash,
+            // Whoever stays somewhere is not spread, wherever in a file it is.
             spread: self.stay.is_none() && self.keys.affinity.is_some() && !self.continues,
             now_ms,
             dice,
@@ -395,15 +401,11 @@ impl<'a> Decision<'a> {
             Some(Stay::Only(_)) | None => return Ok(None),
         };
         let standing = self.cluster.standing(endpoint);
-        let kept = self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood;
+        let kept = self.keeps();
         let class = ask.class(self.cluster, endpoint);
-        let silent = standing.class() == Class::Well && class == Class::Second;
         // For a client that keeps to it there is no other for two hours: a guess of live traffic must not take it away.
         let proven = match class {
-            Class::Well => true,
-            // A file that has begun would begin again elsewhere.
-            Class::Second if silent => self.keeps_to_its_server(),
-            Class::Second => kept || !standing.degraded(),
+            Class::Well | Class::Second => self.holds(endpoint, class),
             Class::Out => kept && standing.ejected && standing.health != Health::Down && self.waits_for_others(),
         };
         if !proven && !self.cluster.panicking() {
@@ -417,6 +419,24 @@ impl<'a> Decision<'a> {
                 Not::Full | Not::OtherSystem | Not::Itself | Not::Replica | Not::Lacks(_) | Not::Class(_) | Not::Tried,
             ) => Ok(None),
         }
+    }
+
+    /// Whether a client goes on at a server of this class while others are well.
+    fn holds(&self, endpoint: EndpointIndex, class: Class) -> bool {
+        let standing = self.cluster.standing(endpoint);
+        let silent = standing.class() == Class::Well && class == Class::Second;
+        match class {
+            Class::Well => true,
+            // A file that has begun would begin again elsewhere.
+            Class::Second if silent => self.keeps() || self.continues,
+            Class::Second => self.keeps() || !standing.degraded(),
+            Class::Out => false,
+        }
+    }
+
+    /// Whether another server costs the client more than a late answer.
+    fn keeps(&self) -> bool {
+        self.cluster.topology.role.fallback_rule == FallbackRule::LastKnownGood
     }
 
     /// Whether no tier is open now in which another server could be.

@@ -7,6 +7,7 @@ use super::content::Said;
 use super::decision::Decision;
 use super::knowledge::Lack;
 use super::live::{TICKS_PER_MINUTE, Verdict, Who};
+use super::name::Name;
 use super::role::FallbackRule;
 use super::stay::{Stay, after_upload, upload_key, who_stays};
 use super::tier::TierKind;
@@ -93,9 +94,10 @@ impl Decision<'_> {
             let kept = (pick.how == How::Stays || there) && endpoint.role.fallback_rule == FallbackRule::LastKnownGood;
             // A server that is full with this request turns others away: for them the clock goes on.
             let room = endpoint.state.in_flight() < endpoint.role.max_requests;
-            if room && (kept || self.needs_no_clock(pick)) {
+            let beyond = matches!(self.name, Name::Beyond { .. }) && pick.how == How::Named;
+            if room && (kept || (!beyond && self.needs_no_clock(pick))) {
                 self.live.clear_clock(key);
-            } else if !self.has_waited() {
+            } else if !beyond && !self.has_waited() {
                 // Some client lives from it.
                 self.live.start_clock(key, self.keys.owner, self.now, self.site.fallback.idle_ticks());
             }

@@ -128,8 +128,7 @@ impl<'a> ContentLocation<'a> {
     fn next_tier(self, last: Option<Tier>) -> Option<Tier> {
         let topology = self.topology;
         if !topology.grouped() {
-            let site = Tier { offset: 0, kind: TierKind::Site };
-            return last.is_none().then_some(site);
+            return last.is_none().then_some(Tier::SITE);
         }
         let Some(last) = last else { return Some(Tier { offset: 0, kind: TierKind::Current }) };
         let slow = Tier { offset: 0, kind: TierKind::Slow };

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::cluster::Topology;
 use super::location::{ContentLocation, Tier};
-use super::role::{Balance, Naming};
+use super::role::{Balance, FallbackRule, Naming};
 
 /// What the name in a request means to its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,22 @@ pub enum Name {
         /// The first tier that has it.
         tier: Tier,
     },
+    /// It is that of a site system that is in no tier of the client, which uses it all the same.
+    Beyond {
+        /// The site system.
+        system: u16,
+        /// Why.
+        why: Beyond,
+    },
+}
+
+/// Why a client uses a server that its boundary groups do not lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// A client keeps its last known-good server also outside of its groups.
+    LastKnownGood,
+    /// A site system has sources of its own, as a pull distribution point has.
+    SiteSystem,
 }
 
 impl Name {
@@ -49,24 +65,33 @@ impl Name {
         let Some(system) = topology.by_name(host) else { return Self::Stranger };
         match location.tier_of_system(system) {
             Some(tier) => Self::Allowed { system, tier },
-            None if !itself.is_empty() => Self::Allowed { system, tier: Tier::SITE },
+            None if !itself.is_empty() => Self::Beyond { system, why: Beyond::SiteSystem },
+            None if topology.role.fallback_rule == FallbackRule::LastKnownGood => {
+                Self::Beyond { system, why: Beyond::LastKnownGood }
+            }
             None => Self::Never(system),
         }
     }
 
-    /// The site system, if the client may use it.
-    pub fn allowed(self) -> Option<u16> {
+    /// The site system, if the client may use it, and the tier in which it is looked for.
+    pub fn allowed(self) -> Option<(u16, Tier)> {
         match self {
-            Self::Allowed { system, .. } => Some(system),
+            Self::Allowed { system, tier } => Some((system, tier)),
+            Self::Beyond { system, .. } => Some((system, Tier::SITE)),
             Self::Ignored | Self::Stranger | Self::Never(_) => None,
         }
     }
 
-    /// The tier of that site system.
+    /// The site system alone.
+    pub fn system(self) -> Option<u16> {
+        self.allowed().map(|(system, _)| system)
+    }
+
+    /// The tier of that site system, if one of the client's has it.
     pub fn tier(self) -> Option<Tier> {
         match self {
             Self::Allowed { tier, .. } => Some(tier),
-            Self::Ignored | Self::Stranger | Self::Never(_) => None,
+            Self::Ignored | Self::Stranger | Self::Never(_) | Self::Beyond { .. } => None,
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Site {
     down: BTreeSet<String>,
     lacks: BTreeSet<String>,
     pub fields: Fields,
+    /// The subject of the client's certificate, hashed.
+    pub subject: Option<u64>,
     /// Servers asked by the last request.
     pub asked: Vec<String>,
 }
@@ -48,7 +50,8 @@ impl Site {
     pub fn new(text: &str) -> Self {
         let mut world = World::new(text);
         world.all_up();
-        Self { world, down: BTreeSet::new(), lacks: BTreeSet::new(), fields: Fields::default(), asked: Vec::new() }
+        let (down, lacks, fields) = Default::default();
+        Self { world, down, lacks, fields, subject: None, asked: Vec::new() }
     }
 
     pub fn down(&mut self, servers: &[&str]) {
@@ -81,10 +84,27 @@ impl Site {
 
     /// A request as the request path serves it.
     pub fn get(&mut self, client: &str, path: &str, now_ms: u64) -> Got {
+        self.named(None, client, path, now_ms)
+    }
+
+    /// The same with a `Host`.
+    pub fn named(&mut self, host: Option<&str>, client: &str, path: &str, now_ms: u64) -> Got {
         let snapshot = self.world.snapshot();
         let method = if path.starts_with("/SMS_DP") { "PROPFIND" } else { "GET" };
-        let facts = Facts { method, fields: Some(&self.fields), ..facts(client, path) };
-        let decision = Decision::new(&snapshot, &facts, now_ms).unwrap();
+        let facts = Facts { host, method, fields: Some(&self.fields), subject: self.subject, ..facts(client, path) };
+        let decided = Decision::new(&snapshot, &facts, now_ms);
+        self.serve(&decided.unwrap_or_else(|refusal| panic!("{path}: {refusal:?}")), method, now_ms)
+    }
+
+    /// A connection to the listener of a TCP role, by its place in the configuration.
+    pub fn connect(&mut self, listener: u16, client: &str, now_ms: u64) -> Got {
+        let snapshot = self.world.snapshot();
+        let role = snapshot.site.listeners[usize::from(listener)].tcp.unwrap();
+        let facts = Facts { listener, method: "", ..facts(client, "") };
+        self.serve(&Decision::for_cluster(&snapshot, role, &facts, now_ms).unwrap(), "GET", now_ms)
+    }
+
+    fn serve(&mut self, decision: &Decision<'_>, method: &str, now_ms: u64) -> Got {
         let mut tried = Tried::new();
         self.asked.clear();
         loop {

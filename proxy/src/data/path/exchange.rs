@@ -154,7 +154,7 @@ impl Exchange {
     pub fn locate(&mut self, decision: &Decision<'_>, method: &Method) {
         self.role = Some(decision.cluster_id);
         self.judges = decision.cluster.topology.role.retry.methods.iter().any(|may| may == method.as_str());
-        self.names = decision.name.allowed();
+        self.names = decision.name.system();
         self.groups = u16::try_from(decision.groups.len()).unwrap_or(u16::MAX);
         if decision.cluster.topology.grouped() {
             let metrics = &self.session.worker.metrics;
