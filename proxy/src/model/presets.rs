@@ -15,7 +15,7 @@ struct Names {
     assumptions: &'static [&'static str],
 }
 
-const NAMES: [Names; 12] = [
+const NAMES: [Names; 13] = [
     Names { canonical: "management-point", aliases: &["MP"], row: table::management_point, assumptions: &[] },
     Names {
         canonical: "distribution-point",
@@ -76,6 +76,12 @@ const NAMES: [Names; 12] = [
         aliases: &["admin service", "administration service"],
         row: table::sms_provider,
         assumptions: &["max_body"],
+    },
+    Names {
+        canonical: "connected-cache",
+        aliases: &["MCC", "Microsoft Connected Cache", "Delivery Optimization In-Network Cache"],
+        row: table::connected_cache,
+        assumptions: &["methods", "max_body"],
     },
     Names {
         canonical: "client-notification",
@@ -245,7 +251,7 @@ mod tests {
     #[test]
     fn every_row_is_sound() {
         let rows = presets();
-        assert_eq!(rows.len(), 12);
+        assert_eq!(rows.len(), 13);
         for role in rows.iter().chain([&plain()]) {
             let name = &role.name;
             if name != "plain" {

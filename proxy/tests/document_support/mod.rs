@@ -8,7 +8,7 @@ use rolegate::model::role::{Fallback, ProbeKind, Protocol, Role};
 use serde::Serialize;
 
 pub fn names(roles: &[Role]) -> String {
-    let header = ["Role", "Also called", "`tls`", "`port`", "`tls_port`", "`paths`"];
+    let header = ["Role", "Also called", "`tls`", "`port`", "`tls_port`", "`paths`", "`hosts`"];
     let rows = roles.iter().map(|role| {
         let mut aliases = presets::known_names()
             .filter(|name| presets::canonical(name) == Some(&role.name) && *name != role.name)
@@ -22,6 +22,7 @@ pub fn names(roles: &[Role]) -> String {
             role.port.to_string(),
             role.tls_port.to_string(),
             marked(role, "paths", paths),
+            if role.hosts.is_empty() { "any".to_owned() } else { codes(&role.hosts) },
         ]
     });
     markdown(&header, rows)
@@ -145,9 +146,7 @@ pub fn probes(roles: &[Role]) -> String {
 pub fn the_same_for_all(roles: &[Role]) -> String {
     let rows_of = |role: &Role| -> Vec<Vec<String>> {
         let (timeouts, schedule, passive) = (&role.timeouts, &role.probe.schedule, &role.passive);
-        let hosts = if role.hosts.is_empty() { "any".to_owned() } else { codes(&role.hosts) };
         let rows = [
-            ("hosts", hosts),
             ("http2", role.http2.to_string()),
             ("lend_certificate", role.lend_certificate.to_string()),
             ("client_certificates", word(&role.client_certificates)),

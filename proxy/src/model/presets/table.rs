@@ -49,6 +49,24 @@ const STRIP_FIELDS: [&str; 29] = [
     "Proxy",
 ];
 
+/// Where Connected Cache fetches from.
+const CACHED_HOSTS: [&str; 14] = [
+    "assets1.xboxlive.com",
+    "assets2.xboxlive.com",
+    "au.b1.download.windowsupdate.com",
+    "au.download.windowsupdate.com",
+    "b1.download.windowsupdate.com",
+    "dl.delivery.mp.microsoft.com",
+    "download.windowsupdate.com",
+    "emdl.ws.microsoft.com",
+    "officecdn.microsoft.com",
+    "officecdn.microsoft.com.edgesuite.net",
+    "shswda01.download.manage-selfhost.microsoft.com",
+    "swdc01.manage.microsoft.com",
+    "swdc02.manage.microsoft.com",
+    "tlu.dl.delivery.mp.microsoft.com",
+];
+
 /// Every HTTP row starts here. `connection_auth` is on although nothing is known about the application: an upstream
 /// connection that a client has authenticated must not be shared, and looking for the handshake costs next to nothing. A server
 /// that answers 500 to whatever is read from it is no good server, so that is tried elsewhere and counts as a failure.
@@ -424,6 +442,40 @@ pub(super) fn sms_provider() -> Role {
             kind: ProbeKind::Http(question("GET", "/AdminService/v1.0/$metadata", &[(200, 299), (401, 401)])),
             port: None,
             schedule: schedule(10, 5),
+        },
+        ..base
+    }
+}
+
+/// Microsoft Connected Cache on a distribution point: a cache of what Delivery Optimization downloads.
+///
+/// - hosts: the names that its rewrite rules list (Microsoft Learn, troubleshoot Connected Cache). Requests keep the name that the
+///   content comes from in their `Host`. Some clients are said to name the cache instead; their paths are not documented.
+/// - locality: it is meant for the members of its boundary group. Delivery Optimization goes to the internet by itself, so there is no
+///   fallback, and 503 is better than a cache that is ill.
+/// - probe: the test file that Microsoft names. It comes from the internet, so it is asked seldom.
+/// - methods and `max_body` are assumptions: content is files.
+pub(super) fn connected_cache() -> Role {
+    let base = row("connected-cache", "MCC", "Microsoft Connected Cache");
+    Role {
+        hosts: words(&CACHED_HOSTS),
+        methods: words(&["GET", "HEAD"]),
+        locality: Locality::BoundaryGroups,
+        default_fallback: Fallback::Never,
+        fallback_rule: FallbackRule::None,
+        balance: Balance::Client,
+        named: Naming::Ignore,
+        panic: Panic::Refuse,
+        connection_auth: false,
+        max_body: Some(64 * KIB),
+        timeouts: Timeouts { total: None, ..base.timeouts },
+        probe: Probe {
+            kind: ProbeKind::Http(HttpProbe {
+                host: Some("b1.download.windowsupdate.com".to_owned()),
+                ..question("HEAD", "/mscomtest/wuidt.gif", &[(200, 299)])
+            }),
+            port: None,
+            schedule: schedule(60, 10),
         },
         ..base
     }
