@@ -9,6 +9,7 @@ use rolegate_health::{HttpProbe, Probe, Target};
 
 use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan, meanings};
 use super::registry::Registry;
+use crate::metrics::GroupMetrics;
 use crate::model::cluster::{EndpointIndex, GroupServers, System, Topology};
 use crate::model::endpoint::Endpoint;
 use crate::model::mix::hash_ignore_case;
@@ -39,7 +40,8 @@ pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Regis
     let everywhere = everywhere(compiled, addresses);
     for (id, plan) in compiled.roles.iter().enumerate() {
         let id = ClusterId(u16::try_from(id).unwrap_or(u16::MAX));
-        topologies.push(Arc::new(topology(id, plan, (addresses, &everywhere), registry, &mut targets)));
+        let counted = group_metrics(plan, compiled, registry);
+        topologies.push(Arc::new(topology(id, plan, (addresses, &everywhere), counted, registry, &mut targets)));
     }
     registry.end_round();
     Assembled { topologies, targets }
@@ -49,6 +51,7 @@ fn topology(
     id: ClusterId,
     plan: &RolePlan,
     (addresses, everywhere): (&Addresses, &[(IpAddr, u16)]),
+    counted: Vec<Option<GroupMetrics>>,
     registry: &mut Registry,
     targets: &mut Vec<Target>,
 ) -> Topology {
@@ -68,10 +71,11 @@ fn topology(
     // The box "Allow fallback source location for content" and the choice "do not download" are about content.
     let content = plan.role.balance == Balance::Content;
     let slow = |group: &GroupPlan| if content && !plan.distant { Box::default() } else { flatten(&group.slow) };
-    let groups = plan.groups.iter().map(|group: &GroupPlan| GroupServers {
+    let groups = plan.groups.iter().zip(counted).map(|(group, metrics)| GroupServers {
         members: flatten(&group.members),
         slow: slow(group),
         links: group.links.clone().into_boxed_slice(),
+        metrics,
     });
     let fallback_sources: Vec<usize> = (0..plan.members.len())
         .filter(|&member| content && plan.distant && plan.members[member].fallback_source)
@@ -94,6 +98,16 @@ fn topology(
         metrics: registry.role(&plan.role.name),
         endpoints: endpoints.into_boxed_slice(),
     }
+}
+
+/// Handles of the role's boundary groups. Those that have no series of their own share some.
+fn group_metrics(plan: &RolePlan, compiled: &Compiled, registry: &mut Registry) -> Vec<Option<GroupMetrics>> {
+    let own = compiled.group_series.filter(|_| plan.grouped());
+    let groups = compiled.site.group_names.iter().enumerate();
+    let handles = |(place, name): (usize, &String)| {
+        own.map(|own| registry.group(&plan.role.name, (place < own).then_some(name.as_str())))
+    };
+    groups.map(handles).collect()
 }
 
 /// Addresses of all site systems in all their roles, sorted.

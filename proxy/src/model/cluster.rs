@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::role::{Locality, Panic, Role};
 use super::route::ClusterId;
 use super::tier::TierKind;
-use crate::metrics::RoleMetrics;
+use crate::metrics::{GroupMetrics, RoleMetrics};
 
 /// Position of an endpoint in its cluster.
 pub type EndpointIndex = u32;
@@ -70,6 +70,8 @@ pub struct GroupServers {
     pub slow: Box<[EndpointIndex]>,
     /// Groups to fall back to, in the order in which they open; without those that are `never` used.
     pub links: Box<[Link]>,
+    /// Handles of what its clients ask of the role, where that is counted.
+    pub metrics: Option<GroupMetrics>,
 }
 
 /// A relationship for one role.
@@ -189,6 +191,11 @@ impl Topology {
     /// Whether one server of the role is not as good as another to a client that names it.
     pub fn distinct(&self) -> bool {
         self.grouped()
+    }
+
+    /// Handles of a boundary group, where what its clients ask is counted.
+    pub fn group_metrics(&self, group: GroupId) -> Option<&GroupMetrics> {
+        self.groups.get(usize::from(group.0))?.metrics.as_ref()
     }
 
     /// The site systems that have this address; none when all of them do.

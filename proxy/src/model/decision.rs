@@ -24,6 +24,7 @@ use super::route::{ClusterId, Route};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, upload};
 use super::tier::TierKind;
+use crate::metrics::GroupMetrics;
 use crate::wire::known::Known;
 
 /// Where a request belongs; the same for all attempts.
@@ -309,6 +310,14 @@ impl<'a> Decision<'a> {
     pub fn group_names(&self) -> impl Iterator<Item = &'a str> {
         let names = &self.site.group_names;
         self.groups.iter().map(move |group| names[usize::from(group.0)].as_str())
+    }
+
+    /// Handles of the boundary group that a request counts for which this pick has answered, or nobody; where such are counted.
+    pub fn group_metrics(&self, answered: Option<&Pick>) -> Option<&'a GroupMetrics> {
+        let topology = &self.cluster.topology;
+        let location = self.location;
+        let group = answered.map_or_else(|| location.first_group(), |pick| location.group_of(pick.tier, pick.endpoint));
+        topology.group_metrics(group)
     }
 
     /// The one server that may serve, or nobody.
