@@ -102,6 +102,22 @@ fn a_request_is_routed_located_and_picked_without_an_allocation() {
 }
 
 #[test]
+fn a_server_in_the_clients_own_subnet_is_found_without_an_allocation() {
+    let text = config("content", true).replace("[\"10.1.0.0/16\"]", "[\"10.1.0.0/16\", \"10.9.0.0/24\"]");
+    let mut world = World::new(&text);
+    world.all_up();
+    let path = "/SMS_DP_SMSPKG$/ABC00012/setup.msi";
+    for down in ["s0", "s1", "s2", "s3", "s4", "s5", "s10"] {
+        let snapshot = world.snapshot();
+        let near = facts(path, "10.9.0.77");
+        assert!(Decision::new(&snapshot, &near, 1000).unwrap().subnet.is_some());
+        assert_none(&snapshot, &near, &format!("up to {down}")).unwrap();
+        world.stand_system(down, DOWN);
+        world.publisher.publish();
+    }
+}
+
+#[test]
 fn several_tiers_down_still_cost_nothing() {
     let mut world = World::new(&(config("content", true) + "[fallback]\nclock = \"immediate\"\n"));
     world.all_up();

@@ -1,6 +1,6 @@
 //! Puts a compiled configuration and the addresses of its names together: topologies to serve and servers to probe.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use rolegate_health::{HttpProbe, Probe, Target};
 use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan, meanings};
 use super::registry::Registry;
 use crate::metrics::GroupMetrics;
+use crate::model::boundary::{BoundaryTable, SubnetId};
 use crate::model::cluster::{EndpointIndex, GroupServers, System, Topology};
 use crate::model::endpoint::Endpoint;
 use crate::model::mix::hash_ignore_case;
@@ -32,16 +33,24 @@ pub struct Assembled {
     pub targets: Vec<Target>,
 }
 
+/// What all roles are assembled with.
+struct Known<'a> {
+    addresses: &'a Addresses,
+    /// Those of all site systems in all their roles, sorted.
+    everywhere: Vec<(IpAddr, u16)>,
+    boundaries: &'a BoundaryTable,
+}
+
 /// Assembles all roles. Endpoints that were there before keep their live part.
 pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Registry) -> Assembled {
     registry.begin_round();
     let mut targets = Vec::new();
     let mut topologies = Vec::with_capacity(compiled.roles.len());
-    let everywhere = everywhere(compiled, addresses);
+    let known = Known { addresses, everywhere: everywhere(compiled, addresses), boundaries: &compiled.site.boundaries };
     for (id, plan) in compiled.roles.iter().enumerate() {
         let id = ClusterId(u16::try_from(id).unwrap_or(u16::MAX));
         let counted = group_metrics(plan, compiled, registry);
-        topologies.push(Arc::new(topology(id, plan, (addresses, &everywhere), counted, registry, &mut targets)));
+        topologies.push(Arc::new(topology(id, plan, &known, counted, registry, &mut targets)));
     }
     registry.end_round();
     Assembled { topologies, targets }
@@ -50,18 +59,20 @@ pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Regis
 fn topology(
     id: ClusterId,
     plan: &RolePlan,
-    (addresses, everywhere): (&Addresses, &[(IpAddr, u16)]),
+    known: &Known<'_>,
     counted: Vec<Option<GroupMetrics>>,
     registry: &mut Registry,
     targets: &mut Vec<Target>,
 ) -> Topology {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     let mut of_member: Vec<Vec<EndpointIndex>> = Vec::with_capacity(plan.members.len());
+    let near = plan.role.same_subnet_first.then_some(known.boundaries);
     for member in &plan.members {
         let mut indices = Vec::new();
-        for address in member_addresses(member, addresses) {
+        for address in member_addresses(member, known.addresses) {
             indices.push(EndpointIndex::try_from(endpoints.len()).unwrap_or(EndpointIndex::MAX));
-            let endpoint = endpoint(&plan.role, member, address, registry);
+            let subnet = near.and_then(|boundaries| boundaries.place_of(address.ip()).subnet);
+            let endpoint = Endpoint { subnet, ..endpoint(&plan.role, member, address, registry) };
             targets.push(target(&endpoint, member));
             endpoints.push(endpoint);
         }
@@ -94,7 +105,8 @@ fn topology(
         everyone: (0..endpoints.len()).map(|index| index as EndpointIndex).collect(),
         ungrouped: plan.ungrouped,
         names: meanings(&plan.members).into_boxed_slice(),
-        own_addresses: own_addresses(plan, everywhere),
+        subnets: subnets_of(&endpoints),
+        own_addresses: own_addresses(plan, &known.everywhere),
         metrics: registry.role(&plan.role.name),
         endpoints: endpoints.into_boxed_slice(),
     }
@@ -129,6 +141,12 @@ fn own_addresses(plan: &RolePlan, everywhere: &[(IpAddr, u16)]) -> Box<[(IpAddr,
     everywhere.iter().filter(|(_, system)| holders.contains(system)).copied().collect()
 }
 
+/// Subnets that some endpoint is in.
+fn subnets_of(endpoints: &[Endpoint]) -> Box<[SubnetId]> {
+    let found: BTreeSet<SubnetId> = endpoints.iter().filter_map(|endpoint| endpoint.subnet).collect();
+    found.into_iter().collect()
+}
+
 fn system(member: &MemberPlan) -> System {
     System { index: member.system_index, hash: hash_ignore_case(0, member.system.as_bytes()), weight: member.weight }
 }
@@ -149,6 +167,7 @@ fn endpoint(role: &Role, member: &MemberPlan, address: SocketAddr, registry: &mu
         system_index: member.system_index,
         address,
         host: host(&member.role, member, address).into(),
+        subnet: None,
         weight: member.weight,
         role: Arc::clone(&member.role),
         tls: member.tls.clone(),

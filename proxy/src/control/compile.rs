@@ -49,6 +49,7 @@ mod pkcs12;
 mod relations;
 mod remembered;
 mod roles;
+mod subnets;
 mod systems;
 mod tls;
 mod token;
@@ -175,7 +176,8 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         return None;
     }
     let listeners = listeners?;
-    let boundaries = BoundaryTable::build(&groups.boundaries);
+    let subnets = subnets::Subnets::cut(groups.subnets.clone(), (0..roles.len()).map(|place| &**roles.get(place)));
+    let boundaries = BoundaryTable::with_subnets(&groups.boundaries, &subnets.parts);
     let site = Site {
         code,
         proxy_name: Arc::from(config.proxy.name.get_ref().as_str()),
@@ -187,6 +189,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         client_address_field,
         limits: limits(config),
         group_hashes: groups.names.iter().map(|name| hash_ignore_case(0, name.as_bytes())).collect(),
+        subnets: subnets.list.into_boxed_slice(),
         boundary_list: groups.boundaries.clone().into_boxed_slice(),
         fallback: fallback.settings,
         content,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rolegate_health::Health;
 
-use super::boundary::GroupId;
+use super::boundary::{GroupId, SubnetId};
 use super::endpoint::Endpoint;
 use super::role::{Locality, Panic, Role};
 use super::route::ClusterId;
@@ -44,6 +44,8 @@ pub struct Topology {
     pub ungrouped: bool,
     /// Names that mean one site system, lower-cased, without a dot at the end, sorted. See [`super::role::Naming`].
     pub names: Box<[(Box<str>, u16)]>,
+    /// Subnets that some endpoint is in, sorted; none where the role does not care for subnets.
+    pub subnets: Box<[SubnetId]>,
     /// Addresses of these site systems in whatever role, sorted.
     pub own_addresses: Box<[(IpAddr, u16)]>,
     /// Handles, resolved once.

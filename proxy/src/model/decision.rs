@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use rolegate_health::Health;
 
 use super::balance::{Ask, How, NoPick, Nobody, Not, Pick, Tried, hashed, pick, pick_of};
-use super::boundary::GroupId;
+use super::boundary::{GroupId, SubnetId};
 use super::cluster::{Class, Cluster, EndpointIndex};
 use super::content::{ContentPath, Part, continues};
 use super::facts::Facts;
@@ -50,6 +50,8 @@ pub struct Decision<'a> {
     pub exempt: bool,
     /// The site system that the request names.
     pub name: Name,
+    /// The client's own subnet, where some server of the role is in it and that counts.
+    pub subnet: Option<SubnetId>,
     pub(super) site: &'a Site,
     pub(super) live: &'a Live,
     pub(super) now: Ticks,
@@ -134,7 +136,10 @@ impl<'a> Decision<'a> {
         let content = route
             .filter(|_| role.balance == Balance::Content)
             .and_then(|route| ContentPath::read(facts.path, route.prefix.len(), facts.query));
-        let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
+        let (grouped, near) = (topology.grouped(), !topology.subnets.is_empty());
+        let place = (grouped || near).then(|| site.boundaries.place_of(facts.client));
+        let groups = place.filter(|_| grouped).map_or(&[][..], |place| place.groups);
+        let subnet = place.filter(|_| near).and_then(|place| place.subnet);
         let location = ContentLocation::new(topology, groups);
         let name = Name::new(topology, location, facts.host);
         let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
@@ -172,6 +177,7 @@ impl<'a> Decision<'a> {
             stay,
             exempt,
             name,
+            subnet: subnet.filter(|subnet| topology.subnets.binary_search(subnet).is_ok()),
             site,
             live,
             now,
@@ -268,6 +274,7 @@ impl<'a> Decision<'a> {
             system: self.system,
             itself: self.itself,
             first: self.name.tier(),
+            subnet: self.subnet,
             tried,
             opening: &self.opening,
             knowledge: self.knowledge(),

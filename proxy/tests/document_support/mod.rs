@@ -61,7 +61,15 @@ pub fn behavior(roles: &[Role]) -> String {
 }
 
 pub fn staying(roles: &[Role]) -> String {
-    let header = ["Role", "`named`", "`fallback_rule`", "`affinity`", "`hash_balance_factor`", "`upload_affinity`"];
+    let header = [
+        "Role",
+        "`named`",
+        "`fallback_rule`",
+        "`affinity`",
+        "`hash_balance_factor`",
+        "`same_subnet_first`",
+        "`upload_affinity`",
+    ];
     let rows = roles.iter().map(|role| {
         vec![
             format!("`{}`", role.name),
@@ -69,6 +77,7 @@ pub fn staying(roles: &[Role]) -> String {
             word(&role.fallback_rule),
             role.affinity.map_or("off".to_owned(), duration),
             role.hash_balance_factor.to_string(),
+            role.same_subnet_first.to_string(),
             role.upload_affinity.to_string(),
         ]
     });

@@ -368,6 +368,8 @@ pub struct RoleOverrides {
     pub balance: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::hash_balance_factor`].
     pub hash_balance_factor: Option<Spanned<u32>>,
+    /// See [`crate::model::role::Role::same_subnet_first`].
+    pub same_subnet_first: Option<Spanned<bool>>,
     /// A duration, or `"off"`.
     pub affinity: Option<Spanned<DurationOrOff>>,
     /// See [`crate::model::role::Role::client_field`].
