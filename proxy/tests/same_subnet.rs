@@ -136,6 +136,19 @@ fn what_was_tried_what_lacks_the_content_and_what_is_full_is_passed_by() {
 }
 
 #[test]
+fn what_is_too_much_for_one_of_them_goes_to_another_of_them() {
+    let world = berlin("");
+    let snapshot = world.snapshot();
+    let near = snapshot.clusters[0].topology.endpoints.iter().find(|endpoint| &*endpoint.system == "near").unwrap();
+    let leases: Vec<Lease> = (0..20).map(|_| Lease::take(&near.state)).collect();
+    assert_served(&world, "10.1.5.1", &["near2"]);
+    let told = explained(&world, "10.1.5.1");
+    assert_eq!(told.pick.unwrap().site_system, "near2");
+    drop(leases);
+    assert_served(&world, "10.1.5.1", &["near", "near2"]);
+}
+
+#[test]
 fn another_tier_and_a_download_that_has_begun_are_not_given_up_for_it() {
     // The server in the client's subnet is the neighbor's.
     let neighbor = "neighbors = [{ group = \"Hub\", fallback = { DP = 0 } }]\n";
