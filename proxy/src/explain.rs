@@ -56,6 +56,9 @@ pub struct Explanation {
     /// Why there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_boundary_group: Option<String>,
+    /// The client's own subnet, where that puts servers first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<String>,
     /// The content that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentFacts>,
@@ -241,6 +244,7 @@ impl Explanation {
             })
             .collect();
         self.no_boundary_group = decision.groups.is_empty().then(|| words::no_group(decision, site));
+        self.subnet = words::subnet(decision);
         self.content = decision
             .content
             .map(|content| ContentFacts { id: content.id.to_owned(), part: part(content.part()).to_owned() });

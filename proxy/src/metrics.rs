@@ -14,10 +14,12 @@ use crate::model::live::Verdict;
 use crate::model::tier::TierKind;
 
 mod families;
+mod groups;
 mod histogram;
 mod store;
 
 pub use families::{FAMILIES, Family, Kind};
+pub use groups::{GROUP_SERIES, GroupCounts, GroupMetrics};
 pub use store::{Metrics, Scope};
 
 /// Response classes, as label values.

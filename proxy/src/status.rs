@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::certificates::days_left;
 use crate::control::director::View;
+use crate::metrics::{GroupCounts, GroupMetrics};
 use crate::model::cluster::{Class, Cluster, EndpointIndex};
 use crate::model::description::{Descriptions, Thing};
 use crate::model::entry::{ClientCertificates, Security, ServerCertificate};
@@ -175,6 +176,22 @@ pub struct GroupStatus {
     pub servers: Vec<(String, Vec<String>)>,
     /// Where its clients fall back to, by role: group and minutes, in order.
     pub fallback: Vec<(String, Vec<(String, u32)>)>,
+    /// What its clients have asked, by role, where that is counted; without roles that nobody has asked.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub requests: Vec<RequestsStatus>,
+}
+
+/// What the clients of a boundary group have asked of a role.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct RequestsStatus {
+    /// The role.
+    pub role: String,
+    /// Requests that servers have answered, by their tier.
+    pub answered: Vec<(String, u64)>,
+    /// Requests that no server has answered.
+    pub failed: u64,
+    /// Bytes that went to the clients.
+    pub bytes: u64,
 }
 
 /// One name.
@@ -342,6 +359,7 @@ fn group(id: usize, snapshot: &Snapshot) -> GroupStatus {
     let names = &snapshot.site.group_names;
     let mut servers = Vec::new();
     let mut fallback = Vec::new();
+    let mut requests = Vec::new();
     for cluster in snapshot.clusters.iter().filter(|cluster| cluster.topology.grouped()) {
         let topology = &cluster.topology;
         let Some(group) = topology.groups.get(id) else { continue };
@@ -362,9 +380,21 @@ fn group(id: usize, snapshot: &Snapshot) -> GroupStatus {
         if !links.is_empty() {
             fallback.push((role, links));
         }
+        let counts = group.metrics.as_ref().and_then(GroupMetrics::counts);
+        requests.extend(counts.filter(|counts| !counts.is_empty()).map(|counts| asked(&topology.role.name, &counts)));
     }
     let description = snapshot.site.descriptions.of(Thing::BoundaryGroup, &names[id]);
-    GroupStatus { name: names[id].clone(), description, servers, fallback }
+    GroupStatus { name: names[id].clone(), description, servers, fallback, requests }
+}
+
+fn asked(role: &str, counts: &GroupCounts) -> RequestsStatus {
+    let answered = counts.answered.iter().filter(|(_, count)| *count > 0);
+    RequestsStatus {
+        role: role.to_owned(),
+        answered: answered.map(|(tier, count)| (tier.as_str().to_owned(), *count)).collect(),
+        failed: counts.failed,
+        bytes: counts.sent,
+    }
 }
 
 /// Seconds since 1970.

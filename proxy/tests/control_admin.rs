@@ -47,7 +47,8 @@ async fn metrics_are_the_documented_families_with_the_documented_labels() {
         files.certificate, files.key
     );
     let site = management_point("mp1").await;
-    let app = Toml::new(&["MP"]).add(&https).site(&site, "MP").role("MP", PROBE).start();
+    let group = "[[boundary_groups]]\nname = \"Berlin\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"mp1\"]\n";
+    let app = Toml::new(&["MP"]).add(&https).site(&site, "MP").role("MP", PROBE).add(group).start();
     until_true("up", || health(&app, "mp1") == "up").await;
     get(http(&app), MPLIST).await;
     get(http(&app), "/nowhere").await;
@@ -84,6 +85,7 @@ async fn metrics_are_the_documented_families_with_the_documented_labels() {
         ("sink", words(&["access_log", "notes"])),
         ("role", words(&["management-point", "none"])),
         ("site_system", words(&["mp1"])),
+        ("boundary_group", words(&["Berlin", "Default-Site-Boundary-GroupP01"])),
         ("endpoint", words(&[&site.address().to_string()])),
         ("listener", words(&["http", "https"])),
         ("certificate", words(&["mp1.lab.test"])),

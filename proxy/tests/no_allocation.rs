@@ -7,7 +7,7 @@ mod control_support;
 use std::hint::black_box;
 
 use control_support::world::{DEGRADED, DOWN, World};
-use rolegate::metrics::{EndpointMetrics, Metrics, RoleMetrics};
+use rolegate::metrics::{EndpointMetrics, GroupMetrics, Metrics, RoleMetrics};
 use rolegate::model::balance::{NoPick, Tried};
 use rolegate::model::decision::{Decision, Refusal};
 use rolegate::model::facts::Facts;
@@ -102,6 +102,22 @@ fn a_request_is_routed_located_and_picked_without_an_allocation() {
 }
 
 #[test]
+fn a_server_in_the_clients_own_subnet_is_found_without_an_allocation() {
+    let text = config("content", true).replace("[\"10.1.0.0/16\"]", "[\"10.1.0.0/16\", \"10.9.0.0/24\"]");
+    let mut world = World::new(&text);
+    world.all_up();
+    let path = "/SMS_DP_SMSPKG$/ABC00012/setup.msi";
+    for down in ["s0", "s1", "s2", "s3", "s4", "s5", "s10"] {
+        let snapshot = world.snapshot();
+        let near = facts(path, "10.9.0.77");
+        assert!(Decision::new(&snapshot, &near, 1000).unwrap().subnet.is_some());
+        assert_none(&snapshot, &near, &format!("up to {down}")).unwrap();
+        world.stand_system(down, DOWN);
+        world.publisher.publish();
+    }
+}
+
+#[test]
 fn several_tiers_down_still_cost_nothing() {
     let mut world = World::new(&(config("content", true) + "[fallback]\nclock = \"immediate\"\n"));
     world.all_up();
@@ -164,16 +180,40 @@ fn refusals_cost_nothing() {
 }
 
 #[test]
+fn whose_request_it_was_is_found_without_an_allocation() {
+    let mut world = World::new(&config("content", true));
+    world.all_up();
+    let snapshot = world.snapshot();
+    for (client, groups) in [("10.1.1.1", 3), ("10.200.0.1", 0)] {
+        let facts = facts("/SMS_DP_SMSPKG$/ABC00012", client);
+        let decision = Decision::new(&snapshot, &facts, 1000).unwrap();
+        assert_eq!(decision.groups.len(), groups);
+        let pick = decision.pick(&Tried::new(), 1000, 7).unwrap();
+        let counted = allocation_counter::measure(|| {
+            for answered in [Some(&pick), None] {
+                let metrics = black_box(decision.group_metrics(answered)).unwrap();
+                metrics.answered(pick.tier.kind);
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{client}");
+    }
+}
+
+#[test]
 fn counting_costs_nothing() {
     let metrics = Metrics::new();
     let role = RoleMetrics::new(&metrics, "pages");
     let endpoint = EndpointMetrics::new(&metrics, "pages", "s1", "10.0.0.1:80");
+    let group = GroupMetrics::new(&metrics, "pages", Some("Berlin"));
     let counted = allocation_counter::measure(|| {
         for step in 0..10_000 {
             role.requests[1].increment(1);
             role.duration.record(f64::from(step) / 10.0);
             endpoint.duration.record(f64::from(step) / 1e6);
             endpoint.inflight.set(f64::from(step));
+            group.answered(TierKind::Neighbor);
+            group.sent(1000);
+            group.failed();
         }
     });
     assert_eq!(counted.count_total, 0);

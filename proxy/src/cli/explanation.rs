@@ -67,6 +67,9 @@ fn facts(out: &mut String, told: &Explanation) {
     if let Some(why) = &told.no_boundary_group {
         fact(out, "boundary groups", why);
     }
+    if let Some(subnet) = &told.subnet {
+        fact(out, "own subnet", subnet);
+    }
     if let Some(content) = &told.content {
         fact(out, "content", &format!("{}, {}", content.id, part(content)));
     }
@@ -237,6 +240,7 @@ fn remark(tier: &TierFacts, server: &ServerFacts) -> String {
     match &server.why_not {
         Some(why) if !said_by_columns => why.clone(),
         Some(_) => "cannot serve".to_owned(),
+        None if tier.open && server.same_subnet => "can serve, in the client's own subnet".to_owned(),
         None if tier.open => "can serve".to_owned(),
         None => String::new(),
     }

@@ -123,6 +123,7 @@ fn details(role: &Role) -> String {
         ("clock", word(&role.clock)),
         ("balance", word(&role.balance)),
         ("hash_balance_factor", role.hash_balance_factor.to_string()),
+        ("same_subnet_first", role.same_subnet_first.to_string()),
         ("affinity", role.affinity.map_or("off".to_owned(), time)),
         ("client_field", role.client_field.clone().unwrap_or_else(|| "none (the client's address)".to_owned())),
         ("named", word(&role.named)),

@@ -44,6 +44,9 @@ pub(super) fn render(status: &Status) -> String {
     if !status.boundary_groups.is_empty() {
         let _ = writeln!(out, "\n{}", groups(status));
     }
+    if status.boundary_groups.iter().any(|group| !group.requests.is_empty()) {
+        let _ = writeln!(out, "\n{}", requests(status));
+    }
     let descriptions = descriptions(status);
     if descriptions.row_count() > 0 {
         let _ = writeln!(out, "\n{descriptions}");
@@ -185,6 +188,23 @@ fn descriptions(status: &Status) -> Table {
     table
 }
 
+fn requests(status: &Status) -> Table {
+    let mut table = table(&["CLIENTS OF", "ROLE", "ANSWERED BY TIER", "NOT ANSWERED", "BYTES"]);
+    for group in &status.boundary_groups {
+        for (place, asked) in group.requests.iter().enumerate() {
+            let answered = asked.answered.iter().map(|(tier, count)| format!("{tier} {count}"));
+            table.add_row([
+                if place == 0 { group.name.clone() } else { String::new() },
+                asked.role.clone(),
+                answered.collect::<Vec<_>>().join(", "),
+                asked.failed.to_string(),
+                asked.bytes.to_string(),
+            ]);
+        }
+    }
+    table
+}
+
 /// Time since then, in its two largest units.
 pub(super) fn ago(seconds: f64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -195,7 +215,25 @@ pub(super) fn ago(seconds: f64) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::status::CertificateStatus;
+    use crate::status::{CertificateStatus, GroupStatus, RequestsStatus};
+
+    #[test]
+    fn what_clients_of_groups_have_asked_is_shown_when_they_have() {
+        let asked = RequestsStatus {
+            role: "distribution-point".to_owned(),
+            answered: vec![("current".to_owned(), 17), ("neighbor".to_owned(), 2)],
+            failed: 3,
+            bytes: 4096,
+        };
+        let mut group = GroupStatus { name: "Hamburg".to_owned(), requests: vec![asked], ..GroupStatus::default() };
+        let text = render(&Status { boundary_groups: vec![group.clone()], ..Status::default() });
+        let line = text.lines().find(|line| line.contains("current 17, neighbor 2")).unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words, ["Hamburg", "distribution-point", "current", "17,", "neighbor", "2", "3", "4096"]);
+        group.requests.clear();
+        let text = render(&Status { boundary_groups: vec![group], ..Status::default() });
+        assert!(!text.contains("ANSWERED"), "{text}");
+    }
 
     #[test]
     fn listeners_and_their_certificates_are_shown() {

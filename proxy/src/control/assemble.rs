@@ -1,6 +1,6 @@
 //! Puts a compiled configuration and the addresses of its names together: topologies to serve and servers to probe.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use rolegate_health::{HttpProbe, Probe, Target};
 
 use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan, meanings};
 use super::registry::Registry;
+use crate::metrics::GroupMetrics;
+use crate::model::boundary::{BoundaryTable, SubnetId};
 use crate::model::cluster::{EndpointIndex, GroupServers, System, Topology};
 use crate::model::endpoint::Endpoint;
 use crate::model::mix::hash_ignore_case;
@@ -31,15 +33,24 @@ pub struct Assembled {
     pub targets: Vec<Target>,
 }
 
+/// What all roles are assembled with.
+struct Known<'a> {
+    addresses: &'a Addresses,
+    /// Those of all site systems in all their roles, sorted.
+    everywhere: Vec<(IpAddr, u16)>,
+    boundaries: &'a BoundaryTable,
+}
+
 /// Assembles all roles. Endpoints that were there before keep their live part.
 pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Registry) -> Assembled {
     registry.begin_round();
     let mut targets = Vec::new();
     let mut topologies = Vec::with_capacity(compiled.roles.len());
-    let everywhere = everywhere(compiled, addresses);
+    let known = Known { addresses, everywhere: everywhere(compiled, addresses), boundaries: &compiled.site.boundaries };
     for (id, plan) in compiled.roles.iter().enumerate() {
         let id = ClusterId(u16::try_from(id).unwrap_or(u16::MAX));
-        topologies.push(Arc::new(topology(id, plan, (addresses, &everywhere), registry, &mut targets)));
+        let counted = group_metrics(plan, compiled, registry);
+        topologies.push(Arc::new(topology(id, plan, &known, counted, registry, &mut targets)));
     }
     registry.end_round();
     Assembled { topologies, targets }
@@ -48,17 +59,20 @@ pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Regis
 fn topology(
     id: ClusterId,
     plan: &RolePlan,
-    (addresses, everywhere): (&Addresses, &[(IpAddr, u16)]),
+    known: &Known<'_>,
+    counted: Vec<Option<GroupMetrics>>,
     registry: &mut Registry,
     targets: &mut Vec<Target>,
 ) -> Topology {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     let mut of_member: Vec<Vec<EndpointIndex>> = Vec::with_capacity(plan.members.len());
+    let near = plan.role.same_subnet_first.then_some(known.boundaries);
     for member in &plan.members {
         let mut indices = Vec::new();
-        for address in member_addresses(member, addresses) {
+        for address in member_addresses(member, known.addresses) {
             indices.push(EndpointIndex::try_from(endpoints.len()).unwrap_or(EndpointIndex::MAX));
-            let endpoint = endpoint(&plan.role, member, address, registry);
+            let subnet = near.and_then(|boundaries| boundaries.place_of(address.ip()).subnet);
+            let endpoint = Endpoint { subnet, ..endpoint(&plan.role, member, address, registry) };
             targets.push(target(&endpoint, member));
             endpoints.push(endpoint);
         }
@@ -72,11 +86,12 @@ fn topology(
         let members = group.members.iter().filter(|member| of_member[**member].is_empty());
         members.map(|member| plan.members[*member].system_index).collect()
     };
-    let groups = plan.groups.iter().map(|group: &GroupPlan| GroupServers {
+    let groups = plan.groups.iter().zip(counted).map(|(group, metrics)| GroupServers {
         members: flatten(&group.members),
         slow: slow(group),
         unresolved: unresolved(group),
         links: group.links.clone().into_boxed_slice(),
+        metrics,
     });
     let fallback_sources: Vec<usize> = (0..plan.members.len())
         .filter(|&member| content && plan.distant && plan.members[member].fallback_source)
@@ -96,10 +111,21 @@ fn topology(
         ungrouped: plan.ungrouped,
         names: meanings(&plan.members).into_boxed_slice(),
         replicas: plan.members.iter().any(|member| member.role.replica),
-        own_addresses: own_addresses(plan, everywhere),
+        subnets: subnets_of(&endpoints),
+        own_addresses: own_addresses(plan, &known.everywhere),
         metrics: registry.role(&plan.role.name),
         endpoints: endpoints.into_boxed_slice(),
     }
+}
+
+/// Handles of the role's boundary groups. Those that have no series of their own share some.
+fn group_metrics(plan: &RolePlan, compiled: &Compiled, registry: &mut Registry) -> Vec<Option<GroupMetrics>> {
+    let own = compiled.group_series.filter(|_| plan.grouped());
+    let groups = compiled.site.group_names.iter().enumerate();
+    let handles = |(place, name): (usize, &String)| {
+        own.map(|own| registry.group(&plan.role.name, (place < own).then_some(name.as_str())))
+    };
+    groups.map(handles).collect()
 }
 
 /// Addresses of all site systems in all their roles, sorted.
@@ -119,6 +145,12 @@ fn everywhere(compiled: &Compiled, addresses: &Addresses) -> Vec<(IpAddr, u16)> 
 fn own_addresses(plan: &RolePlan, everywhere: &[(IpAddr, u16)]) -> Box<[(IpAddr, u16)]> {
     let holders: HashSet<u16> = plan.members.iter().map(|member| member.system_index).collect();
     everywhere.iter().filter(|(_, system)| holders.contains(system)).copied().collect()
+}
+
+/// Subnets that some endpoint is in.
+fn subnets_of(endpoints: &[Endpoint]) -> Box<[SubnetId]> {
+    let found: BTreeSet<SubnetId> = endpoints.iter().filter_map(|endpoint| endpoint.subnet).collect();
+    found.into_iter().collect()
 }
 
 fn system(member: &MemberPlan) -> System {
@@ -147,6 +179,7 @@ fn endpoint(role: &Role, member: &MemberPlan, address: SocketAddr, registry: &mu
         system_index: member.system_index,
         address,
         host: host(&member.role, member, address).into(),
+        subnet: None,
         weight: member.weight,
         role: Arc::clone(&member.role),
         tls: member.tls.clone(),

@@ -16,7 +16,7 @@ use crate::model::boundary::{BoundaryTable, GroupId};
 use crate::model::cluster::Link;
 use crate::model::live::Capacity;
 use crate::model::mix::hash_ignore_case;
-use crate::model::role::Role;
+use crate::model::role::{Locality, Role};
 use crate::model::snapshot::{ClientAddressField, Limits, OnClose, Site};
 use crate::model::tier::TierKind;
 use crate::wire::head::Spelling;
@@ -42,6 +42,7 @@ mod entry;
 mod fallback;
 mod files;
 mod given;
+mod group_series;
 mod groups;
 mod lending;
 mod listeners;
@@ -52,6 +53,7 @@ mod relations;
 mod remembered;
 mod roles;
 mod ruled_path;
+mod subnets;
 mod systems;
 mod tls;
 mod token;
@@ -70,6 +72,9 @@ pub struct Compiled {
     pub site: Arc<Site>,
     /// One for each role that is used, by cluster id.
     pub roles: Vec<RolePlan>,
+    /// Boundary groups, the first ones, that have series of their own in each role that they decide about; the others share
+    /// some. `None`: nothing is counted by boundary group.
+    pub group_series: Option<usize>,
     /// One for each listener.
     pub listeners: Vec<Bound>,
     /// What is fixed when the process starts.
@@ -121,6 +126,13 @@ pub struct RolePlan {
     pub distant: bool,
 }
 
+impl RolePlan {
+    /// As [`crate::model::cluster::Topology::grouped`].
+    pub fn grouped(&self) -> bool {
+        !self.ungrouped && self.role.locality != Locality::Site
+    }
+}
+
 /// One boundary group for one role.
 #[derive(Clone, Debug, Default)]
 pub struct GroupPlan {
@@ -168,7 +180,8 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         return None;
     }
     let listeners = listeners?;
-    let boundaries = BoundaryTable::build(&groups.boundaries);
+    let subnets = subnets::Subnets::cut(groups.subnets.clone(), (0..roles.len()).map(|place| &**roles.get(place)));
+    let boundaries = BoundaryTable::with_subnets(&groups.boundaries, &subnets.parts);
     let site = Site {
         code,
         proxy_name: Arc::from(config.proxy.name.get_ref().as_str()),
@@ -180,6 +193,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         client_address_field,
         limits: limits(config),
         group_hashes: groups.names.iter().map(|name| hash_ignore_case(0, name.as_bytes())).collect(),
+        subnets: subnets.list.into_boxed_slice(),
         boundary_list: groups.boundaries.clone().into_boxed_slice(),
         fallback: fallback.settings,
         content,
@@ -188,10 +202,12 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         admin_token,
     };
     let plans = groups.plan(roles.into_used(), systems);
+    let group_series = group_series::compile(config, &plans, problems);
     let (fixed, dns) = (fixed(config, capacity), config.dns.clone());
     let files = files.named();
     let watch = if config.proxy.watch { WatchFiles::On } else { WatchFiles::Off };
-    Some(Compiled { site: Arc::new(site), roles: plans, listeners: listeners.bound, fixed, dns, files, watch })
+    let (site, listeners) = (Arc::new(site), listeners.bound);
+    Some(Compiled { site, roles: plans, group_series, listeners, fixed, dns, files, watch })
 }
 
 fn fixed(config: &Config, capacity: Capacity) -> Fixed {
@@ -322,8 +338,10 @@ fn check_numbers(config: &Config, problems: &mut Problems) {
         max_concurrent_streams,
         tcp_keepalive,
         max_connection_age,
+        group_metrics,
         ..
     } = &config.proxy;
+    group_series::check(group_metrics, problems);
     if max_connection_age.get_ref().get().is_some_and(|age| age < SHORTEST_AGE) {
         let text = "clients would do little else than connect";
         problems.error(max_connection_age.span(), text, "write a time from \"1s\", or \"off\"");

@@ -20,6 +20,7 @@ mod boundary;
 mod parse;
 mod problem;
 mod role;
+mod series;
 pub mod types;
 mod units;
 
@@ -28,6 +29,7 @@ pub use parse::parse;
 pub use problem::{Problem, Problems, Record, Severity, nearest};
 pub use role::{check_time, count, effective_role, on_site_system, path_covers, role_key, weight};
 pub(super) use role::{fallback::CLOCKS, fields, text};
+pub use series::SeriesLimit;
 pub use types::{
     AccessLog, Admin, AffinityTable, BoundaryEntry, BoundaryGroup, CertificateEntry, Config, ContentTable,
     DefaultBoundaryGroup, Dns, FallbackTable, GroupEntry, GroupSiteSystem, Listener, ListenerTls, Neighbor,

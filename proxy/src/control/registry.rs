@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::metrics::{EndpointMetrics, Metrics, RoleMetrics};
+use crate::metrics::{EndpointMetrics, GroupMetrics, Metrics, RoleMetrics};
 use crate::model::endpoint::EndpointState;
 
 /// Finds the live part of an endpoint again by role, site system and address.
@@ -36,6 +36,14 @@ struct Entry {
 #[derive(Debug)]
 struct RoleEntry {
     metrics: RoleMetrics,
+    /// By the name of the boundary group; without one, of those that have no series of their own.
+    groups: HashMap<Option<Box<str>>, GroupEntry>,
+    round: u64,
+}
+
+#[derive(Debug)]
+struct GroupEntry {
+    metrics: GroupMetrics,
     round: u64,
 }
 
@@ -86,10 +94,24 @@ impl Registry {
 
     /// The handles of a role.
     pub fn role(&mut self, role: &str) -> RoleMetrics {
-        let new = || RoleEntry { metrics: RoleMetrics::new(&self.metrics, role), round: 0 };
-        let entry = self.roles.entry(role.to_owned()).or_insert_with(new);
-        entry.round = self.round;
+        self.role_entry(role).metrics.clone()
+    }
+
+    /// The handles of a boundary group in a role; without a name, those of all groups that have none of their own.
+    pub fn group(&mut self, role: &str, group: Option<&str>) -> GroupMetrics {
+        let (metrics, round) = (Arc::clone(&self.metrics), self.round);
+        let new = || GroupEntry { metrics: GroupMetrics::new(&metrics, role, group), round: 0 };
+        let entry = self.role_entry(role).groups.entry(group.map(Into::into)).or_insert_with(new);
+        entry.round = round;
         entry.metrics.clone()
+    }
+
+    fn role_entry(&mut self, role: &str) -> &mut RoleEntry {
+        let Self { metrics, roles, round, .. } = self;
+        let new = || RoleEntry { metrics: RoleMetrics::new(metrics, role), groups: HashMap::new(), round: 0 };
+        let entry = roles.entry(role.to_owned()).or_insert_with(new);
+        entry.round = *round;
+        entry
     }
 
     /// The assembly is complete: endpoints that it did not ask for leave. Their requests go on.
@@ -138,10 +160,18 @@ impl Registry {
         &self.leaving
     }
 
-    /// A role goes after its last endpoint. One that comes back sooner goes on, one that comes back later begins anew.
+    /// A role goes after its last endpoint, a boundary group with the configuration that had it. One that comes back sooner goes
+    /// on, one that comes back later begins anew.
     fn forget_roles(&mut self) {
         let Self { metrics, roles, leaving, round, .. } = self;
         roles.retain(|role, entry| {
+            entry.groups.retain(|group, entry| {
+                let stays = entry.round == *round;
+                if !stays {
+                    GroupMetrics::forget(metrics, role, group.as_deref());
+                }
+                stays
+            });
             let stays = entry.round == *round || leaving.iter().any(|leaving| leaving.role == *role);
             if !stays {
                 RoleMetrics::forget(metrics, role);

@@ -198,3 +198,26 @@ fn a_role_with_the_name_of_no_role_leaves_its_series() {
     none.moves.increment(1);
     assert_eq!(lab.value(MOVES, "role=\"none\""), Some(1.0));
 }
+
+#[test]
+fn series_of_a_group_go_with_the_configuration_that_had_it() {
+    let mut lab = Lab::new();
+    let mut assemble = |roles: &[(&str, &[Option<&str>])]| -> [usize; 5] {
+        lab.registry.begin_round();
+        for (role, groups) in roles {
+            lab.registry.role(role);
+            groups.iter().for_each(|group| lab.registry.group(role, *group).failed());
+        }
+        lab.registry.end_round();
+        lab.leaving();
+        let [ax, ay, bx, rest] = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "")]
+            .map(|(role, group)| lab.series(&format!("role=\"{role}\",boundary_group=\"{group}\"")));
+        let failures = lab.value("rolegate_group_failures_total", "role=\"a\",boundary_group=\"x\"").unwrap_or(0.0);
+        [ax, ay, bx, rest, failures as usize]
+    };
+    let (x, y) = (Some("x"), Some("y"));
+    assert_eq!(assemble(&[("a", &[x, y]), ("b", &[x, None])]), [8, 8, 8, 8, 1]);
+    assert_eq!(assemble(&[("a", &[x]), ("b", &[x])]), [8, 0, 8, 0, 2], "what stays goes on");
+    assert_eq!(assemble(&[("b", &[x])]), [0, 0, 8, 0, 0], "a role takes its groups along");
+    assert_eq!(assemble(&[("a", &[x]), ("b", &[])]), [8, 0, 0, 0, 1], "what comes back begins anew");
+}

@@ -107,8 +107,7 @@ fn why(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_
         _ if decision.comes_from(pick.endpoint) => {
             "the request comes from this site system itself, and no other that the client may use can serve it"
         }
-        How::Drawn if choices(decision, ask, pick) == 1 => "it is the only one in its tier that can serve",
-        How::Drawn => return drawn(decision, ask, facts),
+        How::Drawn => return drawn_from(decision, ask, pick, facts),
         How::Spread => {
             "the server that the hash names has more to do than its share (hash_balance_factor): this new download \
              begins at the next one"
@@ -145,6 +144,27 @@ fn device(role: &Role, facts: &Facts<'_, '_>) -> String {
     )
 }
 
+/// What the pick was drawn from, and how.
+fn drawn_from(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts: &Facts<'_, '_>) -> String {
+    let all = choices(decision, ask, pick);
+    let subnet = |index: EndpointIndex| decision.cluster.endpoint(index).subnet;
+    let near = all.iter().filter(|&&index| subnet(index) == decision.subnet).count();
+    let preferred = decision.subnet.is_some() && subnet(pick.endpoint) == decision.subnet && near < all.len();
+    match (preferred.then(|| words::network(decision)).flatten(), near, all.len()) {
+        (Some(network), 1, _) => {
+            format!(
+                "of those in its tier that can serve, it alone is in the client's own subnet {network} (same_subnet_first)"
+            )
+        }
+        (Some(network), ..) => format!(
+            "those in the client's own subnet {network} come first in their tier (same_subnet_first), and of these {near}: {}",
+            drawn(decision, ask, facts)
+        ),
+        (None, _, 1) => "it is the only one in its tier that can serve".to_owned(),
+        (None, ..) => drawn(decision, ask, facts),
+    }
+}
+
 fn drawn(decision: &Decision<'_>, ask: &Ask<'_>, facts: &Facts<'_, '_>) -> String {
     let role = &*decision.cluster.topology.role;
     let client = match &role.client_field {
@@ -170,12 +190,12 @@ fn drawn(decision: &Decision<'_>, ask: &Ask<'_>, facts: &Facts<'_, '_>) -> Strin
     }
 }
 
-/// How many servers the pick was one of.
-fn choices(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick) -> usize {
+/// The servers of its tier that the pick could have been.
+fn choices(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick) -> Vec<EndpointIndex> {
     let members = decision.location.members(pick.tier).flatten();
     let eligible = members.filter(|&&index| ask.judge(decision.cluster, index, pick.class).is_ok());
     let mut eligible: Vec<EndpointIndex> = eligible.copied().collect();
     eligible.sort_unstable();
     eligible.dedup();
-    eligible.len()
+    eligible
 }

@@ -65,6 +65,9 @@ pub struct ServerFacts {
     pub content: Option<KnownContent>,
     /// Boundary groups that bring it into its tier; for a server in no tier, those that name it.
     pub boundary_groups: Vec<String>,
+    /// It is in the client's own subnet, and comes first in its tier for that.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub same_subnet: bool,
     /// Whether it can be picked when its tier has its turn.
     pub eligible: bool,
     /// Why not.
@@ -170,6 +173,7 @@ fn server(
         in_flight: endpoint.state.in_flight(),
         content,
         boundary_groups,
+        same_subnet: decision.subnet.is_some() && endpoint.subnet == decision.subnet,
         eligible: why_not.is_none(),
         why_not,
     }

@@ -130,6 +130,20 @@ pub(super) fn name(decision: &Decision<'_>, facts: &Facts<'_, '_>) -> Option<Str
     }
 }
 
+/// The client's own subnet, where that puts servers first, and which these are.
+pub(super) fn subnet(decision: &Decision<'_>) -> Option<String> {
+    let (id, network) = (decision.subnet?, network(decision)?);
+    let own = decision.cluster.topology.endpoints.iter().filter(|endpoint| endpoint.subnet == Some(id));
+    let mut names: Vec<&str> = own.map(|endpoint| &*endpoint.system).collect();
+    names.dedup();
+    Some(format!("{network}, in which {} can be found: that comes first in a tier", names.join(", ")))
+}
+
+/// The client's own subnet as a network.
+pub(super) fn network(decision: &Decision<'_>) -> Option<String> {
+    Some(decision.site().subnets.get(decision.subnet?.place())?.network())
+}
+
 fn called<'a>(decision: &Decision<'a>, system: u16) -> &'a str {
     decision.cluster.topology.called(system).map_or("a site system", |name| &**name)
 }

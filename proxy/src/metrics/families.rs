@@ -56,6 +56,24 @@ pub const FAMILIES: &[Family] = &[
     ),
     Family("rolegate_tier_requests_total", Kind::Counter, "role, tier", "Requests by the tier that served them."),
     Family(
+        "rolegate_group_requests_total",
+        Kind::Counter,
+        "role, boundary_group, tier",
+        "Requests of clients of a boundary group, by the tier of the server that answered.",
+    ),
+    Family(
+        "rolegate_group_failures_total",
+        Kind::Counter,
+        "role, boundary_group",
+        "Requests of clients of a boundary group that no server answered.",
+    ),
+    Family(
+        "rolegate_group_sent_bytes_total",
+        Kind::Counter,
+        "role, boundary_group",
+        "Bytes of response bodies and tunnels that went to clients of a boundary group.",
+    ),
+    Family(
         "rolegate_retries_total",
         Kind::Counter,
         "role, allowed",

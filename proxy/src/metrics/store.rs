@@ -102,6 +102,11 @@ impl Scope {
         self.find(family, Kind::Counter, Some((label, value)), Value::as_counter)
     }
 
+    /// A counter handle that can be read, of those that one more label may tell apart.
+    pub fn tally(&self, family: &'static str, label: Option<(&'static str, &'static str)>) -> Tally {
+        self.find(family, Kind::Counter, label, Value::as_tally)
+    }
+
     /// A gauge handle.
     pub fn gauge(&self, family: &'static str) -> Gauge {
         self.find(family, Kind::Gauge, None, Value::as_gauge)
@@ -169,6 +174,13 @@ impl Value {
         }
     }
 
+    fn as_tally(&self) -> Tally {
+        match self {
+            Self::Counter(value) => Tally(Arc::clone(value)),
+            Self::Gauge(_) | Self::Histogram(_) => Tally::default(),
+        }
+    }
+
     fn as_gauge(&self) -> Gauge {
         match self {
             Self::Gauge(value) => Arc::clone(value).into(),
@@ -181,6 +193,22 @@ impl Value {
             Self::Histogram(value) => Arc::clone(value).into(),
             Self::Counter(_) | Self::Gauge(_) => Histogram::noop(),
         }
+    }
+}
+
+/// A counter that can be read.
+#[derive(Clone, Debug, Default)]
+pub struct Tally(Arc<AtomicU64>);
+
+impl Tally {
+    /// Counts on.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    /// How much was counted.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 

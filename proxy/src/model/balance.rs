@@ -9,6 +9,7 @@
 
 use std::net::IpAddr;
 
+use super::boundary::SubnetId;
 use super::cluster::{Class, Cluster, EndpointIndex};
 use super::fallback::Opening;
 use super::knowledge::{Knowledge, Lack};
@@ -43,6 +44,8 @@ pub struct Ask<'a> {
     pub database: Database,
     /// The tier that is searched before all others.
     pub first: Option<Tier>,
+    /// Of the endpoints of a tier, those in this subnet come first.
+    pub subnet: Option<SubnetId>,
     /// Endpoints that are not asked again.
     pub tried: &'a Tried,
     /// Which tiers are open.
@@ -246,18 +249,12 @@ pub fn pick_of(
     for &class in classes {
         let open = location.tiers().filter(|tier| ask.opening.is_open(*tier) && Some(*tier) != ask.first);
         for tier in ask.first.into_iter().chain(open) {
-            let mut drawing = Drawing::new(cluster, ask, class);
-            let tier_size: usize = location.members(tier).map(<[EndpointIndex]>::len).sum();
-            let sampled = drawing.by_load && tier_size > SAMPLE as usize;
-            if sampled {
-                draw_from_sample(&mut drawing, location, tier, tier_size, ask.dice);
-            } else {
-                location.members(tier).flatten().for_each(|&endpoint| drawing.offer(endpoint));
-            }
+            let drawing = draw(cluster, location, tier, (ask, class));
             aside |= drawing.aside;
             if let Some(endpoint) = drawing.winner() {
                 let spread = drawing.crowded().and_then(|limit| {
-                    let mut again = Drawing { limit, ..Drawing::new(cluster, ask, class) };
+                    let within = drawing.within;
+                    let mut again = Drawing { limit, within, ..Drawing::new(cluster, ask, class) };
                     location.members(tier).flatten().for_each(|&endpoint| again.offer(endpoint));
                     again.winner()
                 });
@@ -269,6 +266,27 @@ pub fn pick_of(
         }
     }
     Err(nobody)
+}
+
+/// Draws among the servers of a tier in the client's own subnet, and among all when none of those can serve.
+fn draw<'a>(
+    cluster: &'a Cluster,
+    location: ContentLocation<'_>,
+    tier: Tier,
+    (ask, class): (&'a Ask<'_>, Class),
+) -> Drawing<'a> {
+    let among = |within| {
+        let mut drawing = Drawing { within, ..Drawing::new(cluster, ask, class) };
+        let size: usize = location.members(tier).map(<[EndpointIndex]>::len).sum();
+        if drawing.by_load && size > SAMPLE as usize {
+            draw_from_sample(&mut drawing, location, tier, size, ask.dice);
+        } else {
+            location.members(tier).flatten().for_each(|&endpoint| drawing.offer(endpoint));
+        }
+        drawing
+    };
+    let own = ask.subnet.map(|subnet| among(Some(subnet)));
+    own.filter(|drawing| drawing.first.is_some()).unwrap_or_else(|| among(None))
 }
 
 /// Walks on from a random place and stops when enough were eligible, or all were seen.
@@ -335,6 +353,8 @@ struct Drawing<'a> {
     cluster: &'a Cluster,
     ask: &'a Ask<'a>,
     class: Class,
+    /// Only endpoints in this subnet.
+    within: Option<SubnetId>,
     seed: u64,
     by_load: bool,
     /// Requests in flight for a weight of one that an endpoint may have.
@@ -361,6 +381,7 @@ impl<'a> Drawing<'a> {
             cluster,
             ask,
             class,
+            within: None,
             seed,
             by_load,
             limit: f32::INFINITY,
@@ -376,6 +397,9 @@ impl<'a> Drawing<'a> {
     }
 
     fn offer(&mut self, index: EndpointIndex) {
+        if self.within.is_some() && self.cluster.endpoint(index).subnet != self.within {
+            return;
+        }
         let (why, unasked) = match self.ask.judge(self.cluster, index, self.class) {
             Ok(()) => return self.take(index),
             Err(Not::OtherSystem | Not::Itself | Not::Replica) => return,

@@ -1,12 +1,15 @@
 //! Which boundary groups contain a client's address: always the union, never just the longest match. Subnets of Active Directory
 //! sites, of which the longest does count, come here as disjoint ranges.
 //!
+//! Beside them it says in which subnet an address is: there the most specific one counts, and it comes here as disjoint ranges too.
+//!
 //! Overlapping boundaries are cut into disjoint segments when the table is built, so a lookup is one binary search that
 //! ends at an interned set of groups. IPv4 has an index over the upper bits in front of it, because most clients have an
 //! IPv4 address and large sites have many ranges.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use foldhash::fast::FixedState;
 
@@ -15,6 +18,32 @@ use super::boundary_range::AddressRange;
 /// Position of a boundary group in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupId(pub u16);
+
+/// A subnet: a boundary that is a network, or a subnet of an Active Directory site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubnetId(NonZeroU32);
+
+impl SubnetId {
+    /// By the place in a list.
+    pub fn at(place: usize) -> Self {
+        let number = u32::try_from(place).unwrap_or(u32::MAX);
+        Self(NonZeroU32::MIN.saturating_add(number))
+    }
+
+    /// The place in that list.
+    pub fn place(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+/// Where an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The groups that contain it, in configuration order; empty when there is none.
+    pub groups: &'a [GroupId],
+    /// The most specific subnet that contains it.
+    pub subnet: Option<SubnetId>,
+}
 
 /// From addresses to sets of boundary groups.
 #[derive(Debug)]
@@ -32,6 +61,8 @@ pub struct BoundaryTable {
 struct Segments<K> {
     starts: Box<[K]>,
     sets: Box<[u32]>,
+    /// Empty where there are no subnets.
+    subnets: Box<[Option<SubnetId>]>,
 }
 
 /// All distinct sets of groups, one after the other. Set 0 is empty.
@@ -42,8 +73,13 @@ struct Sets {
 }
 
 impl BoundaryTable {
-    /// Cuts the boundaries into disjoint segments.
+    /// Cuts the boundaries into disjoint segments. No address is in a subnet.
     pub fn build(boundaries: &[(AddressRange, GroupId)]) -> Self {
+        Self::with_subnets(boundaries, &[])
+    }
+
+    /// Cuts the boundaries, and these parts of subnets, which are disjoint, into segments.
+    pub fn with_subnets(boundaries: &[(AddressRange, GroupId)], parts: &[(AddressRange, SubnetId)]) -> Self {
         let mut interner = Interner::new();
         let mut v4 = Vec::new();
         let mut v6 = Vec::new();
@@ -53,12 +89,11 @@ impl BoundaryTable {
                 AddressRange::V6 { first, last } => v6.push((first, last, group)),
             }
         }
-        let v4 = sweep(&v4, &mut interner);
-        let v6 = sweep(&v6, &mut interner);
+        let v4 = cut(&sweep(&v4, &mut interner), parts, 4);
+        let v6 = cut(&sweep(&v6, &mut interner), parts, 6);
         // A position above u32::MAX is the end of the last IPv4 range: nothing can be looked up there.
-        let v4: Vec<(u32, u32)> = v4.into_iter().filter_map(|(at, set)| Some((u32::try_from(at).ok()?, set))).collect();
-        let v4 = Segments { starts: v4.iter().map(|s| s.0).collect(), sets: v4.iter().map(|s| s.1).collect() };
-        let v6 = Segments { starts: v6.iter().map(|s| s.0).collect(), sets: v6.iter().map(|s| s.1).collect() };
+        let v4 = Segments::new(&v4, |at| u32::try_from(at).ok());
+        let v6 = Segments::new(&v6, Some);
         let bits = (usize::BITS - v4.starts.len().leading_zeros()).min(16);
         let v4_shift = 32 - bits;
         let v4_index = index(&v4.starts, bits, v4_shift);
@@ -69,14 +104,19 @@ impl BoundaryTable {
     ///
     /// An IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn groups_of(&self, address: IpAddr) -> &[GroupId] {
-        let set = match address.to_canonical() {
-            IpAddr::V4(v4) => self.set_of_v4(u32::from(v4)),
+        self.place_of(address).groups
+    }
+
+    /// As [`Self::groups_of`], with the subnet, in one lookup.
+    pub fn place_of(&self, address: IpAddr) -> Place<'_> {
+        let (set, subnet) = match address.to_canonical() {
+            IpAddr::V4(v4) => self.v4.at(self.segment_of_v4(u32::from(v4))),
             IpAddr::V6(v6) => {
                 let key = u128::from(v6);
-                self.v6.sets[self.v6.starts.partition_point(|&start| start <= key) - 1]
+                self.v6.at(self.v6.starts.partition_point(|&start| start <= key) - 1)
             }
         };
-        self.sets.get(set)
+        Place { groups: self.sets.get(set), subnet }
     }
 
     /// How many distinct sets of groups the addresses fall into, the empty set included.
@@ -84,13 +124,32 @@ impl BoundaryTable {
         self.sets.ends.len()
     }
 
-    fn set_of_v4(&self, key: u32) -> u32 {
+    fn segment_of_v4(&self, key: u32) -> usize {
         let bucket = key.checked_shr(self.v4_shift).unwrap_or(0) as usize;
         let low = self.v4_index[bucket] as usize;
         let high = self.v4_index[bucket + 1] as usize;
         // Segments of this bucket: the one it starts in, and all that start within it.
         let within = &self.v4.starts[low + 1..=high];
-        self.v4.sets[low + within.partition_point(|&start| start <= key)]
+        low + within.partition_point(|&start| start <= key)
+    }
+}
+
+/// A segment from where it starts, with its set of groups and its subnet.
+type Segment = (u128, u32, Option<SubnetId>);
+
+impl<K> Segments<K> {
+    /// Of those that start at a place that there is.
+    fn new(segments: &[Segment], start: impl Fn(u128) -> Option<K>) -> Self {
+        let any = segments.iter().any(|(_, _, subnet)| subnet.is_some());
+        let known: Vec<(K, u32, Option<SubnetId>)> =
+            segments.iter().filter_map(|&(at, set, subnet)| Some((start(at)?, set, subnet))).collect();
+        let sets = known.iter().map(|segment| segment.1).collect();
+        let subnets = if any { known.iter().map(|segment| segment.2).collect() } else { Box::default() };
+        Self { starts: known.into_iter().map(|segment| segment.0).collect(), sets, subnets }
+    }
+
+    fn at(&self, segment: usize) -> (u32, Option<SubnetId>) {
+        (self.sets[segment], self.subnets.get(segment).copied().flatten())
     }
 }
 
@@ -145,6 +204,39 @@ impl Interner {
     fn finish(self) -> Sets {
         Sets { ends: self.ends.into_boxed_slice(), groups: self.groups.into_boxed_slice() }
     }
+}
+
+/// Cuts segments where subnets of a family begin and end.
+fn cut(segments: &[(u128, u32)], parts: &[(AddressRange, SubnetId)], family: u8) -> Vec<Segment> {
+    let own = parts.iter().filter(|(range, _)| range.family() == family);
+    let mut parts: Vec<(u128, u128, SubnetId)> = own
+        .map(|(range, subnet)| {
+            let (first, last) = range.numbers();
+            (first, last, *subnet)
+        })
+        .collect();
+    parts.sort_unstable();
+    let ends = parts.iter().filter_map(|part| part.1.checked_add(1));
+    let starts = segments.iter().map(|segment| segment.0).chain(parts.iter().map(|part| part.0));
+    let mut cuts: Vec<u128> = starts.chain(ends).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let mut found: Vec<Segment> = Vec::with_capacity(cuts.len());
+    let (mut segment, mut part) = (0, 0);
+    for at in cuts {
+        while segments.get(segment + 1).is_some_and(|next| next.0 <= at) {
+            segment += 1;
+        }
+        while parts.get(part).is_some_and(|part| part.1 < at) {
+            part += 1;
+        }
+        let subnet = parts.get(part).filter(|part| part.0 <= at).map(|part| part.2);
+        let set = segments[segment].1;
+        if found.last().is_none_or(|last| (last.1, last.2) != (set, subnet)) {
+            found.push((at, set, subnet));
+        }
+    }
+    found
 }
 
 /// Sweeps over all starts and ends once and gives `(start of segment, set)`, the first at 0.

@@ -56,6 +56,13 @@ impl AddressRange {
         }
     }
 
+    /// The network that it is, as `10.1.0.0/16`; only for one that is a network.
+    pub fn network(&self) -> String {
+        let (first, last) = self.numbers();
+        let bits = if self.family() == 4 { 32 } else { 128 };
+        format!("{}/{}", self.first(), bits - (first ^ last).count_ones())
+    }
+
     /// Whether it is all addresses that begin with the same bits.
     pub fn is_network(&self) -> bool {
         let (first, last) = self.numbers();
@@ -92,5 +99,7 @@ mod tests {
         assert!(all.is_network() && !range.is_network());
         assert!(range.with(0x0a00_0004, 0x0a00_0007).is_network() && range.with(7, 7).is_network());
         assert!(!range.with(1, 2).is_network() && !range.with(4, 6).is_network());
+        assert_eq!(range.with(0x0a00_0004, 0x0a00_0007).network(), "10.0.0.4/30");
+        assert_eq!((all.network(), range.with(7, 7).network()), ("::/0".to_owned(), "0.0.0.7/32".to_owned()));
     }
 }

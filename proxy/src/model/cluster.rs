@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use rolegate_health::Health;
 
-use super::boundary::GroupId;
+use super::boundary::{GroupId, SubnetId};
 use super::endpoint::Endpoint;
 use super::role::{Locality, Panic, Role};
 use super::route::ClusterId;
 use super::tier::TierKind;
-use crate::metrics::RoleMetrics;
+use crate::metrics::{GroupMetrics, RoleMetrics};
 
 /// Position of an endpoint in its cluster.
 pub type EndpointIndex = u32;
@@ -46,6 +46,8 @@ pub struct Topology {
     pub names: Box<[(Box<str>, u16)]>,
     /// Some of these site systems work with a replica of the site database.
     pub replicas: bool,
+    /// Subnets that some endpoint is in, sorted; none where the role does not care for subnets.
+    pub subnets: Box<[SubnetId]>,
     /// Addresses of these site systems in whatever role, sorted.
     pub own_addresses: Box<[(IpAddr, u16)]>,
     /// Handles, resolved once.
@@ -76,6 +78,8 @@ pub struct GroupServers {
     pub unresolved: Box<[u16]>,
     /// Groups to fall back to, in the order in which they open; without those that are `never` used.
     pub links: Box<[Link]>,
+    /// Handles of what its clients ask of the role, where that is counted.
+    pub metrics: Option<GroupMetrics>,
 }
 
 /// A relationship for one role.
@@ -201,6 +205,11 @@ impl Topology {
     /// Whether one server of the role is not as good as another to a client that names it.
     pub fn distinct(&self) -> bool {
         self.grouped() || self.replicas
+    }
+
+    /// Handles of a boundary group, where what its clients ask is counted.
+    pub fn group_metrics(&self, group: GroupId) -> Option<&GroupMetrics> {
+        self.groups.get(usize::from(group.0))?.metrics.as_ref()
     }
 
     /// The site systems that have this address; none when all of them do.

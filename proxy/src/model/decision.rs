@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use rolegate_health::Health;
 
 use super::balance::{Ask, How, NoPick, Nobody, Not, Pick, Tried, hashed, pick, pick_of};
-use super::boundary::GroupId;
+use super::boundary::{GroupId, SubnetId};
 use super::cluster::{Class, Cluster, EndpointIndex};
 use super::content::{ContentPath, Part, continues};
 use super::facts::Facts;
@@ -24,6 +24,7 @@ use super::route::{ClusterId, Database, PathRules, Route, Sessions};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, client_hash, upload};
 use super::tier::TierKind;
+use crate::metrics::GroupMetrics;
 use crate::wire::known::Known;
 
 /// Where a request belongs; the same for all attempts.
@@ -51,6 +52,8 @@ pub struct Decision<'a> {
     pub name: Name,
     /// The tier of that site system, when the client has waited for it elsewhere.
     chosen: Option<Tier>,
+    /// The client's own subnet, where some server of the role is in it and that counts.
+    pub subnet: Option<SubnetId>,
     pub(super) site: &'a Site,
     pub(super) live: &'a Live,
     pub(super) now: Ticks,
@@ -136,7 +139,10 @@ impl<'a> Decision<'a> {
         let content = route
             .filter(|_| role.balance == Balance::Content)
             .and_then(|route| ContentPath::read(facts.path, route.prefix.len(), facts.query));
-        let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
+        let (grouped, near) = (topology.grouped(), !topology.subnets.is_empty());
+        let place = (grouped || near).then(|| site.boundaries.place_of(facts.client));
+        let groups = place.filter(|_| grouped).map_or(&[][..], |place| place.groups);
+        let subnet = place.filter(|_| near).and_then(|place| place.subnet);
         let location = ContentLocation::new(topology, groups);
         let itself = topology.at(facts.client);
         let name = Name::new(topology, location, facts.host, itself);
@@ -184,6 +190,7 @@ impl<'a> Decision<'a> {
             exempt,
             name,
             chosen,
+            subnet: subnet.filter(|subnet| topology.subnets.binary_search(subnet).is_ok()),
             site,
             live,
             now,
@@ -329,6 +336,7 @@ impl<'a> Decision<'a> {
             database: self.rules.database,
             // A tier of everybody is searched last.
             first: self.chosen.filter(|tier| tier.kind != TierKind::Site),
+            subnet: self.subnet,
             tried,
             opening: &self.opening,
             knowledge: self.knowledge(),
@@ -372,6 +380,14 @@ impl<'a> Decision<'a> {
     pub fn group_names(&self) -> impl Iterator<Item = &'a str> {
         let names = &self.site.group_names;
         self.groups.iter().map(move |group| names[usize::from(group.0)].as_str())
+    }
+
+    /// Handles of the boundary group that a request counts for which this pick has answered, or nobody; where such are counted.
+    pub fn group_metrics(&self, answered: Option<&Pick>) -> Option<&'a GroupMetrics> {
+        let topology = &self.cluster.topology;
+        let location = self.location;
+        let group = answered.map_or_else(|| location.first_group(), |pick| location.group_of(pick.tier, pick.endpoint));
+        topology.group_metrics(group)
     }
 
     /// The one server that may serve, or nobody.

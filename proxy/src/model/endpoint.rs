@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rolegate_health::Passive;
 
+use super::boundary::SubnetId;
 use super::role::Role;
 use super::tls::{Offer, Proof, Tls};
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// `Host` of the proxy's own questions.
     pub host: Arc<str>,
+    /// The most specific subnet that contains its address.
+    pub subnet: Option<SubnetId>,
     /// Share of the traffic.
     pub weight: u32,
     /// The role as this site system holds it: timeouts, limits and passive detection may differ from its peers'.

@@ -31,6 +31,18 @@ impl Tier {
     pub const SITE: Self = Self { offset: 0, kind: TierKind::Site };
 }
 
+/// What one group of a client brings into a tier.
+fn brought(topology: &Topology, group: GroupId, tier: Tier) -> impl Iterator<Item = &[EndpointIndex]> {
+    let servers = &topology.groups[usize::from(group.0)];
+    let own = match tier.kind {
+        TierKind::Current => Some(&servers.members[..]),
+        TierKind::Slow => Some(&servers.slow[..]),
+        TierKind::Neighbor | TierKind::Default | TierKind::FallbackSource | TierKind::Site => None,
+    };
+    let linked = servers.links.iter().filter(move |link| link.offset == tier.offset && link.kind == tier.kind);
+    own.into_iter().chain(linked.map(move |link| &topology.groups[usize::from(link.group.0)].members[..]))
+}
+
 impl<'a> ContentLocation<'a> {
     /// The location of a client in `groups`; a client in no group starts in the site default boundary group.
     pub fn new(topology: &'a Topology, groups: &'a [GroupId]) -> Self {
@@ -66,21 +78,20 @@ impl<'a> ContentLocation<'a> {
             TierKind::Current | TierKind::Slow | TierKind::Neighbor | TierKind::Default => None,
         };
         let groups = if own.is_some() { &[][..] } else { self.groups };
-        let of_groups = groups.iter().flat_map(move |group| {
-            let servers = &topology.groups[group.0 as usize];
-            let own = match tier.kind {
-                TierKind::Current => Some(&servers.members[..]),
-                TierKind::Slow => Some(&servers.slow[..]),
-                TierKind::Neighbor | TierKind::Default | TierKind::FallbackSource | TierKind::Site => None,
-            };
-            let linked = servers
-                .links
-                .iter()
-                .filter(move |link| link.offset == tier.offset && link.kind == tier.kind)
-                .map(move |link| &topology.groups[link.group.0 as usize].members[..]);
-            own.into_iter().chain(linked)
-        });
-        own.into_iter().chain(of_groups)
+        own.into_iter().chain(groups.iter().flat_map(move |group| brought(topology, *group, tier)))
+    }
+
+    /// The boundary group that a request counts for which a server of this tier has answered: the first of the client's groups that
+    /// brings the server into the tier, else as [`Self::first_group`].
+    pub fn group_of(self, tier: Tier, server: EndpointIndex) -> GroupId {
+        let brings = |group: GroupId| brought(self.topology, group, tier).any(|list| list.contains(&server));
+        let found = if self.groups.len() > 1 { self.groups.iter().copied().find(|group| brings(*group)) } else { None };
+        found.unwrap_or_else(|| self.first_group())
+    }
+
+    /// The first of the client's groups; a client in no group counts for the site default boundary group.
+    pub fn first_group(self) -> GroupId {
+        self.groups.first().copied().unwrap_or_else(|| self.topology.default_group())
     }
 
     /// The first tier that has this server.

@@ -76,6 +76,8 @@ pub struct Role {
     /// By how many percent of a fair share a hash may load one site system before a new download starts at the next one;
     /// 0 is no limit. Only for `balance = "content"`.
     pub hash_balance_factor: u32,
+    /// Whether, of the site systems of a tier, those in the client's own subnet come first.
+    pub same_subnet_first: bool,
     /// A client (with `balance = "content"`, a client and a content) stays with its site system while its requests come at
     /// most this far apart; `None` remembers nobody.
     pub affinity: Option<Duration>,

@@ -51,6 +51,8 @@ pub struct Site {
     pub descriptions: Descriptions,
     /// Hashes of these names: a fallback clock goes on when a reload moves a group to another place.
     pub group_hashes: Box<[u64]>,
+    /// Subnets by the place of their ids, for explanations; none where no role cares for them.
+    pub subnets: Box<[AddressRange]>,
     /// Every boundary with its group, for explanations.
     pub boundary_list: Box<[(AddressRange, GroupId)]>,
     /// Whose word about the client is believed.

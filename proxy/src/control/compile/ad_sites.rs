@@ -84,6 +84,11 @@ impl AdSites {
         self.ranges.get(site).map_or(&[], |ranges| ranges)
     }
 
+    /// The subnets of all sites.
+    pub(super) fn subnets(&self) -> impl Iterator<Item = AddressRange> {
+        self.subnets.iter().map(|subnet| subnet.range)
+    }
+
     /// Says where a client is in fewer boundary groups than all subnets that contain it would give. `groups` are by site.
     pub(super) fn warn_about_nested(&self, groups: &[Vec<GroupId>], problems: &mut Problems) {
         let none = Vec::new();
@@ -161,7 +166,7 @@ impl AdSites {
 
 /// Cuts subnets, each before those in it, into disjoint ranges with the smallest subnet that contains them. Also says which
 /// is the smallest that contains each of them.
-fn cut(subnets: &[AddressRange]) -> (Vec<(AddressRange, usize)>, Vec<Option<usize>>) {
+pub(super) fn cut(subnets: &[AddressRange]) -> (Vec<(AddressRange, usize)>, Vec<Option<usize>>) {
     let mut pieces = Vec::new();
     let mut parents = Vec::new();
     // Those that contain the next address, the smallest last.

@@ -8,7 +8,7 @@ use super::fallback::{Fallbacks, Model};
 use super::relations::{self, Times, neighbors, times};
 use super::roles::Roles;
 use super::systems::Systems;
-use super::{GroupPlan, Once, RolePlan, ad_sites, connections, link};
+use super::{GroupPlan, Once, RolePlan, ad_sites, connections, link, subnets};
 use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, count, nearest, parse_boundary};
 use crate::model::boundary::GroupId;
 use crate::model::boundary_range::AddressRange;
@@ -27,6 +27,8 @@ pub(super) struct Groups {
     /// The default group is the last.
     pub(super) names: Vec<String>,
     pub(super) boundaries: Vec<(AddressRange, GroupId)>,
+    /// Boundaries that are networks, and all subnets of Active Directory sites.
+    pub(super) subnets: Vec<AddressRange>,
     /// Site systems with a fast connection.
     fast: Vec<Vec<u16>>,
     slow: Vec<Vec<u16>>,
@@ -47,6 +49,7 @@ pub(super) fn compile(
     let mut groups = Groups {
         names: config.boundary_groups.iter().map(display_name).chain([default_name(config)]).collect(),
         boundaries: Vec::new(),
+        subnets: Vec::new(),
         fast: Vec::new(),
         slow: Vec::new(),
         neighbors: Vec::new(),
@@ -64,6 +67,7 @@ pub(super) fn compile(
         groups.slow.push(slow);
     }
     ad_sites.warn_about_nested(&named, problems);
+    groups.subnets.extend(ad_sites.subnets());
     match fallback.model {
         Model::Relationships => groups.relate(config, &positions, roles, systems, problems),
         Model::Preferred => {
@@ -124,7 +128,10 @@ impl Groups {
         for entry in &group.boundaries {
             match entry.get_ref() {
                 BoundaryEntry::Addresses(text) => match parse_boundary(text) {
-                    Ok(range) => self.boundaries.push((range, id)),
+                    Ok(range) => {
+                        self.boundaries.push((range, id));
+                        self.subnets.extend(subnets::is_one(&range, text).then_some(range));
+                    }
                     Err(error) => {
                         let site = ad_sites.find(text).is_some();
                         let help = if site { format!("write {{ ad_site = {text:?} }}") } else { error.help() };

@@ -317,6 +317,13 @@ fn fields_are_checked_together() {
     warns("timeouts.upstream_idle = \"120s\"", 2, 26, "IIS closes", "less than \"120s\"");
     warns("retry.methods = [\"GET\", \"CCM_POST\"]", 2, 25, "may be carried out twice", "sends it again");
     warns("named = \"only\"\nretry.attempts = 2", 3, 18, "no other site system", "attempts = 0");
+    warns(
+        "balance = \"device\"\nsame_subnet_first = true",
+        3,
+        21,
+        "the hash alone names a client's server",
+        "leave `same_subnet_first` out",
+    );
     warns("hash_balance_factor = 150", 2, 23, "only limits balance = \"content\"", "leave it out");
     warns("balance = \"device\"\naffinity = \"1h\"", 3, 12, "a client never moves", "leave `affinity` out");
     warns("fallback_rule = \"last-known-good\"", 2, 17, "nobody's last known-good", "affinity = \"14days\"");

@@ -13,6 +13,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
 
+use super::series::SeriesLimit;
 use super::units::{self, DurationOrOff, FallbackTime, HumanDuration, HumanSize};
 
 mod groups;
@@ -115,6 +116,8 @@ pub struct ProxySettings {
     pub max_concurrent_streams: Spanned<u32>,
     /// How long a client connection may be there: a duration, or `"off"`.
     pub max_connection_age: Spanned<DurationOrOff>,
+    /// Whether requests are counted by boundary group, and the most series that this may be.
+    pub group_metrics: Spanned<SeriesLimit>,
 }
 
 impl Default for ProxySettings {
@@ -138,6 +141,7 @@ impl Default for ProxySettings {
             tunnel_moves_per_second: Spanned::new(0..0, 100),
             max_concurrent_streams: Spanned::new(0..0, 100),
             max_connection_age: Spanned::new(0..0, DurationOrOff::off()),
+            group_metrics: Spanned::new(0..0, SeriesLimit::default()),
         }
     }
 }
@@ -374,6 +378,8 @@ pub struct RoleOverrides {
     pub balance: Option<Spanned<String>>,
     /// See [`crate::model::role::Role::hash_balance_factor`].
     pub hash_balance_factor: Option<Spanned<u32>>,
+    /// See [`crate::model::role::Role::same_subnet_first`].
+    pub same_subnet_first: Option<Spanned<bool>>,
     /// A duration, or `"off"`.
     pub affinity: Option<Spanned<DurationOrOff>>,
     /// See [`crate::model::role::Role::client_field`].

@@ -27,7 +27,7 @@ use crate::data::path::serve;
 use crate::data::path::session::{Session, Socket, Spoken};
 use crate::data::thread::ticker::Timer;
 use crate::data::transport::stream::Transport;
-use crate::data::tunnel::ways;
+use crate::data::tunnel::ways::{self, Open};
 use crate::data::upstream::pin::PinEnd;
 use crate::data::upstream::worker::Worker;
 use crate::error::Error;
@@ -370,9 +370,9 @@ async fn run_tunnel(mut stream: Transport, early: BytesMut, pending: PendingTunn
         timer.belongs_to(endpoint.state.id);
     }
     timer.cap(client.left());
-    let metrics = exchange.role_metrics();
+    let open = Open::new(exchange.role_metrics().clone(), exchange.group_metrics().cloned());
     let leaves = || client.is_to_leave();
-    ways::run((&mut stream, &mut upstream), early.into(), (&timer, idle), metrics, leaves).await;
+    ways::run((&mut stream, &mut upstream), early.into(), (&timer, idle), open, leaves).await;
     exchange.end(End::Complete);
 }
 

@@ -18,10 +18,12 @@ use crate::data::upstream::pin::Pinned;
 use crate::data::upstream::pool::Sender;
 use crate::data::upstream::request_body::RequestBody;
 use crate::error::Error;
-use crate::metrics::{RoleMetrics, code_class};
-use crate::model::cluster::EndpointIndex;
+use crate::metrics::{GroupMetrics, RoleMetrics, code_class};
+use crate::model::boundary::GroupId;
+use crate::model::cluster::{EndpointIndex, Topology};
 use crate::model::decision::Decision;
 use crate::model::endpoint::{Endpoint, Hold, Lease};
+use crate::model::location::{ContentLocation, Tier};
 use crate::model::route::ClusterId;
 use crate::model::tier::TierKind;
 use crate::wire::head::RequestHead;
@@ -46,8 +48,12 @@ pub struct Exchange {
     pub pinned_by: Option<Arc<str>>,
     /// How many boundary groups contain the client.
     pub groups: u16,
+    /// The boundary group that it counts for, where such are counted: one of the snapshot's.
+    group: Option<GroupId>,
     /// The tier that the last endpoint was picked from.
     pub tier: Option<TierKind>,
+    /// An endpoint has answered, and its answer is the client's.
+    pub answered: bool,
     /// The last endpoint that was asked.
     pub endpoint: Option<EndpointIndex>,
     /// How many endpoints were asked.
@@ -132,7 +138,9 @@ impl Exchange {
             started: Instant::now(),
             role: None,
             groups: 0,
+            group: None,
             tier: None,
+            answered: false,
             endpoint: None,
             attempts: 0,
             status: StatusCode::OK,
@@ -164,7 +172,33 @@ impl Exchange {
                 _ => &metrics.groups_many,
             };
             counter.increment(1);
+            self.group = counted(decision.location.first_group(), &decision.cluster.topology);
         }
+    }
+
+    /// The endpoint that was asked last, picked from this tier, has answered.
+    pub fn answered_from(&mut self, location: ContentLocation<'_>, tier: Tier) {
+        self.answered = true;
+        if let (Some(_), Some(endpoint)) = (self.group, self.endpoint) {
+            self.group = Some(location.group_of(tier, endpoint));
+        }
+    }
+
+    /// The request goes to this endpoint, on a connection of another snapshot: what is known of its client holds there.
+    pub fn goes_on(&mut self, snapshot: Held, role: ClusterId, endpoint: EndpointIndex) {
+        let cluster = snapshot.cluster(role);
+        let topology = &cluster.topology;
+        let groups = if topology.grouped() { snapshot.site.boundaries.groups_of(self.client) } else { &[] };
+        let location = ContentLocation::new(topology, groups);
+        let tier = location.tier_of(endpoint);
+        let group = match tier {
+            Some(tier) => location.group_of(tier, endpoint),
+            None => location.first_group(),
+        };
+        self.group = counted(group, topology);
+        self.tier = Some(tier.map_or(TierKind::Site, |tier| tier.kind));
+        (self.role, self.endpoint, self.attempts) = (Some(role), Some(endpoint), 1);
+        self.snapshot = snapshot;
     }
 
     /// The response head is here and its body, read from `sender`, follows. Without a sender all of it is here.
@@ -314,6 +348,20 @@ impl Exchange {
         if let Some(tier) = self.tier {
             metrics.tier(tier).increment(1);
         }
+        if let Some(group) = self.group_metrics() {
+            match self.tier.filter(|_| self.answered) {
+                Some(tier) => group.answered(tier),
+                None if self.error.is_some() => group.failed(),
+                // Our own answer, which is no failure.
+                None => {}
+            }
+            group.sent(self.sent);
+        }
+    }
+
+    /// The handles of its boundary group, where such are counted.
+    pub fn group_metrics(&self) -> Option<&GroupMetrics> {
+        self.snapshot.cluster(self.role?).topology.group_metrics(self.group?)
     }
 
     /// The handles of the role, or those for requests of no role.
@@ -363,6 +411,11 @@ impl Exchange {
             worker.metrics.log_dropped.increment(1);
         }
     }
+}
+
+/// The group, if what its clients ask is counted.
+fn counted(group: GroupId, topology: &Topology) -> Option<GroupId> {
+    topology.group_metrics(group).map(|_| group)
 }
 
 /// A target as it was sent.

@@ -199,6 +199,7 @@ async fn on_endpoints(
                     return Err(Error::NeedsHttp11);
                 }
                 outcome::search_over(session, decision, &missed, exchange.client, said);
+                exchange.answered_from(decision.location, pick.tier);
                 let head = Head { method, said, attempts: exchange.attempts };
                 outcome::served(decision, &pick, &head, &mut answer.head);
                 let lease = lease.unwrap_or_else(|| Lease::take(&endpoint.state));
@@ -281,10 +282,7 @@ async fn on_pinned(
     let Pinned { snapshot, role, endpoint: index, mut sender, named, client: _, hold: _ } = pinned;
     exchange.pinned_by = named;
     call.begin_body_at_once();
-    exchange.snapshot = snapshot.clone();
-    exchange.role = Some(role);
-    exchange.endpoint = Some(index);
-    exchange.attempts = 1;
+    exchange.goes_on(snapshot.clone(), role, index);
     let endpoint = snapshot.cluster(role).endpoint(index);
     // It can be sent nowhere else, so that it is not refused for the number of others.
     let lease = Lease::take(&endpoint.state);
@@ -315,6 +313,7 @@ async fn on_pinned(
                 let head = Head { method, said, attempts: 1 };
                 outcome::served(decision, &pick, &head, &mut answer.head);
             }
+            exchange.answered = true;
             Ok(Served { answer, lease, pinned: true })
         }
         Err(failure) => {

@@ -12,7 +12,7 @@ use crate::data::transport::stream::Transport;
 use crate::data::tunnel::ways::{Open, Ways};
 use crate::data::upstream::connect::{self, Dial};
 use crate::error::Error;
-use crate::metrics::RoleMetrics;
+use crate::metrics::{GroupMetrics, RoleMetrics};
 use crate::model::balance::Tried;
 use crate::model::content::Said;
 use crate::model::decision::Decision;
@@ -33,6 +33,8 @@ pub struct Opened {
     pub idle: Duration,
     /// Handles of its role.
     pub metrics: RoleMetrics,
+    /// Handles of its client's boundary group, where such are counted.
+    pub group: Option<GroupMetrics>,
     /// What the client has sent already.
     pub early: Vec<u8>,
 }
@@ -53,12 +55,12 @@ pub struct Tunnel {
 impl Tunnel {
     /// Joins both connections.
     pub fn new(downstream: Transport, opened: Opened, client: Client) -> Self {
-        let Opened { server, lease, timer, idle, metrics, early } = opened;
+        let Opened { server, lease, timer, idle, metrics, group, early } = opened;
         metrics.tunnel_up.increment(early.len() as u64);
         timer.belongs_to(lease.state().id);
         timer.set(idle);
         timer.cap(client.left());
-        let open = Open::new(metrics);
+        let open = Open::new(metrics, group);
         Self { downstream, upstream: server, ways: Ways::new(early, idle), timer, open, _lease: lease, client }
     }
 }
@@ -69,7 +71,7 @@ impl Future for Tunnel {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { downstream, upstream, ways, timer, open, client, .. } = &mut *self;
         timer.move_away_if(|| client.is_to_leave());
-        ways.poll(cx, downstream, upstream, timer, open.metrics())
+        ways.poll(cx, downstream, upstream, timer, open)
     }
 }
 
@@ -130,7 +132,10 @@ pub async fn open(
                 worker.passed(endpoint);
                 decision.served(&pick, Said::Nothing, http::StatusCode::OK);
                 let idle = endpoint.role.timeouts.tunnel_idle;
-                return Some(Opened { server, lease, timer, idle, metrics: metrics.clone(), early: Vec::new() });
+                let group = decision.group_metrics(Some(&pick)).cloned();
+                group.iter().for_each(|group| group.answered(pick.tier.kind));
+                let metrics = metrics.clone();
+                return Some(Opened { server, lease, timer, idle, metrics, group, early: Vec::new() });
             }
             Err(error) => {
                 trial.into_iter().for_each(Trial::failed);
@@ -145,5 +150,6 @@ pub async fn open(
     if let Some(error) = last {
         metrics.error(error).increment(1);
     }
+    decision.group_metrics(None).into_iter().for_each(GroupMetrics::failed);
     None
 }

@@ -10,11 +10,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::data::thread::ticker::Timer;
-use crate::metrics::RoleMetrics;
+use crate::metrics::{GroupMetrics, RoleMetrics};
 
 /// How long an endpoint may take from its 101 to handing over the connection.
 pub const HANDOVER: Duration = Duration::from_secs(5);
@@ -53,15 +52,16 @@ impl Ways {
         client: &mut A,
         server: &mut B,
         timer: &Timer,
-        metrics: &RoleMetrics,
+        open: &Open,
     ) -> Poll<()>
     where
         A: AsyncRead + AsyncWrite + Unpin,
         B: AsyncRead + AsyncWrite + Unpin,
     {
         let mut moved = false;
-        let above = self.up.poll(cx, client, server, &metrics.tunnel_up, &mut moved);
-        let below = self.down.poll(cx, server, client, &metrics.tunnel_down, &mut moved);
+        let metrics = &open.role;
+        let above = self.up.poll(cx, client, server, |bytes| metrics.tunnel_up.increment(bytes), &mut moved);
+        let below = self.down.poll(cx, server, client, |bytes| open.went_down(bytes), &mut moved);
         let told = timer.moved();
         if moved || told != self.leaving {
             self.leaving = told;
@@ -94,19 +94,18 @@ pub async fn run<A, B>(
     (client, server): (&mut A, &mut B),
     early: Vec<u8>,
     (timer, idle): (&Timer, Duration),
-    metrics: &RoleMetrics,
+    open: Open,
     leaves: impl Fn() -> bool,
 ) where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let _open = Open::new(metrics.clone());
-    metrics.tunnel_up.increment(early.len() as u64);
+    open.role.tunnel_up.increment(early.len() as u64);
     let mut ways = Ways::new(early, idle);
     timer.set(idle);
     poll_fn(|cx: &mut Context<'_>| {
         timer.move_away_if(&leaves);
-        ways.poll(cx, client, server, timer, metrics)
+        ways.poll(cx, client, server, timer, &open)
     })
     .await;
 }
@@ -139,7 +138,7 @@ impl Way {
         cx: &mut Context<'_>,
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
-        count: &Counter,
+        count: impl Fn(u64),
         moved: &mut bool,
     ) -> Poll<io::Result<()>> {
         loop {
@@ -159,7 +158,7 @@ impl Way {
                 self.flushing = false;
             }
             let bytes = ready!(read);
-            count.increment(bytes as u64);
+            count(bytes as u64);
             *moved |= bytes > 0;
         }
     }
@@ -223,23 +222,28 @@ impl Way {
 
 /// Counts an open tunnel for as long as it lives.
 #[derive(Debug)]
-pub struct Open(RoleMetrics);
+pub struct Open {
+    role: RoleMetrics,
+    group: Option<GroupMetrics>,
+}
 
 impl Open {
-    /// One more.
-    pub fn new(metrics: RoleMetrics) -> Self {
-        metrics.tunnels.increment(1.0);
-        Self(metrics)
+    /// One more, of a client of this boundary group.
+    pub fn new(role: RoleMetrics, group: Option<GroupMetrics>) -> Self {
+        role.tunnels.increment(1.0);
+        Self { role, group }
     }
 
-    /// Handles of its role.
-    pub fn metrics(&self) -> &RoleMetrics {
-        &self.0
+    fn went_down(&self, bytes: u64) {
+        self.role.tunnel_down.increment(bytes);
+        if let Some(group) = &self.group {
+            group.sent(bytes);
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.tunnels.decrement(1.0);
+        self.role.tunnels.decrement(1.0);
     }
 }

@@ -74,6 +74,7 @@ mod tests {
     fn endpoint(ours: &Offer, bare: &Offer, lend_certificate: bool) -> Endpoint {
         let server_name = ServerName::try_from("mp1.lab.test").unwrap();
         Endpoint {
+            subnet: None,
             system: Arc::from("mp1"),
             system_index: 0,
             address: ([10, 0, 0, 1], 443).into(),

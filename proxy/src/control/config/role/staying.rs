@@ -18,6 +18,7 @@ const NAMINGS: [(&str, Naming); 4] = [
 /// To be called when `balance` and `fallback_rule` have been overridden.
 pub(super) fn override_staying(role: &mut Role, o: &RoleOverrides, problems: &mut Problems) {
     override_load(role, o.hash_balance_factor.as_ref(), problems);
+    override_subnet(role, o.same_subnet_first.as_ref(), problems);
     override_affinity(role, o, problems);
     if role.protocol == Protocol::Tcp {
         refuse_requests(role, o, problems);
@@ -51,6 +52,18 @@ fn override_load(role: &mut Role, written: Option<&Spanned<u32>>, problems: &mut
         let message = "`hash_balance_factor` only limits balance = \"content\"";
         problems.warning(written.span(), message, "leave it out");
     }
+}
+
+fn override_subnet(role: &mut Role, written: Option<&Spanned<bool>>, problems: &mut Problems) {
+    role.same_subnet_first = written.map_or(role.same_subnet_first, |first| *first.get_ref());
+    if role.balance != Balance::Device {
+        return;
+    }
+    if let Some(written) = written.filter(|_| role.same_subnet_first) {
+        let message = "with balance = \"device\" the hash alone names a client's server, wherever it is";
+        problems.warning(written.span(), message, "leave `same_subnet_first` out");
+    }
+    role.same_subnet_first = false;
 }
 
 fn override_affinity(role: &mut Role, o: &RoleOverrides, problems: &mut Problems) {
