@@ -53,6 +53,10 @@ pub(super) fn render(told: &Explanation) -> String {
 }
 
 fn facts(out: &mut String, told: &Explanation) {
+    if let Some(site) = &told.site {
+        let primary = site.primary.as_ref().map(|primary| format!(" (secondary site of {primary})")).unwrap_or_default();
+        fact(out, "site", &format!("{}{primary}: {}", site.code, site.why));
+    }
     if let Some(role) = &told.role {
         let prefix = role.prefix.as_ref().map(|prefix| format!(", by the path {prefix}")).unwrap_or_default();
         let host = role.host.as_ref().map(|host| format!(" and the host {host}")).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::control::certificates::date;
-use crate::status::{EndpointStatus, ListenerStatus, RoleStatus, Status};
+use crate::status::{EndpointStatus, ListenerStatus, RoleStatus, SiteStatus, Status};
 use crate::text::{count, span};
 
 /// Characters of a failure that are shown.
@@ -20,7 +20,8 @@ pub(super) fn render(status: &Status) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
-        "site {}   rolegate {}   snapshot {} (configuration {}), published {} ago",
+        "{} {}   rolegate {}   snapshot {} (configuration {}), published {} ago",
+        if status.sites.is_empty() { "site" } else { "sites" },
         status.site,
         status.rolegate,
         status.snapshot,
@@ -31,15 +32,19 @@ pub(super) fn render(status: &Status) -> String {
         let _ = writeln!(out, "\nTHE LAST RELOAD WAS REJECTED {} ago:", ago(status.reload.at));
         let _ = writeln!(out, "{}", status.reload.errors.as_deref().unwrap_or_default());
     }
+    if !status.sites.is_empty() {
+        let _ = writeln!(out, "\n{}", sites(&status.sites));
+    }
     let _ = writeln!(out, "\n{}", listeners(&status.listeners));
     if status.listeners.iter().any(|listener| !listener.certificates.is_empty()) {
         let _ = writeln!(out, "\n{}", certificates(&status.listeners));
     }
     let _ = writeln!(out, "\n{}", endpoints(&status.roles));
-    for role in &status.roles {
-        if let Some(rule) = &role.fallback_rule {
-            let _ = writeln!(out, "{}: {rule}", role.title);
-        }
+    let rules = status.roles.iter().filter_map(|role| Some(format!("{}: {}", role.title, role.fallback_rule.as_ref()?)));
+    let mut rules: Vec<String> = rules.collect();
+    rules.dedup();
+    for rule in rules {
+        let _ = writeln!(out, "{rule}");
     }
     if !status.boundary_groups.is_empty() {
         let _ = writeln!(out, "\n{}", groups(status));
@@ -80,6 +85,19 @@ fn listeners(listeners: &[ListenerStatus]) -> Table {
     table
 }
 
+fn sites(sites: &[SiteStatus]) -> Table {
+    let mut table = table(&["SITE", "SECONDARY OF", "NAMES", "BOUNDARY GROUPS"]);
+    for site in sites {
+        table.add_row([
+            site.code.clone(),
+            site.primary.clone().unwrap_or_default(),
+            site.hosts.join(", "),
+            site.boundary_groups.join(", "),
+        ]);
+    }
+    table
+}
+
 fn certificates(listeners: &[ListenerStatus]) -> Table {
     let mut table = table(&["CERTIFICATE", "LISTENER", "FILE", "ENDS", "LEFT"]);
     for listener in listeners {
@@ -105,7 +123,9 @@ fn endpoints(roles: &[RoleStatus]) -> Table {
     let mut table =
         table(&["ROLE", "SITE SYSTEM", "ADDRESS", "HEALTH", "FOR", "IN FLIGHT", "LAST PROBES", "LAST FAILURE"]);
     for role in roles {
-        let title = if role.panic { format!("{} (panic)", role.title) } else { role.title.clone() };
+        let site = role.site.as_ref().map(|site| format!(" @{site}")).unwrap_or_default();
+        let panic = if role.panic { " (panic)" } else { "" };
+        let title = format!("{}{site}{panic}", role.title);
         if role.endpoints.is_empty() {
             table.add_row([title.as_str(), "-", "-", "unresolved", "", "", "", ""]);
         }

@@ -30,7 +30,7 @@ pub use role::{check_time, count, effective_role, on_site_system, role_key, weig
 pub(super) use role::{fallback::CLOCKS, fields, text};
 pub use types::{
     AccessLog, Admin, AffinityTable, BoundaryEntry, BoundaryGroup, CertificateEntry, Config, ContentTable,
-    DefaultBoundaryGroup, Dns, FallbackTable, GroupEntry, GroupSiteSystem, Listener, ListenerTls, Neighbor,
+    DefaultBoundaryGroup, Dns, FallbackTable, GroupEntry, GroupSiteSystem, Listener, ListenerTls, Neighbor, OneOfSites,
     PassiveOverrides, ProbeOverrides, ProxySettings, RetryOverrides, RoleEntry, RoleOnSiteSystem, RoleOverrides, Site,
     SiteSystem, StatusRange, TimeoutOverrides, Tls,
 };

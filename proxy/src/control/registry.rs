@@ -13,7 +13,8 @@ use crate::model::endpoint::EndpointState;
 pub struct Registry {
     metrics: Arc<Metrics>,
     endpoints: HashMap<EndpointKey, Entry>,
-    roles: HashMap<String, RoleEntry>,
+    /// By name, and the code of the site whose role it is.
+    roles: HashMap<(String, Option<Arc<str>>), RoleEntry>,
     leaving: Vec<Leaving>,
     next_id: u32,
     round: u64,
@@ -84,10 +85,10 @@ impl Registry {
         (Arc::clone(&entry.state), entry.metrics.clone())
     }
 
-    /// The handles of a role.
-    pub fn role(&mut self, role: &str) -> RoleMetrics {
-        let new = || RoleEntry { metrics: RoleMetrics::new(&self.metrics, role), round: 0 };
-        let entry = self.roles.entry(role.to_owned()).or_insert_with(new);
+    /// The handles of a role, or of the role of one of several sites.
+    pub fn role(&mut self, role: &str, site: Option<&Arc<str>>) -> RoleMetrics {
+        let new = || RoleEntry { metrics: RoleMetrics::new(&self.metrics, role, site.map(|site| &**site)), round: 0 };
+        let entry = self.roles.entry((role.to_owned(), site.cloned())).or_insert_with(new);
         entry.round = self.round;
         entry.metrics.clone()
     }
@@ -141,10 +142,10 @@ impl Registry {
     /// A role goes after its last endpoint. One that comes back sooner goes on, one that comes back later begins anew.
     fn forget_roles(&mut self) {
         let Self { metrics, roles, leaving, round, .. } = self;
-        roles.retain(|role, entry| {
+        roles.retain(|(role, site), entry| {
             let stays = entry.round == *round || leaving.iter().any(|leaving| leaving.role == *role);
             if !stays {
-                RoleMetrics::forget(metrics, role);
+                RoleMetrics::forget(metrics, role, site.as_deref());
             }
             stays
         });

@@ -312,7 +312,8 @@ pub fn hashed(cluster: &Cluster, key: u64, tried: &Tried) -> Option<EndpointInde
         (draw_key(key, system.hash, weight), system.index)
     });
     let (_, chosen) = keyed.min_by(|a, b| a.0.total_cmp(&b.0))?;
-    let own = cluster.topology.everyone.iter().copied().filter(|&index| cluster.endpoint(index).system_index == chosen);
+    let all = 0..cluster.topology.endpoints.len() as EndpointIndex;
+    let own = all.filter(|&index| cluster.endpoint(index).system_index == chosen);
     own.min_by_key(|&index| (tried.contains(&index), cluster.standing(index).class()))
 }
 

@@ -3,13 +3,14 @@
 //! [`Topology`] is what configuration and DNS say; [`Cluster`] adds one [`Standing`] for each endpoint. A change of
 //! health makes a new `Cluster` around the same topology, which is why it is published in microseconds.
 
-use std::cmp::Ordering;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rolegate_health::Health;
 
 use super::boundary::GroupId;
+use super::called;
 use super::endpoint::Endpoint;
 use super::role::{Locality, Panic, Role};
 use super::route::ClusterId;
@@ -24,18 +25,23 @@ pub type EndpointIndex = u32;
 pub struct Topology {
     /// Its position in the snapshot.
     pub id: ClusterId,
-    /// Hash of the role's name: tells what is remembered for one role from what is remembered for another.
+    /// Hash of the role's name and, for a role of one site, of the site's code: tells what is remembered for one from what is
+    /// remembered for another.
     pub hash: u64,
+    /// Code of the site whose role it is; `None` where there is one site, and for roles of the whole hierarchy.
+    pub site: Option<Arc<str>>,
     /// The role; single site systems may differ, see [`Endpoint::role`].
     pub role: Arc<Role>,
     /// Every address of every site system of the role.
     pub endpoints: Box<[Endpoint]>,
-    /// By [`GroupId`]; the site default boundary group is the last one.
+    /// By [`GroupId`]; site default boundary groups are the last ones.
     pub groups: Box<[GroupServers]>,
     /// Servers of the older model's fallback source locations.
     pub fallback_sources: Box<[EndpointIndex]>,
-    /// All endpoints.
-    pub everyone: Box<[EndpointIndex]>,
+    /// What a site makes of them.
+    pub own: SiteServers,
+    /// The same for each site, where several have one cluster; otherwise empty.
+    pub by_site: Box<[SiteServers]>,
     /// Every site system of the role, also one whose name has no address yet.
     pub systems: Box<[System]>,
     /// Endpoints by the id of their live part, sorted.
@@ -48,6 +54,15 @@ pub struct Topology {
     pub own_addresses: Box<[(IpAddr, u16)]>,
     /// Handles, resolved once.
     pub metrics: RoleMetrics,
+}
+
+/// What is different for the clients of one site.
+#[derive(Clone, Debug)]
+pub struct SiteServers {
+    /// Its default boundary group.
+    pub default_group: GroupId,
+    /// Servers for clients of whom boundary groups say nothing.
+    pub everyone: Box<[EndpointIndex]>,
 }
 
 /// A site system that holds the role, whatever its addresses.
@@ -172,18 +187,22 @@ impl Topology {
         !self.ungrouped && self.role.locality != Locality::Site
     }
 
-    /// The site default boundary group.
-    pub fn default_group(&self) -> GroupId {
-        GroupId(self.groups.len().saturating_sub(1) as u16)
+    /// What is different for the clients of a site.
+    pub fn at_site(&self, site: Option<u16>) -> &SiteServers {
+        site.and_then(|site| self.by_site.get(usize::from(site))).unwrap_or(&self.own)
+    }
+
+    /// The role's name, with the site's code where it is the role of one of several sites: `management-point@P01`.
+    pub fn label(&self) -> Cow<'_, str> {
+        match &self.site {
+            Some(site) => Cow::Owned(format!("{}@{site}", self.role.name)),
+            None => Cow::Borrowed(&self.role.name),
+        }
     }
 
     /// The site system that has this host (without port) among its names.
     pub fn by_name(&self, host: Option<&str>) -> Option<u16> {
-        let host = host?;
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let order = |name: &str| -> Ordering { name.bytes().cmp(host.bytes().map(|byte| byte.to_ascii_lowercase())) };
-        let place = self.names.binary_search_by(|(name, _)| order(name)).ok()?;
-        Some(self.names[place].1)
+        called::find(&self.names, host)
     }
 
     /// Whether one server of the role is not as good as another to a client that names it.

@@ -21,6 +21,7 @@ use super::name::Name;
 use super::path::has_dot_segment;
 use super::role::{Balance, FallbackRule, Naming};
 use super::route::{ClusterId, Route};
+use super::sites::Placed;
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, upload};
 use super::tier::TierKind;
@@ -33,6 +34,8 @@ pub struct Decision<'a> {
     pub route: Option<&'a Route>,
     /// The role.
     pub cluster_id: ClusterId,
+    /// The site, where there are several.
+    pub placed: Option<Placed>,
     /// Its servers.
     pub cluster: &'a Cluster,
     /// The client's boundary groups; empty when the role does not know them.
@@ -77,6 +80,8 @@ pub enum Refusal {
     DotSegment,
     /// No role of this listener serves the path.
     NoRoute,
+    /// The site that the request is for has no server of the role.
+    NotAtSite(ClusterId, Placed),
     /// The role does not take the method.
     Method(ClusterId),
     /// Several servers, each with data of its own, and the request names none of them.
@@ -94,30 +99,31 @@ impl<'a> Decision<'a> {
         }
         let routes = &snapshot.site.listeners[usize::from(facts.listener)].routes;
         let route = routes.route(facts.host, facts.path).ok_or(Refusal::NoRoute)?;
-        let id = route.cluster;
+        let (id, placed) = place(&snapshot.site, route.cluster, facts)?;
         let methods = &snapshot.cluster(id).topology.role.methods;
         if !methods.is_empty() && !methods.iter().any(|method| method == facts.method) {
             return Err(Refusal::Method(id));
         }
-        Self::locate(snapshot, id, Some(route), facts, now_ms)
+        Self::locate(snapshot, (id, placed), Some(route), facts, now_ms)
     }
 
     /// Locate alone: the role is known from the listener.
     ///
     /// # Errors
-    /// [`Refusal::NotNamed`] for a role whose servers are told apart by name.
+    /// [`Refusal::NotNamed`] for a role whose servers are told apart by name, [`Refusal::NotAtSite`].
     pub fn for_cluster(
         snapshot: &'a Snapshot,
         cluster_id: ClusterId,
         facts: &Facts<'a, '_>,
         now_ms: u64,
     ) -> Result<Self, Refusal> {
-        Self::locate(snapshot, cluster_id, None, facts, now_ms)
+        let found = place(&snapshot.site, cluster_id, facts)?;
+        Self::locate(snapshot, found, None, facts, now_ms)
     }
 
     fn locate(
         snapshot: &'a Snapshot,
-        cluster_id: ClusterId,
+        (cluster_id, placed): (ClusterId, Option<Placed>),
         route: Option<&'a Route>,
         facts: &Facts<'a, '_>,
         now_ms: u64,
@@ -134,9 +140,13 @@ impl<'a> Decision<'a> {
             .filter(|_| role.balance == Balance::Content)
             .and_then(|route| ContentPath::read(facts.path, route.prefix.len(), facts.query));
         let groups = if topology.grouped() { site.boundaries.groups_of(facts.client) } else { &[] };
-        let location = ContentLocation::new(topology, groups);
+        let servers = topology.at_site(placed.map(|placed| placed.site));
+        let location = ContentLocation::new(topology, groups).at_site(servers);
         let name = Name::new(topology, location, facts.host);
-        let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
+        let default = [servers.default_group];
+        // Clients in no group share a cluster, and not what they start with.
+        let start = if groups.is_empty() && !topology.by_site.is_empty() { &default[..] } else { groups };
+        let sum = start.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
         let owner = Owner::new(topology.hash ^ sum);
         let mut keys = Keys::new((role, topology.hash), owner, live, facts, content);
         let uploads = role.upload_affinity && facts.method == "BITS_POST";
@@ -163,6 +173,7 @@ impl<'a> Decision<'a> {
         Ok(Self {
             route,
             cluster_id,
+            placed,
             cluster,
             groups,
             location,
@@ -363,6 +374,19 @@ impl<'a> Decision<'a> {
     fn tier_of(&self, endpoint: EndpointIndex) -> Option<Tier> {
         self.location.tier_of(endpoint)
     }
+}
+
+/// The cluster of a role for the site that a request is for.
+fn place(
+    site: &Site,
+    head: ClusterId,
+    facts: &Facts<'_, '_>,
+) -> Result<(ClusterId, Option<Placed>), Refusal> {
+    let Some(placed) = site.sites.place(facts.host, || site.boundaries.groups_of(facts.client), facts.listener) else {
+        return Ok((head, None));
+    };
+    let id = site.sites.cluster(head, Some(placed)).ok_or(Refusal::NotAtSite(head, placed))?;
+    Ok((id, Some(placed)))
 }
 
 /// Searches without the site systems that the request comes from, and with them when there is no other.

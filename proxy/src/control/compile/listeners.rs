@@ -8,6 +8,7 @@ use super::entry;
 use super::files::Files;
 use super::given::Given;
 use super::roles::Roles;
+use super::sites::cluster;
 use super::systems::Systems;
 use super::{Once, SpannedName};
 use crate::control::config::{Config, Listener, Problems};
@@ -280,8 +281,4 @@ fn routes_of(position: usize, paths: &[String], hosts: &[String]) -> Vec<Route> 
             .collect()
     };
     paths.iter().flat_map(|path| -> Vec<Route> { each(path) }).collect()
-}
-
-fn cluster(position: usize) -> ClusterId {
-    ClusterId(u16::try_from(position).unwrap_or(u16::MAX))
 }

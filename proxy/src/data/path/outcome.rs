@@ -254,6 +254,7 @@ fn start_clock(session: &Session, decision: &Decision<'_>, why: Unserved) {
         session.worker.note(Note::Clock {
             key,
             role: std::sync::Arc::clone(&topology.role),
+            site: topology.site.clone(),
             groups: decision.group_names().map(Into::into).collect(),
             content: decision.content.map(|content| content.id.into()),
         });

@@ -54,8 +54,8 @@ impl Pinned {
         ended.count(self.metrics());
     }
 
-    fn is_for(&self, role: &str) -> bool {
-        self.snapshot.cluster(self.role).topology.role.name == role
+    fn is_for(&self, role: u64) -> bool {
+        self.snapshot.cluster(self.role).topology.hash == role
     }
 
     fn metrics(&self) -> &RoleMetrics {
@@ -97,8 +97,9 @@ pub struct Pins {
 }
 
 impl Pins {
-    /// Takes the pinned connection of a role for a request of this client. That of another client stays where it is.
-    pub fn take(&mut self, role: &str, client: IpAddr) -> Option<Pinned> {
+    /// Takes the pinned connection of a role ([`crate::model::cluster::Topology::hash`]) for a request of this client. That of
+    /// another client, or of another site's role, stays where it is.
+    pub fn take(&mut self, role: u64, client: IpAddr) -> Option<Pinned> {
         let place = self.pins.iter().position(|pin| pin.client == client && pin.is_for(role))?;
         Some(self.remove(place))
     }

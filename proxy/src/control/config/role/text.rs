@@ -104,7 +104,7 @@ pub(super) fn target(text: &str) -> Result<String, Refusal> {
 }
 
 /// A host without its port.
-pub(super) fn host(text: &str) -> Result<String, Refusal> {
+pub(in crate::control) fn host(text: &str) -> Result<String, Refusal> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest).split('/').next().unwrap_or("");
     let address = bare.trim_start_matches('[').split(']').next().unwrap_or("").parse::<std::net::Ipv6Addr>();
     let name = match (&address, bare.rsplit_once(':')) {
