@@ -252,6 +252,9 @@ impl Explanation {
             panic: cluster.panicking(),
         });
         self.site = decision.placed.map(|placed| words::site(snapshot, placed));
+        if let (Some(site), Some(in_vain)) = (&mut self.site, decision.in_vain) {
+            site.why += &words::in_vain(snapshot, in_vain);
+        }
         let groups = decision.groups.iter().zip(decision.group_names());
         self.boundary_groups = groups
             .map(|(id, name)| {

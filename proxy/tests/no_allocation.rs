@@ -166,7 +166,7 @@ fn refusals_cost_nothing() {
 #[test]
 fn counting_costs_nothing() {
     let metrics = Metrics::new();
-    let role = RoleMetrics::new(&metrics, "pages");
+    let role = RoleMetrics::new(&metrics, "pages", None);
     let endpoint = EndpointMetrics::new(&metrics, "pages", "s1", "10.0.0.1:80");
     let counted = allocation_counter::measure(|| {
         for step in 0..10_000 {

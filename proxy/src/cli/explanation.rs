@@ -54,7 +54,8 @@ pub(super) fn render(told: &Explanation) -> String {
 
 fn facts(out: &mut String, told: &Explanation) {
     if let Some(site) = &told.site {
-        let primary = site.primary.as_ref().map(|primary| format!(" (secondary site of {primary})")).unwrap_or_default();
+        let primary =
+            site.primary.as_ref().map(|primary| format!(" (secondary site of {primary})")).unwrap_or_default();
         fact(out, "site", &format!("{}{primary}: {}", site.code, site.why));
     }
     if let Some(role) = &told.role {

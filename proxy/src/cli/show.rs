@@ -40,7 +40,8 @@ pub(super) fn render(status: &Status) -> String {
         let _ = writeln!(out, "\n{}", certificates(&status.listeners));
     }
     let _ = writeln!(out, "\n{}", endpoints(&status.roles));
-    let rules = status.roles.iter().filter_map(|role| Some(format!("{}: {}", role.title, role.fallback_rule.as_ref()?)));
+    let rules =
+        status.roles.iter().filter_map(|role| Some(format!("{}: {}", role.title, role.fallback_rule.as_ref()?)));
     let mut rules: Vec<String> = rules.collect();
     rules.dedup();
     for rule in rules {

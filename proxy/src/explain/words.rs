@@ -40,6 +40,14 @@ pub(super) fn site(snapshot: &Snapshot, placed: Placed) -> SiteFacts {
     SiteFacts { code: code(placed.site), primary, why }
 }
 
+/// What follows from a name of another site's system.
+pub(super) fn in_vain(snapshot: &Snapshot, named: Placed) -> String {
+    let code = site(snapshot, named).code;
+    format!(
+        "; the request names a site system of {code} that the client may never use, so it is located as by an unknown name"
+    )
+}
+
 /// What a listener does serve.
 pub(super) fn routes(snapshot: &Snapshot, request: &RequestFacts) -> String {
     let listener = snapshot.site.listeners.iter().find(|listener| *listener.name == *request.listener);

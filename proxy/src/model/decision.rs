@@ -21,7 +21,7 @@ use super::name::Name;
 use super::path::has_dot_segment;
 use super::role::{Balance, FallbackRule, Naming};
 use super::route::{ClusterId, Route};
-use super::sites::Placed;
+use super::sites::{Because, Placed};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, upload};
 use super::tier::TierKind;
@@ -36,6 +36,8 @@ pub struct Decision<'a> {
     pub cluster_id: ClusterId,
     /// The site, where there are several.
     pub placed: Option<Placed>,
+    /// The request names a site system of this site that the client may never use, so it is of another.
+    pub in_vain: Option<Placed>,
     /// Its servers.
     pub cluster: &'a Cluster,
     /// The client's boundary groups; empty when the role does not know them.
@@ -99,12 +101,12 @@ impl<'a> Decision<'a> {
         }
         let routes = &snapshot.site.listeners[usize::from(facts.listener)].routes;
         let route = routes.route(facts.host, facts.path).ok_or(Refusal::NoRoute)?;
-        let (id, placed) = place(&snapshot.site, route.cluster, facts)?;
+        let id = route.cluster;
         let methods = &snapshot.cluster(id).topology.role.methods;
         if !methods.is_empty() && !methods.iter().any(|method| method == facts.method) {
             return Err(Refusal::Method(id));
         }
-        Self::locate(snapshot, (id, placed), Some(route), facts, now_ms)
+        Self::at_site(snapshot, id, Some(route), facts, now_ms)
     }
 
     /// Locate alone: the role is known from the listener.
@@ -117,8 +119,32 @@ impl<'a> Decision<'a> {
         facts: &Facts<'a, '_>,
         now_ms: u64,
     ) -> Result<Self, Refusal> {
-        let found = place(&snapshot.site, cluster_id, facts)?;
-        Self::locate(snapshot, found, None, facts, now_ms)
+        Self::at_site(snapshot, cluster_id, None, facts, now_ms)
+    }
+
+    /// Finds the site first. A site system that the client may never use says nothing about it: that is an unknown name.
+    fn at_site(
+        snapshot: &'a Snapshot,
+        head: ClusterId,
+        route: Option<&'a Route>,
+        facts: &Facts<'a, '_>,
+        now_ms: u64,
+    ) -> Result<Self, Refusal> {
+        let site = &*snapshot.site;
+        let place = |host| site.sites.place(host, || site.boundaries.groups_of(facts.client), facts.listener);
+        let Some(placed) = place(facts.host) else {
+            return Self::locate(snapshot, (head, None), route, facts, now_ms);
+        };
+        let id = site.sites.cluster(head, placed.site).ok_or(Refusal::NotAtSite(head, placed))?;
+        let found = Self::locate(snapshot, (id, Some(placed)), route, facts, now_ms)?;
+        if !matches!((found.name, placed.because), (Name::Never(_), Because::SiteSystem)) {
+            return Ok(found);
+        }
+        let other = place(None).and_then(|other| Some((site.sites.cluster(head, other.site)?, Some(other))));
+        match other.filter(|(other, _)| *other != id) {
+            Some(other) => Ok(Self { in_vain: Some(placed), ..Self::locate(snapshot, other, route, facts, now_ms)? }),
+            None => Ok(found),
+        }
     }
 
     fn locate(
@@ -174,6 +200,7 @@ impl<'a> Decision<'a> {
             route,
             cluster_id,
             placed,
+            in_vain: None,
             cluster,
             groups,
             location,
@@ -374,19 +401,6 @@ impl<'a> Decision<'a> {
     fn tier_of(&self, endpoint: EndpointIndex) -> Option<Tier> {
         self.location.tier_of(endpoint)
     }
-}
-
-/// The cluster of a role for the site that a request is for.
-fn place(
-    site: &Site,
-    head: ClusterId,
-    facts: &Facts<'_, '_>,
-) -> Result<(ClusterId, Option<Placed>), Refusal> {
-    let Some(placed) = site.sites.place(facts.host, || site.boundaries.groups_of(facts.client), facts.listener) else {
-        return Ok((head, None));
-    };
-    let id = site.sites.cluster(head, Some(placed)).ok_or(Refusal::NotAtSite(head, placed))?;
-    Ok((id, Some(placed)))
 }
 
 /// Searches without the site systems that the request comes from, and with them when there is no other.

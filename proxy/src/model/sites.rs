@@ -86,10 +86,9 @@ impl Sites {
         Some(by_name().or_else(by_group).or_else(by_listener).unwrap_or(first))
     }
 
-    /// The cluster of a role for a request, from the one that the route leads to. `None`: the site has nothing of the role.
-    pub fn cluster(&self, head: ClusterId, placed: Option<Placed>) -> Option<ClusterId> {
-        let Some(placed) = placed else { return Some(head) };
-        self.clusters.get(usize::from(head.0))?.get(usize::from(placed.site)).copied().flatten()
+    /// The cluster of a role for a site, from the one that the route leads to. `None`: the site has nothing of the role.
+    pub fn cluster(&self, head: ClusterId, site: u16) -> Option<ClusterId> {
+        self.clusters.get(usize::from(head.0))?.get(usize::from(site)).copied().flatten()
     }
 
     /// All clusters of the role to which a route leads here.
@@ -152,14 +151,12 @@ mod tests {
     #[test]
     fn a_site_has_its_own_cluster_of_a_role_or_none() {
         let sites = sites();
-        let at = |site| Some(Placed { site, because: Because::First });
-        assert_eq!(sites.cluster(ClusterId(0), at(0)), Some(ClusterId(0)));
-        assert_eq!(sites.cluster(ClusterId(0), at(2)), Some(ClusterId(2)));
-        assert_eq!(sites.cluster(ClusterId(1), at(1)), None);
+        assert_eq!(sites.cluster(ClusterId(0), 0), Some(ClusterId(0)));
+        assert_eq!(sites.cluster(ClusterId(0), 2), Some(ClusterId(2)));
+        assert_eq!(sites.cluster(ClusterId(1), 1), None);
         assert_eq!(sites.clusters_of(ClusterId(0)), [ClusterId(0), ClusterId(2)]);
         let one = Sites::default();
         assert_eq!(one.place(Some("mp1"), || panic!("there is one site"), 0), None);
-        assert_eq!(one.cluster(ClusterId(7), None), Some(ClusterId(7)));
         assert_eq!(one.clusters_of(ClusterId(7)), [ClusterId(7)]);
     }
 }

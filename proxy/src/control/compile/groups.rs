@@ -345,7 +345,8 @@ impl Groups {
         let that = |fits: &dyn Fn(u16) -> bool| (0..sites_of.len()).filter(|member| fits(sites_of[*member])).collect();
         let choices: [Vec<usize>; 3] =
             [that(&|own| own == primary), that(&|own| sites.assigned(own) == primary), that(&|_| true)];
-        let everyone = choices.into_iter().skip(if all { 2 } else { 0 }).find(|list| !list.is_empty()).unwrap_or_default();
+        let everyone =
+            choices.into_iter().skip(if all { 2 } else { 0 }).find(|list| !list.is_empty()).unwrap_or_default();
         SitePlan { default_group: self.default_of(primary), everyone }
     }
 

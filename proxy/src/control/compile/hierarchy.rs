@@ -21,6 +21,9 @@ pub(super) fn check(
     systems: &Systems<'_>,
     problems: &mut Problems,
 ) {
+    for listener in &config.listeners {
+        sites.find(listener.site.as_ref(), problems);
+    }
     if !sites.several() {
         return;
     }
@@ -53,9 +56,11 @@ pub(super) fn check(
 
 /// A name of a site may be no name of another site's system.
 fn refuse_strangers(config: &Config, sites: &Sites<'_>, systems: &Systems<'_>, problems: &mut Problems) {
-    let hosts = sites.list.iter().enumerate().flat_map(|(place, site)| {
-        site.hosts.iter().map(move |(host, written)| (host.as_str(), (place, *written)))
-    });
+    let hosts = sites
+        .list
+        .iter()
+        .enumerate()
+        .flat_map(|(place, site)| site.hosts.iter().map(move |(host, written)| (host.as_str(), (place, *written))));
     let hosts: BTreeMap<&str, (usize, &super::SpannedName)> = hosts.collect();
     for (index, system) in config.site_systems.iter().enumerate().filter(|(_, system)| system.site.is_some()) {
         let site = systems.sites.get(index).copied().map_or(0, usize::from);

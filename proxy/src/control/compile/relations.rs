@@ -62,7 +62,8 @@ pub(super) fn neighbors(
             Some(position) => found.push((position, times)),
             None if is_default => {
                 let text = "there are several sites, and this boundary group belongs to none of them";
-                let help = "write the whole name, such as \"Default-Site-Boundary-GroupP01\", or site = \"P01\" in the group";
+                let help =
+                    "write the whole name, such as \"Default-Site-Boundary-GroupP01\", or site = \"P01\" in the group";
                 problems.error(name.span(), text, help);
             }
             None => {

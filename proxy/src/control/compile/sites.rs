@@ -117,7 +117,11 @@ impl<'a> Sites<'a> {
             let Some(own) = site.written else { continue };
             let twin = self.list[..place].iter().find(|other| other.code.eq_ignore_ascii_case(&site.code));
             if let Some(first) = twin.and_then(|twin| twin.written) {
-                problems.error(own.span(), format!("{:?} is the code of two sites", site.code), "a code means one site");
+                problems.error(
+                    own.span(),
+                    format!("{:?} is the code of two sites", site.code),
+                    "a code means one site",
+                );
                 problems.error(first.span(), format!("{:?} is used again further down", site.code), OTHER);
             }
         }
@@ -131,7 +135,11 @@ impl<'a> Sites<'a> {
             let above = &config.sites[usize::from(primary)];
             match &above.primary {
                 _ if usize::from(primary) == place => {
-                    problems.error(written.span(), "a site cannot be its own primary site", "write another code, or take it out");
+                    problems.error(
+                        written.span(),
+                        "a site cannot be its own primary site",
+                        "write another code, or take it out",
+                    );
                 }
                 Some(again) => {
                     let text = format!("{:?} is a secondary site itself", written.get_ref());
