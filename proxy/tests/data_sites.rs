@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rolegate::control::config::Source;
 use rolegate_bench::content::{Content, Package};
 use rolegate_bench::site::{Role, SiteSystem, Spec};
-use support::{Proxy, until};
+use support::{Peer, Proxy, ok, until};
 
 const PROBE: &str = "probe = { kind = \"tcp\", interval = \"500ms\", fast_interval = \"50ms\", down_interval = \"100ms\", \
                      timeout = \"400ms\", rise = 1, fall = 2 }\nslow_start = \"0s\"";
@@ -174,4 +174,62 @@ async fn one_site_becomes_several_while_it_serves() {
     served_by(ask(&proxy, "127.0.2.5", "cm.lab.test", LIST).await, "two");
     reload(&proxy, &lab.one()).await;
     assert_eq!(client.ask(&request).await.field("x-site-system"), Some("one"));
+}
+
+/// Two sites, each with one server, for a role and a listener of which nothing else tells the site.
+fn pair(role: &str, listener: &str, servers: [&Peer; 2]) -> Proxy {
+    let system = |(place, server): (usize, &&Peer)| {
+        format!(
+            "[[site_systems]]\nname = \"srv{place}\"\nsite = \"P0{}\"\naddress = \"127.0.0.1\"\nroles = [{{ role = \"{role}\", port = {} }}]\n",
+            place + 1,
+            server.address.port()
+        )
+    };
+    let systems: String = servers.iter().enumerate().map(system).collect();
+    Proxy::start(&format!(
+        "[[sites]]\ncode = \"P01\"\n[[sites]]\ncode = \"P02\"\nhosts = [\"cm2\"]\n[proxy]\nthreads = 1\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [[listeners]]\nname = \"first\"\naddress = \"127.0.0.1:0\"\nroles = [\"{role}\"]\n\
+         [[listeners]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\nroles = [\"{role}\"]\n{listener}\n\
+         [roles.{role}]\nprobe = {{ kind = \"none\" }}\n{systems}"
+    ))
+}
+
+#[tokio::test]
+async fn a_connection_without_a_name_is_of_its_listeners_site() {
+    let servers = [Peer::saying(ok("one")).await, Peer::saying(ok("two")).await];
+    let proxy = pair("client-notification", "site = \"P02\"", [&servers[0], &servers[1]]);
+    let request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(proxy.open().await.ask(request).await.text(), "two");
+    let mut first = support::Wire::connect(proxy.at("first")).await;
+    assert_eq!(first.ask(request).await.text(), "one");
+}
+
+/// Whoever has sent `Authorization` on a connection is known there.
+async fn signs_in(name: &'static str) -> Peer {
+    Peer::serve(move |mut talk| async move {
+        let mut known = false;
+        while let Some(request) = talk.request().await {
+            known |= request.field("authorization").is_some();
+            let refusal = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n";
+            if !talk.say(if known { ok(name) } else { refusal.to_owned() }).await {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_has_signed_in_at_one_site_has_not_at_another() {
+    let servers = [signs_in("one").await, signs_in("two").await];
+    let proxy = pair("MP", "", [&servers[0], &servers[1]]);
+    let mut client = proxy.open().await;
+    let ask = |host: &str, more: &str| format!("GET {LIST} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");
+    assert_eq!(client.ask(&ask("cm", "")).await.status(), 401);
+    let signed_in = client.ask(&ask("cm", "Authorization: NTLM ann\r\n")).await;
+    assert_eq!((signed_in.status(), signed_in.text().as_str()), (200, "one"));
+    assert_eq!(client.ask(&ask("cm", "")).await.text(), "one");
+    assert_eq!(client.ask(&ask("cm2", "")).await.status(), 401, "the other site's server knows nobody");
+    assert_eq!(client.ask(&ask("cm2", "Authorization: NTLM ann\r\n")).await.text(), "two");
+    assert_eq!(client.ask(&ask("cm", "")).await.text(), "one", "and this one still does");
 }

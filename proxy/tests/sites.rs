@@ -193,6 +193,14 @@ fn a_secondary_site_serves_its_own_clients_first_and_its_primary_site_after_it()
     down(&mut world, &["mp1", "mp1b"]);
     expect(&world, &facts("10.1.0.1", LIST), "P01", &[]);
     expect(&world, &facts("10.3.0.1", LIST), "S01", &["mps"]);
+    // That the secondary site's is well does not keep the others from being tried.
+    let mut world = World::new(&text().replace("panic = \"refuse\"", "panic = \"serve\""));
+    world.all_up();
+    down(&mut world, &["mp1", "mp1b"]);
+    expect(&world, &facts("10.1.0.1", LIST), "P01", &["mp1"]);
+    expect(&world, &facts("10.3.0.1", LIST), "S01", &["mps"]);
+    down(&mut world, &["mps"]);
+    expect(&world, &facts("10.3.0.1", LIST), "S01", &["mps"]);
 }
 
 #[test]
@@ -240,8 +248,14 @@ fn a_connection_is_of_the_site_of_its_client() {
     let world = world();
     let snapshot = world.snapshot();
     let head = snapshot.site.listeners[2].tcp.unwrap();
-    for (client, server) in [("10.1.0.1", "mp1"), ("10.2.0.1", "mp2.contoso.com"), ("10.3.0.1", "mp1")] {
-        let facts = Facts { listener: 2, ..facts(client, "") };
+    // The host is the server name of TLS that is passed through.
+    for (client, host, server) in [
+        ("10.1.0.1", None, "mp1"),
+        ("10.2.0.1", None, "mp2.contoso.com"),
+        ("10.3.0.1", None, "mp1"),
+        ("10.1.0.1", Some("cm2.contoso.com"), "mp2.contoso.com"),
+    ] {
+        let facts = Facts { listener: 2, host, ..facts(client, "") };
         let decision = Decision::for_cluster(&snapshot, head, &facts, 1000).unwrap();
         let pick = decision.pick(&Tried::new(), 1000, 7).unwrap();
         assert_eq!(&*decision.cluster.endpoint(pick.endpoint).system, server, "{client}");

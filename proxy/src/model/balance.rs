@@ -219,8 +219,7 @@ impl Ask<'_> {
 /// # Errors
 /// [`Nobody`] says why there is none.
 pub fn pick(cluster: &Cluster, location: ContentLocation<'_>, ask: &Ask<'_>) -> Result<Pick, Nobody> {
-    let classes: &[Class] = if cluster.panicking() { &[Class::Out] } else { &[Class::Well, Class::Second] };
-    pick_of(cluster, location, ask, classes)
+    pick_of(cluster, location, ask, cluster.classes())
 }
 
 /// As [`pick`], among endpoints of these classes.

@@ -149,6 +149,8 @@ pub struct Cluster {
     pub topology: Arc<Topology>,
     standing: Box<[Standing]>,
     panicking: bool,
+    /// All endpoints are out.
+    nobody: bool,
 }
 
 impl Cluster {
@@ -156,8 +158,12 @@ impl Cluster {
     pub fn new(topology: Arc<Topology>, mut standing: Vec<Standing>) -> Self {
         standing.resize(topology.endpoints.len(), Standing::UNPROVEN);
         let nobody = standing.iter().all(|s| s.class() == Class::Out);
-        let panicking = nobody && !standing.is_empty() && topology.role.panic == Panic::Serve;
-        Self { topology, standing: standing.into_boxed_slice(), panicking }
+        // Servers of a secondary site are for few: that they are well helps nobody else.
+        let everyone = if topology.by_site.is_empty() { &topology.own.everyone[..] } else { &[] };
+        let is_out = |&endpoint: &EndpointIndex| standing[endpoint as usize].class() == Class::Out;
+        let abandoned = !everyone.is_empty() && everyone.iter().all(is_out);
+        let panicking = (nobody || abandoned) && !standing.is_empty() && topology.role.panic == Panic::Serve;
+        Self { topology, standing: standing.into_boxed_slice(), panicking, nobody }
     }
 
     /// How an endpoint stands.
@@ -173,6 +179,15 @@ impl Cluster {
     /// Nobody is well and the role's policy is to serve all the same.
     pub fn panicking(&self) -> bool {
         self.panicking
+    }
+
+    /// Who is picked, the best first.
+    pub fn classes(&self) -> &'static [Class] {
+        match (self.panicking, self.nobody) {
+            (true, true) => &[Class::Out],
+            (true, false) => &[Class::Well, Class::Second, Class::Out],
+            (false, _) => &[Class::Well, Class::Second],
+        }
     }
 
     /// The endpoint at a position.
