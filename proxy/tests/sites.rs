@@ -5,8 +5,11 @@ mod control_support;
 
 use std::collections::BTreeSet;
 
-use control_support::world::{DOWN, World, facts};
+use control_support::plan::{CLIENT, Site, site};
+use control_support::world::{DOWN, World, decide, facts};
 use http::{Method, StatusCode};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rolegate::explain::Explanation;
 use rolegate::model::audience::audiences;
 use rolegate::model::balance::{How, Tried};
@@ -337,4 +340,49 @@ fn one_site_becomes_several_and_nothing_is_forgotten() {
     world.publisher.publish();
     assert_eq!(ids(&world), old);
     assert_eq!(learn(&world, "10.1.0.1", None, SCAN).1, How::Stays);
+}
+
+/// A random site beside an empty one.
+fn beside_another(site: &Site, reach: &str) -> String {
+    let text = site.toml().replacen("[site]", "[[sites]]\ncode = \"P02\"\n[[sites]]", 1);
+    let text = text.replace("[default_boundary_group]", "[sites.default_boundary_group]");
+    let text = text.replace("[[boundary_groups]]", "[[boundary_groups]]\nsite = \"P01\"");
+    let text = text.replace("[[site_systems]]", "[[site_systems]]\nsite = \"P01\"");
+    let text = text.replace("[[listeners]]", "[[listeners]]\nsite = \"P01\"");
+    text.replace("[roles.pages]", &format!("[roles.pages]\nreach = \"{reach}\""))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(0x517e_5001),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn one_of_several_sites_serves_as_if_it_were_alone(site in site(), dice in prop::collection::vec(any::<u64>(), 6)) {
+        let stand = |text: &str| {
+            let mut world = World::new(text);
+            for (place, server) in site.servers.iter().enumerate() {
+                world.stand(place as u32, server.standing);
+            }
+            world.publisher.publish();
+            world
+        };
+        let alone = stand(&site.toml());
+        for reach in ["site", "hierarchy"] {
+            let beside = stand(&beside_another(&site, reach));
+            let (one, several) = (alone.snapshot(), beside.snapshot());
+            for client in [CLIENT, "10.2.0.1", "10.77.0.1"] {
+                let (left, right) = (decide(&one, client, "/pages/x").unwrap(), decide(&several, client, "/pages/x").unwrap());
+                let tiers = |decision: &Decision<'_>| decision.location.tiers().collect::<Vec<_>>();
+                prop_assert_eq!(tiers(&left), tiers(&right), "{} {}", reach, client);
+                for dice in &dice {
+                    prop_assert_eq!(left.pick(&Tried::new(), 1000, *dice), right.pick(&Tried::new(), 1000, *dice));
+                }
+                prop_assert_eq!(left.clock_key().is_some(), right.clock_key().is_some());
+            }
+        }
+    }
 }

@@ -287,7 +287,7 @@ pub(super) fn assumed(note: &Assumed) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::{ClockFacts, GroupFacts, RequestFacts, RoleFacts};
+    use crate::explain::{ClockFacts, GroupFacts, RequestFacts, RoleFacts, SiteFacts};
 
     fn server(name: &str, health: &str, verdict: &str, why_not: Option<&str>) -> ServerFacts {
         let ago = (verdict != "unknown").then_some(5.0);
@@ -314,6 +314,11 @@ mod tests {
         let current =
             vec![server("dp1", "down", "lacks", Some("down")), server("dp02", "degraded", "has", Some(degraded))];
         Explanation {
+            site: Some(SiteFacts {
+                code: "S01".to_owned(),
+                primary: Some("P01".to_owned()),
+                why: "the request names it".to_owned(),
+            }),
             request: RequestFacts {
                 client: "10.1.2.3".to_owned(),
                 listener: "http".to_owned(),
@@ -344,6 +349,7 @@ mod tests {
 GET /SMS_DP_SMSPKG$/ABC00012
   client           10.1.2.3
   listener         http, host dp, snapshot 7
+  site             S01 (secondary site of P01): the request names it
   role             Distribution point
   boundary groups  HQ, by 10.1.0.0-10.1.9.9: all of Hamburg
   content          ABC00012, its folder

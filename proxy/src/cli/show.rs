@@ -193,6 +193,35 @@ mod tests {
     use crate::status::CertificateStatus;
 
     #[test]
+    fn sites_and_whose_role_it_is_are_shown() {
+        let site = |code: &str, primary: Option<&str>| SiteStatus {
+            code: code.to_owned(),
+            primary: primary.map(str::to_owned),
+            hosts: vec![format!("{code}.lab.test")],
+            ..SiteStatus::default()
+        };
+        let role = |site: Option<&str>| RoleStatus {
+            title: "Management point".to_owned(),
+            site: site.map(str::to_owned),
+            fallback_rule: Some("the rule".to_owned()),
+            ..RoleStatus::default()
+        };
+        let status = Status {
+            site: "P01, S01".to_owned(),
+            sites: vec![site("P01", None), site("S01", Some("P01"))],
+            roles: vec![role(Some("P01")), role(Some("P02"))],
+            ..Status::default()
+        };
+        let text = render(&status);
+        for part in ["sites P01, S01   rolegate", "SECONDARY OF", "S01.lab.test", "Management point @P02"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert_eq!(text.matches("the rule").count(), 1, "{text}");
+        let text = render(&Status { site: "P01".to_owned(), roles: vec![role(None)], ..Status::default() });
+        assert!(text.starts_with("site P01 ") && !text.contains('@') && !text.contains("SECONDARY"), "{text}");
+    }
+
+    #[test]
     fn listeners_and_their_certificates_are_shown() {
         let certificate = |name: &str, days_left: i64| CertificateStatus {
             names: vec![name.to_owned(), "127.0.0.1".to_owned()],
