@@ -48,6 +48,8 @@ struct Line<'a> {
     host: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<&'a str>,
     boundary_groups: u16,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     boundary_group_names: &'a [&'a str],
@@ -194,7 +196,7 @@ impl Lines {
         let mut ts = ArrayString::<LONGEST_TIME>::new();
         // It fits: what is written are digits, and a year of no more than five.
         let _ = write!(ts, "{second}.{:06}Z", at.subsec_micros());
-        let role = record.role.map(|role| record.snapshot.cluster(role).topology.role.name.as_str());
+        let topology = record.role.map(|role| &record.snapshot.cluster(role).topology);
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let endpoint = record.endpoint.map(socket_text);
         let line = Line {
@@ -208,7 +210,8 @@ impl Lines {
             method: record.method.as_str(),
             target: &record.target,
             host: record.host.as_deref(),
-            role,
+            role: topology.map(|topology| topology.role.name.as_str()),
+            site: topology.and_then(|topology| topology.site.as_deref()),
             boundary_groups: record.groups,
             boundary_group_names: &group_names(record),
             tier: record.tier.map(crate::model::tier::TierKind::as_str),

@@ -206,7 +206,7 @@ impl Admin {
         for cluster in &snapshot.clusters {
             let servable = cluster.panicking() || cluster.standings().iter().any(|s| s.class() != Class::Out);
             if !servable && snapshot.site.serves(cluster.topology.id) {
-                waiting.push(cluster.topology.role.name.clone());
+                waiting.push(cluster.topology.label().into_owned());
             }
         }
         if waiting.is_empty() {

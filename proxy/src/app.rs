@@ -122,7 +122,7 @@ impl App {
             bell: Arc::clone(&handles.bell),
             log,
             metrics: ThreadMetrics::new(&metrics),
-            no_role: RoleMetrics::new(&metrics, NO_ROLE),
+            no_role: RoleMetrics::new(&metrics, NO_ROLE, None),
             epoch,
             notes: handles.notes.clone(),
             threads,

@@ -45,6 +45,9 @@ pub struct Explanation {
     /// The request belongs nowhere, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<AnswerFacts>,
+    /// The site that it is for, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteFacts>,
     /// The role that serves it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<RoleFacts>,
@@ -100,6 +103,18 @@ pub struct RequestFacts {
     /// The other fields that were given.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub fields: Vec<(String, String)>,
+}
+
+/// The site.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SiteFacts {
+    /// Its code.
+    pub code: String,
+    /// Code of its primary site, for a secondary one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub primary: Option<String>,
+    /// What says so.
+    pub why: String,
 }
 
 /// The role.
@@ -193,6 +208,10 @@ impl Explanation {
             Refusal::NoRoute => (None, Error::NoRoute),
             Refusal::Method(role) => (Some(role), Error::MethodNotAllowed),
             Refusal::NotNamed(role) => (Some(role), Error::NotNamed),
+            Refusal::NotAtSite(role, placed) => {
+                self.site = Some(words::site(snapshot, placed));
+                (Some(role), Error::NoRoute)
+            }
         };
         let cluster = role.map(|role| snapshot.cluster(role));
         self.role = cluster.map(|cluster| RoleFacts {
@@ -209,6 +228,9 @@ impl Explanation {
             (Refusal::NotNamed(_), Some(cluster)) => words::names(cluster),
             (Refusal::DotSegment, _) => {
                 "a Windows server would take it for another path than the one that is routed".to_owned()
+            }
+            (Refusal::NotAtSite(_, placed), _) => {
+                format!("no site system of the site {} has the role", words::site(snapshot, placed).code)
             }
             (Refusal::NoRoute | Refusal::Method(_) | Refusal::NotNamed(_), _) => words::routes(snapshot, &self.request),
         };
@@ -232,6 +254,10 @@ impl Explanation {
             host: decision.route.and_then(|route| route.host.clone()),
             panic: cluster.panicking(),
         });
+        self.site = decision.placed.map(|placed| words::site(snapshot, placed));
+        if let (Some(site), Some(in_vain)) = (&mut self.site, decision.in_vain) {
+            site.why += &words::in_vain(snapshot, in_vain);
+        }
         let groups = decision.groups.iter().zip(decision.group_names());
         self.boundary_groups = groups
             .map(|(id, name)| {

@@ -47,7 +47,8 @@ pub fn role<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Arc<Cluster>, 
 pub fn boundary_group<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a str, String> {
     let names = || snapshot.site.group_names.iter().map(String::as_str);
     let found = names().find(|known| known.eq_ignore_ascii_case(name));
-    let default = || names().next_back().filter(|_| name.eq_ignore_ascii_case("default"));
+    let one = snapshot.site.sites.list.is_empty();
+    let default = || names().next_back().filter(|_| one && name.eq_ignore_ascii_case("default"));
     found.or_else(default).ok_or_else(|| missing("boundary group", name, names()))
 }
 

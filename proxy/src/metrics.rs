@@ -81,6 +81,10 @@ impl Miss {
     }
 }
 
+fn labels<'a>(role: &'a str, site: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+    std::iter::once(("role", role)).chain(site.map(|site| ("site", site))).collect()
+}
+
 impl std::ops::Deref for RoleMetrics {
     type Target = RoleHandles;
     fn deref(&self) -> &RoleHandles {
@@ -89,9 +93,9 @@ impl std::ops::Deref for RoleMetrics {
 }
 
 impl RoleMetrics {
-    /// Resolves the handles of a role.
-    pub fn new(metrics: &Metrics, role: &str) -> Self {
-        let of = metrics.scope(&[("role", role)]);
+    /// Resolves the handles of a role, or of the role of one of several sites.
+    pub fn new(metrics: &Metrics, role: &str, site: Option<&str>) -> Self {
+        let of = metrics.scope(&labels(role, site));
         Self(Arc::new(RoleHandles {
             requests: CODES.map(|code| of.counter_by("rolegate_requests_total", "code", code)),
             errors: Error::ALL.map(|error| of.counter_by("rolegate_request_errors_total", "reason", error.reason())),
@@ -119,9 +123,9 @@ impl RoleMetrics {
     }
 
     /// Takes the series of a role that is gone away. Those of [`NO_ROLE`] stay.
-    pub fn forget(metrics: &Metrics, role: &str) {
+    pub fn forget(metrics: &Metrics, role: &str, site: Option<&str>) {
         if role != NO_ROLE {
-            metrics.forget(&[("role", role)]);
+            metrics.forget(&labels(role, site));
         }
     }
 

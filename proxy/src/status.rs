@@ -13,14 +13,15 @@ use crate::metrics::{GroupCounts, GroupMetrics};
 use crate::model::cluster::{Class, Cluster, EndpointIndex};
 use crate::model::description::{Descriptions, Thing};
 use crate::model::entry::{ClientCertificates, Security, ServerCertificate};
-use crate::model::snapshot::{ListenerRoutes, Snapshot};
+use crate::model::sites::OneSite;
+use crate::model::snapshot::{ListenerRoutes, Site, Snapshot};
 
 /// Everything. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Status {
     /// Version of rolegate.
     pub rolegate: String,
-    /// Site code.
+    /// Site code; of several sites, all codes.
     pub site: String,
     /// What people have written about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -37,7 +38,10 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// Roles and their endpoints.
     pub roles: Vec<RoleStatus>,
-    /// Boundary groups, the site default boundary group last.
+    /// The sites, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub sites: Vec<SiteStatus>,
+    /// Boundary groups, site default boundary groups last.
     pub boundary_groups: Vec<GroupStatus>,
     /// Site systems given by name.
     pub names: Vec<NameStatus>,
@@ -102,6 +106,25 @@ pub struct CertificateStatus {
     pub days_left: i64,
 }
 
+/// One of several sites.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SiteStatus {
+    /// Its code.
+    pub code: String,
+    /// What people have written about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
+    /// Code of its primary site, for a secondary one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub primary: Option<String>,
+    /// Its site default boundary group.
+    pub default_boundary_group: String,
+    /// Names by which clients ask for it.
+    pub hosts: Vec<String>,
+    /// Boundary groups that assign clients to it.
+    pub boundary_groups: Vec<String>,
+}
+
 /// One role.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct RoleStatus {
@@ -110,6 +133,9 @@ pub struct RoleStatus {
     /// What people have written about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub description: Option<String>,
+    /// Code of the site whose role it is, where there are several and each has its own servers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub site: Option<String>,
     /// As the console spells it.
     pub title: String,
     /// Nobody is well and requests are sent all the same.
@@ -256,6 +282,7 @@ impl Status {
                 .filter(|cluster| !cluster.topology.endpoints.is_empty() || snapshot.site.serves(cluster.topology.id))
                 .map(|cluster| role(cluster, &view, &snapshot.site.descriptions))
                 .collect(),
+            sites: sites(&snapshot.site),
             boundary_groups: (0..snapshot.site.group_names.len()).map(|id| group(id, snapshot)).collect(),
             names,
             draining: draining
@@ -302,6 +329,24 @@ fn listener(listener: &ListenerRoutes, address: Option<&SocketAddr>, snapshot: &
     }
 }
 
+fn sites(site: &Site) -> Vec<SiteStatus> {
+    let of = |(place, own): (usize, &OneSite)| {
+        let groups = site.sites.groups.iter().zip(&site.group_names).take(site.written_groups());
+        SiteStatus {
+            code: own.code.to_string(),
+            description: site.descriptions.of(Thing::Site, &own.code),
+            primary: own.primary.map(|primary| site.sites.list[usize::from(primary)].code.to_string()),
+            default_boundary_group: site.group_names[usize::from(own.default_group.0)].clone(),
+            hosts: own.hosts.iter().map(ToString::to_string).collect(),
+            boundary_groups: groups
+                .filter(|(group, _)| group.map(usize::from) == Some(place))
+                .map(|(_, name)| name.clone())
+                .collect(),
+        }
+    };
+    site.sites.list.iter().enumerate().map(of).collect()
+}
+
 fn certificate(certificate: &ServerCertificate, now: i64) -> CertificateStatus {
     CertificateStatus {
         names: certificate.names.to_vec(),
@@ -339,6 +384,7 @@ fn role(cluster: &Cluster, view: &View, descriptions: &Descriptions) -> RoleStat
     RoleStatus {
         name: topology.role.name.clone(),
         description: descriptions.of(Thing::Role, &topology.role.name),
+        site: topology.site.as_ref().map(ToString::to_string),
         title: topology.role.title.clone(),
         panic: cluster.panicking(),
         boundary_groups: topology.grouped(),
@@ -363,7 +409,7 @@ fn group(id: usize, snapshot: &Snapshot) -> GroupStatus {
     for cluster in snapshot.clusters.iter().filter(|cluster| cluster.topology.grouped()) {
         let topology = &cluster.topology;
         let Some(group) = topology.groups.get(id) else { continue };
-        let role = topology.role.name.clone();
+        let role = topology.label().into_owned();
         let mut systems: Vec<String> =
             group.members.iter().map(|&member| cluster.endpoint(member).system.to_string()).collect();
         systems.dedup();

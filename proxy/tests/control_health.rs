@@ -331,6 +331,33 @@ async fn a_reload_that_makes_it_the_last_one_ends_an_ejection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ejection_stays_when_one_site_becomes_several_and_ends_when_its_server_is_of_another() {
+    let all = group("One", "\"mp1\", \"mp2\", \"mp3\"");
+    let (sites, handles) = directed(&all).await;
+    alarm(&handles, 0);
+    until_ejected(&handles, 0, true).await;
+    let ejected = || {
+        let snapshot = handles.snapshots.current();
+        let of = |place: usize| snapshot.clusters[place].standings().iter().filter(|standing| standing.ejected).count();
+        (0..snapshot.clusters.len()).map(of).collect::<Vec<_>>()
+    };
+    let several = |first: &str| {
+        let text = grouped(&sites, &all).0.replacen("[site]", "[[sites]]", 1);
+        let text = text.replacen("[proxy]", "[[sites]]\ncode = \"P02\"\n[proxy]", 1);
+        let text = text.replacen("[[site_systems]]", &format!("[[X]]\nsite = \"{first}\""), 1);
+        let text = text.replacen("[[site_systems]]", "[[X]]\nsite = \"P02\"", 1);
+        text.replace("[[site_systems]]", "[[X]]\nsite = \"P01\"").replace("[[X]]", "[[site_systems]]")
+    };
+    for (first, expected) in [("P01", vec![1, 0]), ("P02", vec![0, 0])] {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let source = control_support::proxy::source(&several(first));
+        handles.orders.send(Order::Reload(source, reply)).await.unwrap();
+        answer.await.unwrap().unwrap();
+        assert_eq!(ejected(), expected, "mp1 of {first}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_was_degraded_on_its_way_up_starts_slowly_too() {
     let (sites, handles) = directed(&group("One", "\"mp1\", \"mp2\", \"mp3\"")).await;
     let standing = || handles.snapshots.current().clusters[0].standing(0);

@@ -89,6 +89,7 @@ fn every_key_is_in_the_reference_and_none_that_does_not_exist() {
     let reference = document("docs/configuration.md");
     for (heading, file) in [
         ("### `[site]`", "[site]\nQ = 1"),
+        ("### `[[sites]]`", "[[sites]]\nQ = 1"),
         ("### `[proxy]`", "[proxy]\nQ = 1"),
         ("### `[admin]`", "[admin]\nQ = 1"),
         ("### `[access_log]`", "[access_log]\nQ = 1"),

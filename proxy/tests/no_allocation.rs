@@ -168,6 +168,32 @@ fn clocks_content_and_affinity_cost_nothing() {
 }
 
 #[test]
+fn a_site_is_found_without_an_allocation() {
+    let text = config("client", true).replacen(
+        "[site]\ncode = \"P01\"\n",
+        "[[sites]]\ncode = \"P01\"\nhosts = [\"cm1\"]\ndefault_boundary_group = { site_systems = [\"s10\"] }\n[[sites]]\ncode = \"P02\"\n",
+        1,
+    );
+    let text = text.replace("[default_boundary_group]\nsite_systems = [\"s10\"]\n", "");
+    let text = text.replace("fallback_source = ", "site = \"P01\"\nfallback_source = ").replacen(
+        "site = \"P01\"",
+        "site = \"P02\"",
+        3,
+    );
+    let mut world = World::new(&text);
+    world.all_up();
+    let snapshot = world.snapshot();
+    for (host, client) in [("cm1", "10.1.1.1"), ("S1", "10.1.1.1"), ("other", "10.1.1.1"), ("other", "10.200.0.1")] {
+        for path in ["/Pages/x", "/SMS_DP_SMSPKG$/ABC00012/setup.msi"] {
+            let facts = Facts { host: Some(host), ..facts(path, client) };
+            let decision = Decision::new(&snapshot, &facts, 1000).unwrap();
+            assert!(decision.placed.is_some());
+            assert_none(&snapshot, &facts, &format!("{host} {client} {path}")).unwrap();
+        }
+    }
+}
+
+#[test]
 fn refusals_cost_nothing() {
     let world = World::new(&(config("random", true).replace("[roles.pages]", "[roles.pages]\nnamed = \"only\"")));
     let snapshot = world.snapshot();
@@ -202,7 +228,7 @@ fn whose_request_it_was_is_found_without_an_allocation() {
 #[test]
 fn counting_costs_nothing() {
     let metrics = Metrics::new();
-    let role = RoleMetrics::new(&metrics, "pages");
+    let role = RoleMetrics::new(&metrics, "pages", None);
     let endpoint = EndpointMetrics::new(&metrics, "pages", "s1", "10.0.0.1:80");
     let group = GroupMetrics::new(&metrics, "pages", Some("Berlin"));
     let counted = allocation_counter::measure(|| {

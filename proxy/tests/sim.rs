@@ -164,7 +164,7 @@ impl Storm {
             assert_eq!(usize::from(topology.id.0), place);
             assert_eq!(cluster.standings().len(), topology.endpoints.len());
             assert_eq!(topology.groups.len(), groups);
-            let all = topology.groups.iter().flat_map(|group| &group.members).chain(&topology.everyone);
+            let all = topology.groups.iter().flat_map(|group| &group.members).chain(&topology.own.everyone);
             assert!(all.chain(&topology.fallback_sources).all(|index| (*index as usize) < topology.endpoints.len()));
             let links = topology.groups.iter().flat_map(|group| &group.links);
             assert!(links.clone().all(|link| usize::from(link.group.0) < groups));

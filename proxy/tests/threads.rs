@@ -28,7 +28,7 @@ fn run(socket: TcpListener, pulse: &Arc<Pulse>, command: watch::Receiver<Command
         bell: Arc::clone(&handles.bell),
         log: None,
         metrics: ThreadMetrics::new(&metrics),
-        no_role: RoleMetrics::new(&metrics, NO_ROLE),
+        no_role: RoleMetrics::new(&metrics, NO_ROLE, None),
         epoch,
         notes: handles.notes.clone(),
         threads: 1,

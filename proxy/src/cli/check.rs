@@ -84,13 +84,17 @@ fn summary(source: &Source, compiled: &Compiled) -> String {
         let why = plan.role.fallback_rule.why()?;
         Some(format!("{}: {why}\n", plan.role.title))
     });
-    let rules: String = rules.collect();
+    // Once for a role, however many sites have it.
+    let mut rules: Vec<String> = rules.collect();
+    rules.dedup();
+    let rules = rules.concat();
     format!(
-        "{rules}{}: site {}, {} listeners, {} site systems, {} boundary groups: can be served",
+        "{rules}{}: {} {}, {} listeners, {} site systems, {} boundary groups: can be served",
         source.name,
+        if compiled.site.sites.list.is_empty() { "site" } else { "sites" },
         compiled.site.code,
         compiled.listeners.len(),
         systems.len(),
-        compiled.site.group_names.len() - 1
+        compiled.site.written_groups()
     )
 }

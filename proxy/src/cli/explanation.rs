@@ -53,6 +53,11 @@ pub(super) fn render(told: &Explanation) -> String {
 }
 
 fn facts(out: &mut String, told: &Explanation) {
+    if let Some(site) = &told.site {
+        let primary =
+            site.primary.as_ref().map(|primary| format!(" (secondary site of {primary})")).unwrap_or_default();
+        fact(out, "site", &format!("{}{primary}: {}", site.code, site.why));
+    }
     if let Some(role) = &told.role {
         let prefix = role.prefix.as_ref().map(|prefix| format!(", by the path {prefix}")).unwrap_or_default();
         let host = role.host.as_ref().map(|host| format!(" and the host {host}")).unwrap_or_default();
@@ -286,7 +291,7 @@ pub(super) fn assumed(note: &Assumed) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::{ClockFacts, GroupFacts, RequestFacts, RoleFacts};
+    use crate::explain::{ClockFacts, GroupFacts, RequestFacts, RoleFacts, SiteFacts};
 
     fn server(name: &str, health: &str, verdict: &str, why_not: Option<&str>) -> ServerFacts {
         let ago = (verdict != "unknown").then_some(5.0);
@@ -313,6 +318,11 @@ mod tests {
         let current =
             vec![server("dp1", "down", "lacks", Some("down")), server("dp02", "degraded", "has", Some(degraded))];
         Explanation {
+            site: Some(SiteFacts {
+                code: "S01".to_owned(),
+                primary: Some("P01".to_owned()),
+                why: "the request names it".to_owned(),
+            }),
             request: RequestFacts {
                 client: "10.1.2.3".to_owned(),
                 listener: "http".to_owned(),
@@ -343,6 +353,7 @@ mod tests {
 GET /SMS_DP_SMSPKG$/ABC00012
   client           10.1.2.3
   listener         http, host dp, snapshot 7
+  site             S01 (secondary site of P01): the request names it
   role             Distribution point
   boundary groups  HQ, by 10.1.0.0-10.1.9.9: all of Hamburg
   content          ABC00012, its folder

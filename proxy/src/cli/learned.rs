@@ -185,7 +185,7 @@ fn clock_row(clock: &ClockStatus) -> [String; 6] {
         None => "all are open".to_owned(),
     };
     [
-        clock.role.clone(),
+        clock.site.as_ref().map_or_else(|| clock.role.clone(), |site| format!("{}@{site}", clock.role)),
         groups,
         clock.content.clone().unwrap_or_default(),
         format!("{} ago", span(clock.started_ago)),
@@ -285,6 +285,7 @@ mod tests {
         let next = NextTier { kind: "neighbor".to_owned(), minutes: 30, opens_in: 25.0 };
         let clock = ClockStatus {
             role: "distribution-point".to_owned(),
+            site: None,
             boundary_groups: vec!["HQ".to_owned(), "Floor2".to_owned()],
             content: Some("ABC00012".to_owned()),
             started_ago: 5.0,

@@ -118,6 +118,7 @@ fn details(role: &Role) -> String {
         ("strip_fields", role.strip_fields.written().join(" ")),
         ("upgrades", if role.upgrades.is_empty() { "none".to_owned() } else { role.upgrades.join(" ") }),
         ("locality", word(&role.locality)),
+        ("reach", word(&role.reach)),
         ("default_fallback", fallback),
         ("fallback_rule", word(&role.fallback_rule)),
         ("clock", word(&role.clock)),

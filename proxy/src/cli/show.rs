@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::control::certificates::date;
-use crate::status::{EndpointStatus, ListenerStatus, RoleStatus, Status};
+use crate::status::{EndpointStatus, ListenerStatus, RoleStatus, SiteStatus, Status};
 use crate::text::{count, span};
 
 /// Characters of a failure that are shown.
@@ -20,7 +20,8 @@ pub(super) fn render(status: &Status) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         out,
-        "site {}   rolegate {}   snapshot {} (configuration {}), published {} ago",
+        "{} {}   rolegate {}   snapshot {} (configuration {}), published {} ago",
+        if status.sites.is_empty() { "site" } else { "sites" },
         status.site,
         status.rolegate,
         status.snapshot,
@@ -31,15 +32,20 @@ pub(super) fn render(status: &Status) -> String {
         let _ = writeln!(out, "\nTHE LAST RELOAD WAS REJECTED {} ago:", ago(status.reload.at));
         let _ = writeln!(out, "{}", status.reload.errors.as_deref().unwrap_or_default());
     }
+    if !status.sites.is_empty() {
+        let _ = writeln!(out, "\n{}", sites(&status.sites));
+    }
     let _ = writeln!(out, "\n{}", listeners(&status.listeners));
     if status.listeners.iter().any(|listener| !listener.certificates.is_empty()) {
         let _ = writeln!(out, "\n{}", certificates(&status.listeners));
     }
     let _ = writeln!(out, "\n{}", endpoints(&status.roles));
-    for role in &status.roles {
-        if let Some(rule) = &role.fallback_rule {
-            let _ = writeln!(out, "{}: {rule}", role.title);
-        }
+    let rules =
+        status.roles.iter().filter_map(|role| Some(format!("{}: {}", role.title, role.fallback_rule.as_ref()?)));
+    let mut rules: Vec<String> = rules.collect();
+    rules.dedup();
+    for rule in rules {
+        let _ = writeln!(out, "{rule}");
     }
     if !status.boundary_groups.is_empty() {
         let _ = writeln!(out, "\n{}", groups(status));
@@ -87,6 +93,19 @@ fn listeners(listeners: &[ListenerStatus]) -> Table {
     table
 }
 
+fn sites(sites: &[SiteStatus]) -> Table {
+    let mut table = table(&["SITE", "SECONDARY OF", "NAMES", "BOUNDARY GROUPS"]);
+    for site in sites {
+        table.add_row([
+            site.code.clone(),
+            site.primary.clone().unwrap_or_default(),
+            site.hosts.join(", "),
+            site.boundary_groups.join(", "),
+        ]);
+    }
+    table
+}
+
 fn certificates(listeners: &[ListenerStatus]) -> Table {
     let mut table = table(&["CERTIFICATE", "LISTENER", "FILE", "ENDS", "LEFT"]);
     for listener in listeners {
@@ -112,7 +131,9 @@ fn endpoints(roles: &[RoleStatus]) -> Table {
     let mut table =
         table(&["ROLE", "SITE SYSTEM", "ADDRESS", "HEALTH", "FOR", "IN FLIGHT", "LAST PROBES", "LAST FAILURE"]);
     for role in roles {
-        let title = if role.panic { format!("{} (panic)", role.title) } else { role.title.clone() };
+        let site = role.site.as_ref().map(|site| format!(" @{site}")).unwrap_or_default();
+        let panic = if role.panic { " (panic)" } else { "" };
+        let title = format!("{}{site}{panic}", role.title);
         if role.endpoints.is_empty() {
             table.add_row([title.as_str(), "-", "-", "unresolved", "", "", "", ""]);
         }
@@ -233,6 +254,35 @@ mod tests {
         group.requests.clear();
         let text = render(&Status { boundary_groups: vec![group], ..Status::default() });
         assert!(!text.contains("ANSWERED"), "{text}");
+    }
+
+    #[test]
+    fn sites_and_whose_role_it_is_are_shown() {
+        let site = |code: &str, primary: Option<&str>| SiteStatus {
+            code: code.to_owned(),
+            primary: primary.map(str::to_owned),
+            hosts: vec![format!("{code}.lab.test")],
+            ..SiteStatus::default()
+        };
+        let role = |site: Option<&str>| RoleStatus {
+            title: "Management point".to_owned(),
+            site: site.map(str::to_owned),
+            fallback_rule: Some("the rule".to_owned()),
+            ..RoleStatus::default()
+        };
+        let status = Status {
+            site: "P01, S01".to_owned(),
+            sites: vec![site("P01", None), site("S01", Some("P01"))],
+            roles: vec![role(Some("P01")), role(Some("P02"))],
+            ..Status::default()
+        };
+        let text = render(&status);
+        for part in ["sites P01, S01   rolegate", "SECONDARY OF", "S01.lab.test", "Management point @P02"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert_eq!(text.matches("the rule").count(), 1, "{text}");
+        let text = render(&Status { site: "P01".to_owned(), roles: vec![role(None)], ..Status::default() });
+        assert!(text.starts_with("site P01 ") && !text.contains('@') && !text.contains("SECONDARY"), "{text}");
     }
 
     #[test]

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use rolegate_health::{HttpProbe, Probe, Target};
 
-use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan, meanings};
+use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan, SitePlan, meanings};
 use super::registry::Registry;
 use crate::metrics::GroupMetrics;
 use crate::model::boundary::{BoundaryTable, SubnetId};
-use crate::model::cluster::{EndpointIndex, GroupServers, System, Topology};
+use crate::model::cluster::{EndpointIndex, GroupServers, SiteServers, System, Topology};
 use crate::model::endpoint::Endpoint;
 use crate::model::mix::hash_ignore_case;
 use crate::model::role::{Balance, ProbeKind, ProxyProtocol, Role};
@@ -93,6 +93,8 @@ fn topology(
         links: group.links.clone().into_boxed_slice(),
         metrics,
     });
+    let at_site =
+        |site: &SitePlan| SiteServers { default_group: site.default_group, everyone: flatten(&site.everyone) };
     let fallback_sources: Vec<usize> = (0..plan.members.len())
         .filter(|&member| content && plan.distant && plan.members[member].fallback_source)
         .collect();
@@ -101,19 +103,21 @@ fn topology(
     by_id.sort_unstable();
     Topology {
         id,
-        hash: hash_ignore_case(0, plan.role.name.as_bytes()),
+        hash: plan.hash,
+        site: plan.site.clone(),
         systems: plan.members.iter().map(system).collect(),
         by_id: by_id.into_boxed_slice(),
         role: Arc::clone(&plan.role),
         groups: groups.collect(),
         fallback_sources: flatten(&fallback_sources),
-        everyone: (0..endpoints.len()).map(|index| index as EndpointIndex).collect(),
+        own: at_site(&plan.own),
+        by_site: plan.by_site.iter().map(at_site).collect(),
         ungrouped: plan.ungrouped,
         names: meanings(&plan.members).into_boxed_slice(),
         replicas: plan.members.iter().any(|member| member.role.replica),
         subnets: subnets_of(&endpoints),
         own_addresses: own_addresses(plan, &known.everywhere),
-        metrics: registry.role(&plan.role.name),
+        metrics: registry.role(&plan.role.name, plan.site.as_ref()),
         endpoints: endpoints.into_boxed_slice(),
     }
 }

@@ -44,6 +44,7 @@ mod files;
 mod given;
 mod group_series;
 mod groups;
+mod hierarchy;
 mod lending;
 mod listeners;
 mod names;
@@ -53,6 +54,7 @@ mod relations;
 mod remembered;
 mod roles;
 mod ruled_path;
+mod sites;
 mod subnets;
 mod systems;
 mod tls;
@@ -111,14 +113,22 @@ pub struct Fixed {
     pub capacity: Capacity,
 }
 
-/// One role and its site systems.
+/// One role and its site systems, or those of one site.
 #[derive(Debug)]
 pub struct RolePlan {
     /// The role.
     pub role: Arc<Role>,
+    /// Code of the site whose role it is; `None` where there is one site, and for roles of the whole hierarchy.
+    pub site: Option<Arc<str>>,
+    /// See [`crate::model::cluster::Topology::hash`].
+    pub hash: u64,
+    /// What its site makes of them.
+    pub own: SitePlan,
+    /// The same for each site, where several share them.
+    pub by_site: Vec<SitePlan>,
     /// Its site systems.
     pub members: Vec<MemberPlan>,
-    /// By group id; the site default boundary group is the last.
+    /// By group id; site default boundary groups are the last.
     pub groups: Vec<GroupPlan>,
     /// Boundary groups do not matter: none names one of the members, or groups of this model hold none of this role.
     pub ungrouped: bool,
@@ -131,6 +141,15 @@ impl RolePlan {
     pub fn grouped(&self) -> bool {
         !self.ungrouped && self.role.locality != Locality::Site
     }
+}
+
+/// What is different for the clients of one site.
+#[derive(Clone, Debug)]
+pub struct SitePlan {
+    /// Its default boundary group.
+    pub default_group: GroupId,
+    /// Positions in [`RolePlan::members`] of those for clients of whom boundary groups say nothing.
+    pub everyone: Vec<usize>,
 }
 
 /// One boundary group for one role.
@@ -153,14 +172,14 @@ pub fn compile(config: &Config, problems: &mut Problems) -> Option<Compiled> {
 
 /// As [`compile`]; `files` knows afterwards which files the configuration names, be it with mistakes.
 pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> Option<Compiled> {
-    let code = site_code(config, problems);
+    let sites = sites::Sites::collect(config, problems);
     let fallback = fallback::compile(config, problems);
     let mut roles = roles::Roles::collect(config, fallback.clock, problems);
     let tls = tls::Trust::load(config, files, problems);
-    let systems = systems::compile(config, &mut roles, &tls, problems);
+    let systems = systems::compile(config, &mut roles, &tls, &sites, problems);
     let listeners = listeners::compile(config, &mut roles, &systems, files, problems);
-    let groups = groups::compile(config, &fallback, &roles, &systems, problems);
-    let descriptions = descriptions::compile(config, problems);
+    let groups = groups::compile(config, &fallback, &roles, &systems, &sites, problems);
+    let descriptions = descriptions::compile(config, &sites, problems);
     let content = remembered::content(config, problems);
     let capacity = remembered::capacity(config, problems);
     let trusted_proxies = networks(&config.proxy.trusted_proxies, problems);
@@ -175,6 +194,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         circles::refuse(config, systems.members.iter().flatten(), &listeners.bound, |ip| ip.is_loopback(), problems);
     }
     names::check(config, &roles, &systems, problems);
+    hierarchy::check(config, &sites, &roles, &systems, problems);
     lending::check(config, &roles, &systems, &listeners, problems);
     if problems.is_fatal() {
         return None;
@@ -182,8 +202,12 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let listeners = listeners?;
     let subnets = subnets::Subnets::cut(groups.subnets.clone(), (0..roles.len()).map(|place| &**roles.get(place)));
     let boundaries = BoundaryTable::with_subnets(&groups.boundaries, &subnets.parts);
+    hierarchy::warn_about_overlaps(config, &sites, &groups, &boundaries, problems);
+    let roles = roles.into_used();
+    let split = hierarchy::split(&sites, &roles, &systems);
     let site = Site {
-        code,
+        code: sites.codes(),
+        sites: hierarchy::model(config, &sites, &groups, &systems, &split),
         proxy_name: Arc::from(config.proxy.name.get_ref().as_str()),
         listeners: listeners.routes.into_boxed_slice(),
         boundaries,
@@ -201,7 +225,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         decision_header: config.proxy.decision_header,
         admin_token,
     };
-    let plans = groups.plan(roles.into_used(), systems);
+    let plans = groups.plan(&roles, &systems, &sites, &split);
     let group_series = group_series::compile(config, &plans, problems);
     let (fixed, dns) = (fixed(config, capacity), config.dns.clone());
     let files = files.named();
@@ -240,22 +264,6 @@ fn limits(config: &Config) -> Limits {
         max_concurrent_streams: *proxy.max_concurrent_streams.get_ref(),
         max_connection_age: proxy.max_connection_age.get_ref().get(),
     }
-}
-
-fn site_code(config: &Config, problems: &mut Problems) -> String {
-    let Some(code) = &config.site.code else {
-        problems.missing(0..0, "the site code is missing", "add it at the top of the file: [site] and code = \"P01\"");
-        return String::new();
-    };
-    let text = code.get_ref();
-    if text.len() != 3 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        problems.error(
-            code.span(),
-            format!("{text:?} is not a site code"),
-            "write the three letters or digits that the console shows, for example \"P01\"",
-        );
-    }
-    text.clone()
 }
 
 fn networks(list: &[SpannedName], problems: &mut Problems) -> Vec<IpNet> {

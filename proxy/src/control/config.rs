@@ -32,7 +32,7 @@ pub(super) use role::{fallback::CLOCKS, fields, text};
 pub use series::SeriesLimit;
 pub use types::{
     AccessLog, Admin, AffinityTable, BoundaryEntry, BoundaryGroup, CertificateEntry, Config, ContentTable,
-    DefaultBoundaryGroup, Dns, FallbackTable, GroupEntry, GroupSiteSystem, Listener, ListenerTls, Neighbor,
+    DefaultBoundaryGroup, Dns, FallbackTable, GroupEntry, GroupSiteSystem, Listener, ListenerTls, Neighbor, OneOfSites,
     PassiveOverrides, ProbeOverrides, ProxySettings, RetryOverrides, RoleEntry, RoleOnSiteSystem, RoleOverrides, Site,
     SiteSystem, StatusRange, TimeoutOverrides, Tls,
 };

@@ -81,7 +81,7 @@ pub struct Director {
     publisher: Publisher,
     registry: Registry,
     addresses: Addresses,
-    ejections: HashMap<String, Ejections>,
+    ejections: HashMap<u64, Ejections>,
     view: Arc<Mutex<View>>,
     origin: Origin,
     /// What a rejected configuration waits for.
@@ -302,7 +302,7 @@ impl Director {
             let Some(endpoint) = cluster.topology.endpoints.iter().find(|endpoint| endpoint.state.id == id) else {
                 continue;
             };
-            let (role, system, address) = (&cluster.topology.role.name, &endpoint.system, endpoint.address);
+            let (role, system, address) = (cluster.topology.label(), &endpoint.system, endpoint.address);
             let cause = transition.cause.as_ref().map(ToString::to_string).unwrap_or_default();
             let (from, to) = (transition.from.as_str(), transition.to.as_str());
             match transition.to {
@@ -319,7 +319,7 @@ impl Director {
             }
             if recovered {
                 endpoint.state.passive.reset();
-                if let Some(ejections) = self.ejections.get_mut(role) {
+                if let Some(ejections) = self.ejections.get_mut(&cluster.topology.hash) {
                     ejections.forgive(id);
                     forgiven = true;
                 }
@@ -351,7 +351,7 @@ impl Director {
         for (place, cluster) in self.publisher.clusters().iter().enumerate() {
             let topology = &cluster.topology;
             let alarmed = topology.endpoints.iter().any(|endpoint| endpoint.state.passive.alarm());
-            let known = self.ejections.contains_key(&topology.role.name);
+            let known = self.ejections.contains_key(&topology.hash);
             if !alarmed && !known {
                 continue;
             }
@@ -364,10 +364,10 @@ impl Director {
                     usable: self.publisher.standing(endpoint.state.id).health != Health::Down,
                 })
                 .collect();
-            let ejections = self.ejections.entry(topology.role.name.clone()).or_default();
+            let ejections = self.ejections.entry(topology.hash).or_default();
             let found = ejections.consider(&topology.role.passive, now_ms, &members, &audiences(topology));
             if ejections.is_empty() {
-                self.ejections.remove(&topology.role.name);
+                self.ejections.remove(&topology.hash);
             }
             changes.extend(found.into_iter().map(|change| (place, change)));
             topology.endpoints.iter().filter(|endpoint| endpoint.state.passive.alarm()).for_each(|endpoint| {
@@ -384,7 +384,7 @@ impl Director {
             Change::Ejected { id, .. } | Change::Returned { id } => id,
         };
         let cluster = Arc::clone(&self.publisher.clusters()[place]);
-        let role = &cluster.topology.role.name;
+        let role = cluster.topology.label();
         let endpoint = cluster.topology.endpoints.iter().find(|endpoint| endpoint.state.id == id);
         match change {
             Change::Ejected { until_ms, .. } => {
@@ -497,9 +497,7 @@ impl Director {
         self.circles.look(&compiled, &assembled.topologies);
         self.publisher.replace_site(Arc::clone(&compiled.site), assembled.topologies);
         self.compiled = compiled;
-        // Nobody would ever end the ejections of a role that is gone.
-        let roles = &self.compiled.roles;
-        self.ejections.retain(|role, _| roles.iter().any(|plan| plan.role.name == *role));
+        self.end_foreign_ejections();
         self.reconsider = true;
         self.view().checker.set_targets(assembled.targets);
         self.ask_for_names();
@@ -510,6 +508,24 @@ impl Director {
         let generation = self.publisher.generation();
         tracing::info!(generation, "the new configuration is served");
         Ok(generation)
+    }
+
+    /// Nobody would ever end the ejections of a role that is gone, or of an endpoint that is another site's now.
+    fn end_foreign_ejections(&mut self) {
+        let roles = &self.compiled.roles;
+        self.ejections.retain(|hash, _| roles.iter().any(|plan| plan.hash == *hash));
+        let now_ms = self.now_ms();
+        let clusters = self.publisher.clusters().iter();
+        let endpoints = clusters.flat_map(|cluster| {
+            let hash = cluster.topology.hash;
+            cluster.topology.endpoints.iter().map(move |endpoint| (hash, endpoint.state.id))
+        });
+        let knows = |hash: u64, id| self.ejections.get(&hash).is_some_and(|own| own.is_ejected(id, now_ms));
+        let foreign = endpoints.filter(|(hash, id)| self.publisher.standing(*id).ejected && !knows(*hash, *id));
+        let foreign: Vec<u32> = foreign.map(|(_, id)| id).collect();
+        for id in foreign {
+            self.publisher.stand(id, |standing| standing.ejected = false);
+        }
     }
 
     fn reject(&self, errors: String) -> Result<u64, String> {

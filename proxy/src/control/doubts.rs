@@ -9,6 +9,7 @@ use crate::model::cluster::Topology;
 use crate::model::entry::{ClientCertificates, KeyKind, Security, Terminated};
 use crate::model::presets;
 use crate::model::role::Protocol;
+use crate::model::route::ClusterId;
 use crate::model::snapshot::ListenerRoutes;
 
 /// All of them.
@@ -37,7 +38,8 @@ fn plans<'a>(compiled: &'a Compiled, listener: &ListenerRoutes) -> Vec<&'a RoleP
     ids.extend(listener.tcp.map(|role| role.0));
     ids.sort_unstable();
     ids.dedup();
-    ids.into_iter().filter_map(|id| compiled.roles.get(usize::from(id))).collect()
+    let clusters = ids.into_iter().flat_map(|id| compiled.site.sites.clusters_of(ClusterId(id)));
+    clusters.filter_map(|id| compiled.roles.get(usize::from(id.0))).collect()
 }
 
 /// Windows 8.1 and Server 2012 R2 share no cipher suite with us when the key is RSA: theirs have CBC.

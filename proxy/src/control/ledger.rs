@@ -39,11 +39,14 @@ pub struct Content {
 pub struct ClockName {
     /// The role.
     pub role: Arc<Role>,
+    /// Code of the site, for a role of one of several.
+    pub site: Option<Arc<str>>,
     /// Boundary groups of its clients; empty for clients of none.
     pub groups: Box<[Box<str>]>,
     /// The content that could not be had.
     pub content: Option<Box<str>>,
-    noted: Ticks,
+    /// When it was started.
+    pub noted: Ticks,
 }
 
 impl Ledger {
@@ -60,16 +63,9 @@ impl Ledger {
     }
 
     /// Keeps the name of a clock.
-    pub fn note_clock(
-        &mut self,
-        key: u64,
-        role: Arc<Role>,
-        groups: Box<[Box<str>]>,
-        content: Option<Box<str>>,
-        now: Ticks,
-    ) {
+    pub fn note_clock(&mut self, key: u64, name: ClockName) {
         self.make_room_for_clock();
-        self.clocks.insert(key, ClockName { role, groups, content, noted: now });
+        self.clocks.insert(key, name);
     }
 
     /// Forgets the older half of the names of those clients that have most, when there are too many: nobody can make the names of
@@ -152,9 +148,10 @@ mod tests {
     fn names_of_clocks_make_room_among_their_own() {
         let (role, mut ledger) = (Arc::new(crate::model::presets::plain()), Ledger::default());
         let groups = |name: &str| Box::from([Box::from(name)]);
-        (0..50).for_each(|key| ledger.note_clock(key, Arc::clone(&role), groups("quiet"), None, 1));
+        let name = |groups, noted| ClockName { role: Arc::clone(&role), site: None, groups, content: None, noted };
+        (0..50).for_each(|key| ledger.note_clock(key, name(groups("quiet"), 1)));
         for key in 100..100_000 {
-            ledger.note_clock(key, Arc::clone(&role), groups("loud"), None, 2 + key as Ticks);
+            ledger.note_clock(key, name(groups("loud"), 2 + key as Ticks));
         }
         let of = |name: &str| ledger.clocks().filter(|(_, clock)| *clock.groups[0] == *name).count();
         assert_eq!(of("quiet"), 50);
@@ -167,7 +164,8 @@ mod tests {
         let role = Arc::new(crate::model::presets::plain());
         for key in [7 << 16, 8 << 16] {
             live.start_clock(key, crate::model::live::Owner::NONE, 1, 100);
-            ledger.note_clock(key, Arc::clone(&role), Box::default(), None, 1);
+            let (role, groups) = (Arc::clone(&role), Box::default());
+            ledger.note_clock(key, ClockName { role, site: None, groups, content: None, noted: 1 });
         }
         live.clear_clock(7 << 16);
         ledger.drop_ended(&live, 2, 100);

@@ -13,7 +13,10 @@ use crate::model::endpoint::EndpointState;
 pub struct Registry {
     metrics: Arc<Metrics>,
     endpoints: HashMap<EndpointKey, Entry>,
-    roles: HashMap<String, RoleEntry>,
+    /// By name, and the code of the site whose role it is.
+    roles: HashMap<(String, Option<Arc<str>>), RoleEntry>,
+    /// By role and boundary group; without one, of those that have no series of their own.
+    groups: HashMap<(String, Option<Box<str>>), GroupEntry>,
     leaving: Vec<Leaving>,
     next_id: u32,
     round: u64,
@@ -36,8 +39,6 @@ struct Entry {
 #[derive(Debug)]
 struct RoleEntry {
     metrics: RoleMetrics,
-    /// By the name of the boundary group; without one, of those that have no series of their own.
-    groups: HashMap<Option<Box<str>>, GroupEntry>,
     round: u64,
 }
 
@@ -64,7 +65,15 @@ pub struct Leaving {
 impl Registry {
     /// An empty registry.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, endpoints: HashMap::new(), roles: HashMap::new(), leaving: Vec::new(), next_id: 0, round: 0 }
+        Self {
+            metrics,
+            endpoints: HashMap::new(),
+            roles: HashMap::new(),
+            groups: HashMap::new(),
+            leaving: Vec::new(),
+            next_id: 0,
+            round: 0,
+        }
     }
 
     /// A new assembly begins: what it does not ask for is forgotten by [`Registry::end_round`].
@@ -92,26 +101,20 @@ impl Registry {
         (Arc::clone(&entry.state), entry.metrics.clone())
     }
 
-    /// The handles of a role.
-    pub fn role(&mut self, role: &str) -> RoleMetrics {
-        self.role_entry(role).metrics.clone()
-    }
-
     /// The handles of a boundary group in a role; without a name, those of all groups that have none of their own.
     pub fn group(&mut self, role: &str, group: Option<&str>) -> GroupMetrics {
-        let (metrics, round) = (Arc::clone(&self.metrics), self.round);
-        let new = || GroupEntry { metrics: GroupMetrics::new(&metrics, role, group), round: 0 };
-        let entry = self.role_entry(role).groups.entry(group.map(Into::into)).or_insert_with(new);
-        entry.round = round;
+        let new = || GroupEntry { metrics: GroupMetrics::new(&self.metrics, role, group), round: 0 };
+        let entry = self.groups.entry((role.to_owned(), group.map(Into::into))).or_insert_with(new);
+        entry.round = self.round;
         entry.metrics.clone()
     }
 
-    fn role_entry(&mut self, role: &str) -> &mut RoleEntry {
-        let Self { metrics, roles, round, .. } = self;
-        let new = || RoleEntry { metrics: RoleMetrics::new(metrics, role), groups: HashMap::new(), round: 0 };
-        let entry = roles.entry(role.to_owned()).or_insert_with(new);
-        entry.round = *round;
-        entry
+    /// The handles of a role, or of the role of one of several sites.
+    pub fn role(&mut self, role: &str, site: Option<&Arc<str>>) -> RoleMetrics {
+        let new = || RoleEntry { metrics: RoleMetrics::new(&self.metrics, role, site.map(|site| &**site)), round: 0 };
+        let entry = self.roles.entry((role.to_owned(), site.cloned())).or_insert_with(new);
+        entry.round = self.round;
+        entry.metrics.clone()
     }
 
     /// The assembly is complete: endpoints that it did not ask for leave. Their requests go on.
@@ -163,18 +166,18 @@ impl Registry {
     /// A role goes after its last endpoint, a boundary group with the configuration that had it. One that comes back sooner goes
     /// on, one that comes back later begins anew.
     fn forget_roles(&mut self) {
-        let Self { metrics, roles, leaving, round, .. } = self;
-        roles.retain(|role, entry| {
-            entry.groups.retain(|group, entry| {
-                let stays = entry.round == *round;
-                if !stays {
-                    GroupMetrics::forget(metrics, role, group.as_deref());
-                }
-                stays
-            });
+        let Self { metrics, roles, groups, leaving, round, .. } = self;
+        groups.retain(|(role, group), entry| {
+            let stays = entry.round == *round;
+            if !stays {
+                GroupMetrics::forget(metrics, role, group.as_deref());
+            }
+            stays
+        });
+        roles.retain(|(role, site), entry| {
             let stays = entry.round == *round || leaving.iter().any(|leaving| leaving.role == *role);
             if !stays {
-                RoleMetrics::forget(metrics, role);
+                RoleMetrics::forget(metrics, role, site.as_deref());
             }
             stays
         });

@@ -27,7 +27,7 @@ impl Lab {
         self.registry.begin_round();
         for (role, ports) in roles {
             endpoints.extend(ports.iter().map(|port| self.registry.endpoint(role, &system, address(*port))));
-            self.registry.role(role);
+            self.registry.role(role, None);
         }
         self.registry.end_round();
         endpoints
@@ -160,7 +160,7 @@ fn only_the_last_of_many_replaced_endpoints_are_shown() {
 fn series_of_a_role_go_after_its_last_endpoint() {
     let mut lab = Lab::new();
     let (state, _) = lab.assemble(&[("a", &[1]), ("b", &[1])]).remove(0);
-    lab.registry.role("a").moves.increment(3);
+    lab.registry.role("a", None).moves.increment(3);
     let lease = Lease::take(&state);
     lab.assemble(&[("b", &[1])]);
     assert_eq!((lab.leaving(), lab.value(MOVES, "role=\"a\"")), (1, Some(3.0)));
@@ -179,7 +179,7 @@ fn series_of_a_role_go_after_its_last_endpoint() {
 fn a_role_that_comes_back_soon_goes_on() {
     let mut lab = Lab::new();
     lab.assemble(&[("a", &[1])]);
-    let before = lab.registry.role("a");
+    let before = lab.registry.role("a", None);
     before.moves.increment(3);
     lab.assemble(&[]);
     lab.assemble(&[("a", &[1])]);
@@ -191,7 +191,7 @@ fn a_role_that_comes_back_soon_goes_on() {
 #[test]
 fn a_role_with_the_name_of_no_role_leaves_its_series() {
     let mut lab = Lab::new();
-    let none = RoleMetrics::new(&lab.metrics, NO_ROLE);
+    let none = RoleMetrics::new(&lab.metrics, NO_ROLE, None);
     lab.assemble(&[(NO_ROLE, &[1])]);
     lab.assemble(&[]);
     assert_eq!((lab.leaving(), lab.series("endpoint=")), (0, 0));
@@ -205,7 +205,7 @@ fn series_of_a_group_go_with_the_configuration_that_had_it() {
     let mut assemble = |roles: &[(&str, &[Option<&str>])]| -> [usize; 5] {
         lab.registry.begin_round();
         for (role, groups) in roles {
-            lab.registry.role(role);
+            lab.registry.role(role, None);
             groups.iter().for_each(|group| lab.registry.group(role, *group).failed());
         }
         lab.registry.end_round();

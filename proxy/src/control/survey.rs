@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::assemble;
-use super::ledger::Ledger;
+use super::ledger::{ClockName, Ledger};
 use crate::metrics::RoleMetrics;
 use crate::model::cluster::Class;
 use crate::model::content::Said;
@@ -149,7 +149,9 @@ impl Survey {
         let (now, snapshot) = (self.now(), self.snapshots.current());
         let ledger = || self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         match note {
-            Note::Clock { key, role, groups, content } => ledger().note_clock(key, role, groups, content, now),
+            Note::Clock { key, role, site, groups, content } => {
+                ledger().note_clock(key, ClockName { role, site, groups, content, noted: now });
+            }
             Note::Answer { content, folder, said } => {
                 // Only what some server has is a content: any client can ask for names that no server has.
                 if said == Said::Content(Verdict::Has) {

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::known::{KnownContent, TICKS};
 use super::words;
 use crate::model::balance::{Ask, Not, Pick, hashed};
-use crate::model::boundary::GroupId;
-use crate::model::cluster::{Class, EndpointIndex, Topology};
+use crate::model::cluster::{Class, EndpointIndex};
 use crate::model::decision::Decision;
 use crate::model::knowledge::{Knowledge, Lack};
 use crate::model::live::Verdict;
@@ -93,7 +92,7 @@ pub(super) fn all(
             let earlier = &mut listed[index as usize];
             if earlier.is_none_or(|earlier| minutes < earlier) {
                 *earlier = Some(minutes);
-                let groups = bringing(topology, decision.groups, tier, index);
+                let groups = bringing(decision, tier, index);
                 servers.push(server(decision, ask, pick, index, names(groups, group_names)));
             }
         }
@@ -123,8 +122,10 @@ fn names(groups: Vec<usize>, names: &[String]) -> Vec<String> {
 }
 
 /// Positions of the groups that bring a server into a tier.
-fn bringing(topology: &Topology, own: &[GroupId], tier: Tier, index: EndpointIndex) -> Vec<usize> {
-    let fallback = [topology.default_group()];
+fn bringing(decision: &Decision<'_>, tier: Tier, index: EndpointIndex) -> Vec<usize> {
+    let (topology, own) = (&*decision.cluster.topology, decision.groups);
+    let default_group = decision.location.default_group();
+    let fallback = [default_group];
     let own = if own.is_empty() && topology.grouped() { &fallback[..] } else { own };
     let own = own.iter().map(|group| usize::from(group.0));
     let mut found: Vec<usize> = match tier.kind {

@@ -1,7 +1,7 @@
 //! The sentences of an explanation.
 
 use super::known::{KnownContent, TICKS};
-use super::{ClockFacts, RequestFacts};
+use super::{ClockFacts, RequestFacts, SiteFacts};
 use crate::model::balance::{NoPick, Not};
 use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing};
 use crate::model::decision::Decision;
@@ -9,6 +9,7 @@ use crate::model::facts::Facts;
 use crate::model::knowledge::Lack;
 use crate::model::name::{Beyond, Name};
 use crate::model::role::{Balance, Clock, FallbackRule, Locality, Naming, SWITCH_MINUTES};
+use crate::model::sites::{Because, Placed};
 use crate::model::snapshot::{FallbackSettings, Site, Snapshot};
 use crate::model::stay::Stay;
 use crate::text::{at_speed, span};
@@ -18,8 +19,33 @@ pub(super) fn no_group(decision: &Decision<'_>, site: &Site) -> String {
     if !decision.cluster.topology.grouped() {
         return "they do not decide about this role: every client may use all its servers".to_owned();
     }
-    let default = site.group_names.last().map(String::as_str).unwrap_or_default();
+    let default = &site.group_names[usize::from(decision.location.default_group().0)];
     format!("none contains the client: the site default boundary group ({default}) serves it")
+}
+
+/// The site of a request, and what says so.
+pub(super) fn site(snapshot: &Snapshot, placed: Placed) -> SiteFacts {
+    let sites = &snapshot.site.sites;
+    let code = |place: u16| sites.list[usize::from(place)].code.to_string();
+    let why = match placed.because {
+        Because::Host => "the request names it".to_owned(),
+        Because::SiteSystem => "the request names a site system of it".to_owned(),
+        Because::BoundaryGroup(group) => {
+            format!("the client's boundary group {} is of it", snapshot.site.group_names[usize::from(group.0)])
+        }
+        Because::Listener => "nothing says another, and the listener is for it".to_owned(),
+        Because::First => "nothing says another, and it is the first in the configuration".to_owned(),
+    };
+    let primary = sites.list[usize::from(placed.site)].primary.map(code);
+    SiteFacts { code: code(placed.site), primary, why }
+}
+
+/// What follows from a name of another site's system.
+pub(super) fn in_vain(snapshot: &Snapshot, named: Placed) -> String {
+    let code = site(snapshot, named).code;
+    format!(
+        "; the request names a site system of {code} that the client may never use, so it is located as by an unknown name"
+    )
 }
 
 /// What a listener does serve.

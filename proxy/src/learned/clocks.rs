@@ -1,5 +1,7 @@
 //! The fallback clocks that run.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::control::ledger::{ClockName, Ledger};
@@ -34,6 +36,9 @@ pub struct Clocks {
 pub struct ClockStatus {
     /// Name of the role.
     pub role: String,
+    /// Code of the site, for a role of one of several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub site: Option<String>,
     /// Boundary groups of its clients; empty for clients of none.
     pub boundary_groups: Vec<String>,
     /// The content that could not be had.
@@ -80,9 +85,14 @@ impl Clocks {
 fn status(snapshot: &Snapshot, name: &ClockName, started: Ticks, now: Ticks) -> ClockStatus {
     let ticks = now.saturating_sub(started);
     let minutes = f64::from(ticks) * f64::from(snapshot.site.fallback.speedup) / TICKS_PER_MINUTE as f64;
-    let cluster = snapshot.clusters.iter().find(|cluster| cluster.topology.role.name == name.role.name);
+    let own = |cluster: &&Arc<Cluster>| {
+        let topology = &cluster.topology;
+        topology.role.name == name.role.name && (topology.site.is_none() || topology.site == name.site)
+    };
+    let cluster = snapshot.clusters.iter().find(own);
     ClockStatus {
         role: name.role.name.clone(),
+        site: name.site.as_ref().map(ToString::to_string),
         boundary_groups: name.groups.iter().map(ToString::to_string).collect(),
         content: name.content.as_ref().map(ToString::to_string),
         started_ago: f64::from(ticks) / SECOND,

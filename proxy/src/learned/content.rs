@@ -198,7 +198,7 @@ fn role(snapshot: &Snapshot, cluster: &Cluster, names: &Names, now: Ticks, serve
         _ => None,
     };
     RoleContent {
-        role: cluster.topology.role.name.clone(),
+        role: cluster.topology.label().into_owned(),
         title: cluster.topology.role.title.clone(),
         servers: numbers(&servers, &known, place),
         contents: Listed::of(known.iter().filter(mentioned).map(|known| ContentStatus {
@@ -264,7 +264,8 @@ fn numbers(servers: &Servers<'_>, known: &[Known<'_>], only: Option<usize>) -> V
 fn loss(snapshot: &Snapshot, cluster: &Cluster, servers: &Servers<'_>, known: &[Known<'_>], server: usize) -> Loss {
     let own: Vec<&Known<'_>> = known.iter().filter(|known| known.has.contains(&server)).collect();
     let topology = &*cluster.topology;
-    let groups = (0..topology.default_group().0).map(|group| vec![GroupId(group)]);
+    let written = u16::try_from(snapshot.site.written_groups()).unwrap_or(u16::MAX);
+    let groups = (0..written).map(|group| vec![GroupId(group)]);
     // Clients in no group come last, and are all there are where groups do not matter.
     let groups: Vec<Vec<GroupId>> =
         if topology.grouped() { groups.chain([Vec::new()]).collect() } else { vec![Vec::new()] };

@@ -75,7 +75,7 @@ fn label_values_are_escaped() {
 #[test]
 fn every_series_has_the_labels_of_its_family() {
     let metrics = Metrics::new();
-    let _role = RoleMetrics::new(&metrics, NO_ROLE);
+    let _role = RoleMetrics::new(&metrics, NO_ROLE, None);
     let _endpoint = EndpointMetrics::new(&metrics, "a", "s", "10.0.0.1:80");
     let _listener = ListenerMetrics::new(&metrics, "http");
     let _thread = ThreadMetrics::new(&metrics);
@@ -104,7 +104,7 @@ fn every_series_has_the_labels_of_its_family() {
 fn the_same_labels_are_the_same_series() {
     let metrics = Metrics::default();
     for _ in 0..3 {
-        RoleMetrics::new(&metrics, "a").moves.increment(1);
+        RoleMetrics::new(&metrics, "a", None).moves.increment(1);
     }
     assert!(series(&metrics).contains(&"rolegate_affinity_moves_total{role=\"a\"} 3".to_owned()));
 }
@@ -114,7 +114,7 @@ fn what_is_counted_after_its_series_is_gone_is_not_shown() {
     let metrics = Metrics::default();
     let endpoint = |system| EndpointMetrics::new(&metrics, "a", system, "10.0.0.1:80");
     let [one, two] = ["one", "two"].map(endpoint);
-    let of_role = RoleMetrics::new(&metrics, "a");
+    let of_role = RoleMetrics::new(&metrics, "a", None);
     let both = series(&metrics);
     EndpointMetrics::forget(&metrics, "a", "one", "10.0.0.1:80");
     let left = both.iter().filter(|line| !line.contains("site_system=\"one\"")).cloned().collect::<Vec<_>>();
@@ -146,9 +146,9 @@ fn what_is_counted_after_its_series_is_gone_is_not_shown() {
 #[test]
 fn the_series_of_no_role_stay() {
     let metrics = Metrics::default();
-    let of = RoleMetrics::new(&metrics, NO_ROLE);
+    let of = RoleMetrics::new(&metrics, NO_ROLE, None);
     let before = series(&metrics);
-    RoleMetrics::forget(&metrics, NO_ROLE);
+    RoleMetrics::forget(&metrics, NO_ROLE, None);
     assert_eq!(series(&metrics), before);
     of.moves.increment(1);
     assert_ne!(series(&metrics), before);

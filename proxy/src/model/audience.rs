@@ -4,28 +4,34 @@
 //! servers: the only one of a branch is the last one for its clients, however many there are elsewhere.
 
 use super::boundary::GroupId;
-use super::cluster::{EndpointIndex, Topology};
+use super::cluster::{EndpointIndex, SiteServers, Topology};
 use super::fallback::Opening;
 use super::location::{ContentLocation, Tier};
 use super::tier::TierKind;
 
 /// The servers of a role that clients can use without waiting for a fallback clock: one list for each boundary group and one
-/// for clients of none, each list once. Clients of several groups can use the servers of all of them, so no list is needed
-/// for combinations. Empty when boundary groups do not matter to the role: every client can use every server.
+/// for clients of none, for each site that shares the cluster, each list once. Clients of several groups can use the servers of
+/// all of them, so no list is needed for combinations. Empty when every client can use every server: boundary groups do not
+/// matter to the role, nor do sites.
 pub fn audiences(topology: &Topology) -> Vec<Vec<EndpointIndex>> {
-    if !topology.grouped() {
-        return Vec::new();
-    }
-    let groups = (0..topology.groups.len()).map(|group| vec![GroupId(group as u16)]);
-    let mut lists: Vec<Vec<EndpointIndex>> =
-        groups.chain([Vec::new()]).map(|groups| usable(topology, &groups)).filter(|list| !list.is_empty()).collect();
+    let sites = if topology.by_site.is_empty() { std::slice::from_ref(&topology.own) } else { &topology.by_site[..] };
+    let mut lists: Vec<Vec<EndpointIndex>> = match topology.grouped() {
+        false if topology.by_site.is_empty() => return Vec::new(),
+        false => sites.iter().map(|site| site.everyone.to_vec()).collect(),
+        true => {
+            let groups = (0..topology.groups.len()).map(|group| vec![GroupId(group as u16)]);
+            let groups: Vec<Vec<GroupId>> = groups.chain([Vec::new()]).collect();
+            sites.iter().flat_map(|site| groups.iter().map(|groups| usable(topology, site, groups))).collect()
+        }
+    };
+    lists.retain(|list| !list.is_empty());
     lists.sort_unstable();
     lists.dedup();
     lists
 }
 
-fn usable(topology: &Topology, groups: &[GroupId]) -> Vec<EndpointIndex> {
-    let location = ContentLocation::new(topology, groups);
+fn usable(topology: &Topology, site: &SiteServers, groups: &[GroupId]) -> Vec<EndpointIndex> {
+    let location = ContentLocation::new(topology, groups).at_site(site);
     let at_once = !Opening::waits(&topology.role);
     let opening = Opening::new(topology.role.fallback_rule, location, 1, None, 0, (false, at_once));
     let open = || location.tiers().filter(|tier| opening.is_open(*tier));

@@ -230,8 +230,7 @@ impl Ask<'_> {
 /// # Errors
 /// [`Nobody`] says why there is none.
 pub fn pick(cluster: &Cluster, location: ContentLocation<'_>, ask: &Ask<'_>) -> Result<Pick, Nobody> {
-    let classes: &[Class] = if cluster.panicking() { &[Class::Out] } else { &[Class::Well, Class::Second] };
-    pick_of(cluster, location, ask, classes)
+    pick_of(cluster, location, ask, cluster.classes())
 }
 
 /// As [`pick`], among endpoints of these classes.
@@ -338,7 +337,8 @@ pub fn hashed(cluster: &Cluster, key: u64, tried: &Tried) -> Option<EndpointInde
         (draw_key(key, system.hash, weight), system.index)
     });
     let (_, chosen) = keyed.min_by(|a, b| a.0.total_cmp(&b.0))?;
-    let own = cluster.topology.everyone.iter().copied().filter(|&index| cluster.endpoint(index).system_index == chosen);
+    let all = 0..cluster.topology.endpoints.len() as EndpointIndex;
+    let own = all.filter(|&index| cluster.endpoint(index).system_index == chosen);
     own.min_by_key(|&index| (tried.contains(&index), cluster.standing(index).class()))
 }
 

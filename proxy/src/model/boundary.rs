@@ -119,6 +119,11 @@ impl BoundaryTable {
         Place { groups: self.sets.get(set), subnet }
     }
 
+    /// All distinct sets of groups, the empty one first.
+    pub fn sets(&self) -> impl Iterator<Item = &[GroupId]> {
+        (0..self.sets.ends.len()).map(|set| self.sets.get(set as u32))
+    }
+
     /// How many distinct sets of groups the addresses fall into, the empty set included.
     pub fn distinct_sets(&self) -> usize {
         self.sets.ends.len()

@@ -3,13 +3,14 @@
 //! [`Topology`] is what configuration and DNS say; [`Cluster`] adds one [`Standing`] for each endpoint. A change of
 //! health makes a new `Cluster` around the same topology, which is why it is published in microseconds.
 
-use std::cmp::Ordering;
-use std::net::{IpAddr, Ipv6Addr};
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rolegate_health::Health;
 
 use super::boundary::{GroupId, SubnetId};
+use super::called;
 use super::endpoint::Endpoint;
 use super::role::{Locality, Panic, Role};
 use super::route::ClusterId;
@@ -24,18 +25,23 @@ pub type EndpointIndex = u32;
 pub struct Topology {
     /// Its position in the snapshot.
     pub id: ClusterId,
-    /// Hash of the role's name: tells what is remembered for one role from what is remembered for another.
+    /// Hash of the role's name and, for a role of one site, of the site's code: tells what is remembered for one from what is
+    /// remembered for another.
     pub hash: u64,
+    /// Code of the site whose role it is; `None` where there is one site, and for roles of the whole hierarchy.
+    pub site: Option<Arc<str>>,
     /// The role; single site systems may differ, see [`Endpoint::role`].
     pub role: Arc<Role>,
     /// Every address of every site system of the role.
     pub endpoints: Box<[Endpoint]>,
-    /// By [`GroupId`]; the site default boundary group is the last one.
+    /// By [`GroupId`]; site default boundary groups are the last ones.
     pub groups: Box<[GroupServers]>,
     /// Servers of the older model's fallback source locations.
     pub fallback_sources: Box<[EndpointIndex]>,
-    /// All endpoints.
-    pub everyone: Box<[EndpointIndex]>,
+    /// What a site makes of them.
+    pub own: SiteServers,
+    /// The same for each site, where several have one cluster; otherwise empty.
+    pub by_site: Box<[SiteServers]>,
     /// Every site system of the role, also one whose name has no address yet.
     pub systems: Box<[System]>,
     /// Endpoints by the id of their live part, sorted.
@@ -52,6 +58,15 @@ pub struct Topology {
     pub own_addresses: Box<[(IpAddr, u16)]>,
     /// Handles, resolved once.
     pub metrics: RoleMetrics,
+}
+
+/// What is different for the clients of one site.
+#[derive(Clone, Debug)]
+pub struct SiteServers {
+    /// Its default boundary group.
+    pub default_group: GroupId,
+    /// Servers for clients of whom boundary groups say nothing.
+    pub everyone: Box<[EndpointIndex]>,
 }
 
 /// A site system that holds the role, whatever its addresses.
@@ -144,6 +159,8 @@ pub struct Cluster {
     pub topology: Arc<Topology>,
     standing: Box<[Standing]>,
     panicking: bool,
+    /// All endpoints are out.
+    nobody: bool,
 }
 
 impl Cluster {
@@ -151,8 +168,12 @@ impl Cluster {
     pub fn new(topology: Arc<Topology>, mut standing: Vec<Standing>) -> Self {
         standing.resize(topology.endpoints.len(), Standing::UNPROVEN);
         let nobody = standing.iter().all(|s| s.class() == Class::Out);
-        let panicking = nobody && !standing.is_empty() && topology.role.panic == Panic::Serve;
-        Self { topology, standing: standing.into_boxed_slice(), panicking }
+        // Servers of a secondary site are for few: that they are well helps nobody else.
+        let everyone = if topology.by_site.is_empty() { &topology.own.everyone[..] } else { &[] };
+        let is_out = |&endpoint: &EndpointIndex| standing[endpoint as usize].class() == Class::Out;
+        let abandoned = !everyone.is_empty() && everyone.iter().all(is_out);
+        let panicking = (nobody || abandoned) && !standing.is_empty() && topology.role.panic == Panic::Serve;
+        Self { topology, standing: standing.into_boxed_slice(), panicking, nobody }
     }
 
     /// How an endpoint stands.
@@ -170,6 +191,15 @@ impl Cluster {
         self.panicking
     }
 
+    /// Who is picked, the best first.
+    pub fn classes(&self) -> &'static [Class] {
+        match (self.panicking, self.nobody) {
+            (true, true) => &[Class::Out],
+            (true, false) => &[Class::Well, Class::Second, Class::Out],
+            (false, _) => &[Class::Well, Class::Second],
+        }
+    }
+
     /// The endpoint at a position.
     pub fn endpoint(&self, endpoint: EndpointIndex) -> &Endpoint {
         &self.topology.endpoints[endpoint as usize]
@@ -182,24 +212,22 @@ impl Topology {
         !self.ungrouped && self.role.locality != Locality::Site
     }
 
-    /// The site default boundary group.
-    pub fn default_group(&self) -> GroupId {
-        GroupId(self.groups.len().saturating_sub(1) as u16)
+    /// What is different for the clients of a site.
+    pub fn at_site(&self, site: Option<u16>) -> &SiteServers {
+        site.and_then(|site| self.by_site.get(usize::from(site))).unwrap_or(&self.own)
+    }
+
+    /// The role's name, with the site's code where it is the role of one of several sites: `management-point@P01`.
+    pub fn label(&self) -> Cow<'_, str> {
+        match &self.site {
+            Some(site) => Cow::Owned(format!("{}@{site}", self.role.name)),
+            None => Cow::Borrowed(&self.role.name),
+        }
     }
 
     /// The site system that has this host (without port) among its names.
     pub fn by_name(&self, host: Option<&str>) -> Option<u16> {
-        let host = host?;
-        let host = host.strip_suffix('.').unwrap_or(host);
-        if let Some(bare) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            let address = bare.parse::<Ipv6Addr>().ok()?;
-            // Names are written as they are shown, and an address may be written in many ways.
-            let is = |name: &str| normal_address(name).is_some_and(|own| own == IpAddr::V6(address).to_canonical());
-            return self.names.iter().find(|(name, _)| is(name)).map(|(_, system)| *system);
-        }
-        let order = |name: &str| -> Ordering { name.bytes().cmp(host.bytes().map(|byte| byte.to_ascii_lowercase())) };
-        let place = self.names.binary_search_by(|(name, _)| order(name)).ok()?;
-        Some(self.names[place].1)
+        called::find(&self.names, host)
     }
 
     /// Whether one server of the role is not as good as another to a client that names it.
@@ -244,10 +272,4 @@ impl Topology {
     pub fn called(&self, system: u16) -> Option<&Arc<str>> {
         self.systems.iter().find(|other| other.index == system).map(|other| &other.name)
     }
-}
-
-/// The address that a name is, if it is one.
-fn normal_address(name: &str) -> Option<IpAddr> {
-    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }

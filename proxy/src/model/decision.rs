@@ -17,10 +17,11 @@ use super::knowledge::Knowledge;
 use super::live::{Domain, Live, Owner, Ticks};
 use super::location::{ContentLocation, Tier};
 use super::mix::mix;
-use super::name::Name;
+use super::name::{Beyond, Name};
 use super::path::has_dot_segment;
 use super::role::{Balance, FallbackRule, Naming};
 use super::route::{ClusterId, Database, PathRules, Route, Sessions};
+use super::sites::{Because, Placed};
 use super::snapshot::{Site, Snapshot};
 use super::stay::{Keys, Stay, client_hash, upload};
 use super::tier::TierKind;
@@ -34,6 +35,10 @@ pub struct Decision<'a> {
     pub route: Option<&'a Route>,
     /// The role.
     pub cluster_id: ClusterId,
+    /// The site, where there are several.
+    pub placed: Option<Placed>,
+    /// The request names a site system of this site that the client may never use, so it is of another.
+    pub in_vain: Option<Placed>,
     /// Its servers.
     pub cluster: &'a Cluster,
     /// The client's boundary groups; empty when the role does not know them.
@@ -83,6 +88,8 @@ pub enum Refusal {
     DotSegment,
     /// No role of this listener serves the path.
     NoRoute,
+    /// The site that the request is for has no server of the role.
+    NotAtSite(ClusterId, Placed),
     /// The role does not take the method.
     Method(ClusterId),
     /// Several servers, each with data of its own, and the request names none of them.
@@ -105,25 +112,51 @@ impl<'a> Decision<'a> {
         if !methods.is_empty() && !methods.iter().any(|method| method == facts.method) {
             return Err(Refusal::Method(id));
         }
-        Self::locate(snapshot, id, Some(route), facts, now_ms)
+        Self::at_site(snapshot, id, Some(route), facts, now_ms)
     }
 
     /// Locate alone: the role is known from the listener.
     ///
     /// # Errors
-    /// [`Refusal::NotNamed`] for a role whose servers are told apart by name.
+    /// [`Refusal::NotNamed`] for a role whose servers are told apart by name, [`Refusal::NotAtSite`].
     pub fn for_cluster(
         snapshot: &'a Snapshot,
         cluster_id: ClusterId,
         facts: &Facts<'a, '_>,
         now_ms: u64,
     ) -> Result<Self, Refusal> {
-        Self::locate(snapshot, cluster_id, None, facts, now_ms)
+        Self::at_site(snapshot, cluster_id, None, facts, now_ms)
+    }
+
+    /// Finds the site first. A site system that the client may never use says nothing about it: that is an unknown name.
+    fn at_site(
+        snapshot: &'a Snapshot,
+        head: ClusterId,
+        route: Option<&'a Route>,
+        facts: &Facts<'a, '_>,
+        now_ms: u64,
+    ) -> Result<Self, Refusal> {
+        let site = &*snapshot.site;
+        let place = |host| site.sites.place(host, || site.boundaries.groups_of(facts.client), facts.listener);
+        let Some(placed) = place(facts.host) else {
+            return Self::locate(snapshot, (head, None), route, facts, now_ms);
+        };
+        let id = site.sites.cluster(head, placed.site).ok_or(Refusal::NotAtSite(head, placed))?;
+        let found = Self::locate(snapshot, (id, Some(placed)), route, facts, now_ms)?;
+        let stranger = matches!(found.name, Name::Never(_) | Name::Beyond { why: Beyond::LastKnownGood, .. });
+        if !stranger || placed.because != Because::SiteSystem {
+            return Ok(found);
+        }
+        let other = place(None).and_then(|other| Some((site.sites.cluster(head, other.site)?, Some(other))));
+        match other.filter(|(other, _)| *other != id) {
+            Some(other) => Ok(Self { in_vain: Some(placed), ..Self::locate(snapshot, other, route, facts, now_ms)? }),
+            None => Ok(found),
+        }
     }
 
     fn locate(
         snapshot: &'a Snapshot,
-        cluster_id: ClusterId,
+        (cluster_id, placed): (ClusterId, Option<Placed>),
         route: Option<&'a Route>,
         facts: &Facts<'a, '_>,
         now_ms: u64,
@@ -143,11 +176,15 @@ impl<'a> Decision<'a> {
         let place = (grouped || near).then(|| site.boundaries.place_of(facts.client));
         let groups = place.filter(|_| grouped).map_or(&[][..], |place| place.groups);
         let subnet = place.filter(|_| near).and_then(|place| place.subnet);
-        let location = ContentLocation::new(topology, groups);
+        let servers = topology.at_site(placed.map(|placed| placed.site));
+        let location = ContentLocation::new(topology, groups).at_site(servers);
         let itself = topology.at(facts.client);
         let name = Name::new(topology, location, facts.host, itself);
         let named = name.system();
-        let sum = groups.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
+        let default = [servers.default_group];
+        // Clients in no group share a cluster, and not what they start with.
+        let start = if groups.is_empty() && !topology.by_site.is_empty() { &default[..] } else { groups };
+        let sum = start.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
         let owner = Owner::new(topology.hash ^ sum);
         let rules = route.map_or(PathRules::default(), |route| route.rules);
         let mut keys = Keys::new((role, topology.hash), rules.sessions, owner, live, facts, content);
@@ -181,6 +218,8 @@ impl<'a> Decision<'a> {
         Ok(Self {
             route,
             cluster_id,
+            placed,
+            in_vain: None,
             cluster,
             groups,
             location,

@@ -6,7 +6,7 @@
 //! `Content-Location`.
 
 use super::boundary::GroupId;
-use super::cluster::{EndpointIndex, Topology};
+use super::cluster::{EndpointIndex, SiteServers, Topology};
 use super::role::Locality;
 use super::tier::TierKind;
 
@@ -15,6 +15,7 @@ use super::tier::TierKind;
 pub struct ContentLocation<'a> {
     topology: &'a Topology,
     groups: &'a [GroupId],
+    site: &'a SiteServers,
 }
 
 /// One step: servers that become available at the same time for the same reason.
@@ -46,7 +47,17 @@ fn brought(topology: &Topology, group: GroupId, tier: Tier) -> impl Iterator<Ite
 impl<'a> ContentLocation<'a> {
     /// The location of a client in `groups`; a client in no group starts in the site default boundary group.
     pub fn new(topology: &'a Topology, groups: &'a [GroupId]) -> Self {
-        Self { topology, groups }
+        Self { topology, groups, site: &topology.own }
+    }
+
+    /// The same for clients of a site.
+    pub fn at_site(self, site: &'a SiteServers) -> Self {
+        Self { site, ..self }
+    }
+
+    /// The site default boundary group, where clients in no group start.
+    pub fn default_group(self) -> GroupId {
+        self.site.default_group
     }
 
     /// The tiers in order of use, empty ones left out.
@@ -67,13 +78,13 @@ impl<'a> ContentLocation<'a> {
     pub fn members(self, tier: Tier) -> impl Iterator<Item = &'a [EndpointIndex]> + 'a {
         let topology = self.topology;
         let own = match tier.kind {
-            TierKind::Site => Some(&topology.everyone[..]),
+            TierKind::Site => Some(&self.site.everyone[..]),
             TierKind::FallbackSource => Some(&topology.fallback_sources[..]),
             TierKind::Current if self.groups.is_empty() => {
-                Some(&topology.groups[topology.default_group().0 as usize].members[..])
+                Some(&topology.groups[self.site.default_group.0 as usize].members[..])
             }
             TierKind::Slow if self.groups.is_empty() => {
-                Some(&topology.groups[topology.default_group().0 as usize].slow[..])
+                Some(&topology.groups[self.site.default_group.0 as usize].slow[..])
             }
             TierKind::Current | TierKind::Slow | TierKind::Neighbor | TierKind::Default => None,
         };
@@ -91,7 +102,7 @@ impl<'a> ContentLocation<'a> {
 
     /// The first of the client's groups; a client in no group counts for the site default boundary group.
     pub fn first_group(self) -> GroupId {
-        self.groups.first().copied().unwrap_or_else(|| self.topology.default_group())
+        self.groups.first().copied().unwrap_or(self.site.default_group)
     }
 
     /// The first tier that has this server.
@@ -122,7 +133,7 @@ impl<'a> ContentLocation<'a> {
         };
         match tier.kind {
             TierKind::Site => topology.systems.iter().any(|other| other.index == system),
-            TierKind::Current if self.groups.is_empty() => of(topology.default_group()),
+            TierKind::Current if self.groups.is_empty() => of(self.site.default_group),
             TierKind::Current => self.groups.iter().any(|group| of(*group)),
             TierKind::Neighbor | TierKind::Default => self.groups.iter().any(linked),
             TierKind::Slow | TierKind::FallbackSource => false,

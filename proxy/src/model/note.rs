@@ -43,6 +43,8 @@ pub enum Note {
         key: u64,
         /// For which role.
         role: Arc<Role>,
+        /// Code of the site, for a role of one of several.
+        site: Option<Arc<str>>,
         /// Names of the boundary groups of its clients; empty for clients of none.
         groups: Box<[Box<str>]>,
         /// The content that could not be had, for roles with content.

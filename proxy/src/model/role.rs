@@ -62,6 +62,8 @@ pub struct Role {
     pub upgrades: Vec<String>,
     /// Which site systems a client may be sent to.
     pub locality: Locality,
+    /// Whether its servers are for the clients of their own site, where there are several sites.
+    pub reach: Reach,
     /// The time after which the site default boundary group is used when no relationship names it, in minutes.
     pub default_fallback: Fallback,
     /// The role whose fallback times hold where boundary groups say none of this one: the management point's hold for its
@@ -172,6 +174,17 @@ pub enum Locality {
     Prefer,
     /// Every site system of the role: ConfigMgr does not associate this role with boundary groups.
     Site,
+}
+
+/// Whose clients a role's servers are for, where there are several sites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// Those of the clients' own site: a management point knows the clients that are assigned to its site.
+    Site,
+    /// Every site's: boundary groups alone decide, as they do for content. A site differs in its default boundary group, and in
+    /// what clients may use of whom boundary groups say nothing.
+    Hierarchy,
 }
 
 /// How one of the eligible site systems is chosen.

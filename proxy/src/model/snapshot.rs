@@ -15,6 +15,7 @@ use super::description::Descriptions;
 use super::entry::Entry;
 use super::live::{Live, Ticks};
 use super::route::{ClusterId, RouteTable};
+use super::sites::Sites;
 use crate::wire::head::Spelling;
 
 /// One version of the world. Never changed after it was published.
@@ -37,15 +38,17 @@ pub struct Snapshot {
 /// The part of a snapshot that only a new configuration changes.
 #[derive(Debug)]
 pub struct Site {
-    /// Site code.
+    /// Site code; of several sites, all codes.
     pub code: String,
+    /// The sites, where there are several.
+    pub sites: Sites,
     /// Name in `Via` and `Proxy-Status`.
     pub proxy_name: Arc<str>,
     /// Routes by listener.
     pub listeners: Box<[ListenerRoutes]>,
     /// Who is in which boundary group.
     pub boundaries: BoundaryTable,
-    /// Names by group id, the site default boundary group last.
+    /// Names by group id, site default boundary groups last.
     pub group_names: Box<[String]>,
     /// What people have written about all of it.
     pub descriptions: Descriptions,
@@ -185,9 +188,15 @@ impl Snapshot {
 impl Site {
     /// Whether some listener serves the role.
     pub fn serves(&self, id: ClusterId) -> bool {
-        self.listeners
-            .iter()
-            .any(|listener| listener.tcp == Some(id) || listener.routes.routes().any(|route| route.cluster == id))
+        let leads = |head: ClusterId| self.sites.clusters_of(head).contains(&id);
+        self.listeners.iter().any(|listener| {
+            listener.tcp.is_some_and(leads) || listener.routes.routes().any(|route| leads(route.cluster))
+        })
+    }
+
+    /// How many boundary groups there are besides site default boundary groups.
+    pub fn written_groups(&self) -> usize {
+        self.group_names.len() - self.sites.list.len().max(1)
     }
 
     /// Whether forwarding fields from this peer are believed.

@@ -290,8 +290,13 @@ fn dp_client_installation() {
 fn dp_same_subnet() {
     // b1 is beside the clients, in a group that is only a neighbor of theirs.
     let mut site = example_with("address = \"10.9.0.2\"", "address = \"10.1.7.200\"");
-    assert_eq!(used(&mut site, None, "10.1.7", PACKAGE, 0), set(A), "groups decide, and not subnets");
+    assert_eq!(used(&mut site, None, "10.1.7", PACKAGE, 0), set(A), "groups decide before subnets");
     assert_eq!(used(&mut site, Some("b1"), "10.1.7", PACKAGE, 0), set(["b1"]), "the client has chosen it");
+    // a1 is beside the clients, in their own group.
+    let mut site = example_with("address = \"10.9.0.0\"", "address = \"10.1.7.200\"");
+    assert_eq!(used(&mut site, None, "10.1.7", PACKAGE, 0), set(["a1"]));
+    site.down(&["a1"]);
+    assert_eq!(used(&mut site, None, "10.1.8", PACKAGE, 0), set(["a2"]), "then the others of its group");
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! What people write about the things of their site.
 
-use super::{SpannedName, groups};
+use super::SpannedName;
+use super::sites::Sites;
 use crate::control::config::{Config, Problems, role_key};
 use crate::model::description::{Descriptions, Thing};
 
 /// Longest description, in bytes.
 const LONGEST: usize = 256;
 
-pub(super) fn compile(config: &Config, problems: &mut Problems) -> Descriptions {
+pub(super) fn compile(config: &Config, sites: &Sites<'_>, problems: &mut Problems) -> Descriptions {
     let mut all = Descriptions::default();
     let mut add = |thing, name: &str, written: &Option<SpannedName>| {
         if let Some(text) = written.as_ref().and_then(|written| check(written, problems)) {
@@ -15,7 +16,10 @@ pub(super) fn compile(config: &Config, problems: &mut Problems) -> Descriptions 
         }
     };
     let named = |name: &Option<SpannedName>| name.as_ref().map(|name| name.get_ref().clone()).unwrap_or_default();
-    add(Thing::Site, "", &config.site.description);
+    for (site, default) in sites.list.iter().zip(sites.default_names()) {
+        add(Thing::Site, if sites.several() { &site.code } else { "" }, site.description);
+        add(Thing::BoundaryGroup, &default, &site.default.description);
+    }
     for listener in &config.listeners {
         let address = listener.address.as_ref().map(|address| address.get_ref().to_string()).unwrap_or_default();
         let name = listener.name.as_ref().map_or(address, |name| name.get_ref().clone());
@@ -30,7 +34,6 @@ pub(super) fn compile(config: &Config, problems: &mut Problems) -> Descriptions 
     for group in &config.boundary_groups {
         add(Thing::BoundaryGroup, &named(&group.name), &group.description);
     }
-    add(Thing::BoundaryGroup, &groups::default_name(config), &config.default_boundary_group.description);
     all
 }
 

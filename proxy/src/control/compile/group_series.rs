@@ -1,5 +1,7 @@
 //! Which boundary groups have series of their own in `/metrics`.
 
+use std::collections::BTreeSet;
+
 use toml::Spanned;
 
 use super::RolePlan;
@@ -22,11 +24,14 @@ pub(super) fn check(written: &Spanned<SeriesLimit>, problems: &mut Problems) {
 pub(super) fn compile(config: &Config, plans: &[RolePlan], problems: &mut Problems) -> Option<usize> {
     let written = &config.proxy.group_metrics;
     let most = written.get_ref().most() as usize;
-    let roles = plans.iter().filter(|plan| plan.grouped()).count();
+    let names: BTreeSet<&str> =
+        plans.iter().filter(|plan| plan.grouped()).map(|plan| plan.role.name.as_str()).collect();
+    let roles = names.len();
     if most == 0 || roles == 0 {
         return None;
     }
-    let groups = config.boundary_groups.len() + 1;
+    // Each site has a default group.
+    let groups = plans.iter().map(|plan| plan.groups.len()).max().unwrap_or(0);
     let (each, needed) = (roles * GROUP_SERIES, groups * roles * GROUP_SERIES);
     if needed <= most {
         return Some(groups);

@@ -5,27 +5,26 @@ use std::sync::Arc;
 
 use super::ad_sites::AdSites;
 use super::fallback::{Fallbacks, Model};
-use super::relations::{self, Times, neighbors, times};
+use super::relations::{self, DEFAULT, Places, Times, neighbors, times};
 use super::roles::Roles;
+use super::sites::{Of, Sites, Split};
 use super::systems::Systems;
-use super::{GroupPlan, Once, RolePlan, ad_sites, connections, link, subnets};
+use super::{GroupPlan, Once, RolePlan, SitePlan, ad_sites, connections, link, subnets};
 use crate::control::config::{BoundaryEntry, BoundaryGroup, Config, Problems, count, nearest, parse_boundary};
 use crate::model::boundary::GroupId;
 use crate::model::boundary_range::AddressRange;
 use crate::model::cluster::Link;
+use crate::model::mix::hash_ignore_case;
 use crate::model::presets;
-use crate::model::role::{Fallback, FallbackRule, Locality, Role};
+use crate::model::role::{Fallback, FallbackRule, Locality, Reach, Role};
 use crate::model::tier::TierKind;
-
-/// What the configuration calls the site default boundary group.
-const DEFAULT: &str = "default";
-/// Name of the site default boundary group, as ConfigMgr spells it.
-const DEFAULT_NAME: &str = "Default-Site-Boundary-Group";
 
 #[derive(Debug)]
 pub(super) struct Groups {
-    /// The default group is the last.
+    /// Those of the configuration, then a default group for each site.
     pub(super) names: Vec<String>,
+    /// Positions of the sites that they assign clients to.
+    pub(super) sites: Vec<Option<u16>>,
     pub(super) boundaries: Vec<(AddressRange, GroupId)>,
     /// Boundaries that are networks, and all subnets of Active Directory sites.
     pub(super) subnets: Vec<AddressRange>,
@@ -33,7 +32,9 @@ pub(super) struct Groups {
     fast: Vec<Vec<u16>>,
     slow: Vec<Vec<u16>>,
     neighbors: Vec<Vec<(usize, Times)>>,
-    default_behavior: Times,
+    /// By the position of the site.
+    default_behavior: Vec<Times>,
+    first_default: usize,
     model: Model,
     distant: bool,
 }
@@ -43,17 +44,23 @@ pub(super) fn compile(
     fallback: &Fallbacks,
     roles: &Roles<'_>,
     systems: &Systems<'_>,
+    sites: &Sites<'_>,
     problems: &mut Problems,
 ) -> Groups {
-    let positions = positions(config, problems);
+    let own = config.boundary_groups.iter().map(|group| sites.find(group.site.as_ref(), problems));
+    let own: Vec<Option<u16>> = own.collect();
+    let places = places(config, sites, &own, problems);
+    let defaults = 0..sites.list.len();
     let mut groups = Groups {
-        names: config.boundary_groups.iter().map(display_name).chain([default_name(config)]).collect(),
+        names: config.boundary_groups.iter().map(display_name).chain(sites.default_names()).collect(),
+        sites: own.into_iter().chain(defaults.map(|site| Some(site as u16))).collect(),
         boundaries: Vec::new(),
         subnets: Vec::new(),
         fast: Vec::new(),
         slow: Vec::new(),
         neighbors: Vec::new(),
-        default_behavior: Times::new(),
+        default_behavior: Vec::new(),
+        first_default: config.boundary_groups.len(),
         model: fallback.model,
         distant: fallback.distant,
     };
@@ -69,22 +76,23 @@ pub(super) fn compile(
     ad_sites.warn_about_nested(&named, problems);
     groups.subnets.extend(ad_sites.subnets());
     match fallback.model {
-        Model::Relationships => groups.relate(config, &positions, roles, systems, problems),
+        Model::Relationships => groups.relate(config, &places, (roles, systems, sites), problems),
         Model::Preferred => {
-            relations::refuse(config, problems);
-            groups.fast.push(Vec::new());
-            groups.slow.push(Vec::new());
+            relations::refuse(config, sites, problems);
+            groups.fast.resize(groups.names.len(), Vec::new());
+            groups.slow.resize(groups.names.len(), Vec::new());
         }
     }
     groups.warn_about_unreachable_roles(config, roles, systems, problems);
     groups
 }
 
-/// Positions by lower-cased name.
-fn positions(config: &Config, problems: &mut Problems) -> HashMap<String, usize> {
-    let default = config.boundary_groups.len();
-    let mut positions: HashMap<String, usize> = HashMap::new();
+/// Positions of all groups.
+fn places(config: &Config, sites: &Sites<'_>, own: &[Option<u16>], problems: &mut Problems) -> Places {
+    let first_default = config.boundary_groups.len();
+    let mut by_name: HashMap<String, usize> = HashMap::new();
     let mut names = Once::new("boundary group");
+    let defaults: Vec<String> = sites.default_names().filter(|_| sites.several()).collect();
     for (position, group) in config.boundary_groups.iter().enumerate() {
         let Some(name) = &group.name else {
             let near = group.site_systems.first().map_or(0..0, toml::Spanned::span);
@@ -95,20 +103,23 @@ fn positions(config: &Config, problems: &mut Problems) -> HashMap<String, usize>
             let help = "describe the site default boundary group in [default_boundary_group]";
             problems.error(name.span(), "\"default\" means the site default boundary group", help);
         }
+        if defaults.iter().any(|default| default.eq_ignore_ascii_case(name.get_ref())) {
+            let text = format!("{:?} means the site default boundary group", name.get_ref());
+            problems.error(name.span(), text, "describe it in default_boundary_group of its site");
+        }
         names.check(name, problems);
-        positions.insert(name.get_ref().to_ascii_lowercase(), position);
+        by_name.insert(name.get_ref().to_ascii_lowercase(), position);
     }
-    positions.insert(DEFAULT.to_owned(), default);
-    if default >= usize::from(u16::MAX) {
-        problems.error(0..0, format!("{default} boundary groups"), "at most 65534 can be served");
+    by_name.extend(defaults.iter().zip(first_default..).map(|(name, place)| (name.to_ascii_lowercase(), place)));
+    let total = first_default + sites.list.len();
+    if total > usize::from(u16::MAX) {
+        problems.error(0..0, format!("{first_default} boundary groups"), "at most 65534 can be served");
     }
-    positions
-}
-
-/// Name of the site default boundary group.
-pub(super) fn default_name(config: &Config) -> String {
-    let code = config.site.code.as_ref().map(|code| code.get_ref().as_str());
-    DEFAULT_NAME.to_owned() + code.unwrap_or_default()
+    let default = own.iter().map(|site| match site {
+        Some(site) => Some(first_default + usize::from(*site)),
+        None => (!sites.several()).then_some(first_default),
+    });
+    Places { by_name, default: default.collect() }
 }
 
 fn display_name(group: &BoundaryGroup) -> String {
@@ -165,25 +176,27 @@ impl Groups {
     fn relate(
         &mut self,
         config: &Config,
-        positions: &HashMap<String, usize>,
-        roles: &Roles<'_>,
-        systems: &Systems<'_>,
+        places: &Places,
+        (roles, systems, sites): (&Roles<'_>, &Systems<'_>, &Sites<'_>),
         problems: &mut Problems,
     ) {
-        let default = &config.default_boundary_group;
-        self.default_behavior = times(&default.fallback, roles, problems);
+        for site in &sites.list {
+            self.default_behavior.push(times(&site.default.fallback, roles, problems));
+        }
         for (position, group) in config.boundary_groups.iter().enumerate() {
-            self.neighbors.push(neighbors(position, group, positions, roles, problems));
+            self.neighbors.push(neighbors(position, group, places, roles, problems));
         }
-        let mut members = Vec::new();
-        for system in default.site_systems.iter().filter_map(|name| systems.find(name, problems)) {
-            if !members.contains(&system) {
-                members.push(system);
+        for site in &sites.list {
+            let mut members = Vec::new();
+            for system in site.default.site_systems.iter().filter_map(|name| systems.find(name, problems)) {
+                if !members.contains(&system) {
+                    members.push(system);
+                }
             }
+            self.fast.push(members);
+            self.slow.push(Vec::new());
         }
-        self.fast.push(members);
-        self.slow.push(Vec::new());
-        self.warn_about_useless_times(config, positions, roles, systems, problems);
+        self.warn_about_useless_times(config, places, roles, systems, problems);
     }
 
     /// A relationship has a time for every role in ConfigMgr too, whether the neighbor has a server of it or not, and a group may
@@ -191,7 +204,7 @@ impl Groups {
     fn warn_about_useless_times(
         &self,
         config: &Config,
-        positions: &HashMap<String, usize>,
+        places: &Places,
         roles: &Roles<'_>,
         systems: &Systems<'_>,
         problems: &mut Problems,
@@ -206,9 +219,11 @@ impl Groups {
             let about = move |place: &usize| presets::spoken_of(roles.get(*place)).contains(&name);
             (0..roles.len()).filter(about).flat_map(|place| systems.of_role(place))
         };
-        let written = config.boundary_groups.iter().flat_map(|group| &group.neighbors);
-        for (neighbor, to) in written.filter_map(|neighbor| Some((neighbor, neighbor.group.as_ref()?))) {
-            let Some(&group) = positions.get(&to.get_ref().to_ascii_lowercase()) else { continue };
+        let written = config.boundary_groups.iter().enumerate();
+        let written = written.flat_map(|(own, group)| group.neighbors.iter().map(move |neighbor| (own, neighbor)));
+        for (own, neighbor) in written {
+            let Some(to) = &neighbor.group else { continue };
+            let Some(group) = places.find(own, to.get_ref()) else { continue };
             for (name, _) in neighbor.fallback.iter().filter(|(_, time)| time.get_ref().get() != Fallback::Never) {
                 let Some(role) = roles.used(name.get_ref()) else { continue };
                 let holds = |member: &super::MemberPlan| self.fast[group].contains(&member.system_index);
@@ -265,51 +280,121 @@ impl Groups {
         !lists.any(|list| members.iter().any(|member| list.contains(&member.system_index)))
     }
 
-    /// Puts roles, members and groups together.
-    pub(super) fn plan(&self, roles: Vec<Arc<Role>>, mut systems: Systems<'_>) -> Vec<RolePlan> {
-        let mut plans = Vec::with_capacity(roles.len());
-        for (position, role) in roles.into_iter().enumerate() {
-            let members = systems.members.get_mut(position).map(std::mem::take).unwrap_or_default();
-            let by_system: HashMap<u16, usize> =
-                members.iter().enumerate().map(|(place, member)| (member.system_index, place)).collect();
-            let places =
-                |list: &[u16]| list.iter().filter_map(|system| by_system.get(system).copied()).collect::<Vec<usize>>();
-            let mut groups: Vec<GroupPlan> = self
-                .fast
-                .iter()
-                .zip(&self.slow)
-                .map(|(fast, slow)| GroupPlan { members: places(fast), slow: places(slow), links: Vec::new() })
-                .collect();
-            if self.model == Model::Relationships {
-                for (group, plan) in groups.iter_mut().enumerate().take(self.neighbors.len()) {
-                    plan.links = self.links(group, &role);
-                }
-            }
-            let ungrouped = self.unnamed(&members) || !self.holds(&role);
-            plans.push(RolePlan { role, members, groups, ungrouped, distant: self.distant });
-        }
-        plans
+    /// The site default boundary group of a site.
+    pub(super) fn default_of(&self, site: u16) -> GroupId {
+        GroupId(u16::try_from(self.first_default + usize::from(site)).unwrap_or(u16::MAX))
     }
 
-    /// Relationships of a group for a role, with the implied one to the default group.
+    /// The site to which a group assigns its clients.
+    pub(super) fn site_of(&self, group: GroupId) -> Option<u16> {
+        self.sites.get(usize::from(group.0)).copied().flatten()
+    }
+
+    /// Puts roles, members and groups together.
+    pub(super) fn plan(
+        &self,
+        roles: &[Arc<Role>],
+        systems: &Systems<'_>,
+        sites: &Sites<'_>,
+        split: &Split,
+    ) -> Vec<RolePlan> {
+        split.clusters.iter().map(|of| self.plan_one(&roles[of.position], systems, sites, of)).collect()
+    }
+
+    fn plan_one(&self, role: &Arc<Role>, systems: &Systems<'_>, sites: &Sites<'_>, of: &Of) -> RolePlan {
+        let all = systems.of_role(of.position);
+        let members: Vec<super::MemberPlan> = of.members.iter().map(|place| all[*place].clone()).collect();
+        let by_system: HashMap<u16, usize> =
+            members.iter().enumerate().map(|(place, member)| (member.system_index, place)).collect();
+        let places =
+            |list: &[u16]| list.iter().filter_map(|system| by_system.get(system).copied()).collect::<Vec<usize>>();
+        let mut groups: Vec<GroupPlan> = self
+            .fast
+            .iter()
+            .zip(&self.slow)
+            .map(|(fast, slow)| GroupPlan { members: places(fast), slow: places(slow), links: Vec::new() })
+            .collect();
+        let sites_of: Vec<u16> = members.iter().map(|member| systems.site_of(member.system_index)).collect();
+        if role.reach == Reach::Site && role.locality == Locality::Prefer {
+            self.prefer_secondaries(&mut groups, &sites_of, sites);
+        }
+        if self.model == Model::Relationships {
+            for (group, plan) in groups.iter_mut().enumerate().take(self.neighbors.len()) {
+                plan.links = self.links(group, role);
+            }
+        }
+        let named = groups.iter().any(|group| !group.members.is_empty() || !group.slow.is_empty());
+        let shares = sites.several() && of.site.is_none();
+        let by_site = (0..sites.list.len() as u16).filter(|_| shares);
+        let code = of.site.map(|site| Arc::from(sites.list[usize::from(site)].code.as_str()));
+        let own = of.site.unwrap_or(0);
+        RolePlan {
+            role: Arc::clone(role),
+            hash: self.hash(role, &sites.list[usize::from(own)].code),
+            site: code,
+            own: self.servers_of(own, &sites_of, sites, of.site.is_none() && !shares),
+            by_site: by_site.map(|site| self.servers_of(site, &sites_of, sites, false)).collect(),
+            groups,
+            ungrouped: !named || !self.holds(role),
+            distant: self.distant,
+            members,
+        }
+    }
+
+    /// A secondary site's own servers come first for the clients of its boundary groups (ConfigMgr: proxy management points).
+    fn prefer_secondaries(&self, groups: &mut [GroupPlan], sites_of: &[u16], sites: &Sites<'_>) {
+        for (plan, site) in groups.iter_mut().zip(&self.sites).take(self.first_default) {
+            let Some(site) = site.filter(|site| sites.assigned(*site) != *site) else { continue };
+            for member in (0..sites_of.len()).filter(|member| sites_of[*member] == site) {
+                if !plan.members.contains(&member) && !plan.slow.contains(&member) {
+                    plan.members.push(member);
+                }
+            }
+        }
+    }
+
+    /// What is different for the clients of a site. Where it has no server of the role itself, all have to do: first those of
+    /// its secondary sites.
+    fn servers_of(&self, site: u16, sites_of: &[u16], sites: &Sites<'_>, all: bool) -> SitePlan {
+        let primary = sites.assigned(site);
+        let that = |fits: &dyn Fn(u16) -> bool| (0..sites_of.len()).filter(|member| fits(sites_of[*member])).collect();
+        let choices: [Vec<usize>; 3] =
+            [that(&|own| own == primary), that(&|own| sites.assigned(own) == primary), that(&|_| true)];
+        let everyone =
+            choices.into_iter().skip(if all { 2 } else { 0 }).find(|list| !list.is_empty()).unwrap_or_default();
+        SitePlan { default_group: self.default_of(primary), everyone }
+    }
+
+    /// What tells learned things of one cluster from those of others. It stays when one site becomes several.
+    fn hash(&self, role: &Role, code: &str) -> u64 {
+        let name = hash_ignore_case(0, role.name.as_bytes());
+        match role.reach {
+            Reach::Site => hash_ignore_case(name, code.as_bytes()),
+            Reach::Hierarchy => name,
+        }
+    }
+
+    /// Relationships of a group for a role, with the implied ones to default groups.
     fn links(&self, group: usize, role: &Role) -> Vec<Link> {
-        let default = self.names.len() - 1;
         let names = presets::spoken_of(role);
         let said = |times: &Times| names.iter().find_map(|name| times.get(name)).map(|time| count(role, *time));
-        let own = said(&self.default_behavior).unwrap_or(role.default_fallback);
+        let own = |site: usize| said(&self.default_behavior[site]).unwrap_or(role.default_fallback);
         let mut links = Vec::new();
-        let mut explicit_default = false;
+        let mut implied: Vec<bool> = vec![true; self.default_behavior.len()];
         for (neighbor, times) in &self.neighbors[group] {
-            let to_default = *neighbor == default;
-            explicit_default |= to_default;
-            let otherwise = if to_default { own } else { role.default_fallback };
+            let site = neighbor.checked_sub(self.first_default);
+            site.into_iter().for_each(|site| implied[site] = false);
+            let otherwise = site.map_or(role.default_fallback, own);
             if let Fallback::Minutes(offset) = said(times).unwrap_or(otherwise) {
-                let kind = if to_default { TierKind::Default } else { TierKind::Neighbor };
+                let kind = if site.is_some() { TierKind::Default } else { TierKind::Neighbor };
                 links.push(link(offset, kind, *neighbor));
             }
         }
-        if !explicit_default && let Fallback::Minutes(offset) = own {
-            links.push(link(offset, TierKind::Default, default));
+        // ConfigMgr: an implied link to each site default boundary group of the hierarchy.
+        for site in (0..implied.len()).filter(|site| implied[*site]) {
+            if let Fallback::Minutes(offset) = own(site) {
+                links.push(link(offset, TierKind::Default, self.first_default + site));
+            }
         }
         links.sort_unstable();
         links

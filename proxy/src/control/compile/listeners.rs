@@ -9,6 +9,7 @@ use super::files::Files;
 use super::given::Given;
 use super::roles::Roles;
 use super::ruled_path::RuledPath;
+use super::sites::cluster;
 use super::systems::Systems;
 use super::{Once, SpannedName};
 use crate::control::config::{Config, Listener, Problems};
@@ -286,8 +287,4 @@ fn routes_of(position: usize, paths: &[RuledPath], hosts: &[String]) -> Vec<Rout
         hosts.iter().map(route).collect()
     };
     paths.iter().flat_map(|path| -> Vec<Route> { each(path) }).collect()
-}
-
-fn cluster(position: usize) -> ClusterId {
-    ClusterId(u16::try_from(position).unwrap_or(u16::MAX))
 }

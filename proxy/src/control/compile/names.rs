@@ -13,27 +13,33 @@ use crate::wire::host::is_host;
 /// What each name means among the site systems of one role, sorted. A short name or an address that several of them have
 /// means none of them.
 pub fn meanings(members: &[MemberPlan]) -> Vec<(Box<str>, u16)> {
-    let mut meanings: HashMap<&str, Option<u16>> = HashMap::new();
-    for member in members {
-        meanings.extend(member.names.first().map(|name| (&**name, Some(member.system_index))));
+    meanings_of(members.iter().map(|member| (&member.names[..], member.system_index)))
+}
+
+/// The same for anything that has names.
+pub(super) fn meanings_of<'a, T: Copy + Ord>(named: impl Iterator<Item = (&'a [String], T)>) -> Vec<(Box<str>, T)> {
+    let named: Vec<(&[String], T)> = named.collect();
+    let mut meanings: HashMap<&str, Option<T>> = HashMap::new();
+    for (names, meaning) in &named {
+        meanings.extend(names.first().map(|name| (&**name, Some(*meaning))));
     }
-    let aliases = members.iter().flat_map(|member| member.names.iter().skip(1).map(move |name| (&**name, member)));
-    let shorts = members.iter().flat_map(|member| {
-        let long = member.names.iter().filter(|name| is_long(name));
-        long.filter_map(|name| name.split('.').next()).map(move |label| (label, member))
+    let aliases = named.iter().flat_map(|(names, meaning)| names.iter().skip(1).map(move |name| (&**name, *meaning)));
+    let shorts = named.iter().flat_map(|(names, meaning)| {
+        let long = names.iter().filter(|name| is_long(name));
+        long.filter_map(|name| name.split('.').next()).map(move |label| (label, *meaning))
     });
     for layer in [aliases.collect::<Vec<_>>(), shorts.collect()] {
-        let mut new: HashMap<&str, Option<u16>> = HashMap::new();
-        for (name, member) in layer.into_iter().filter(|(name, _)| !meanings.contains_key(name)) {
-            let meaning = new.entry(name).or_insert(Some(member.system_index));
-            if *meaning != Some(member.system_index) {
-                *meaning = None;
+        let mut new: HashMap<&str, Option<T>> = HashMap::new();
+        for (name, meaning) in layer.into_iter().filter(|(name, _)| !meanings.contains_key(name)) {
+            let known = new.entry(name).or_insert(Some(meaning));
+            if *known != Some(meaning) {
+                *known = None;
             }
         }
         meanings.extend(new);
     }
-    let mut sorted: Vec<(Box<str>, u16)> =
-        meanings.into_iter().filter_map(|(name, system)| Some((Box::from(name), system?))).collect();
+    let mut sorted: Vec<(Box<str>, T)> =
+        meanings.into_iter().filter_map(|(name, meaning)| Some((Box::from(name), meaning?))).collect();
     sorted.sort_unstable();
     sorted
 }
@@ -72,7 +78,7 @@ pub(super) fn check(config: &Config, roles: &Roles<'_>, systems: &Systems<'_>, p
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Name,
     Address,
     Alias,
@@ -136,7 +142,7 @@ fn check_aliases(config: &Config, problems: &mut Problems) {
 }
 
 /// Everything that is a name of a site system.
-fn written(system: &SiteSystem) -> Vec<(&super::SpannedName, Kind)> {
+pub(super) fn written(system: &SiteSystem) -> Vec<(&super::SpannedName, Kind)> {
     let of_roles = system.roles.iter().filter_map(|entry| match entry.get_ref() {
         RoleEntry::Table(table) => table.address.as_ref(),
         RoleEntry::Name(_) => None,

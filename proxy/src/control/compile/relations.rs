@@ -4,10 +4,32 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::SpannedName;
 use super::roles::Roles;
+use super::sites::Sites;
 use crate::control::config::{
     BoundaryGroup, Config, DefaultBoundaryGroup, FallbackTime, Problems, check_time, nearest, role_key,
 };
 use crate::model::role::Fallback;
+
+/// Positions of groups by what the configuration calls them.
+pub(super) struct Places {
+    /// By lower-cased name.
+    pub(super) by_name: HashMap<String, usize>,
+    /// What "default" means to each group; `None` where there are several and the group is of no site.
+    pub(super) default: Vec<Option<usize>>,
+}
+
+impl Places {
+    /// The position of a group, as another one calls it.
+    pub(super) fn find(&self, from: usize, name: &str) -> Option<usize> {
+        match name.eq_ignore_ascii_case(DEFAULT) {
+            true => self.default.get(from).copied().flatten(),
+            false => self.by_name.get(&name.to_ascii_lowercase()).copied(),
+        }
+    }
+}
+
+/// What the configuration calls the site default boundary group.
+pub(super) const DEFAULT: &str = "default";
 
 pub(super) type Times = HashMap<String, Fallback>;
 
@@ -16,7 +38,7 @@ const OTHERWISE: &str = "or write model = \"relationships\" below [fallback]";
 pub(super) fn neighbors(
     own: usize,
     group: &BoundaryGroup,
-    positions: &HashMap<String, usize>,
+    places: &Places,
     roles: &Roles<'_>,
     problems: &mut Problems,
 ) -> Vec<(usize, Times)> {
@@ -28,17 +50,24 @@ pub(super) fn neighbors(
             problems.missing(near, "a neighbor of this group is not named", "write { group = \"...\", ... }");
             continue;
         };
-        match positions.get(&name.get_ref().to_ascii_lowercase()) {
-            Some(&position) if position == own => {
+        let is_default = name.get_ref().eq_ignore_ascii_case(DEFAULT);
+        match places.find(own, name.get_ref()) {
+            Some(position) if position == own => {
                 problems.error(name.span(), "a boundary group cannot be its own neighbor", "take it out");
             }
-            Some(position) if found.iter().any(|(other, _)| other == position) => {
+            Some(position) if found.iter().any(|(other, _)| *other == position) => {
                 let text = format!("{:?} is a neighbor twice", name.get_ref());
                 problems.error(name.span(), text, "write one relationship with all its times");
             }
-            Some(&position) => found.push((position, times)),
+            Some(position) => found.push((position, times)),
+            None if is_default => {
+                let text = "there are several sites, and this boundary group belongs to none of them";
+                let help =
+                    "write the whole name, such as \"Default-Site-Boundary-GroupP01\", or site = \"P01\" in the group";
+                problems.error(name.span(), text, help);
+            }
             None => {
-                let help = match nearest(name.get_ref(), positions.keys().map(String::as_str)) {
+                let help = match nearest(name.get_ref(), places.by_name.keys().map(String::as_str)) {
                     Some(near) => format!("did you mean {near:?}?"),
                     None => "add a [[boundary_groups]] with this name, or take the neighbor out".to_owned(),
                 };
@@ -76,7 +105,7 @@ pub(super) fn times(
 }
 
 /// ConfigMgr 1511 to 1606 has neither relationships nor a site default boundary group.
-pub(super) fn refuse(config: &Config, problems: &mut Problems) {
+pub(super) fn refuse(config: &Config, sites: &Sites<'_>, problems: &mut Problems) {
     for group in &config.boundary_groups {
         let near = group.name.as_ref().map_or(0..0, toml::Spanned::span);
         for neighbor in &group.neighbors {
@@ -87,8 +116,10 @@ pub(super) fn refuse(config: &Config, problems: &mut Problems) {
             );
         }
     }
-    let DefaultBoundaryGroup { site_systems, fallback, description: _ } = &config.default_boundary_group;
-    let written = site_systems.iter().map(toml::Spanned::span).chain(fallback.keys().map(toml::Spanned::span));
+    let written = sites.list.iter().flat_map(|site| {
+        let DefaultBoundaryGroup { site_systems, fallback, description: _ } = site.default;
+        site_systems.iter().map(toml::Spanned::span).chain(fallback.keys().map(toml::Spanned::span))
+    });
     for span in written {
         problems.error(
             span,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::roles::Roles;
+use super::sites::Sites;
 use super::tls::Trust;
 use super::{Once, SpannedName};
 use crate::control::config::{
@@ -53,6 +54,10 @@ pub struct MemberPlan {
 pub(super) struct Systems<'a> {
     /// Position by lower-cased name.
     pub(super) by_name: HashMap<String, u16>,
+    /// Positions of their sites, by their own.
+    pub(super) sites: Vec<u16>,
+    /// Where they are named.
+    pub(super) written: HashMap<u16, &'a SpannedName>,
     /// Members by the position of the role.
     pub(super) members: Vec<Vec<MemberPlan>>,
     /// Where a role was first given to a site system.
@@ -63,9 +68,16 @@ pub(super) fn compile<'a>(
     config: &'a Config,
     roles: &mut Roles<'a>,
     trust: &Trust<'a>,
+    sites: &Sites<'_>,
     problems: &mut Problems,
 ) -> Systems<'a> {
-    let mut systems = Systems { by_name: HashMap::new(), members: Vec::new(), mentioned: HashMap::new() };
+    let mut systems = Systems {
+        by_name: HashMap::new(),
+        sites: vec![0; config.site_systems.len()],
+        written: HashMap::new(),
+        members: Vec::new(),
+        mentioned: HashMap::new(),
+    };
     let mut names = Once::new("site system");
     for (index, system) in config.site_systems.iter().enumerate() {
         let Some(name) = &system.name else {
@@ -79,6 +91,8 @@ pub(super) fn compile<'a>(
             break;
         };
         systems.by_name.insert(name.get_ref().to_ascii_lowercase(), index);
+        systems.sites[usize::from(index)] = sites.of_system(name, system.site.as_ref(), problems);
+        systems.written.insert(index, name);
         if system.roles.is_empty() {
             problems.missing(
                 name.span(),
@@ -145,6 +159,11 @@ impl<'a> Systems<'a> {
             problems.error(name.span(), format!("there is no site system {:?}", name.get_ref()), help);
         }
         found
+    }
+
+    /// The position of a site system's site.
+    pub(super) fn site_of(&self, system: u16) -> u16 {
+        self.sites.get(usize::from(system)).copied().unwrap_or(0)
     }
 
     /// Whether some site system is said to hold the role, be it with mistakes.

@@ -88,7 +88,7 @@ fn an_empty_file_and_other_ends_of_line() {
 #[test]
 fn unknown_names() {
     says("[lisener]\n", &[(1, 2, "there is no section `lisener`", "did you mean `listeners`?")]);
-    says("elephant = 1\n", &[(1, 1, "there is no section `elephant`", "known here: `site`, `proxy`")]);
+    says("elephant = 1\n", &[(1, 1, "there is no section `elephant`", "known here: `site`, `sites`, `proxy`")]);
     says("[[lisener]]\na = 1\n[[lisener]]\nb = 1\n", &[(1, 3, "no section `lisener`", "`listeners`")]);
     says("[proxy]\ntreads = 4\n", &[(2, 1, "`proxy` has no key `treads`", "did you mean `threads`?")]);
     says("[proxy]\nzebra = 4\n", &[(2, 1, "`proxy` has no key `zebra`", "known here: `threads`, `drain_timeout`")]);

@@ -8,7 +8,7 @@ use super::problem::{Problems, nearest, quoted};
 use super::types::{RoleOnSiteSystem, RoleOverrides};
 use crate::model::field_set::FieldSet;
 use crate::model::presets;
-use crate::model::role::{Balance, Locality, Naming, Panic, Protocol, Role};
+use crate::model::role::{Balance, Locality, Naming, Panic, Protocol, Reach, Role};
 pub use fallback::{check_time, count};
 use fields::{duration, number, override_retry, override_timeouts, port, word};
 pub use paths::covers as path_covers;
@@ -30,6 +30,7 @@ const LOCALITIES: [(&str, Locality); 4] = [
     ("prefer", Locality::Prefer),
     ("site", Locality::Site),
 ];
+const REACHES: [(&str, Reach); 2] = [("site", Reach::Site), ("hierarchy", Reach::Hierarchy)];
 const BALANCES: [(&str, Balance); 5] = [
     ("least-requests", Balance::LeastRequests),
     ("random", Balance::Random),
@@ -156,6 +157,7 @@ fn override_role(role: &mut Role, o: &RoleOverrides, at: &Range<usize>, problems
     role.tls = o.tls.unwrap_or(role.tls);
     connections::override_connections(role, o, problems);
     word(&mut role.locality, o.locality.as_ref(), "locality", &LOCALITIES, problems);
+    word(&mut role.reach, o.reach.as_ref(), "reach", &REACHES, problems);
     fallback::override_fallback(role, o, problems);
     override_balance(role, o.balance.as_ref(), problems);
     staying::override_staying(role, o, problems);

@@ -28,8 +28,10 @@ pub use memory::{AffinityTable, ContentTable, FallbackTable};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// `[site]`
+    /// `[site]`: the one site.
     pub site: Site,
+    /// `[[sites]]`: several of them, instead of `[site]`.
+    pub sites: Vec<OneOfSites>,
     /// `[proxy]`
     pub proxy: ProxySettings,
     /// `[admin]`
@@ -68,6 +70,22 @@ pub struct Site {
     pub code: Option<Spanned<String>>,
     /// Free text, for people.
     pub description: Option<Spanned<String>>,
+}
+
+/// `[[sites]]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OneOfSites {
+    /// Three-character site code. Required.
+    pub code: Option<Spanned<String>>,
+    /// Free text, for people.
+    pub description: Option<Spanned<String>>,
+    /// Names in `Host` by which clients ask for this site.
+    pub hosts: Vec<Spanned<String>>,
+    /// Code of the primary site, for a secondary one.
+    pub primary: Option<Spanned<String>>,
+    /// Its site default boundary group.
+    pub default_boundary_group: DefaultBoundaryGroup,
 }
 
 /// `[proxy]`: the process.
@@ -224,6 +242,8 @@ pub struct SiteSystem {
     pub name: Option<Spanned<String>>,
     /// Free text, for people.
     pub description: Option<Spanned<String>>,
+    /// Code of its site, with `[[sites]]`. Required there.
+    pub site: Option<Spanned<String>>,
     /// Address or DNS name; absent = `name`, which then must be one.
     pub address: Option<Spanned<String>>,
     /// The roles it holds: a role name, or a table with `role` and what differs. Required.
@@ -368,6 +388,8 @@ pub struct RoleOverrides {
     pub upgrades: Option<Vec<Spanned<String>>>,
     /// `boundary-groups`, `boundary-groups-or-site`, `prefer` or `site`.
     pub locality: Option<Spanned<String>>,
+    /// See [`crate::model::role::Role::reach`].
+    pub reach: Option<Spanned<String>>,
     /// Minutes, or `"never"`.
     pub default_fallback: Option<Spanned<FallbackTime>>,
     /// `offsets`, `last-known-good`, `shared`, `at-once` or `none`.

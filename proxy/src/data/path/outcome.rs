@@ -265,6 +265,7 @@ pub fn start_clock(worker: &Worker, decision: &Decision<'_>, why: Unserved) {
         worker.note(Note::Clock {
             key,
             role: std::sync::Arc::clone(&topology.role),
+            site: topology.site.clone(),
             groups: decision.group_names().map(Into::into).collect(),
             content: decision.content.map(|content| content.id.into()),
         });

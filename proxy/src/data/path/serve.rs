@@ -86,7 +86,8 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Clie
         return Err(Error::NeedsHttp11);
     }
 
-    let pinned = session.pins.borrow_mut().take(&role.name, exchange.client, decision.names());
+    let topology = &decision.cluster.topology;
+    let pinned = session.pins.borrow_mut().take(topology.hash, exchange.client, decision.names());
     if let Some(pinned) = usable(pinned, session, &decision) {
         // Boxed because it is seldom: what is large in the request's future is copied with it.
         let served = Box::pin(on_pinned(session, exchange, &decision, call, pinned, &method)).await;
@@ -428,7 +429,7 @@ fn host(head: &RequestHead) -> Option<&str> {
 fn refused(refusal: Refusal, exchange: &mut Exchange) -> Error {
     match refusal {
         Refusal::DotSegment => Error::DotSegment,
-        Refusal::NoRoute => Error::NoRoute,
+        Refusal::NoRoute | Refusal::NotAtSite(..) => Error::NoRoute,
         Refusal::Method(role) => {
             exchange.role = Some(role);
             Error::MethodNotAllowed

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::metrics::{GroupMetrics, RoleMetrics};
 use crate::model::balance::Tried;
 use crate::model::content::Said;
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, Refusal};
 use crate::model::endpoint::{Lease, Trial};
 use crate::model::facts::Facts;
 use crate::model::learn::Unserved;
@@ -37,6 +37,17 @@ pub struct Opened {
     pub group: Option<GroupMetrics>,
     /// What the client has sent already.
     pub early: Vec<u8>,
+}
+
+/// What a client asks for by connecting.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Position of the listener.
+    pub listener: u16,
+    /// The server name in its `ClientHello`, where that is passed through.
+    pub host: Option<&'a str>,
+    /// Who its certificate is for.
+    pub subject: Option<u64>,
 }
 
 /// The task of a tunnel.
@@ -76,25 +87,26 @@ impl Future for Tunnel {
 }
 
 /// Opens a connection to the first server that takes one. When none does, the connection closes and the client comes back
-/// by itself. `host` is the server name that it asks for, `subject` who its certificate is for.
-pub async fn open(
-    from: &Dial<'_>,
-    role: ClusterId,
-    (host, subject): (Option<&str>, Option<u64>),
-    timer: Timer,
-) -> Option<Opened> {
+/// by itself.
+pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Timer) -> Option<Opened> {
     let Dial { peer, worker, .. } = *from;
     let snapshot = worker.snapshot();
-    let metrics = &snapshot.cluster(role).topology.metrics;
-    let facts =
-        Facts { listener: 0, host, method: "", path: "", query: None, client: peer.ip(), fields: None, subject };
+    let Asked { listener, host, subject } = *asked;
+    let facts = Facts { listener, host, method: "", path: "", query: None, client: peer.ip(), fields: None, subject };
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
         Ok(decision) => decision,
-        Err(_) => {
-            metrics.error(Error::NotNamed).increment(1);
+        Err(refusal) => {
+            let (role, error) = match refusal {
+                Refusal::NotAtSite(..) => (None, Error::NoRoute),
+                Refusal::DotSegment | Refusal::NoRoute => (None, Error::NoRoute),
+                Refusal::Method(role) | Refusal::NotNamed(role) => (Some(role), Error::NotNamed),
+            };
+            let metrics = role.map_or(&worker.no_role, |role| &snapshot.cluster(role).topology.metrics);
+            metrics.error(error).increment(1);
             return None;
         }
     };
+    let metrics = &decision.cluster.topology.metrics;
     let attempts = decision.cluster.topology.role.retry.attempts as usize + 1;
     let mut tried = Tried::new();
     let mut last = None;

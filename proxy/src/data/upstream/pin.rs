@@ -64,8 +64,8 @@ impl Pinned {
         ended.count(self.metrics());
     }
 
-    fn is_for(&self, role: &str) -> bool {
-        self.snapshot.cluster(self.role).topology.role.name == role
+    fn is_for(&self, role: u64) -> bool {
+        self.snapshot.cluster(self.role).topology.hash == role
     }
 
     fn metrics(&self) -> &RoleMetrics {
@@ -107,12 +107,11 @@ pub struct Pins {
 }
 
 impl Pins {
-    /// Takes the pinned connection of a role for a request of this client that names this site system. Others stay where they are.
-    pub fn take(&mut self, role: &str, client: IpAddr, named: Option<&str>) -> Option<Pinned> {
-        let place = self
-            .pins
-            .iter()
-            .position(|pin| pin.client == client && pin.named.as_deref() == named && pin.is_for(role))?;
+    /// Takes the pinned connection of a role ([`crate::model::cluster::Topology::hash`]) for a request of this client that names this
+    /// site system. Others, and those of another site's role, stay where they are.
+    pub fn take(&mut self, role: u64, client: IpAddr, named: Option<&str>) -> Option<Pinned> {
+        let is = |pin: &Pinned| pin.client == client && pin.named.as_deref() == named && pin.is_for(role);
+        let place = self.pins.iter().position(is)?;
         Some(self.remove(place))
     }
 

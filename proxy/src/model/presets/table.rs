@@ -9,7 +9,7 @@ use rolegate_health::{PassivePolicy, Schedule};
 use crate::model::field_set::FieldSet;
 use crate::model::role::{
     Balance, CertificateRule, Clock, Fallback, FallbackRule, HttpProbe, Locality, Naming, Panic, Probe, ProbeKind,
-    Protocol, ProxyProtocol, Retry, Role, Timeouts,
+    Protocol, ProxyProtocol, Reach, Retry, Role, Timeouts,
 };
 
 const KIB: u64 = 1 << 10;
@@ -95,6 +95,7 @@ pub(super) fn plain() -> Role {
         strip_fields: FieldSet::new(STRIP_FIELDS),
         upgrades: Vec::new(),
         locality: Locality::Site,
+        reach: Reach::Site,
         default_fallback: Fallback::Minutes(120),
         times_of: None,
         fallback_rule: FallbackRule::Offsets,
@@ -215,6 +216,7 @@ pub(super) fn distribution_point() -> Role {
         ]),
         methods: words(&["GET", "HEAD", "PROPFIND", "CCM_POST"]),
         locality: Locality::BoundaryGroups,
+        reach: Reach::Hierarchy,
         balance: Balance::Content,
         hash_balance_factor: 150,
         same_subnet_first: true,

@@ -18,6 +18,8 @@ pub struct BoundaryGroup {
     pub name: Option<Spanned<String>>,
     /// Free text, for people.
     pub description: Option<Spanned<String>>,
+    /// Code of the site to which it assigns clients, with `[[sites]]`.
+    pub site: Option<Spanned<String>>,
     /// Addresses of the clients in this group.
     pub boundaries: Vec<Spanned<BoundaryEntry>>,
     /// Site systems of this group, for every role that they hold: a name, or a table with `name` and `connection`.

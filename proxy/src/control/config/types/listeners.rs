@@ -16,6 +16,8 @@ pub struct Listener {
     pub description: Option<Spanned<String>>,
     /// Address and port. Required. Port 0 picks a free one.
     pub address: Option<Spanned<SocketAddr>>,
+    /// Code of the site of clients of whom nothing else tells it, with `[[sites]]`.
+    pub site: Option<Spanned<String>>,
     /// Roles served here. Required. One TCP role, or any number of HTTP roles.
     pub roles: Vec<Spanned<String>>,
     /// HTTP/2 is offered to clients.
