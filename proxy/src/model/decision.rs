@@ -9,7 +9,7 @@ use rolegate_health::Health;
 
 use super::balance::{Ask, How, NoPick, Nobody, Not, Pick, Tried, hashed, pick, pick_of};
 use super::boundary::{GroupId, SubnetId};
-use super::cluster::{Class, Cluster, EndpointIndex};
+use super::cluster::{Class, Cluster, EndpointIndex, Topology};
 use super::content::{ContentPath, Part, continues};
 use super::facts::Facts;
 use super::fallback::Opening;
@@ -169,9 +169,7 @@ impl<'a> Decision<'a> {
             Naming::First | Naming::FirstIfDistinct | Naming::Ignore => None,
         };
         let now = Live::ticks(now_ms);
-        let content = route
-            .filter(|_| role.balance == Balance::Content)
-            .and_then(|route| ContentPath::read(facts.path, route.prefix.len(), facts.query));
+        let content = route.filter(|_| role.balance == Balance::Content).and_then(|route| content_of(route, facts));
         let (grouped, near) = (topology.grouped(), !topology.subnets.is_empty());
         let place = (grouped || near).then(|| site.boundaries.place_of(facts.client));
         let groups = place.filter(|_| grouped).map_or(&[][..], |place| place.groups);
@@ -180,15 +178,11 @@ impl<'a> Decision<'a> {
         let location = ContentLocation::new(topology, groups).at_site(servers);
         let itself = topology.at(facts.client);
         let name = Name::new(topology, location, facts.host, itself);
-        let named = name.system();
-        let default = [servers.default_group];
-        // Clients in no group share a cluster, and not what they start with.
-        let start = if groups.is_empty() && !topology.by_site.is_empty() { &default[..] } else { groups };
-        let sum = start.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]));
+        let sum = start_hash(site, topology, servers.default_group, groups);
         let owner = Owner::new(topology.hash ^ sum);
         let rules = route.map_or(PathRules::default(), |route| route.rules);
         let mut keys = Keys::new((role, topology.hash), rules.sessions, owner, live, facts, content);
-        if let (Balance::Content, Some(system)) = (role.balance, named) {
+        if let (Balance::Content, Some(system)) = (role.balance, name.system()) {
             keys.names(topology.system_hash(system));
         }
         let uploads = role.upload_affinity && facts.method == "BITS_POST";
@@ -207,14 +201,10 @@ impl<'a> Decision<'a> {
             keys.clock = Some(key);
             started = live.clock(key, now, site.fallback.idle_ticks());
         }
-        // A client that names the very server that it keeps to waits as it does there without a proxy.
-        let kept = stay.filter(|_| keeps).and_then(Stay::endpoint).map(|index| cluster.endpoint(index).system_index);
-        let decides = role.named == Naming::Only || kept.is_none() || kept != named;
-        let chosen = name.tier().filter(|_| decides);
+        let chosen = chosen(cluster, name, stay.filter(|_| keeps));
         let opening =
             Opening::new(role.fallback_rule, location, site.fallback.speedup, started, now, (keeps, exempt || !waits));
-        let range = facts.fields.filter(|_| content.is_some()).and_then(|fields| fields.get(Known::Range));
-        let continues = continues(range);
+        let continues = content.is_some() && continues(facts.fields.and_then(|fields| fields.get(Known::Range)));
         Ok(Self {
             route,
             cluster_id,
@@ -511,6 +501,25 @@ impl<'a> Decision<'a> {
     fn tier_of(&self, endpoint: EndpointIndex) -> Option<Tier> {
         self.location.tier_of(endpoint)
     }
+}
+
+fn content_of<'a>(route: &Route, facts: &Facts<'a, '_>) -> Option<ContentPath<'a>> {
+    ContentPath::read(facts.path, route.prefix.len(), facts.query)
+}
+
+/// Hash of the boundary groups in which a client starts. Those in no group share a cluster, and not what they start with.
+fn start_hash(site: &Site, topology: &Topology, default: GroupId, groups: &[GroupId]) -> u64 {
+    let default = [default];
+    let start = if groups.is_empty() && !topology.by_site.is_empty() { &default[..] } else { groups };
+    start.iter().fold(0_u64, |sum, group| sum.wrapping_add(site.group_hashes[usize::from(group.0)]))
+}
+
+/// The tier of the named site system, for which the client has waited elsewhere. One that names the very server that it keeps to
+/// waits as it does there without a proxy.
+fn chosen(cluster: &Cluster, name: Name, kept: Option<Stay>) -> Option<Tier> {
+    let kept = kept.and_then(Stay::endpoint).map(|index| cluster.endpoint(index).system_index);
+    let decides = cluster.topology.role.named == Naming::Only || kept.is_none() || kept != name.system();
+    name.tier().filter(|_| decides)
 }
 
 /// Whether a request waits for no clock: a task sequence says so in its `User-Agent`, the client package is configured.

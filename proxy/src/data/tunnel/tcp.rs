@@ -20,6 +20,7 @@ use crate::model::endpoint::{Lease, Trial};
 use crate::model::facts::Facts;
 use crate::model::learn::Unserved;
 use crate::model::route::ClusterId;
+use crate::model::snapshot::Snapshot;
 
 /// A connection to an endpoint, with all that a tunnel needs. It holds no snapshot: a tunnel lives for hours.
 pub struct Opened {
@@ -86,6 +87,15 @@ impl Future for Tunnel {
     }
 }
 
+fn count_refusal(from: &Dial<'_>, snapshot: &Snapshot, refusal: Refusal) {
+    let (role, error) = match refusal {
+        Refusal::NotAtSite(..) | Refusal::DotSegment | Refusal::NoRoute => (None, Error::NoRoute),
+        Refusal::Method(role) | Refusal::NotNamed(role) => (Some(role), Error::NotNamed),
+    };
+    let metrics = role.map_or(&from.worker.no_role, |role| &snapshot.cluster(role).topology.metrics);
+    metrics.error(error).increment(1);
+}
+
 /// Opens a connection to the first server that takes one. When none does, the connection closes and the client comes back
 /// by itself.
 pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Timer) -> Option<Opened> {
@@ -96,13 +106,7 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Ti
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
         Ok(decision) => decision,
         Err(refusal) => {
-            let (role, error) = match refusal {
-                Refusal::NotAtSite(..) => (None, Error::NoRoute),
-                Refusal::DotSegment | Refusal::NoRoute => (None, Error::NoRoute),
-                Refusal::Method(role) | Refusal::NotNamed(role) => (Some(role), Error::NotNamed),
-            };
-            let metrics = role.map_or(&worker.no_role, |role| &snapshot.cluster(role).topology.metrics);
-            metrics.error(error).increment(1);
+            count_refusal(from, &snapshot, refusal);
             return None;
         }
     };
