@@ -471,6 +471,7 @@ pub(super) fn connected_cache() -> Role {
         named: Naming::Ignore,
         panic: Panic::Refuse,
         connection_auth: false,
+        retry: retry(2, &["GET", "HEAD"]),
         max_body: Some(64 * KIB),
         timeouts: Timeouts { total: None, ..base.timeouts },
         probe: Probe {
