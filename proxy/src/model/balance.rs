@@ -10,7 +10,8 @@
 use std::net::IpAddr;
 
 use super::boundary::SubnetId;
-use super::cluster::{Class, Cluster, EndpointIndex};
+use super::cluster::{Class, Cluster, EndpointIndex, Standing};
+use super::endpoint::Endpoint;
 use super::fallback::Opening;
 use super::knowledge::{Knowledge, Lack};
 use super::location::{ContentLocation, Tier};
@@ -186,8 +187,12 @@ impl Ask<'_> {
     /// In which class an endpoint is for this request: one at which requests wait in vain is proven well no more, until it
     /// answers one or probes have their say.
     pub fn class(&self, cluster: &Cluster, index: EndpointIndex) -> Class {
-        match cluster.standing(index).class() {
-            Class::Well if cluster.endpoint(index).state.is_silent(self.now_ms) => Class::Second,
+        self.class_of(cluster.standing(index), cluster.endpoint(index))
+    }
+
+    fn class_of(&self, standing: Standing, endpoint: &Endpoint) -> Class {
+        match standing.class() {
+            Class::Well if endpoint.state.is_silent(self.now_ms) => Class::Second,
             class => class,
         }
     }
@@ -210,7 +215,7 @@ impl Ask<'_> {
         if let Some(lack) = self.knowledge.as_ref().and_then(|known| known.lacks(endpoint.state.id)) {
             return Err(Not::Lacks(lack));
         }
-        let own = self.class(cluster, index);
+        let own = self.class_of(cluster.standing(index), endpoint);
         if own != class {
             return Err(Not::Class(own));
         }
@@ -284,8 +289,13 @@ fn draw<'a>(
         }
         drawing
     };
-    let own = ask.subnet.map(|subnet| among(Some(subnet)));
-    own.filter(|drawing| drawing.first.is_some()).unwrap_or_else(|| among(None))
+    if ask.subnet.is_some() {
+        let own = among(ask.subnet);
+        if own.first.is_some() {
+            return own;
+        }
+    }
+    among(None)
 }
 
 /// Walks on from a random place and stops when enough were eligible, or all were seen.

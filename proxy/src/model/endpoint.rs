@@ -84,6 +84,8 @@ pub struct EndpointState {
 /// What is known of requests that have waited for longer than [`QUIET`].
 #[derive(Debug, Default)]
 struct Silence {
+    /// 0 where nothing of what follows is of interest: every pick reads it, and no more than it while all is well.
+    noted: AtomicU32,
     waiting: AtomicU32,
     /// The client of the first of them.
     first: AtomicU64,
@@ -131,7 +133,10 @@ impl EndpointState {
 
     /// Whether requests wait there and it answers none: it may hang, and probes have not found it yet.
     pub fn is_silent(&self, now_ms: u64) -> bool {
-        let Silence { waiting, several, left_ms, answered_ms, first: _ } = &self.silence;
+        let Silence { noted, waiting, several, left_ms, answered_ms, first: _ } = &self.silence;
+        if noted.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
         let quiet_ms = QUIET.as_millis() as u64;
         let wait = waiting.load(Ordering::Relaxed) >= WAITING_AT_A_SILENT_ONE
             && several.load(Ordering::Relaxed)
@@ -142,18 +147,23 @@ impl EndpointState {
 
     /// A request has left it for another server because it is silent.
     pub fn left_silent(&self, now_ms: u64) {
-        self.silence.left_ms.store(now_ms.max(1), Ordering::Relaxed);
+        if self.silence.left_ms.swap(now_ms.max(1), Ordering::Relaxed) == 0 {
+            self.silence.noted.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// It has answered a request.
     pub fn answered(&self, now_ms: u64) {
         // Where nothing waits for long nothing is written: all data threads read this.
-        let Silence { waiting, left_ms, answered_ms, .. } = &self.silence;
+        let Silence { noted, waiting, left_ms, answered_ms, .. } = &self.silence;
+        if noted.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         if waiting.load(Ordering::Relaxed) > 0 {
             answered_ms.store(now_ms, Ordering::Relaxed);
         }
-        if left_ms.load(Ordering::Relaxed) > 0 {
-            left_ms.store(0, Ordering::Relaxed);
+        if left_ms.load(Ordering::Relaxed) > 0 && left_ms.swap(0, Ordering::Relaxed) > 0 {
+            noted.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -235,7 +245,8 @@ pub struct Waiting {
 impl Waiting {
     /// One more, of a client with this hash.
     pub fn begin(state: &Arc<EndpointState>, client: u64) -> Self {
-        let Silence { waiting, first, several, .. } = &state.silence;
+        let Silence { noted, waiting, first, several, .. } = &state.silence;
+        noted.fetch_add(1, Ordering::Relaxed);
         if waiting.fetch_add(1, Ordering::Relaxed) == 0 {
             first.store(client, Ordering::Relaxed);
             several.store(false, Ordering::Relaxed);
@@ -249,6 +260,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.state.silence.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.state.silence.noted.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
