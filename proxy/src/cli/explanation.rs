@@ -393,7 +393,7 @@ NOBODY  503 destination_unavailable: no server of this role is well
         let text = render(&told);
         assert!(text.contains("  own subnet       10.1.2.0/24, in which dp1 can be found\n"), "{text}");
         let remarks = text.lines().filter(|line| line.contains("can serve")).collect::<Vec<_>>();
-        assert!(remarks.len() == 2 && remarks[1].ends_with("ago  can serve"), "{text}");
+        assert!(remarks.len() == 2 && remarks[1].ends_with("  can serve"), "{text}");
         assert!(remarks[0].contains("dp1 ") && remarks[0].ends_with("can serve, same subnet"), "{text}");
     }
 
