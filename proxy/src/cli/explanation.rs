@@ -245,7 +245,7 @@ fn remark(tier: &TierFacts, server: &ServerFacts) -> String {
     match &server.why_not {
         Some(why) if !said_by_columns => why.clone(),
         Some(_) => "cannot serve".to_owned(),
-        None if tier.open && server.same_subnet => "can serve, in the client's own subnet".to_owned(),
+        None if tier.open && server.same_subnet => "can serve, same subnet".to_owned(),
         None if tier.open => "can serve".to_owned(),
         None => String::new(),
     }
@@ -393,6 +393,19 @@ NOBODY  503 destination_unavailable: no server of this role is well
 ";
         assert!(text.ends_with(end), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH && !line.ends_with(' ')), "{text}");
+    }
+
+    #[test]
+    fn the_clients_own_subnet_is_said_and_who_is_in_it() {
+        let mut told = explanation();
+        told.subnet = Some("10.1.2.0/24, in which dp1 can be found".to_owned());
+        let near = ServerFacts { same_subnet: true, ..server("dp1", "up", "has", None) };
+        told.tiers[0].servers = vec![near, server("dp02", "up", "has", None)];
+        let text = render(&told);
+        assert!(text.contains("  own subnet       10.1.2.0/24, in which dp1 can be found\n"), "{text}");
+        let remarks = text.lines().filter(|line| line.contains("can serve")).collect::<Vec<_>>();
+        assert!(remarks.len() == 2 && remarks[1].ends_with("  can serve"), "{text}");
+        assert!(remarks[0].contains("dp1 ") && remarks[0].ends_with("can serve, same subnet"), "{text}");
     }
 
     #[test]
