@@ -203,6 +203,22 @@ impl Ask<'_> {
     /// [`Not`] says why it is not.
     pub fn judge(&self, cluster: &Cluster, index: EndpointIndex, class: Class) -> Result<(), Not> {
         let endpoint = cluster.endpoint(index);
+        if self.is_particular() {
+            self.demands(endpoint)?;
+        }
+        self.stands(endpoint, cluster.standing(index), index, class)
+    }
+
+    /// Whether there is a server that the request may not be sent to, however well it is. Known once for all servers.
+    fn is_particular(&self) -> bool {
+        self.system.is_some()
+            || !self.itself.is_empty()
+            || self.database == Database::Site
+            || self.knowledge.is_some_and(|known| known.missing)
+    }
+
+    /// What the request wants of a server, whatever its state.
+    fn demands(&self, endpoint: &Endpoint) -> Result<(), Not> {
         if self.system.is_some_and(|system| system != endpoint.system_index) {
             return Err(Not::OtherSystem);
         }
@@ -215,7 +231,12 @@ impl Ask<'_> {
         if let Some(lack) = self.knowledge.as_ref().and_then(|known| known.lacks(endpoint.state.id)) {
             return Err(Not::Lacks(lack));
         }
-        let own = self.class_of(cluster.standing(index), endpoint);
+        Ok(())
+    }
+
+    /// Whether the state of a server is such that it can take the request.
+    fn stands(&self, endpoint: &Endpoint, standing: Standing, index: EndpointIndex, class: Class) -> Result<(), Not> {
+        let own = self.class_of(standing, endpoint);
         if own != class {
             return Err(Not::Class(own));
         }
@@ -367,6 +388,7 @@ struct Drawing<'a> {
     within: Option<SubnetId>,
     seed: u64,
     by_load: bool,
+    particular: bool,
     /// Requests in flight for a weight of one that an endpoint may have.
     limit: f32,
     eligible: u32,
@@ -394,6 +416,7 @@ impl<'a> Drawing<'a> {
             within: None,
             seed,
             by_load,
+            particular: ask.is_particular(),
             limit: f32::INFINITY,
             eligible: 0,
             in_flight: 0,
@@ -410,8 +433,12 @@ impl<'a> Drawing<'a> {
         if self.within.is_some() && self.cluster.endpoint(index).subnet != self.within {
             return;
         }
-        let (why, unasked) = match self.ask.judge(self.cluster, index, self.class) {
-            Ok(()) => return self.take(index),
+        let cluster = self.cluster;
+        let (endpoint, standing) = (cluster.endpoint(index), cluster.standing(index));
+        let demanded = if self.particular { self.ask.demands(endpoint) } else { Ok(()) };
+        let judged = demanded.and_then(|()| self.ask.stands(endpoint, standing, index, self.class));
+        let (why, unasked) = match judged {
+            Ok(()) => return self.take(index, endpoint, standing),
             Err(Not::OtherSystem | Not::Itself | Not::Replica) => return,
             // The other class has its own turn.
             Err(Not::Class(own)) => (NoPick::NoneWell, own == Class::Out),
@@ -426,10 +453,8 @@ impl<'a> Drawing<'a> {
         self.unasked |= unasked;
     }
 
-    fn take(&mut self, index: EndpointIndex) {
-        let endpoint = self.cluster.endpoint(index);
-        let ramp_from_ms = self.cluster.standing(index).ramp_from_ms;
-        let weight = self.weight(endpoint.weight, ramp_from_ms, endpoint.role.slow_start);
+    fn take(&mut self, index: EndpointIndex, endpoint: &Endpoint, standing: Standing) {
+        let weight = self.weight(endpoint.weight, standing.ramp_from_ms, endpoint.role.slow_start);
         let in_flight = endpoint.state.in_flight();
         if in_flight as f32 + 1.0 > self.limit * weight {
             return;
