@@ -1,24 +1,38 @@
 //! Tables of names: what a host means.
 
 use std::cmp::Ordering;
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr};
+
+use arrayvec::ArrayString;
+
+/// The longest text of an address in brackets, in bytes.
+const LONGEST_ADDRESS: usize = 48;
 
 /// What a host (without port) means in a table of names: lower-cased, without a dot at the end, sorted.
 pub fn find<T: Copy>(names: &[(Box<str>, T)], host: Option<&str>) -> Option<T> {
     let host = host?;
     let host = host.strip_suffix('.').unwrap_or(host);
-    if let Some(bare) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        let address = IpAddr::V6(bare.parse::<Ipv6Addr>().ok()?).to_canonical();
-        // Names are written as they are shown, and an address may be written in many ways.
-        return names.iter().find(|(name, _)| as_address(name) == Some(address)).map(|(_, meaning)| *meaning);
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(bare) => find_address(names, bare.parse().ok()?),
+        None => search(names, host),
     }
+}
+
+/// An address may be spelled in many ways, and names are as they are shown.
+fn find_address<T: Copy>(names: &[(Box<str>, T)], address: Ipv6Addr) -> Option<T> {
+    let mut text = ArrayString::<LONGEST_ADDRESS>::new();
+    write!(text, "[{address}]").ok()?;
+    search(names, &text).or_else(|| {
+        let IpAddr::V4(mapped) = IpAddr::V6(address).to_canonical() else { return None };
+        text.clear();
+        write!(text, "{mapped}").ok()?;
+        search(names, &text)
+    })
+}
+
+fn search<T: Copy>(names: &[(Box<str>, T)], host: &str) -> Option<T> {
     let order = |name: &str| -> Ordering { name.bytes().cmp(host.bytes().map(|byte| byte.to_ascii_lowercase())) };
     let place = names.binary_search_by(|(name, _)| order(name)).ok()?;
     Some(names[place].1)
-}
-
-/// The address that a name is, if it is one.
-fn as_address(name: &str) -> Option<IpAddr> {
-    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }

@@ -41,7 +41,7 @@ fn smp_by_name() {
             assert_eq!(site.named(Some(server), client, STATE, 0), from(server), "{client}: the state is there");
         }
     }
-    assert!(refused(&site, Some("smp.contoso.com")) && refused(&site, None), "421: nobody knows where the state is");
+    assert!(refused(&site, Some("smp.contoso.com")) && refused(&site, None), "421: no name says where the state is");
     let text = worked_example("").replace("\"DP\", \"MP\", \"SUP\"", "\"SMP\"");
     let alone = text.split("[[site_systems]]").take(2).collect::<Vec<_>>().join("[[site_systems]]");
     let mut alone = Site::new(&alone);

@@ -224,7 +224,7 @@ fn say_ambiguous(ambiguous: &[Ambiguous], found: &Found<'_>, passes: bool, probl
     }
 }
 
-/// A role that requires client certificates is of no use where we ask nobody for one.
+/// A role that requires client certificates is of no use where no client is asked for one.
 fn check_rules(entry: &Entry, name: &str, found: &Found<'_>, roles: &Roles<'_>, problems: &mut Problems) {
     let (why, help) = match &entry.security {
         Security::Terminated(terminated) if terminated.client_certificates != ClientCertificates::None => return,
