@@ -105,7 +105,7 @@ fn topology(
         id,
         hash: plan.hash,
         site: plan.site.clone(),
-        systems: plan.members.iter().map(system).collect(),
+        systems: systems(plan),
         by_id: by_id.into_boxed_slice(),
         role: Arc::clone(&plan.role),
         groups: groups.collect(),
@@ -155,6 +155,12 @@ fn own_addresses(plan: &RolePlan, everywhere: &[(IpAddr, u16)]) -> Box<[(IpAddr,
 fn subnets_of(endpoints: &[Endpoint]) -> Box<[SubnetId]> {
     let found: BTreeSet<SubnetId> = endpoints.iter().filter_map(|endpoint| endpoint.subnet).collect();
     found.into_iter().collect()
+}
+
+fn systems(plan: &RolePlan) -> Box<[System]> {
+    let mut systems: Vec<System> = plan.members.iter().map(system).collect();
+    systems.sort_unstable_by_key(|system| system.index);
+    systems.into_boxed_slice()
 }
 
 fn system(member: &MemberPlan) -> System {

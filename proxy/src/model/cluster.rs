@@ -42,7 +42,7 @@ pub struct Topology {
     pub own: SiteServers,
     /// The same for each site, where several have one cluster; otherwise empty.
     pub by_site: Box<[SiteServers]>,
-    /// Every site system of the role, also one whose name has no address yet.
+    /// Every site system of the role, also one whose name has no address yet, by position.
     pub systems: Box<[System]>,
     /// Endpoints by the id of their live part, sorted.
     pub by_id: Box<[(u32, EndpointIndex)]>,
@@ -265,11 +265,16 @@ impl Topology {
 
     /// Hash of the name of a site system that holds the role; 0 for one that does not.
     pub fn system_hash(&self, system: u16) -> u64 {
-        self.systems.iter().find(|other| other.index == system).map_or(0, |other| other.hash)
+        self.system(system).map_or(0, |other| other.hash)
+    }
+
+    fn system(&self, system: u16) -> Option<&System> {
+        let place = self.systems.binary_search_by_key(&system, |other| other.index).ok()?;
+        Some(&self.systems[place])
     }
 
     /// The name of a site system that holds the role.
     pub fn called(&self, system: u16) -> Option<&Arc<str>> {
-        self.systems.iter().find(|other| other.index == system).map(|other| &other.name)
+        self.system(system).map(|other| &other.name)
     }
 }
