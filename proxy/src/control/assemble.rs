@@ -11,11 +11,13 @@ use super::compile::{Compiled, GroupPlan, MemberPlan, Place, RolePlan, SitePlan,
 use super::registry::Registry;
 use crate::metrics::GroupMetrics;
 use crate::model::boundary::{BoundaryTable, SubnetId};
+use crate::model::called::Names;
 use crate::model::cluster::{EndpointIndex, GroupServers, SiteServers, System, Topology};
 use crate::model::endpoint::Endpoint;
 use crate::model::mix::hash_ignore_case;
 use crate::model::role::{Balance, ProbeKind, ProxyProtocol, Role};
 use crate::model::route::ClusterId;
+use crate::model::system_addresses::SystemAddresses;
 use crate::model::tls::Tls;
 
 /// Addresses by name; a name without an entry has never been resolved.
@@ -113,7 +115,7 @@ fn topology(
         own: at_site(&plan.own),
         by_site: plan.by_site.iter().map(at_site).collect(),
         ungrouped: plan.ungrouped,
-        names: meanings(&plan.members).into_boxed_slice(),
+        names: Names::new(meanings(&plan.members)),
         replicas: plan.members.iter().any(|member| member.role.replica),
         subnets: subnets_of(&endpoints),
         own_addresses: own_addresses(plan, &known.everywhere),
@@ -146,9 +148,9 @@ fn everywhere(compiled: &Compiled, addresses: &Addresses) -> Vec<(IpAddr, u16)> 
 }
 
 /// Those of the site systems that hold a role.
-fn own_addresses(plan: &RolePlan, everywhere: &[(IpAddr, u16)]) -> Box<[(IpAddr, u16)]> {
+fn own_addresses(plan: &RolePlan, everywhere: &[(IpAddr, u16)]) -> SystemAddresses {
     let holders: HashSet<u16> = plan.members.iter().map(|member| member.system_index).collect();
-    everywhere.iter().filter(|(_, system)| holders.contains(system)).copied().collect()
+    SystemAddresses::new(everywhere.iter().filter(|(_, system)| holders.contains(system)).copied().collect())
 }
 
 /// Subnets that some endpoint is in.

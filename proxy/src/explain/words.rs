@@ -61,7 +61,7 @@ pub(super) fn routes(snapshot: &Snapshot, request: &RequestFacts) -> String {
 
 /// How the servers of a role are called.
 pub(super) fn names(cluster: &Cluster) -> String {
-    let mut names: Vec<&str> = cluster.topology.names.iter().map(|(name, _)| &**name).collect();
+    let mut names: Vec<&str> = cluster.topology.names.iter().collect();
     names.sort_unstable();
     names.dedup();
     format!("its servers are called {}", names.join(", "))

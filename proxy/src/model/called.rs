@@ -6,16 +6,45 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use arrayvec::ArrayString;
 
+use super::sieve::{Sieve, hash_of_name};
+
 /// The longest text of an address in brackets, in bytes.
 const LONGEST_ADDRESS: usize = 48;
 
-/// What a host (without port) means in a table of names: lower-cased, without a dot at the end, sorted.
-pub fn find<T: Copy>(names: &[(Box<str>, T)], host: Option<&str>) -> Option<T> {
-    let host = host?;
-    let host = host.strip_suffix('.').unwrap_or(host);
-    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(bare) => find_address(names, bare.parse().ok()?),
-        None => search(names, host),
+/// A table of names: lower-cased, without a dot at the end, sorted.
+#[derive(Clone, Debug)]
+pub struct Names<T> {
+    entries: Box<[(Box<str>, T)]>,
+    sieve: Sieve,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self { entries: Box::default(), sieve: Sieve::default() }
+    }
+}
+
+impl<T: Copy> Names<T> {
+    /// The table of names that are sorted.
+    pub fn new(entries: Vec<(Box<str>, T)>) -> Self {
+        let sieve = Sieve::new(entries.iter().map(|(name, _)| hash_of_name(name)));
+        Self { entries: entries.into_boxed_slice(), sieve }
+    }
+
+    /// The names, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| &**name)
+    }
+
+    /// What a host (without port) means.
+    pub fn find(&self, host: Option<&str>) -> Option<T> {
+        let host = host?;
+        let host = host.strip_suffix('.').unwrap_or(host);
+        match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(bare) => find_address(&self.entries, bare.parse().ok()?),
+            None if self.sieve.may_have(hash_of_name(host)) => search(&self.entries, host),
+            None => None,
+        }
     }
 }
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use rolegate_health::Health;
 
 use super::boundary::{GroupId, SubnetId};
-use super::called;
+use super::called::Names;
 use super::endpoint::Endpoint;
 use super::role::{Locality, Panic, Role};
 use super::route::ClusterId;
+use super::system_addresses::SystemAddresses;
 use super::tier::TierKind;
 use crate::metrics::{GroupMetrics, RoleMetrics};
 
@@ -49,13 +50,13 @@ pub struct Topology {
     /// No group names a server of this role: groups do not matter to it.
     pub ungrouped: bool,
     /// Names that mean one site system, lower-cased, without a dot at the end, sorted. See [`super::role::Naming`].
-    pub names: Box<[(Box<str>, u16)]>,
+    pub names: Names<u16>,
     /// Some of these site systems work with a replica of the site database.
     pub replicas: bool,
     /// Subnets that some endpoint is in, sorted; none where the role does not care for subnets.
     pub subnets: Box<[SubnetId]>,
     /// Addresses of these site systems in whatever role, sorted.
-    pub own_addresses: Box<[(IpAddr, u16)]>,
+    pub own_addresses: SystemAddresses,
     /// Handles, resolved once.
     pub metrics: RoleMetrics,
 }
@@ -227,7 +228,7 @@ impl Topology {
 
     /// The site system that has this host (without port) among its names.
     pub fn by_name(&self, host: Option<&str>) -> Option<u16> {
-        called::find(&self.names, host)
+        self.names.find(host)
     }
 
     /// Whether one server of the role is not as good as another to a client that names it.
@@ -242,10 +243,8 @@ impl Topology {
 
     /// The site systems that have this address; none when all of them do.
     pub fn at(&self, client: IpAddr) -> &[(IpAddr, u16)] {
-        let client = client.to_canonical();
-        let from = self.own_addresses.partition_point(|(address, _)| *address < client);
-        let count = self.own_addresses[from..].iter().take_while(|(address, _)| *address == client).count();
-        if count == self.systems.len() { &[] } else { &self.own_addresses[from..from + count] }
+        let found = self.own_addresses.at(client);
+        if found.len() == self.systems.len() { &[] } else { found }
     }
 
     /// The endpoint with this live part.

@@ -4,7 +4,7 @@
 //! which servers of a role there are; roles whose servers are for the whole hierarchy have one cluster for all sites.
 
 use super::boundary::GroupId;
-use super::called;
+use super::called::Names;
 use super::route::ClusterId;
 
 /// All sites; empty where there is one.
@@ -12,8 +12,8 @@ use super::route::ClusterId;
 pub struct Sites {
     /// In the order of the configuration.
     pub list: Box<[OneSite]>,
-    /// What names mean: see [`called::find`].
-    pub names: Box<[(Box<str>, Placed)]>,
+    /// What names mean: see [`Names::find`].
+    pub names: Names<Placed>,
     /// The site of each boundary group, by [`GroupId`].
     pub groups: Box<[Option<u16>]>,
     /// The site of each listener, by its position.
@@ -70,7 +70,7 @@ impl Sites {
         if self.list.is_empty() {
             return None;
         }
-        let by_name = || called::find(&self.names, host);
+        let by_name = || self.names.find(host);
         let by_group = || {
             let mut own = groups().iter();
             own.find_map(|&group| {
@@ -120,7 +120,10 @@ mod tests {
         let named = |site, because| Placed { site, because };
         Sites {
             list: [site("P01", None), site("P02", None), site("S01", Some(1))].into(),
-            names: [("cm2.x".into(), named(1, Because::Host)), ("mp1".into(), named(0, Because::SiteSystem))].into(),
+            names: Names::new(vec![
+                ("cm2.x".into(), named(1, Because::Host)),
+                ("mp1".into(), named(0, Because::SiteSystem)),
+            ]),
             groups: [None, Some(2), Some(1)].into(),
             listeners: [None, Some(1)].into(),
             clusters: [

@@ -10,6 +10,7 @@ use super::sites::{OTHER, Of, Sites, Split, cluster};
 use super::systems::{Systems, normal};
 use crate::control::config::{Config, Problems};
 use crate::model::boundary::{BoundaryTable, GroupId};
+use crate::model::called::Names;
 use crate::model::role::{Balance, Locality, Reach, Role};
 use crate::model::sites::{self as model, Because, OneSite, Placed};
 
@@ -178,7 +179,7 @@ pub(super) fn model(
     let mut said = Problems::new();
     model::Sites {
         list: list.collect(),
-        names: names.into_iter().collect(),
+        names: Names::new(names.into_iter().collect()),
         groups: groups.sites.iter().copied().collect(),
         listeners: config.listeners.iter().map(|own| sites.find(own.site.as_ref(), &mut said)).collect(),
         clusters: split.by_site.iter().map(|own| own.clone().into_boxed_slice()).collect(),
