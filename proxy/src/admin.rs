@@ -2,8 +2,6 @@
 //! so that it answers also when the control thread does not. Anyone who reaches it may ask; what changes state needs a token, see
 //! `authority`.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -13,6 +11,7 @@ use http::{Method, Response, StatusCode, request};
 use crate::control::director::Handles;
 use crate::control::ledger::Ledger;
 use crate::explain::{Explanation, Question};
+use crate::figures;
 use crate::learned::clocks::Clocks;
 use crate::learned::content::{self, Audit};
 use crate::lookup;
@@ -157,8 +156,7 @@ impl Admin {
 
     /// What `/metrics` says.
     fn render(&self) -> String {
-        self.refresh_gauges();
-        self.metrics.render()
+        figures::text(&self.handles, &self.metrics)
     }
 
     /// Milliseconds of the process clock.
@@ -213,29 +211,6 @@ impl Admin {
             text(StatusCode::OK, "ready\n".to_owned())
         } else {
             text(StatusCode::SERVICE_UNAVAILABLE, format!("nobody is well: {}\n", waiting.join(", ")))
-        }
-    }
-
-    /// Numbers that are counted elsewhere and read only here.
-    fn refresh_gauges(&self) {
-        let snapshot = self.handles.snapshots.current();
-        let running = snapshot.live.running_clocks(self.now(), snapshot.site.fallback.idle_ticks());
-        self.metrics.scope(&[]).gauge("rolegate_fallback_clocks").set(running as f64);
-        let view = self.handles.view.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of endpoints that left and came back: what is under way from before.
-        let mut before: HashMap<(&str, &str, SocketAddr), u32> = HashMap::new();
-        for leaving in &view.leaving {
-            *before.entry((&leaving.role, &leaving.system, leaving.address)).or_default() += leaving.state.in_flight();
-        }
-        for cluster in &snapshot.clusters {
-            for endpoint in &cluster.topology.endpoints {
-                let key = (cluster.topology.role.name.as_str(), &*endpoint.system, endpoint.address);
-                let in_flight = endpoint.state.in_flight() + before.get(&key).copied().unwrap_or(0);
-                endpoint.metrics.inflight.set(f64::from(in_flight));
-                if let Some(report) = view.checker.report(endpoint.state.id) {
-                    endpoint.metrics.checked(report.passes, report.failures, report.unknown);
-                }
-            }
         }
     }
 }
