@@ -69,6 +69,17 @@ pub struct Report {
     pub unknown: u64,
 }
 
+/// How the probes of one server ended since it became a target: [`Report`] without what takes longer to copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// As [`Report::passes`].
+    pub passes: u64,
+    /// As [`Report::failures`].
+    pub failures: u64,
+    /// As [`Report::unknown`].
+    pub unknown: u64,
+}
+
 /// Asks many servers and tells of every change. Dropping it ends all questions.
 #[derive(Debug)]
 pub struct Checker {
@@ -134,6 +145,11 @@ impl Checker {
     /// What is known about one server; `None` when it is no target.
     pub fn report(&self, id: u32) -> Option<Report> {
         self.running.get(&id).map(|running| running.server.report())
+    }
+
+    /// How many probes of one server have passed, failed and said nothing; `None` when it is no target.
+    pub fn counts(&self, id: u32) -> Option<Counts> {
+        self.running.get(&id).map(|running| running.server.counts())
     }
 
     /// How many probes were made since the start, of all servers.
@@ -277,6 +293,11 @@ impl Server {
             room.send(HealthEvent { id, transition });
         }
         Ok(())
+    }
+
+    fn counts(&self) -> Counts {
+        let state = self.state();
+        Counts { passes: state.passes, failures: state.failures, unknown: state.unknown }
     }
 
     fn report(&self) -> Report {

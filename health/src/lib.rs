@@ -54,7 +54,7 @@ mod status;
 mod tracker;
 mod verdict;
 
-pub use checker::{Checker, HealthEvent, Report, Target};
+pub use checker::{Checker, Counts, HealthEvent, Report, Target};
 pub use ejection::{Change, Ejections, Member};
 pub use history::{HISTORY_LENGTH, History, Record};
 pub use passive::{Ending, Passive, PassivePolicy};

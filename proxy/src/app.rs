@@ -24,6 +24,7 @@ use crate::data::downstream::listener::{self, Listener};
 use crate::data::run::Command;
 use crate::data::thread::access_log::Sink;
 use crate::data::upstream::worker::Shared;
+use crate::figures;
 use crate::limits;
 use crate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
 use crate::model::snapshot::Snapshot;
@@ -189,7 +190,7 @@ impl App {
 
     /// What `/metrics` says.
     pub fn metrics(&self) -> String {
-        self.metrics.render()
+        figures::text(&self.handles, &self.metrics)
     }
 
     /// Serves another configuration from now on; gives its generation. Blocks until it is served or rejected.

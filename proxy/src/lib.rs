@@ -24,6 +24,7 @@ pub mod error;
 #[allow(clippy::disallowed_methods, reason = "people read times of the wall clock")]
 #[allow(clippy::disallowed_types, reason = "no thread that serves waits for it")]
 pub mod explain;
+pub mod figures;
 pub mod learned;
 pub mod limits;
 pub mod lookup;

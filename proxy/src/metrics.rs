@@ -13,11 +13,14 @@ use crate::error::Error;
 use crate::model::live::Verdict;
 use crate::model::tier::TierKind;
 
+mod detail;
 mod families;
 mod groups;
 mod histogram;
 mod store;
+mod text;
 
+pub use detail::Detail;
 pub use families::{FAMILIES, Family, Kind};
 pub use groups::{GROUP_SERIES, GroupCounts, GroupMetrics};
 pub use store::{Metrics, Scope};
@@ -58,6 +61,35 @@ pub struct RoleHandles {
     pub pins_by_client: Counter,
     pub pins_by_server: Counter,
     pub pins_failed: Counter,
+    endpoints: [Gauge; Condition::ALL.len()],
+    pub panic: Gauge,
+}
+
+/// How an endpoint is, as administrators see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Condition {
+    Up,
+    Degraded,
+    Unproven,
+    Ejected,
+    Down,
+}
+
+impl Condition {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Up, Self::Degraded, Self::Unproven, Self::Ejected, Self::Down];
+
+    /// As a label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Unproven => "unproven",
+            Self::Ejected => "ejected",
+            Self::Down => "down",
+        }
+    }
 }
 
 /// What a server lacks.
@@ -96,6 +128,8 @@ impl RoleMetrics {
     /// Resolves the handles of a role, or of the role of one of several sites.
     pub fn new(metrics: &Metrics, role: &str, site: Option<&str>) -> Self {
         let of = metrics.scope(&labels(role, site));
+        // What is no role has no servers: it does not lack them either.
+        let gauge = |make: &dyn Fn() -> Gauge| if role == NO_ROLE { Gauge::noop() } else { make() };
         Self(Arc::new(RoleHandles {
             requests: CODES.map(|code| of.counter_by("rolegate_requests_total", "code", code)),
             errors: Error::ALL.map(|error| of.counter_by("rolegate_request_errors_total", "reason", error.reason())),
@@ -119,6 +153,9 @@ impl RoleMetrics {
             pins_by_client: of.counter_by("rolegate_pins_ended_total", "by", "client"),
             pins_by_server: of.counter_by("rolegate_pins_ended_total", "by", "server"),
             pins_failed: of.counter_by("rolegate_pins_ended_total", "by", "failure"),
+            endpoints: Condition::ALL
+                .map(|how| gauge(&|| of.gauge_by("rolegate_role_endpoints", "state", how.as_str()))),
+            panic: gauge(&|| of.gauge("rolegate_role_panic")),
         }))
     }
 
@@ -132,6 +169,11 @@ impl RoleMetrics {
     /// The counter of an error.
     pub fn error(&self, error: Error) -> &Counter {
         &self.0.errors[error.index()]
+    }
+
+    /// How many endpoints are in a condition.
+    pub fn endpoints(&self, condition: Condition) -> &Gauge {
+        &self.0.endpoints[condition as usize]
     }
 
     /// The counter of what was learned.
@@ -282,6 +324,11 @@ impl ListenerMetrics {
             handshakes_full: of.counter_by("rolegate_tls_handshakes_total", "kind", "full"),
             handshakes_resumed: of.counter_by("rolegate_tls_handshakes_total", "kind", "resumed"),
         }
+    }
+
+    /// Takes the series of a listener that is gone away.
+    pub fn forget(metrics: &Metrics, listener: &str) {
+        metrics.forget(&[("listener", listener)]);
     }
 
     /// The counter of a connection that ended before its first request.

@@ -34,7 +34,7 @@ fn many_groups(setting: &str) -> String {
             )
         })
         .collect();
-    with(&format!("[proxy]\n{setting}\n{groups}")).replace("[\"MP\"]", "[\"MP\", \"SUP\"]")
+    with(&format!("[proxy]\nendpoint_metrics = \"all\"\n{setting}\n{groups}")).replace("[\"MP\"]", "[\"MP\", \"SUP\"]")
 }
 
 #[test]

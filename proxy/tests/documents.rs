@@ -154,6 +154,7 @@ fn defaults_in_the_reference_are_those_of_the_code() {
             proxy.max_connection_age.get_ref().get().map_or("off".to_owned(), duration),
         ),
         ("### `[proxy]`", "group_metrics", (proxy.group_metrics.get_ref().most() > 0).to_string()),
+        ("### `[proxy]`", "endpoint_metrics", text(proxy.endpoint_metrics.get_ref())),
         ("### `[proxy]`", "max_concurrent_streams", proxy.max_concurrent_streams.get_ref().to_string()),
         ("#### `[listeners.tls]`", "handshake_timeout", time(tls.handshake_timeout)),
         ("#### `[listeners.tls]`", "session_tickets", tls.session_tickets.to_string()),

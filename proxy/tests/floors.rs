@@ -35,6 +35,7 @@ const FLOORS: [&[&str]; 4] = [
         "cli",
         "status",
         "explain",
+        "figures",
         "learned",
         "lookup",
         "text",

@@ -337,6 +337,7 @@ fn few_open_files_are_shared_out_and_no_server_is_blamed() {
                  fall = 1, rise = 1 }\npanic = \"refuse\"";
     let text = configuration("/").replace("port = 1", &format!("port = {}", answering().port()));
     let text = text.replace("probe = { kind = \"none\" }", probe);
+    let text = text.replace("threads = 1\n", "threads = 1\nendpoint_metrics = \"all\"\n");
     let mut process = Process::spawn_with(&text, |command| with_files(command, 90));
     assert!(process.said("may have 90 files open").unwrap().contains("for 22 client connections"));
     process.find_addresses();

@@ -45,6 +45,7 @@ struct Known<'a> {
 
 /// Assembles all roles. Endpoints that were there before keep their live part.
 pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Registry) -> Assembled {
+    registry.show(compiled.endpoint_series);
     registry.begin_round();
     let mut targets = Vec::new();
     let mut topologies = Vec::with_capacity(compiled.roles.len());

@@ -12,6 +12,7 @@ use http::{HeaderName, header};
 use ipnet::IpNet;
 
 use super::config::{Config, Problems, ProxySettings, text};
+use crate::metrics::Detail;
 use crate::model::boundary::{BoundaryTable, GroupId};
 use crate::model::cluster::Link;
 use crate::model::live::Capacity;
@@ -38,6 +39,7 @@ mod circles;
 mod clients;
 mod connections;
 mod descriptions;
+mod endpoint_series;
 mod entry;
 mod fallback;
 mod files;
@@ -77,6 +79,8 @@ pub struct Compiled {
     /// Boundary groups, the first ones, that have series of their own in each role that they decide about; the others share
     /// some. `None`: nothing is counted by boundary group.
     pub group_series: Option<usize>,
+    /// How much `/metrics` says of each endpoint.
+    pub endpoint_series: Detail,
     /// One for each listener.
     pub listeners: Vec<Bound>,
     /// What is fixed when the process starts.
@@ -189,6 +193,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     proxy_name(config, problems);
     check_threads(config, problems);
     check_numbers(config, problems);
+    let endpoint_series = endpoint_series::compile(config, problems);
     if let Some(listeners) = &listeners {
         listeners.warn_about_unserved(&roles, &systems, problems);
         circles::refuse(config, systems.members.iter().flatten(), &listeners.bound, |ip| ip.is_loopback(), problems);
@@ -231,7 +236,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let files = files.named();
     let watch = if config.proxy.watch { WatchFiles::On } else { WatchFiles::Off };
     let (site, listeners) = (Arc::new(site), listeners.bound);
-    Some(Compiled { site, roles: plans, group_series, listeners, fixed, dns, files, watch })
+    Some(Compiled { site, roles: plans, group_series, endpoint_series, listeners, fixed, dns, files, watch })
 }
 
 fn fixed(config: &Config, capacity: Capacity) -> Fixed {

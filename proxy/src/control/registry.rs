@@ -5,8 +5,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::metrics::{EndpointMetrics, GroupMetrics, Metrics, RoleMetrics};
+use crate::metrics::{Detail, EndpointMetrics, GroupMetrics, Metrics, RoleMetrics};
 use crate::model::endpoint::EndpointState;
+
+/// What a reload has left behind goes a few seconds later, so that it goes on counting when it comes back. Reloads that leave more
+/// than this behind, one after the other, do not wait for that.
+const MOST_LEFT: usize = 256;
 
 /// Finds the live part of an endpoint again by role, site system and address.
 #[derive(Debug)]
@@ -76,6 +80,11 @@ impl Registry {
         }
     }
 
+    /// How much is said of each endpoint from now on.
+    pub fn show(&self, detail: Detail) {
+        self.metrics.show(detail);
+    }
+
     /// A new assembly begins: what it does not ask for is forgotten by [`Registry::end_round`].
     pub fn begin_round(&mut self) {
         self.round += 1;
@@ -135,6 +144,11 @@ impl Registry {
             }
             stays
         });
+        let roles = self.roles.values().filter(|entry| entry.round != round).count();
+        let groups = self.groups.values().filter(|entry| entry.round != round).count();
+        if self.leaving.len() + roles + groups > MOST_LEFT {
+            self.leaving();
+        }
     }
 
     /// Endpoints that left and still have requests, or clients that are signed in. The others are forgotten, and so are roles without any that left.

@@ -54,6 +54,13 @@ pub const FAMILIES: &[Family] = &[
         "role",
         "Bytes of response bodies that went from socket to socket in the kernel.",
     ),
+    Family(
+        "rolegate_role_endpoints",
+        Kind::Gauge,
+        "role, state",
+        "Endpoints of a role, by how they are: up, degraded, unproven, ejected, down.",
+    ),
+    Family("rolegate_role_panic", Kind::Gauge, "role", "1 while nobody is well and requests are sent all the same."),
     Family("rolegate_tier_requests_total", Kind::Counter, "role, tier", "Requests by the tier that served them."),
     Family(
         "rolegate_group_requests_total",
@@ -99,6 +106,12 @@ pub const FAMILIES: &[Family] = &[
     ),
     Family("rolegate_fallback_clocks_started_total", Kind::Counter, "role", "Fallback clocks started."),
     Family("rolegate_fallback_clocks", Kind::Gauge, "", "Fallback clocks that run."),
+    Family(
+        "rolegate_fallback_clock_oldest_seconds",
+        Kind::Gauge,
+        "",
+        "Age of the fallback clock that has run for longest; 0 when none runs.",
+    ),
     Family(
         "rolegate_affinity_moves_total",
         Kind::Counter,
@@ -232,4 +245,11 @@ pub const FAMILIES: &[Family] = &[
         "sink",
         "Records dropped because their writer was behind.",
     ),
+    Family("process_cpu_seconds_total", Kind::Counter, "", "User and system CPU time in seconds."),
+    Family("process_resident_memory_bytes", Kind::Gauge, "", "Memory that is in use."),
+    Family("process_virtual_memory_bytes", Kind::Gauge, "", "Memory that is mapped."),
+    Family("process_open_fds", Kind::Gauge, "", "File descriptors that are open."),
+    Family("process_max_fds", Kind::Gauge, "", "File descriptors that may be open."),
+    Family("process_start_time_seconds", Kind::Gauge, "", "When the process was started, in seconds since 1970."),
+    Family("process_threads", Kind::Gauge, "", "Threads of the process."),
 ];

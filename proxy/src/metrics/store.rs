@@ -1,25 +1,31 @@
-//! Where series are kept, how they are taken away again, and their text.
+//! Where series are kept, and how they are taken away again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::atomics::AtomicU64;
 use metrics::{Counter, Gauge, Histogram};
 
+use super::detail::{Detail, Shown};
 use super::families::{FAMILIES, Family, Kind};
-use super::histogram::{BOUNDS, Buckets};
-
-/// A label whose values are a closed list.
-type Label = (&'static str, &'static str);
+use super::histogram::Buckets;
+use super::text::{Label, Line, labels};
 
 /// All series. There is no global one, so several proxies can live in one process.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// By their labels as the text has them.
     scopes: Mutex<BTreeMap<Box<str>, Arc<Scope>>>,
+    detail: Mutex<Detail>,
+    /// Bytes of the last text: the next one is about as long.
+    size: AtomicUsize,
 }
+
+/// No family.
+const NONE: usize = usize::MAX;
 
 impl Metrics {
     /// Only what this program is.
@@ -29,9 +35,19 @@ impl Metrics {
         metrics
     }
 
+    /// How much is said of each endpoint from now on.
+    pub fn show(&self, detail: Detail) {
+        *locked(&self.detail) = detail;
+    }
+
+    /// How much is said of each endpoint.
+    pub fn detail(&self) -> Detail {
+        *locked(&self.detail)
+    }
+
     /// The series that have these labels: the same as before, or none yet.
-    pub fn scope(&self, labels: &[(&'static str, &str)]) -> Arc<Scope> {
-        let labels = text(labels);
+    pub fn scope(&self, of: &[(&'static str, &str)]) -> Arc<Scope> {
+        let labels = labels(of);
         let mut scopes = locked(&self.scopes);
         if let Some(scope) = scopes.get(&labels) {
             return Arc::clone(scope);
@@ -42,26 +58,33 @@ impl Metrics {
     }
 
     /// Takes the series that have these labels away. What is counted with their handles after that is not shown any more.
-    pub fn forget(&self, labels: &[(&'static str, &str)]) {
-        locked(&self.scopes).remove(&text(labels));
+    pub fn forget(&self, of: &[(&'static str, &str)]) {
+        locked(&self.scopes).remove(&labels(of));
     }
 
     /// The Prometheus text format.
     pub fn render(&self) -> String {
         // The list is copied: the control thread, which changes it, does not wait until a long text is written.
         let scopes: Vec<Arc<Scope>> = locked(&self.scopes).values().map(Arc::clone).collect();
-        let mut out = String::new();
-        for (family, Family(name, kind, _, help)) in FAMILIES.iter().enumerate() {
-            let begin = out.len();
-            // Writing to a `String` cannot fail, here and below.
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {}", kind.as_str());
+        // Most scopes have nothing of a family: each one knows which of them comes next.
+        let mut unread: Vec<(usize, &Scope)> = scopes.iter().map(|scope| (scope.next(None), &**scope)).collect();
+        let detail = self.detail();
+        let mut out = String::with_capacity(self.size.load(Relaxed) * 9 / 8);
+        for (place, family) in FAMILIES.iter().enumerate() {
+            let Family(name, kind, _, help) = family;
+            let (begin, shown) = (out.len(), detail.of(family));
+            // Writing to a `String` cannot fail, here and elsewhere.
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {}", shown.kind(*kind));
             let before = out.len();
-            scopes.iter().for_each(|scope| scope.write(family, &mut out));
+            for (next, scope) in unread.iter_mut().filter(|(next, _)| *next == place) {
+                *next = scope.write(place, shown, &mut out);
+            }
             match out.len() == before {
                 true => out.truncate(begin),
                 false => out.push('\n'),
             }
         }
+        self.size.store(out.len(), Relaxed);
         out
     }
 }
@@ -94,77 +117,106 @@ enum Value {
 impl Scope {
     /// A counter handle.
     pub fn counter(&self, family: &'static str) -> Counter {
-        self.find(family, Kind::Counter, None, Value::as_counter)
+        self.find((family, Kind::Counter), None, Value::counter, Value::as_counter)
     }
 
     /// A counter handle, of those that one more label tells apart.
     pub fn counter_by(&self, family: &'static str, label: &'static str, value: &'static str) -> Counter {
-        self.find(family, Kind::Counter, Some((label, value)), Value::as_counter)
+        self.find((family, Kind::Counter), Some((label, value)), Value::counter, Value::as_counter)
     }
 
     /// A counter handle that can be read, of those that one more label may tell apart.
     pub fn tally(&self, family: &'static str, label: Option<(&'static str, &'static str)>) -> Tally {
-        self.find(family, Kind::Counter, label, Value::as_tally)
+        self.find((family, Kind::Counter), label, Value::counter, Value::as_tally)
+    }
+
+    /// A counter that is counted elsewhere and set here, with fractions.
+    pub fn reading(&self, family: &'static str) -> Gauge {
+        self.find((family, Kind::Counter), None, Value::gauge, Value::as_gauge)
     }
 
     /// A gauge handle.
     pub fn gauge(&self, family: &'static str) -> Gauge {
-        self.find(family, Kind::Gauge, None, Value::as_gauge)
+        self.find((family, Kind::Gauge), None, Value::gauge, Value::as_gauge)
+    }
+
+    /// A gauge handle, of those that one more label tells apart.
+    pub fn gauge_by(&self, family: &'static str, label: &'static str, value: &'static str) -> Gauge {
+        self.find((family, Kind::Gauge), Some((label, value)), Value::gauge, Value::as_gauge)
     }
 
     /// A histogram handle.
     pub fn histogram(&self, family: &'static str) -> Histogram {
-        self.find(family, Kind::Histogram, None, Value::as_histogram)
+        self.find((family, Kind::Histogram), None, Value::histogram, Value::as_histogram)
     }
 
     /// The handle of a series, which begins at zero.
-    fn find<H>(&self, name: &str, kind: Kind, label: Option<Label>, handle: impl FnOnce(&Value) -> H) -> H {
+    fn find<H>(
+        &self,
+        (name, kind): (&str, Kind),
+        label: Option<Label>,
+        new: fn() -> Value,
+        handle: impl FnOnce(&Value) -> H,
+    ) -> H {
         let family = FAMILIES.iter().position(|family| family.0 == name && family.1 == kind);
         debug_assert!(family.is_some(), "there is no {} {name}", kind.as_str());
         // A series of no family is in no text.
-        let Some(family) = family else { return handle(&Value::new(kind)) };
+        let Some(family) = family else { return handle(&new()) };
         let mut series = locked(&self.series);
         let place = match series.binary_search_by_key(&(family, label), |one| (one.family, one.label)) {
             Ok(place) => place,
             Err(place) => {
-                series.insert(place, Series { family, label, value: Value::new(kind) });
+                series.insert(place, Series { family, label, value: new() });
                 place
             }
         };
         handle(&series[place].value)
     }
 
-    /// The lines of one family.
-    fn write(&self, family: usize, out: &mut String) {
+    /// The family after this one of which it has series, or the first one.
+    fn next(&self, after: Option<usize>) -> usize {
+        next(&locked(&self.series), after)
+    }
+
+    /// Writes the lines of one family. Gives the next family of which it has series.
+    fn write(&self, family: usize, shown: Shown, out: &mut String) -> usize {
         let series = locked(&self.series);
         let begin = series.partition_point(|one| one.family < family);
         for one in series[begin..].iter().take_while(|one| one.family == family) {
             let line = Line { name: FAMILIES[family].0, labels: &self.labels, label: one.label };
-            match &one.value {
-                Value::Counter(value) => line.write(out, "", None, value.load(Relaxed)),
-                Value::Gauge(value) => line.write(out, "", None, f64::from_bits(value.load(Relaxed))),
-                Value::Histogram(buckets) => {
-                    let counts = buckets.cumulative();
-                    for (bound, count) in BOUNDS.iter().zip(counts) {
-                        line.write(out, "_bucket", Some(bound), count);
+            match (shown, &one.value) {
+                (Shown::Hidden, _) => {}
+                (_, Value::Counter(value)) => {
+                    let count = value.load(Relaxed);
+                    if count > 0 || shown == Shown::Whole {
+                        line.write(out, "", count);
                     }
-                    let all = counts[BOUNDS.len()];
-                    line.write(out, "_bucket", Some(&"+Inf"), all);
-                    line.write(out, "_sum", None, buckets.sum());
-                    line.write(out, "_count", None, all);
                 }
+                (_, Value::Gauge(value)) => line.write(out, "", f64::from_bits(value.load(Relaxed))),
+                (Shown::Whole, Value::Histogram(buckets)) => line.write_histogram(out, buckets),
+                (Shown::Counted | Shown::Summary, Value::Histogram(buckets)) => line.write_summary(out, buckets),
             }
         }
+        next(&series, Some(family))
     }
 }
 
+fn next(series: &[Series], after: Option<usize>) -> usize {
+    let place = after.map_or(0, |after| series.partition_point(|one| one.family <= after));
+    series.get(place).map_or(NONE, |one| one.family)
+}
+
 impl Value {
-    fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Counter => Self::Counter(Arc::default()),
-            Kind::Gauge => Self::Gauge(Arc::default()),
-            Kind::Histogram => Self::Histogram(Arc::default()),
-        }
+    fn counter() -> Self {
+        Self::Counter(Arc::default())
+    }
+
+    fn gauge() -> Self {
+        Self::Gauge(Arc::default())
+    }
+
+    fn histogram() -> Self {
+        Self::Histogram(Arc::default())
     }
 
     fn as_counter(&self) -> Counter {
@@ -210,54 +262,6 @@ impl Tally {
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
-}
-
-/// What the lines of one series have in common.
-struct Line<'a> {
-    name: &'static str,
-    labels: &'a str,
-    label: Option<Label>,
-}
-
-impl Line<'_> {
-    fn write(&self, out: &mut String, suffix: &str, le: Option<&dyn std::fmt::Display>, value: impl std::fmt::Display) {
-        let Self { name, labels, label } = self;
-        let _ = write!(out, "{name}{suffix}");
-        let mut before = '{';
-        if !labels.is_empty() {
-            let _ = write!(out, "{before}{labels}");
-            before = ',';
-        }
-        if let Some((name, value)) = label {
-            let _ = write!(out, "{before}{name}=\"{value}\"");
-            before = ',';
-        }
-        if let Some(le) = le {
-            let _ = write!(out, "{before}le=\"{le}\"");
-            before = ',';
-        }
-        let end = if before == ',' { "}" } else { "" };
-        let _ = writeln!(out, "{end} {value}");
-    }
-}
-
-/// Labels as the text has them, without braces.
-fn text(labels: &[(&'static str, &str)]) -> Box<str> {
-    let mut text = String::new();
-    for (name, value) in labels {
-        let comma = if text.is_empty() { "" } else { "," };
-        let _ = write!(text, "{comma}{name}=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                c => text.push(c),
-            }
-        }
-        text.push('"');
-    }
-    text.into_boxed_str()
 }
 
 /// No more is done under any of these locks than finding a place, so that none is left half changed.

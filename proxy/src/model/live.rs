@@ -251,6 +251,12 @@ impl Live {
         self.clocks.entries().filter(|entry| now.saturating_sub(entry.at) < idle).count()
     }
 
+    /// For how long the oldest of them has run; 0 when none runs. Reads the whole table.
+    pub fn oldest_clock(&self, now: Ticks, idle: Ticks) -> Ticks {
+        let running = self.clocks.entries().filter(|entry| now.saturating_sub(entry.at) < idle);
+        running.map(|entry| now.saturating_sub(entry.what)).max().unwrap_or(0)
+    }
+
     /// The live part of the server where somebody is, unless it has been idle for `idle`.
     pub fn stay(&self, who: Who, key: u64, now: Ticks, idle: Ticks) -> Option<u32> {
         let found = self.stays(who).get(key)?;

@@ -29,7 +29,7 @@ impl Toml {
     /// One HTTP listener for these roles, on a free port.
     pub fn new(roles: &[&str]) -> Self {
         Self(format!(
-            "[site]\ncode = \"P01\"\n[proxy]\nthreads = 1\ndrain_timeout = \"10s\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+            "[site]\ncode = \"P01\"\n[proxy]\nthreads = 1\ndrain_timeout = \"10s\"\nendpoint_metrics = \"all\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
              [[listeners]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\nroles = {roles:?}\n"
         ))
     }

@@ -122,7 +122,7 @@ impl Setup {
             })
             .collect();
         format!(
-            "[site]\ncode = \"P01\"\n[proxy]\nthreads = {threads}\n{proxy}\n[admin]\naddress = \"127.0.0.1:0\"\n\
+            "[site]\ncode = \"P01\"\n[proxy]\nthreads = {threads}\nendpoint_metrics = \"all\"\n{proxy}\n[admin]\naddress = \"127.0.0.1:0\"\n\
              [[listeners]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\nroles = [\"{held}\"]\n{listener}\n\
              [roles.{held}]\n{preset}\n{probe}\n{role}\n{systems}\n{more}\n"
         )

@@ -136,6 +136,8 @@ pub struct ProxySettings {
     pub max_connection_age: Spanned<DurationOrOff>,
     /// Whether requests are counted by boundary group, and the most series that this may be.
     pub group_metrics: Spanned<SeriesLimit>,
+    /// `none`, `few` or `all`: how much `/metrics` says of each endpoint.
+    pub endpoint_metrics: Spanned<String>,
 }
 
 impl Default for ProxySettings {
@@ -160,6 +162,7 @@ impl Default for ProxySettings {
             max_concurrent_streams: Spanned::new(0..0, 100),
             max_connection_age: Spanned::new(0..0, DurationOrOff::off()),
             group_metrics: Spanned::new(0..0, SeriesLimit::default()),
+            endpoint_metrics: Spanned::new(0..0, "few".to_owned()),
         }
     }
 }
