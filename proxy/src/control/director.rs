@@ -482,8 +482,8 @@ impl Director {
         }
         if compiled.fixed != self.compiled.fixed {
             tracing::warn!(
-                "[proxy] threads and drain_timeout, [admin] address, [access_log], max_clocks and max_entries take effect \
-                 at the next start"
+                "[proxy] threads and drain_timeout, [admin] address, a new [access_log] and its buffer, max_clocks and \
+                 max_entries take effect at the next start"
             );
         }
         if let Some(warnings) = warnings {
