@@ -103,6 +103,7 @@ fn watch(app: &App, signals: &mut Signals, log: &ProcessLog) -> anyhow::Result<W
         };
         match signals.next(broken)? {
             Ok(Asked::Reload) => app.reload_file(),
+            Ok(Asked::ReopenLog) => app.reopen_access_log(),
             Ok(Asked::End) => return Ok(Why::Asked),
             Err(thread) => return Ok(Why::Broken(thread)),
         }

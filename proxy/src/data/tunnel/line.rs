@@ -22,6 +22,8 @@ use crate::model::tier::TierKind;
 /// What is told of the client's side of a tunnel.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
+    /// The data thread that it lives on.
+    pub worker: &'a Rc<Worker>,
     /// A TCP role, or TLS that is passed through.
     pub kind: Kind,
     /// Version of TLS that ends here.
@@ -34,14 +36,14 @@ pub struct Told<'a> {
 
 impl<'a> Told<'a> {
     /// Of a connection of a TCP role.
-    pub fn of(transport: &'a Transport) -> Self {
+    pub fn of(worker: &'a Rc<Worker>, transport: &'a Transport) -> Self {
         let (tls, cipher) = (transport.tls_version(), transport.tls_cipher());
-        Self { kind: Kind::Tcp, tls, cipher, server_name: transport.server_name() }
+        Self { worker, kind: Kind::Tcp, tls, cipher, server_name: transport.server_name() }
     }
 
     /// Of TLS that is passed through.
-    pub fn passed(server_name: Option<&'a str>) -> Self {
-        Self { kind: Kind::Passthrough, tls: None, cipher: None, server_name }
+    pub fn passed(worker: &'a Rc<Worker>, server_name: Option<&'a str>) -> Self {
+        Self { worker, kind: Kind::Passthrough, tls: None, cipher: None, server_name }
     }
 }
 
@@ -73,7 +75,7 @@ pub struct TunnelLine {
 impl TunnelLine {
     /// A tunnel begins, if the log is to be told of it.
     pub fn begin(from: &Dial<'_>, snapshot: &Snapshot, listener: u16, told: &Told<'_>) -> Option<Box<Self>> {
-        let worker = from.worker;
+        let worker = told.worker;
         let settings = worker.log.as_ref().and(snapshot.site.access_log.as_ref())?;
         let drawn = worker.drawn(settings.sampling)?;
         let listener = Arc::clone(&snapshot.site.listeners.get(usize::from(listener))?.name);
