@@ -1,0 +1,1 @@
+//! Lines of records that come from strangers.
