@@ -64,6 +64,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     say::out(format_args!("\n{}", summary.render()));
     if options.keep && to_its_end {
         keep(&runtime, &lab)?;
+    } else {
+        say::out(advice::farewell(lab.app.admin()));
     }
     lab.app.shutdown();
     Ok(summary.promise_held())

@@ -16,6 +16,8 @@ fn the_story_is_told_and_nobody_loses_a_request() {
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(told.contains("\n0 failures of requests that may be retried\n"), "{told}");
+    let last = told.lines().last().unwrap();
+    assert!(last.contains("The status page was http://127.0.0.1:") && last.contains("--keep"), "{last}");
     for event in [
         "DP1 is killed",
         "DP1 is back",

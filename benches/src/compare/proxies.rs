@@ -222,7 +222,7 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
     if options.with_rolegate {
         let folders: Vec<_> = beside.into_iter().chain(find::path()).collect();
         let path = options.rolegate.clone().or_else(|| find::program("rolegate", &folders)).ok_or(
-            "rolegate's program was not found: cargo build --release -p rolegate, or say where it is with --rolegate",
+            "rolegate's program was not found: cargo build --profile dist, or say where it is with --rolegate",
         )?;
         let rolegate = Program::new(Kind::Rolegate, path)?;
         let copies = (0..options.same).map(Kind::Same);
@@ -255,6 +255,9 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
             found.unfit.join(" ")
         ));
     }
+    let ours = found.programs.iter().filter(|program| matches!(program.kind, Kind::Rolegate | Kind::Before));
+    let hasty: Vec<String> = ours.filter_map(hasty).collect();
+    found.unfit.extend(hasty);
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let build = Build::default();
     found.programs.push(Program { kind: Kind::Forwarder, path: options.helper.clone(), version, build });
@@ -266,6 +269,19 @@ fn unfit(peer: Peer, program: &Program) -> Option<String> {
     let faults = program.build.faults(peer, &program.version);
     (!faults.is_empty())
         .then(|| format!("{peer} ({}) is not what a user would run: {}.", program.path.display(), faults.join(", ")))
+}
+
+/// A sentence about a rolegate in a folder of cargo's that was not compiled as users get it.
+fn hasty(program: &Program) -> Option<String> {
+    let folder = program.path.parent()?;
+    let made_here = folder.join(".cargo-lock").exists();
+    (made_here && !folder.ends_with("dist")).then(|| {
+        format!(
+            "{} ({}) was compiled for trying, and is slower than what users get: cargo build --profile dist.",
+            program.name(),
+            program.path.display()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -285,6 +301,23 @@ mod tests {
         options.with_rolegate = true;
         options.rolegate = Some("/nowhere/rolegate".into());
         assert!(find(&options).is_err());
+    }
+
+    #[test]
+    fn a_rolegate_that_was_compiled_for_trying_is_a_doubt() {
+        let target = tempfile::tempdir().unwrap();
+        let in_folder = |name: &str| {
+            let folder = target.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join(".cargo-lock"), "").unwrap();
+            let path = folder.join("rolegate");
+            Program { kind: Kind::Rolegate, path, version: String::new(), build: Build::default() }
+        };
+        let (trying, released) = (in_folder("release"), in_folder("dist"));
+        assert!(hasty(&trying).is_some_and(|why| why.contains("--profile dist")));
+        assert_eq!(hasty(&released), None);
+        let installed = Program { path: "/usr/bin/rolegate".into(), ..released };
+        assert_eq!(hasty(&installed), None);
     }
 
     /// Options with one peer, which is a shell script.

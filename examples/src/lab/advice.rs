@@ -18,9 +18,14 @@ pub(super) fn introduction(options: &Options, proxy: SocketAddr, admin: SocketAd
          Branch  127.2.0.0/16  {branch:>3} clients  DP2               falls back to HQ\n  \
          Remote  127.3.0.0/16  {remote:>3} clients  DP3               falls back to HQ; DP3 is a fallback source for all\n  \
          no group              {nowhere:>3} client   SUP1 by default   FSP1 serves everybody\n\
-         rolegate status --admin {admin} shows it from the inside; Ctrl-C ends it early\n",
+         http://{admin}/ is its status page, rolegate status --admin {admin} says the same; Ctrl-C ends it early\n",
         humantime::format_duration(options.duration)
     )
+}
+
+/// Where the page was, at the end.
+pub(super) fn farewell(admin: SocketAddr) -> String {
+    format!("\nThe status page was http://{admin}/, and is gone with the lab. With --keep it stays up")
 }
 
 /// Commands to try while the lab stays up.
@@ -42,5 +47,5 @@ pub(super) fn commands(proxy: SocketAddr, admin: SocketAddr, content: &Content) 
     ];
     let heading =
         "\nThe lab stays up until Ctrl-C. X-Site-System in an answer says who served; --interface says where you are:";
-    format!("{heading}\n  {}", lines.join("\n  "))
+    format!("{heading}\n  {}\nThe status page: http://{admin}/", lines.join("\n  "))
 }
