@@ -14,5 +14,8 @@ pub mod publish;
 pub mod registry;
 pub mod resolve;
 pub mod settle;
+pub mod state_file;
+pub mod steering;
 pub mod survey;
+mod transitions;
 pub mod watch;

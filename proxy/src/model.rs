@@ -30,6 +30,7 @@ pub mod route;
 pub mod sites;
 pub mod snapshot;
 pub mod stay;
+pub mod steering;
 pub mod table;
 pub mod tier;
 pub mod tls;

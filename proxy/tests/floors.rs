@@ -37,6 +37,7 @@ const FLOORS: [&[&str]; 4] = [
         "explain",
         "learned",
         "lookup",
+        "steering",
         "text",
         "access_log",
         "process_log",

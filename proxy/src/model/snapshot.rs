@@ -16,6 +16,7 @@ use super::entry::Entry;
 use super::live::{Live, Ticks};
 use super::route::{ClusterId, RouteTable};
 use super::sites::Sites;
+use super::steering::Steering;
 use crate::wire::head::Spelling;
 
 /// One version of the world. Never changed after it was published.
@@ -31,6 +32,10 @@ pub struct Snapshot {
     pub site: Arc<Site>,
     /// By [`ClusterId`].
     pub clusters: Box<[Arc<Cluster>]>,
+    /// What people have decided about site systems. The standings of clusters say what it means now.
+    pub steering: Arc<Steering>,
+    /// When that was looked at, in seconds since 1970.
+    pub steered_at: u64,
     /// What is learned while serving; the same in every snapshot of a process.
     pub live: Arc<Live>,
 }
