@@ -4,6 +4,7 @@
 
 use rolegate_health::Health;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::director::View;
 use crate::error::Error;
@@ -33,7 +34,7 @@ pub use servers::{ServerFacts, TierFacts};
 pub use why_not::{Answer, WhyNot};
 
 /// Everything about one request. What has no meaning for it is absent.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(default)]
 pub struct Explanation {
     /// The request.
@@ -88,7 +89,7 @@ pub struct Explanation {
 }
 
 /// The request.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RequestFacts {
     /// Address of the client.
     pub client: String,
@@ -107,7 +108,7 @@ pub struct RequestFacts {
 }
 
 /// The site.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct SiteFacts {
     /// Its code.
     pub code: String,
@@ -119,7 +120,7 @@ pub struct SiteFacts {
 }
 
 /// The role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RoleFacts {
     /// Its name.
     pub name: String,
@@ -139,7 +140,7 @@ pub struct RoleFacts {
 }
 
 /// A boundary group of the client.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct GroupFacts {
     /// Its name.
     pub name: String,
@@ -151,7 +152,7 @@ pub struct GroupFacts {
 }
 
 /// The content that is asked for.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ContentFacts {
     /// Its id, as written.
     pub id: String,
@@ -160,7 +161,7 @@ pub struct ContentFacts {
 }
 
 /// The fallback clock.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ClockFacts {
     /// Later tiers wait for it.
     pub honored: bool,

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rolegate_health::{Outcome, Record};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::certificates::days_left;
 use crate::control::director::View;
@@ -18,7 +19,7 @@ use crate::model::snapshot::{ListenerRoutes, Site, Snapshot};
 use crate::steering::listing::{self, OverrideStatus};
 
 /// Everything. Times are seconds since 1970.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// Version of rolegate.
     pub rolegate: String,
@@ -54,7 +55,7 @@ pub struct Status {
 }
 
 /// How the last reload went.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ReloadStatus {
     /// When.
     pub at: f64,
@@ -66,7 +67,7 @@ pub struct ReloadStatus {
 }
 
 /// One listener.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
@@ -96,7 +97,7 @@ pub struct ListenerStatus {
 }
 
 /// One of our certificates.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct CertificateStatus {
     /// DNS names and addresses that it is for.
     pub names: Vec<String>,
@@ -111,7 +112,7 @@ pub struct CertificateStatus {
 }
 
 /// One of several sites.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct SiteStatus {
     /// Its code.
     pub code: String,
@@ -130,7 +131,7 @@ pub struct SiteStatus {
 }
 
 /// One role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RoleStatus {
     /// Its name.
     pub name: String,
@@ -154,7 +155,7 @@ pub struct RoleStatus {
 }
 
 /// One endpoint.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct EndpointStatus {
     /// Site system.
     pub site_system: String,
@@ -192,7 +193,7 @@ pub struct EndpointStatus {
 }
 
 /// A failed probe.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct FailureStatus {
     /// When.
     pub at: f64,
@@ -201,7 +202,7 @@ pub struct FailureStatus {
 }
 
 /// One boundary group.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct GroupStatus {
     /// Its name.
     pub name: String,
@@ -218,7 +219,7 @@ pub struct GroupStatus {
 }
 
 /// What the clients of a boundary group have asked of a role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RequestsStatus {
     /// The role.
     pub role: String,
@@ -231,7 +232,7 @@ pub struct RequestsStatus {
 }
 
 /// One name.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct NameStatus {
     /// The name.
     pub name: String,
@@ -246,7 +247,7 @@ pub struct NameStatus {
 }
 
 /// An endpoint that left.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct DrainingStatus {
     /// Role.
     pub role: String,
