@@ -20,6 +20,7 @@ use crate::control::compile::{Compiled, Fixed};
 use crate::control::config::Source;
 use crate::control::director::{self, Director, Handles, Order};
 use crate::control::origin::Origin;
+use crate::control::state_file;
 use crate::data::downstream::listener::{self, Listener};
 use crate::data::run::Command;
 use crate::data::thread::access_log::Sink;
@@ -29,6 +30,7 @@ use crate::limits;
 use crate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
 use crate::model::snapshot::Snapshot;
 use crate::status::Status;
+use crate::steering::{self, Steered};
 
 mod threads;
 
@@ -113,8 +115,11 @@ impl App {
         let listeners = addresses(&compiled, &sockets);
         let possible_connections = possible_connections(&compiled, threads);
         let origin = Some(Origin::new(file, source));
-        let (director, handles) = Director::new(compiled, origin, Arc::clone(&metrics), epoch);
         let reopen = Reopen::default();
+        let (mut director, handles) = Director::new(compiled, origin, Arc::clone(&metrics), epoch);
+        if let Some(path) = state_file::place(fixed.state_file.as_deref()) {
+            director.keep_overrides_in(path);
+        }
         let (log, log_thread) = open_access_log(&fixed, &handles, &metrics, (&watched, &reopen))?.unzip();
         handles.view.lock().unwrap_or_else(PoisonError::into_inner).addresses =
             listeners.iter().map(|(_, address)| *address).collect();
@@ -212,6 +217,14 @@ impl App {
         let (reply, answer) = oneshot::channel();
         self.handles.orders.send(Order::Reload(source, reply)).await.map_err(|_| ReloadError::Gone)?;
         answer.await.map_err(|_| ReloadError::Gone)?.map_err(ReloadError::Rejected)
+    }
+
+    /// Drains a site system, puts it into maintenance, weighs it anew, or takes that back.
+    ///
+    /// # Errors
+    /// Every mistake, one sentence each.
+    pub async fn steer(&self, asked: &steering::Asked, command: &steering::Command) -> Result<Steered, Vec<String>> {
+        steering::steer(&self.handles, asked, command).await
     }
 
     /// Waits until a thread of the proxy ends although it was not shut down, and gives its name. What is left is half a proxy:

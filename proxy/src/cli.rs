@@ -21,6 +21,7 @@ mod say;
 mod serve;
 mod show;
 mod signals;
+mod steering;
 mod trial;
 
 /// A load-balancing reverse proxy for the client-facing roles of Configuration Manager.
@@ -68,6 +69,14 @@ enum Command {
     Content(learned::ContentArgs),
     /// Forget which clients stay where.
     Affinity(learned::AffinityArgs),
+    /// Send nothing new to a site system, or to one of its roles; what is under way ends there.
+    Drain(steering::Drain),
+    /// Undo `drain`.
+    Undrain(steering::Undrain),
+    /// Send nothing to a site system, now or for a planned time; it counts as failed nowhere.
+    Maintenance(steering::Maintenance),
+    /// Give a site system another share of the traffic.
+    Weight(steering::Weight),
 }
 
 /// Runs the command line. A mistake of the user's is told in a sentence, with what caused it, and never with a backtrace.
@@ -86,6 +95,10 @@ pub fn run() -> ExitCode {
         Command::Clocks(args) => learned::clocks(&args),
         Command::Content(args) => learned::content(&args),
         Command::Affinity(args) => learned::affinity(&args),
+        Command::Drain(args) => steering::drain(&args),
+        Command::Undrain(args) => steering::undrain(&args),
+        Command::Maintenance(args) => steering::maintenance(&args),
+        Command::Weight(args) => steering::weight(&args),
     };
     done.unwrap_or_else(|error| {
         say::err(format_args!("error: {error:#}"));

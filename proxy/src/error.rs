@@ -48,6 +48,8 @@ pub enum Error {
     ClientGone,
     /// The client's boundary groups and their fallbacks name no server of the role.
     NoServer,
+    /// People have taken all servers out that the client may use.
+    TakenOut,
     /// No server of the role is well.
     NoneWell,
     /// The servers that are open to the client cannot serve, and its fallback groups open later.
@@ -108,7 +110,7 @@ pub enum Retry {
 
 impl Error {
     /// All of them, in the order of [`Error::index`].
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::NotNamed,
@@ -129,6 +131,7 @@ impl Error {
         Self::BodyTimeout,
         Self::ClientGone,
         Self::NoServer,
+        Self::TakenOut,
         Self::NoneWell,
         Self::NotYet,
         Self::Searching,
@@ -173,6 +176,7 @@ impl Error {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout | Self::ClientGone => StatusCode::REQUEST_TIMEOUT,
             Self::NoServer
+            | Self::TakenOut
             | Self::NoneWell
             | Self::NotYet
             | Self::Searching
@@ -212,7 +216,12 @@ impl Error {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::ClientGone => "http_request_error",
-            Self::NoServer | Self::NoneWell | Self::NotYet | Self::Searching | Self::UploadLost => {
+            Self::NoServer
+            | Self::TakenOut
+            | Self::NoneWell
+            | Self::NotYet
+            | Self::Searching
+            | Self::UploadLost => {
                 "destination_unavailable"
             }
             Self::Overloaded => "connection_limit_reached",
@@ -254,6 +263,7 @@ impl Error {
             Self::BodyTimeout => "the request body stopped coming",
             Self::ClientGone => "the client went away",
             Self::NoServer => "the client's boundary groups name no server of this role",
+            Self::TakenOut => "every server of this role that could serve is drained or in maintenance",
             Self::NoneWell => "no server of this role is well",
             Self::NotYet => {
                 "the servers of the client's boundary groups cannot serve, and its fallback time has not passed"
@@ -298,6 +308,7 @@ impl Error {
             | Self::BodyTimeout
             | Self::ClientGone => Side::Downstream,
             Self::NoServer
+            | Self::TakenOut
             | Self::NoneWell
             | Self::NotYet
             | Self::Searching
@@ -351,6 +362,7 @@ impl Error {
             | Self::BodyTimeout
             | Self::ClientGone
             | Self::NoServer
+            | Self::TakenOut
             | Self::NoneWell
             | Self::NotYet
             | Self::Searching

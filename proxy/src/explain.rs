@@ -15,6 +15,7 @@ use crate::model::description::Thing;
 use crate::model::facts::Facts;
 use crate::model::role::Role;
 use crate::model::snapshot::Snapshot;
+use crate::steering;
 use crate::wire::fields::Fields;
 
 mod assumed;
@@ -284,6 +285,10 @@ impl Explanation {
         (self.tiers, self.others) = servers::all(decision, &ask, picked.ok().as_ref(), &site.group_names);
         for server in self.servers_mut() {
             server.description = site.descriptions.of(Thing::SiteSystem, &server.site_system);
+            if server.why_not.as_deref().is_some_and(words::is_taken_out) {
+                let whose = steering::why_taken_out(snapshot, &server.site_system, &role.name);
+                server.why_not = whose.or(server.why_not.take());
+            }
         }
         match picked {
             Ok(pick) => self.pick = Some(outcome::picked(decision, &ask, &pick, facts)),

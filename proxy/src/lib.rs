@@ -35,5 +35,6 @@ pub mod process_log;
 #[allow(clippy::disallowed_methods, reason = "people read times of the wall clock")]
 #[allow(clippy::disallowed_types, reason = "no thread that serves waits for it")]
 pub mod status;
+pub mod steering;
 pub mod text;
 pub mod wire;

@@ -26,6 +26,53 @@ pub fn site_system(snapshot: &Snapshot, name: &str) -> Result<Arc<str>, String> 
     }
 }
 
+/// A site system by its name, or by a host name or address of it, be it without an address; or one that is gone from the
+/// configuration and still has overrides.
+///
+/// # Errors
+/// A sentence for the person.
+pub fn steered_system(snapshot: &Snapshot, name: &str) -> Result<Arc<str>, String> {
+    let systems = || snapshot.clusters.iter().flat_map(|cluster| &cluster.topology.systems);
+    let gone = || snapshot.steering.of_system(name).first().map(|own| Arc::clone(&own.site_system));
+    let by_name = systems().find(|system| system.name.eq_ignore_ascii_case(name)).map(|system| Arc::clone(&system.name));
+    if let Some(known) = by_name.or_else(gone) {
+        return Ok(known);
+    }
+    let named = snapshot.clusters.iter().find_map(|cluster| {
+        let index = cluster.topology.by_name(Some(name))?;
+        cluster.topology.called(index)
+    });
+    named.cloned().ok_or_else(|| missing("site system", name, systems().map(|system| &*system.name)))
+}
+
+/// Whether a site system, or one of its roles, is in the configuration.
+pub fn holds(snapshot: &Snapshot, system: &str, role: Option<&str>) -> bool {
+    roles_of(snapshot, system).any(|own| role.is_none_or(|role| own == role))
+}
+
+/// A role that a site system holds, or of which it has overrides, by its name, its abbreviation or another name of it.
+///
+/// # Errors
+/// A sentence for the person.
+pub fn role_of(snapshot: &Snapshot, system: &str, name: &str) -> Result<Arc<str>, String> {
+    let key = role_key(name);
+    let steered = snapshot.steering.of_system(system).iter().any(|own| own.role.as_deref() == Some(&*key));
+    if steered || roles_of(snapshot, system).any(|own| own == key) {
+        return Ok(Arc::from(key));
+    }
+    role(snapshot, name)?;
+    let held: Vec<&str> = roles_of(snapshot, system).collect();
+    Err(format!("{system} does not hold the role {key}: it holds {}", held.join(", ")))
+}
+
+fn roles_of<'a>(snapshot: &'a Snapshot, system: &'a str) -> impl Iterator<Item = &'a str> {
+    let holds = |cluster: &&Arc<Cluster>| {
+        let mut systems = cluster.topology.systems.iter();
+        systems.any(|own| own.name.eq_ignore_ascii_case(system))
+    };
+    snapshot.clusters.iter().filter(holds).map(|cluster| cluster.topology.role.name.as_str())
+}
+
 /// A role by its name, its abbreviation or another name of it.
 ///
 /// # Errors

@@ -33,6 +33,7 @@ pub mod sites;
 pub mod snapshot;
 pub mod stay;
 pub mod system_addresses;
+pub mod steering;
 pub mod table;
 pub mod tier;
 pub mod tls;

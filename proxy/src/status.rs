@@ -16,6 +16,7 @@ use crate::model::description::{Descriptions, Thing};
 use crate::model::entry::{ClientCertificates, Security, ServerCertificate};
 use crate::model::sites::OneSite;
 use crate::model::snapshot::{ListenerRoutes, Site, Snapshot};
+use crate::steering::listing::{self, OverrideStatus};
 
 /// Everything. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
@@ -46,6 +47,9 @@ pub struct Status {
     pub boundary_groups: Vec<GroupStatus>,
     /// Site systems given by name.
     pub names: Vec<NameStatus>,
+    /// What people have decided about site systems at run time.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub overrides: Vec<OverrideStatus>,
     /// Endpoints that left and still have requests.
     pub draining: Vec<DrainingStatus>,
 }
@@ -169,8 +173,14 @@ pub struct EndpointStatus {
     pub available: bool,
     /// Taken out by live traffic.
     pub ejected: bool,
+    /// Taken out by a person: `drain` or `maintenance`.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub steered: String,
     /// Share of the traffic.
     pub weight: u32,
+    /// The configured share, where a person has set another one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub configured_weight: Option<u32>,
     /// Requests and tunnels under way.
     pub in_flight: u32,
     /// Probes that passed and failed.
@@ -286,6 +296,7 @@ impl Status {
             sites: sites(&snapshot.site),
             boundary_groups: (0..snapshot.site.group_names.len()).map(|id| group(id, snapshot)).collect(),
             names,
+            overrides: snapshot.steering.all().map(|own| listing::status(snapshot, own)).collect(),
             draining: draining
                 .map(|leaving| DrainingStatus {
                     role: leaving.role.clone(),
@@ -372,7 +383,9 @@ fn role(cluster: &Cluster, view: &View, descriptions: &Descriptions) -> RoleStat
             since: report.as_ref().and_then(|report| report.since).map(seconds),
             available: standing.class() == Class::Well,
             ejected: standing.ejected,
+            steered: standing.steer.as_str().to_owned(),
             weight: endpoint.weight,
+            configured_weight: (endpoint.weight != endpoint.configured_weight).then_some(endpoint.configured_weight),
             in_flight: endpoint.state.in_flight(),
             probes: report.as_ref().map_or((0, 0), |report| (report.passes, report.failures)),
             last_failure: record.map(|record| FailureStatus {

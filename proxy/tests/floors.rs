@@ -38,6 +38,7 @@ const FLOORS: [&[&str]; 4] = [
         "figures",
         "learned",
         "lookup",
+        "steering",
         "text",
         "access_log",
         "process_log",

@@ -76,7 +76,7 @@ impl World {
         let ids: Vec<u32> = endpoints.map(|endpoint| endpoint.state.id).collect();
         for id in ids {
             publisher
-                .stand(id, |standing| *standing = Standing { health: Health::Up, ejected: false, ramp_from_ms: 0 });
+                .stand(id, |standing| *standing = Standing { health: Health::Up, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN });
         }
         publisher.publish();
         Self { compiled, registry, publisher }

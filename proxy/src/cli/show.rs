@@ -40,6 +40,9 @@ pub(super) fn render(status: &Status) -> String {
         let _ = writeln!(out, "\n{}", certificates(&status.listeners));
     }
     let _ = writeln!(out, "\n{}", endpoints(&status.roles));
+    if !status.overrides.is_empty() {
+        let _ = writeln!(out, "\n{}", super::steering::overrides(&status.overrides));
+    }
     let rules =
         status.roles.iter().filter_map(|role| Some(format!("{}: {}", role.title, role.fallback_rule.as_ref()?)));
     let mut rules: Vec<String> = rules.collect();
@@ -146,7 +149,15 @@ fn endpoints(roles: &[RoleStatus]) -> Table {
 }
 
 fn endpoint_row(title: &str, endpoint: &EndpointStatus) -> [String; 8] {
-    let health = if endpoint.ejected { format!("{}, ejected", endpoint.health) } else { endpoint.health.clone() };
+    let mut health = endpoint.health.clone();
+    if endpoint.ejected {
+        health += ", ejected";
+    }
+    match endpoint.steered.as_str() {
+        "" => {}
+        "drain" => health += ", drained",
+        steered => health = format!("{health}, {steered}"),
+    }
     let skip = endpoint.history.len().saturating_sub(HISTORY);
     let failure = endpoint.last_failure.as_ref();
     [

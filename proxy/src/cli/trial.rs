@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use toml::Spanned;
 
@@ -9,6 +10,7 @@ use crate::access_log;
 use crate::control::compile::{Compiled, refuse_circles};
 use crate::control::config::{Config, Problems};
 use crate::control::doubts;
+use crate::control::state_file;
 use crate::data::downstream::listener;
 
 /// What helps when the configuration is right, but not here.
@@ -22,6 +24,9 @@ pub(super) fn attempt(config: &Config, problems: &mut Problems) {
     }
     for source in config.roles.values().filter_map(|role| role.source_addresses.as_ref()).flatten() {
         sending(source, problems);
+    }
+    if let Some(path) = &config.proxy.state_file {
+        keeping(path, problems);
     }
     if let Some(log) = &config.access_log {
         appending(&log.path, problems);
@@ -61,6 +66,15 @@ fn sending(source: &Spanned<String>, problems: &mut Problems) {
     if listener::can_bind(SocketAddr::new(ip, 0)).is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable) {
         let what = format!("this machine does not have the address {ip}: connections from it will fail");
         problems.warning(source.span(), what, format!("write addresses that it has; {ELSEWHERE}"));
+    }
+}
+
+/// `run` starts without it, and says so.
+fn keeping(path: &Spanned<String>, problems: &mut Problems) {
+    if let Err(error) = state_file::can_write(Path::new(path.get_ref())) {
+        let what = format!("nothing can be kept in the state file {:?}: {error}", path.get_ref());
+        let help = format!("name a file in a folder that is there and that this user may write to; {ELSEWHERE}");
+        problems.warning(path.span(), what, help);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::model::mix::hash_ignore_case;
 use crate::model::role::{Balance, ProbeKind, ProxyProtocol, Role};
 use crate::model::route::ClusterId;
 use crate::model::system_addresses::SystemAddresses;
+use crate::model::steering::Steering;
 use crate::model::tls::Tls;
 
 /// Addresses by name; a name without an entry has never been resolved.
@@ -41,15 +42,28 @@ struct Known<'a> {
     /// Those of all site systems in all their roles, sorted.
     everywhere: Vec<(IpAddr, u16)>,
     boundaries: &'a BoundaryTable,
+    /// What people have decided, and when that is looked at, in seconds since 1970.
+    steering: (&'a Steering, u64),
 }
 
 /// Assembles all roles. Endpoints that were there before keep their live part.
 pub fn assemble(compiled: &Compiled, addresses: &Addresses, registry: &mut Registry) -> Assembled {
+    assemble_steered(compiled, addresses, registry, (&Steering::default(), 0))
+}
+
+/// As [`assemble`], with the weights that people have decided on by `now` (seconds since 1970).
+pub fn assemble_steered(
+    compiled: &Compiled,
+    addresses: &Addresses,
+    registry: &mut Registry,
+    steering: (&Steering, u64),
+) -> Assembled {
     registry.show(compiled.endpoint_series);
     registry.begin_round();
     let mut targets = Vec::new();
     let mut topologies = Vec::with_capacity(compiled.roles.len());
-    let known = Known { addresses, everywhere: everywhere(compiled, addresses), boundaries: &compiled.site.boundaries };
+    let everywhere = everywhere(compiled, addresses);
+    let known = Known { addresses, everywhere, boundaries: &compiled.site.boundaries, steering };
     for (id, plan) in compiled.roles.iter().enumerate() {
         let id = ClusterId(u16::try_from(id).unwrap_or(u16::MAX));
         let counted = group_metrics(plan, compiled, registry);
@@ -75,7 +89,9 @@ fn topology(
         for address in member_addresses(member, known.addresses) {
             indices.push(EndpointIndex::try_from(endpoints.len()).unwrap_or(EndpointIndex::MAX));
             let subnet = near.and_then(|boundaries| boundaries.place_of(address.ip()).subnet);
-            let endpoint = Endpoint { subnet, ..endpoint(&plan.role, member, address, registry) };
+            let weight = weight(&plan.role, member, known.steering);
+            let endpoint = Endpoint { subnet, weight, ..endpoint(&plan.role, member, address, registry) };
+            endpoint.metrics.weight.set(f64::from(weight));
             targets.push(target(&endpoint, member));
             endpoints.push(endpoint);
         }
@@ -184,6 +200,16 @@ fn member_addresses(member: &MemberPlan, addresses: &Addresses) -> Vec<SocketAdd
     ips.into_iter().map(|ip| SocketAddr::new(ip, member.port)).collect()
 }
 
+/// Its share of the traffic. Enrolled devices have their data at one server and would lose it with another weight.
+fn weight(role: &Role, member: &MemberPlan, (steering, now): (&Steering, u64)) -> u32 {
+    match role.balance {
+        Balance::Device => member.weight,
+        Balance::LeastRequests | Balance::Random | Balance::Client | Balance::Content => {
+            steering.weight(&member.system, &role.name, member.weight, now)
+        }
+    }
+}
+
 fn endpoint(role: &Role, member: &MemberPlan, address: SocketAddr, registry: &mut Registry) -> Endpoint {
     let (state, metrics) = registry.endpoint(&role.name, &member.system, address);
     let seed = hash_ignore_case(0, member.system.as_bytes());
@@ -194,6 +220,7 @@ fn endpoint(role: &Role, member: &MemberPlan, address: SocketAddr, registry: &mu
         host: host(&member.role, member, address).into(),
         subnet: None,
         weight: member.weight,
+        configured_weight: member.weight,
         role: Arc::clone(&member.role),
         tls: member.tls.clone(),
         hash: hash_ignore_case(seed, address.to_string().as_bytes()),

@@ -114,6 +114,8 @@ pub struct Fixed {
     pub access_log: Option<u32>,
     /// How long a shutdown waits.
     pub drain_timeout: Duration,
+    /// Path of the file in which drain, maintenance and weights survive a restart.
+    pub state_file: Option<String>,
     /// How much is remembered of what is learned while serving.
     pub capacity: Capacity,
 }
@@ -251,6 +253,7 @@ fn fixed(config: &Config, capacity: Capacity) -> Fixed {
         admin: *config.admin.address.get_ref(),
         access_log: config.access_log.as_ref().map(|log| *log.buffer.get_ref()),
         drain_timeout: finite(config.proxy.drain_timeout),
+        state_file: config.proxy.state_file.as_ref().map(|path| path.get_ref().clone()),
         capacity,
     }
 }

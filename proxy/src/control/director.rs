@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::assemble::{Addresses, Assembled, assemble};
+use super::assemble::{Addresses, Assembled, assemble, assemble_steered};
 use super::certificates::{self, Expiries, Held};
 use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
@@ -27,13 +27,18 @@ use super::publish::Publisher;
 use super::registry::{Leaving, Registry};
 use super::resolve::{Names, Resolved};
 use super::settle::Settling;
+use super::steering::{Keeper, Steerer, Wanted};
 use super::survey::{NOTES, Survey};
 use super::told::Told;
+use super::transitions;
 use crate::metrics::Metrics;
 use crate::model::audience::audiences;
 use crate::model::live::Live;
 use crate::model::note::Note;
 use crate::model::snapshot::Snapshots;
+use crate::model::steering::Steer;
+
+mod steer;
 
 /// Changes that may wait for the Director; who sends more waits.
 const QUEUE: usize = 1024;
@@ -47,6 +52,8 @@ pub enum Order {
     ReloadFile,
     /// Take this configuration. The answer is the new generation, or the rendered errors.
     Reload(Source, oneshot::Sender<Result<u64, String>>),
+    /// Take a site system out, or back, or weigh it anew.
+    Steer(Wanted),
 }
 
 /// What others may read of the Director's state. No data thread does.
@@ -96,6 +103,8 @@ pub struct Director {
     unresolved: Gauge,
     inbox: Inbox,
     survey: Option<Survey>,
+    steerer: Steerer,
+    keeper: Option<Keeper>,
     /// Something has changed that ejections depend on.
     reconsider: bool,
     /// Files have changed and have not come to rest.
@@ -216,6 +225,8 @@ impl Director {
             unresolved: process.gauge("rolegate_dns_names_unresolved"),
             inbox,
             survey: Some(survey),
+            steerer: Steerer::new(),
+            keeper: None,
             reconsider: false,
             settling: None,
             compiled,
@@ -242,12 +253,16 @@ impl Director {
         if let Some(survey) = self.survey.take() {
             surveys.spawn(survey.run());
         }
+        if let Some(keeper) = self.keeper.take() {
+            surveys.spawn(keeper.run());
+        }
         self.ask_for_names();
         let mut upkeep = tokio::time::interval(UPKEEP);
         upkeep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             let expiry = self.next_expiry();
             let settled = self.settling.as_ref().map(Settling::due);
+            let turns = self.steerer.due();
             tokio::select! {
                 Some(event) = self.inbox.health.recv() => self.on_health(event),
                 Some(resolved) = self.inbox.resolved.recv() => self.on_resolved(resolved),
@@ -260,6 +275,7 @@ impl Director {
                 () = tokio::time::sleep_until(expiry) => self.reconsider = true,
                 () = self.inbox.file_changed.notified(), if settled.is_none() => self.settle(),
                 () = tokio::time::sleep_until(settled.unwrap_or(expiry)), if settled.is_some() => self.look_when_settled(),
+                () = tokio::time::sleep_until(turns) => self.turn(),
                 _ = upkeep.tick() => self.upkeep(),
                 // It ends when all data threads are gone.
                 Some(Err(_)) = surveys.join_next() => return,
@@ -303,21 +319,7 @@ impl Director {
             let Some(endpoint) = cluster.topology.endpoints.iter().find(|endpoint| endpoint.state.id == id) else {
                 continue;
             };
-            let (role, system, address) = (cluster.topology.label(), &endpoint.system, endpoint.address);
-            let cause = transition.cause.as_ref().map(ToString::to_string).unwrap_or_default();
-            let (from, to) = (transition.from.as_str(), transition.to.as_str());
-            match transition.to {
-                Health::Up => {
-                    endpoint.metrics.to_up.increment(1);
-                    tracing::info!(%role, %system, %address, from, to, "the endpoint is well");
-                }
-                Health::Degraded | Health::Down | Health::Unproven => {
-                    let down = transition.to == Health::Down;
-                    let counter = if down { &endpoint.metrics.to_down } else { &endpoint.metrics.to_degraded };
-                    counter.increment(1);
-                    tracing::warn!(%role, %system, %address, from, to, %cause, "the endpoint is not well");
-                }
-            }
+            transitions::tell(cluster, endpoint, &transition, self.publisher.standing(id).steer);
             if recovered {
                 endpoint.state.passive.reset();
                 if let Some(ejections) = self.ejections.get_mut(&cluster.topology.hash) {
@@ -338,7 +340,8 @@ impl Director {
     }
 
     fn assemble_again(&mut self) {
-        let assembled = assemble(&self.compiled, &self.addresses, &mut self.registry);
+        let steering = (&**self.steerer.steering(), self.steerer.now());
+        let assembled = assemble_steered(&self.compiled, &self.addresses, &mut self.registry, steering);
         self.circles.look(&self.compiled, &assembled.topologies);
         self.publisher.replace(assembled.topologies);
         self.view().checker.set_targets(assembled.targets);
@@ -359,10 +362,11 @@ impl Director {
             let members: Vec<Member> = topology
                 .endpoints
                 .iter()
-                .map(|endpoint| Member {
+                .map(|endpoint| (endpoint, self.publisher.standing(endpoint.state.id)))
+                .map(|(endpoint, standing)| Member {
                     id: endpoint.state.id,
                     alarmed: endpoint.state.passive.alarm(),
-                    usable: self.publisher.standing(endpoint.state.id).health != Health::Down,
+                    usable: standing.health != Health::Down && standing.steer == Steer::None,
                 })
                 .collect();
             let ejections = self.ejections.entry(topology.hash).or_default();
@@ -420,6 +424,7 @@ impl Director {
     fn on_order(&mut self, order: Order) {
         match order {
             Order::ReloadFile => self.look(true),
+            Order::Steer(wanted) => self.on_wanted(wanted),
             Order::Reload(source, reply) => {
                 let files = Files::new();
                 let result = self.reload(&source, &files);
@@ -483,7 +488,7 @@ impl Director {
         }
         if compiled.fixed != self.compiled.fixed {
             tracing::warn!(
-                "[proxy] threads and drain_timeout, [admin] address, a new [access_log] and its buffer, max_clocks and \
+                "[proxy] threads, drain_timeout and state_file, [admin] address, a new [access_log] and its buffer, max_clocks and \
                  max_entries take effect at the next start"
             );
         }
@@ -492,7 +497,8 @@ impl Director {
         certificates::warn(&compiled.site, now);
         doubts::warn(&compiled);
         self.expiries.show(&compiled.site);
-        let assembled = assemble(&compiled, &self.addresses, &mut self.registry);
+        let steering = (&**self.steerer.steering(), self.steerer.now());
+        let assembled = assemble_steered(&compiled, &self.addresses, &mut self.registry, steering);
         self.circles.look(&compiled, &assembled.topologies);
         self.publisher.replace_site(Arc::clone(&compiled.site), assembled.topologies);
         self.compiled = compiled;

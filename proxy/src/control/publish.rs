@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing, Topology};
 use crate::model::live::Live;
 use crate::model::snapshot::{Site, Snapshot, Snapshots};
+use crate::model::steering::{Steer, Steering};
 
 /// The only one that publishes.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub struct Publisher {
     /// By endpoint id; lives as long as the endpoint.
     standings: HashMap<u32, Standing>,
     places: HashMap<u32, (usize, EndpointIndex)>,
+    steering: Arc<Steering>,
+    /// When that was looked at, in seconds since 1970.
+    steered_at: u64,
     changed: Vec<bool>,
     dirty: bool,
     version: u64,
@@ -41,6 +45,8 @@ impl Publisher {
             published: SystemTime::now(),
             site: Arc::clone(&site),
             clusters: clusters.clone().into_boxed_slice(),
+            steering: Arc::default(),
+            steered_at: 0,
             live: Arc::clone(&live),
         };
         let mut publisher = Self {
@@ -50,6 +56,8 @@ impl Publisher {
             clusters,
             standings: HashMap::new(),
             places: HashMap::new(),
+            steering: Arc::default(),
+            steered_at: 0,
             changed: Vec::new(),
             dirty: false,
             version: 1,
@@ -97,6 +105,8 @@ impl Publisher {
         let places = &self.places;
         self.standings.retain(|id, _| places.contains_key(id));
         self.dirty = true;
+        // An address that is new may be one of a site system that was taken out.
+        self.put_steering(None);
     }
 
     /// Another configuration.
@@ -116,8 +126,10 @@ impl Publisher {
         if *standing != before {
             self.changed[cluster] = true;
             self.dirty = true;
-            let up = if standing.class() == Class::Well { 1.0 } else { 0.0 };
-            self.clusters[cluster].endpoint(index).metrics.up.set(up);
+            let up = if standing.own_class() == Class::Well { 1.0 } else { 0.0 };
+            let metrics = &self.clusters[cluster].endpoint(index).metrics;
+            metrics.up.set(up);
+            metrics.steered.set(f64::from(standing.steer.number()));
         }
         true
     }
@@ -145,10 +157,41 @@ impl Publisher {
             published: SystemTime::now(),
             site: Arc::clone(&self.site),
             clusters: self.clusters.clone().into_boxed_slice(),
+            steering: Arc::clone(&self.steering),
+            steered_at: self.steered_at,
             live: Arc::clone(&self.live),
         }));
         self.version_gauge.set(self.version as f64);
         Some(self.version)
+    }
+
+    /// What people have decided, as it is at `now` (seconds since 1970). Those that come back at `now_ms` of the process clock have a
+    /// slow start.
+    pub fn steer(&mut self, steering: Arc<Steering>, now: u64, now_ms: u64) {
+        self.dirty |= self.steering != steering;
+        (self.steering, self.steered_at) = (steering, now);
+        self.put_steering(Some(now_ms.max(1)));
+    }
+
+    /// Says to each endpoint what is decided about it.
+    fn put_steering(&mut self, back_ms: Option<u64>) {
+        let steered = |standing: &Standing| standing.steer != Steer::None;
+        if self.steering.is_empty() && !self.standings.values().any(steered) {
+            return;
+        }
+        let clusters = self.clusters.clone();
+        for cluster in &clusters {
+            let role = &cluster.topology.role.name;
+            for endpoint in &cluster.topology.endpoints {
+                let steer = self.steering.steer(&endpoint.system, role, self.steered_at);
+                self.stand(endpoint.state.id, |standing| {
+                    if let (Steer::None, true, Some(back_ms)) = (steer, steered(standing), back_ms) {
+                        standing.ramp_from_ms = back_ms;
+                    }
+                    standing.steer = steer;
+                });
+            }
+        }
     }
 
     fn find_places(&mut self) {

@@ -324,7 +324,7 @@ fn place(snapshot: &Snapshot, endpoint: u32) -> Option<(Arc<str>, RoleMetrics)> 
 fn probe(snapshot: &Snapshot, question: &Question) -> Option<(std::net::SocketAddr, Probe)> {
     let endpoint = snapshot.clusters.iter().find_map(|cluster| {
         let index = cluster.topology.by_id(question.endpoint)?;
-        (cluster.standing(index).class() != Class::Out).then(|| cluster.endpoint(index))
+        (cluster.standing(index).class() < Class::Out).then(|| cluster.endpoint(index))
     })?;
     let probe = HttpProbe {
         method: http::Method::from_bytes(b"PROPFIND").ok()?,

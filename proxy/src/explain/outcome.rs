@@ -92,6 +92,7 @@ pub(super) fn picked(decision: &Decision<'_>, ask: &Ask<'_>, pick: &Pick, facts:
         Class::Well => "",
         Class::Second => "no open tier has a server that is proven well. ",
         Class::Out => "nobody is well, and the role's panic is \"serve\". ",
+        Class::Away => "it was taken out, and what is there already ends there. ",
     };
     PickFacts {
         site_system: endpoint.system.to_string(),

@@ -56,6 +56,9 @@ pub struct ServerFacts {
     pub failure: Option<String>,
     /// Taken out by live traffic.
     pub ejected: bool,
+    /// Taken out by a person: `drain` or `maintenance`.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub steered: String,
     /// Share of the traffic.
     pub weight: u32,
     /// Requests and tunnels under way.
@@ -158,7 +161,9 @@ fn server(
     let why_not = match only(decision, ask) {
         Some(only) if only != Some(index) => Some("the request belongs to one server, and this is another".to_owned()),
         // Nothing but being down keeps the only one from serving.
-        Some(_) if standing.class() != Class::Out || decision.cluster.panicking() => None,
+        Some(Some(only)) if finishes(decision, only) => None,
+        Some(_) if standing.class() < Class::Out => None,
+        Some(_) if standing.class() == Class::Out && decision.cluster.panicking() => None,
         Some(_) | None => objection(decision, ask, pick, index)
             .map(|not| words::not(not, standing, content.as_ref(), endpoint.role.max_requests)),
     };
@@ -171,6 +176,7 @@ fn server(
         since: None,
         failure: None,
         ejected: standing.ejected,
+        steered: standing.steer.as_str().to_owned(),
         weight: endpoint.weight,
         in_flight: endpoint.state.in_flight(),
         content,
@@ -190,6 +196,11 @@ fn only(decision: &Decision<'_>, ask: &Ask<'_>) -> Option<Option<EndpointIndex>>
     }
 }
 
+/// Whether an upload goes on there although a person has taken the server out.
+fn finishes(decision: &Decision<'_>, endpoint: EndpointIndex) -> bool {
+    matches!(decision.stay, Some(Stay::Only(_))) && decision.cluster.finishes(endpoint)
+}
+
 /// Why a server cannot be picked when its tier has its turn.
 fn objection(decision: &Decision<'_>, ask: &Ask<'_>, pick: Option<&Pick>, index: EndpointIndex) -> Option<Not> {
     if pick.is_some_and(|pick| pick.endpoint == index) {
@@ -201,7 +212,7 @@ fn objection(decision: &Decision<'_>, ask: &Ask<'_>, pick: Option<&Pick>, index:
         // A server that is well goes first, in whichever open tier it is.
         Class::Second => pick.map_or(Class::Second, |pick| pick.class),
         Class::Out if decision.cluster.panicking() => Class::Out,
-        Class::Out => Class::Well,
+        Class::Out | Class::Away => Class::Well,
     };
     ask.judge(decision.cluster, index, wanted).err()
 }

@@ -12,6 +12,7 @@ use crate::model::role::{Balance, Clock, FallbackRule, Locality, Naming, SWITCH_
 use crate::model::sites::{Because, Placed};
 use crate::model::snapshot::{FallbackSettings, Site, Snapshot};
 use crate::model::stay::Stay;
+use crate::model::steering::{Kind, Steer};
 use crate::text::{at_speed, span};
 
 /// Why the client has no boundary group here.
@@ -222,6 +223,7 @@ pub(super) fn not(not: Not, standing: Standing, content: Option<&KnownContent>, 
         Not::OtherSystem => "the request names another site system".to_owned(),
         Not::Lacks(Lack::Content(_)) => format!("it lacks the content ({})", spans()),
         Not::Lacks(Lack::File(_)) => format!("it lacks the file ({})", spans()),
+        Not::Class(Class::Away) => taken_out(standing.steer).to_owned(),
         Not::Class(Class::Out) if standing.ejected => "taken out by live traffic".to_owned(),
         Not::Class(class @ (Class::Well | Class::Out)) => {
             let well = if class == Class::Well { "well" } else { "down" };
@@ -230,13 +232,27 @@ pub(super) fn not(not: Not, standing: Standing, content: Option<&KnownContent>, 
         Not::Class(Class::Second) => {
             let state = match standing.class() {
                 Class::Well => "silent: requests wait there for more than a second, and none is answered",
-                Class::Second | Class::Out if standing.degraded() => "degraded",
-                Class::Second | Class::Out => "not proven well yet",
+                Class::Second | Class::Out | Class::Away if standing.degraded() => "degraded",
+                Class::Second | Class::Out | Class::Away => "not proven well yet",
             };
             format!("{state}, so only used when no open tier has a server that is well")
         }
         Not::Tried => "it was tried already".to_owned(),
         Not::Full => format!("it has as many requests as it may have (max_requests = {most})"),
+    }
+}
+
+/// Whether it is why a server cannot be picked that a person has taken it out.
+pub(super) fn is_taken_out(why: &str) -> bool {
+    [Steer::Drain, Steer::Maintenance].map(taken_out).contains(&why)
+}
+
+/// What a server is that a person has taken out.
+fn taken_out(steer: Steer) -> &'static str {
+    match steer {
+        Steer::None => "",
+        Steer::Drain => Kind::Drain.adjective(),
+        Steer::Maintenance => Kind::Maintenance.adjective(),
     }
 }
 
@@ -248,6 +264,8 @@ pub(super) fn nobody(decision: &Decision<'_>, why: NoPick, next: Option<u64>) ->
             "neither the client's boundary groups nor those that they fall back to name a server of this role"
         }
         NoPick::NoServer => "no tier with a server is open",
+        NoPick::TakenOut if device => "the server that the enrolled device keeps is drained or in maintenance",
+        NoPick::TakenOut => "every server of the open tiers is drained or in maintenance",
         NoPick::NoneWell if device => "the server that the enrolled device keeps is down",
         NoPick::NoneWell => "no server of the open tiers is well",
         NoPick::Lacking => "every server of the open tiers that is well lacks this",

@@ -153,7 +153,19 @@ pub const FAMILIES: &[Family] = &[
         "rolegate_endpoint_up",
         Kind::Gauge,
         "role, site_system, endpoint",
-        "1 when the endpoint may be picked as well.",
+        "1 when the endpoint is well, by probes and by live traffic, be it steered away or not.",
+    ),
+    Family(
+        "rolegate_endpoint_steered",
+        Kind::Gauge,
+        "role, site_system, endpoint",
+        "1 when the endpoint is drained, 2 when it is in maintenance, else 0.",
+    ),
+    Family(
+        "rolegate_endpoint_weight",
+        Kind::Gauge,
+        "role, site_system, endpoint",
+        "Share of the traffic: the configured weight, or what it was set to since.",
     ),
     Family(
         "rolegate_endpoint_state_changes_total",

@@ -4,9 +4,10 @@
 //! servers: the only one of a branch is the last one for its clients, however many there are elsewhere.
 
 use super::boundary::GroupId;
-use super::cluster::{EndpointIndex, SiteServers, Topology};
+use super::cluster::{Class, Cluster, EndpointIndex, SiteServers, Topology};
 use super::fallback::Opening;
 use super::location::{ContentLocation, Tier};
+use super::snapshot::Site;
 use super::tier::TierKind;
 
 /// The servers of a role that clients can use without waiting for a fallback clock: one list for each boundary group and one
@@ -28,6 +29,48 @@ pub fn audiences(topology: &Topology) -> Vec<Vec<EndpointIndex>> {
     lists.sort_unstable();
     lists.dedup();
     lists
+}
+
+/// Whom servers that go leave without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// No client.
+    None,
+    /// All clients of the role.
+    All,
+    /// Some clients have none that they can use without waiting for a fallback clock.
+    Some {
+        /// Those of these boundary groups.
+        groups: Vec<GroupId>,
+        /// Those of no boundary group.
+        none: bool,
+    },
+}
+
+/// Whom it leaves without a server when these endpoints go. Who has none already is not counted.
+pub fn left_without(cluster: &Cluster, site: &Site, goes: impl Fn(EndpointIndex) -> bool) -> Left {
+    let topology = &*cluster.topology;
+    let serves = |index: EndpointIndex| cluster.standing(index).class() < Class::Out;
+    let lose = |list: &[EndpointIndex]| {
+        let mut serving = list.iter().copied().filter(|index| serves(*index)).peekable();
+        serving.peek().is_some() && serving.all(&goes)
+    };
+    let all: Vec<EndpointIndex> = (0..topology.endpoints.len() as EndpointIndex).collect();
+    if lose(&all) {
+        return Left::All;
+    }
+    if !topology.grouped() {
+        return Left::None;
+    }
+    let written = (0..site.written_groups()).map(|group| GroupId(group as u16));
+    let of_group = |group: &GroupId| {
+        let own_site = site.sites.groups.get(usize::from(group.0)).copied().flatten();
+        lose(&usable(topology, topology.at_site(own_site), std::slice::from_ref(group)))
+    };
+    let groups: Vec<GroupId> = written.filter(of_group).collect();
+    let sites = if topology.by_site.is_empty() { std::slice::from_ref(&topology.own) } else { &topology.by_site[..] };
+    let none = sites.iter().any(|own| lose(&usable(topology, own, &[])));
+    if groups.is_empty() && !none { Left::None } else { Left::Some { groups, none } }
 }
 
 fn usable(topology: &Topology, site: &SiteServers, groups: &[GroupId]) -> Vec<EndpointIndex> {

@@ -129,6 +129,8 @@ pub struct Nobody {
 pub enum NoPick {
     /// The open tiers have no server of this role.
     NoServer,
+    /// There are servers, and people have taken all of them out.
+    TakenOut,
     /// There are servers, and none is well.
     NoneWell,
     /// Every server that is well lacks the content.
@@ -147,7 +149,7 @@ impl NoPick {
     /// Whether servers of later tiers could serve: then the fallback clock counts.
     pub fn is_search(self) -> bool {
         match self {
-            Self::NoServer | Self::NoneWell | Self::Lacking | Self::AllTried | Self::Overloaded => true,
+            Self::NoServer | Self::TakenOut | Self::NoneWell | Self::Lacking | Self::AllTried | Self::Overloaded => true,
             Self::DownloadFull | Self::UploadLost => false,
         }
     }
@@ -157,6 +159,7 @@ impl From<NoPick> for Error {
     fn from(why: NoPick) -> Self {
         match why {
             NoPick::NoServer => Self::NoServer,
+            NoPick::TakenOut => Self::TakenOut,
             NoPick::NoneWell | NoPick::AllTried | NoPick::Lacking => Self::NoneWell,
             NoPick::Overloaded | NoPick::DownloadFull => Self::Overloaded,
             NoPick::UploadLost => Self::UploadLost,
@@ -342,12 +345,13 @@ fn draw_from_sample(drawing: &mut Drawing<'_>, location: ContentLocation<'_>, ti
 fn worse(a: NoPick, b: NoPick) -> NoPick {
     let rank = |why| match why {
         NoPick::NoServer => 0,
-        NoPick::NoneWell => 1,
-        NoPick::Lacking => 2,
-        NoPick::AllTried => 3,
-        NoPick::Overloaded => 4,
-        NoPick::DownloadFull => 5,
-        NoPick::UploadLost => 6,
+        NoPick::TakenOut => 1,
+        NoPick::NoneWell => 2,
+        NoPick::Lacking => 3,
+        NoPick::AllTried => 4,
+        NoPick::Overloaded => 5,
+        NoPick::DownloadFull => 6,
+        NoPick::UploadLost => 7,
     };
     if rank(b) > rank(a) { b } else { a }
 }
@@ -440,6 +444,7 @@ impl<'a> Drawing<'a> {
         let (why, unasked) = match judged {
             Ok(()) => return self.take(index, endpoint, standing),
             Err(Not::OtherSystem | Not::Itself | Not::Replica) => return,
+            Err(Not::Class(Class::Away)) => (NoPick::TakenOut, true),
             // The other class has its own turn.
             Err(Not::Class(own)) => (NoPick::NoneWell, own == Class::Out),
             Err(Not::Lacks(lack)) => {

@@ -15,6 +15,7 @@ use super::endpoint::Endpoint;
 use super::role::{Locality, Panic, Role};
 use super::route::ClusterId;
 use super::system_addresses::SystemAddresses;
+use super::steering::Steer;
 use super::tier::TierKind;
 use crate::metrics::{GroupMetrics, RoleMetrics};
 
@@ -116,6 +117,8 @@ pub struct Standing {
     pub health: Health,
     /// Taken out by live traffic.
     pub ejected: bool,
+    /// Taken out by a person.
+    pub steer: Steer,
     /// Start of its slow start, in milliseconds of the process clock; 0 = it has its full share.
     pub ramp_from_ms: u64,
 }
@@ -129,11 +132,13 @@ pub enum Class {
     Second,
     /// Down or ejected: used only in panic.
     Out,
+    /// A person has taken it out: it is picked for nothing, in panic neither. What is there already may go on, see [`Steer`].
+    Away,
 }
 
 impl Standing {
     /// An endpoint that nobody has asked yet.
-    pub const UNPROVEN: Self = Self { health: Health::Unproven, ejected: false, ramp_from_ms: 0 };
+    pub const UNPROVEN: Self = Self { health: Health::Unproven, ejected: false, steer: Steer::None, ramp_from_ms: 0 };
 
     /// It answers without what it depends on.
     pub fn degraded(&self) -> bool {
@@ -142,6 +147,14 @@ impl Standing {
 
     /// Who may pick it.
     pub fn class(&self) -> Class {
+        match self.steer {
+            Steer::None => self.own_class(),
+            Steer::Drain | Steer::Maintenance => Class::Away,
+        }
+    }
+
+    /// What probes and live traffic say, whatever people have decided.
+    pub fn own_class(&self) -> Class {
         if self.ejected {
             return Class::Out;
         }
@@ -160,7 +173,7 @@ pub struct Cluster {
     pub topology: Arc<Topology>,
     standing: Box<[Standing]>,
     panicking: bool,
-    /// All endpoints are out.
+    /// All endpoints are out, or were taken out.
     nobody: bool,
 }
 
@@ -168,12 +181,15 @@ impl Cluster {
     /// Puts the standings to their endpoints; missing ones are unproven.
     pub fn new(topology: Arc<Topology>, mut standing: Vec<Standing>) -> Self {
         standing.resize(topology.endpoints.len(), Standing::UNPROVEN);
-        let nobody = standing.iter().all(|s| s.class() == Class::Out);
+        let cannot = |standing: &Standing| matches!(standing.class(), Class::Out | Class::Away);
+        let nobody = standing.iter().all(cannot);
+        // Who was taken out on purpose is not asked in panic.
+        let some_out = standing.iter().any(|standing| standing.class() == Class::Out);
         // Servers of a secondary site are for few: that they are well helps nobody else.
         let everyone = if topology.by_site.is_empty() { &topology.own.everyone[..] } else { &[] };
-        let is_out = |&endpoint: &EndpointIndex| standing[endpoint as usize].class() == Class::Out;
+        let is_out = |&endpoint: &EndpointIndex| cannot(&standing[endpoint as usize]);
         let abandoned = !everyone.is_empty() && everyone.iter().all(is_out);
-        let panicking = (nobody || abandoned) && !standing.is_empty() && topology.role.panic == Panic::Serve;
+        let panicking = (nobody || abandoned) && some_out && topology.role.panic == Panic::Serve;
         Self { topology, standing: standing.into_boxed_slice(), panicking, nobody }
     }
 
@@ -199,6 +215,17 @@ impl Cluster {
             (true, false) => &[Class::Well, Class::Second, Class::Out],
             (false, _) => &[Class::Well, Class::Second],
         }
+    }
+
+    /// Whether what is at an endpoint already may go on there: it is drained, and otherwise able to serve.
+    pub fn finishes(&self, endpoint: EndpointIndex) -> bool {
+        let standing = self.standing(endpoint);
+        standing.steer == Steer::Drain && standing.own_class() != Class::Out
+    }
+
+    /// All of its servers were taken out by a person.
+    pub fn is_taken_out(&self) -> bool {
+        !self.standing.is_empty() && self.standing.iter().all(|standing| standing.class() == Class::Away)
     }
 
     /// The endpoint at a position.

@@ -190,6 +190,8 @@ impl<'a> Decision<'a> {
             true => upload(cluster, site, live, facts, now),
             false => keys.stay(cluster, live, facts, now),
         };
+        let continues = content.is_some() && continues(facts.fields.and_then(|fields| fields.get(Known::Range)));
+        let stay = stay.and_then(|stay| stay.unless_taken_out(cluster, continues));
         let keeps = stay.is_some() && role.fallback_rule == FallbackRule::LastKnownGood;
         let exempt = exempt(site, facts, content);
         // A site system that fetches something would wait for itself.
@@ -204,7 +206,6 @@ impl<'a> Decision<'a> {
         let chosen = chosen(cluster, name, stay.filter(|_| keeps));
         let opening =
             Opening::new(role.fallback_rule, location, site.fallback.speedup, started, now, (keeps, exempt || !waits));
-        let continues = content.is_some() && continues(facts.fields.and_then(|fields| fields.get(Known::Range)));
         Ok(Self {
             route,
             cluster_id,
@@ -427,6 +428,10 @@ impl<'a> Decision<'a> {
         if (class == Class::Out && !self.cluster.panicking()) || !self.suits(endpoint) {
             return Err(nobody(gone));
         }
+        let goes_on = how == How::Upload && self.cluster.finishes(endpoint);
+        if class == Class::Away && !goes_on {
+            return Err(nobody(if how == How::Upload { gone } else { NoPick::TakenOut }));
+        }
         if ask.tried.contains(&endpoint) {
             return Err(nobody(NoPick::AllTried));
         }
@@ -452,8 +457,10 @@ impl<'a> Decision<'a> {
         let proven = match class {
             Class::Well | Class::Second => self.holds(endpoint, class),
             Class::Out => kept && standing.ejected && standing.health != Health::Down && self.waits_for_others(),
+            // What may not go on there is remembered no more.
+            Class::Away => self.cluster.finishes(endpoint),
         };
-        if !proven && !self.cluster.panicking() {
+        if !proven && (class == Class::Away || !self.cluster.panicking()) {
             return Ok(None);
         }
         let Some(tier) = self.tier_of(endpoint).or(kept.then_some(Tier::SITE)) else { return Ok(None) };
@@ -475,7 +482,7 @@ impl<'a> Decision<'a> {
             // A file that has begun would begin again elsewhere.
             Class::Second if silent => self.keeps() || self.continues,
             Class::Second => self.keeps() || !standing.degraded(),
-            Class::Out => false,
+            Class::Out | Class::Away => false,
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Endpoint {
     pub subnet: Option<SubnetId>,
     /// Share of the traffic.
     pub weight: u32,
+    /// The share that the configuration says.
+    pub configured_weight: u32,
     /// The role as this site system holds it: timeouts, limits and passive detection may differ from its peers'.
     pub role: Arc<Role>,
     /// TLS towards this endpoint.
@@ -172,9 +174,14 @@ impl EndpointState {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Connections that clients are signed in on.
+    pub fn held(&self) -> u32 {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Whether anything is under way, or may be.
     pub fn is_in_use(&self) -> bool {
-        self.in_flight() > 0 || self.held.load(Ordering::Relaxed) > 0
+        self.in_flight() > 0 || self.held() > 0
     }
 }
 

@@ -17,6 +17,7 @@ use super::entry::Entry;
 use super::live::{Live, Ticks};
 use super::route::{ClusterId, RouteTable};
 use super::sites::Sites;
+use super::steering::Steering;
 use crate::wire::head::Spelling;
 use crate::wire::secrets::Mask;
 
@@ -33,6 +34,10 @@ pub struct Snapshot {
     pub site: Arc<Site>,
     /// By [`ClusterId`].
     pub clusters: Box<[Arc<Cluster>]>,
+    /// What people have decided about site systems. The standings of clusters say what it means now.
+    pub steering: Arc<Steering>,
+    /// When that was looked at, in seconds since 1970.
+    pub steered_at: u64,
     /// What is learned while serving; the same in every snapshot of a process.
     pub live: Arc<Live>,
 }

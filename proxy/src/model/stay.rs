@@ -10,6 +10,7 @@ use super::mix::{hash_ignore_case, mix};
 use super::role::{Balance, Role};
 use super::route::Sessions;
 use super::snapshot::Site;
+use super::steering::Steer;
 use crate::wire::known::Known;
 
 /// How long the message that follows an upload goes where the upload went: five minutes.
@@ -46,6 +47,18 @@ impl Stay {
         match self {
             Self::Prefer(endpoint) | Self::After(endpoint) => Some(endpoint),
             Self::Only(endpoint) => endpoint,
+        }
+    }
+
+    /// What is left of it when a person has taken the server out: a download in the middle of its file, an upload in its session
+    /// and the message about one end there while it is drained. Nothing does in maintenance.
+    pub(super) fn unless_taken_out(self, cluster: &Cluster, continues: bool) -> Option<Self> {
+        let steer = self.endpoint().map_or(Steer::None, |endpoint| cluster.standing(endpoint).steer);
+        match (steer, self) {
+            (Steer::None, _) | (Steer::Drain, Self::After(_) | Self::Only(_)) => Some(self),
+            (Steer::Drain, Self::Prefer(_)) => continues.then_some(self),
+            (Steer::Maintenance, Self::Only(_)) => Some(Self::Only(None)),
+            (Steer::Maintenance, Self::Prefer(_) | Self::After(_)) => None,
         }
     }
 

@@ -32,10 +32,10 @@ pub fn compiled(text: &str) -> Compiled {
     }
 }
 
-pub const UP: Standing = Standing { health: Health::Up, ejected: false, ramp_from_ms: 0 };
-pub const DOWN: Standing = Standing { health: Health::Down, ejected: false, ramp_from_ms: 0 };
-pub const DEGRADED: Standing = Standing { health: Health::Degraded, ejected: false, ramp_from_ms: 0 };
-pub const EJECTED: Standing = Standing { health: Health::Up, ejected: true, ramp_from_ms: 0 };
+pub const UP: Standing = Standing { health: Health::Up, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN };
+pub const DOWN: Standing = Standing { health: Health::Down, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN };
+pub const DEGRADED: Standing = Standing { health: Health::Degraded, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN };
+pub const EJECTED: Standing = Standing { health: Health::Up, ejected: true, ramp_from_ms: 0, ..Standing::UNPROVEN };
 
 impl World {
     pub fn new(text: &str) -> Self {

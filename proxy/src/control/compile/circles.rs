@@ -55,7 +55,7 @@ fn addresses(place: &Place) -> Vec<IpAddr> {
 /// Where the address is written.
 fn place_of(config: &Config, member: &MemberPlan) -> Range<usize> {
     let Some(system) = config.site_systems.get(usize::from(member.system_index)) else { return 0..0 };
-    let own = system.roles.iter().find_map(|entry| match entry.get_ref() {
+    let own = system.roles().iter().find_map(|entry| match entry.get_ref() {
         RoleEntry::Table(table) => {
             let role = table.role.as_ref()?;
             table.address.as_ref().filter(|_| role_key(role.get_ref()) == member.role.name)

@@ -119,7 +119,7 @@ fn lent_at(config: &Config, roles: &Roles<'_>, position: usize, member: &MemberP
     let system = config.site_systems.get(usize::from(member.system_index))?;
     let of_role =
         |entry: &RoleOnSiteSystem| entry.role.as_ref().is_some_and(|name| role_key(name.get_ref()) == member.role.name);
-    let own = system.roles.iter().find_map(|entry| match entry.get_ref() {
+    let own = system.roles().iter().find_map(|entry| match entry.get_ref() {
         RoleEntry::Table(table) if of_role(table) => table.lend_certificate.as_ref(),
         RoleEntry::Table(_) | RoleEntry::Name(_) => None,
     });

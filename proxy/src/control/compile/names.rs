@@ -143,7 +143,7 @@ fn check_aliases(config: &Config, problems: &mut Problems) {
 
 /// Everything that is a name of a site system.
 pub(super) fn written(system: &SiteSystem) -> Vec<(&super::SpannedName, Kind)> {
-    let of_roles = system.roles.iter().filter_map(|entry| match entry.get_ref() {
+    let of_roles = system.roles().iter().filter_map(|entry| match entry.get_ref() {
         RoleEntry::Table(table) => table.address.as_ref(),
         RoleEntry::Name(_) => None,
     });

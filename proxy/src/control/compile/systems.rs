@@ -81,7 +81,7 @@ pub(super) fn compile<'a>(
     let mut names = Once::new("site system");
     for (index, system) in config.site_systems.iter().enumerate() {
         let Some(name) = &system.name else {
-            let near = system.roles.first().map_or(0..0, toml::Spanned::span);
+            let near = system.roles().first().map_or(0..0, toml::Spanned::span);
             problems.missing(near, "a site system has no name", "add name = \"...\" to this [[site_systems]]");
             continue;
         };
@@ -93,13 +93,7 @@ pub(super) fn compile<'a>(
         systems.by_name.insert(name.get_ref().to_ascii_lowercase(), index);
         systems.sites[usize::from(index)] = sites.of_system(name, system.site.as_ref(), problems);
         systems.written.insert(index, name);
-        if system.roles.is_empty() {
-            problems.missing(
-                name.span(),
-                format!("site system {:?} holds no role", name.get_ref()),
-                "add roles = [\"MP\"] or whatever it holds, or take it out",
-            );
-        }
+        check_roles(name, system, problems);
         systems.add(index, name, system, roles, trust, problems);
     }
     systems
@@ -117,7 +111,7 @@ impl<'a> Systems<'a> {
     ) {
         let mut held: HashMap<usize, ()> = HashMap::new();
         let mut uses_tls = false;
-        for entry in &system.roles {
+        for entry in system.roles() {
             let plain = RoleOnSiteSystem::default();
             let (role_name, own) = match entry.get_ref() {
                 RoleEntry::Name(text) => (toml::Spanned::new(entry.span(), text.clone()), &plain),
@@ -143,7 +137,7 @@ impl<'a> Systems<'a> {
             }
             self.members[position].extend(member);
         }
-        if !uses_tls && !system.roles.is_empty() {
+        if !uses_tls && !system.roles().is_empty() {
             warn_about_unused_tls(name, system, problems);
         }
     }
@@ -229,6 +223,23 @@ pub(super) fn normal(name: &str) -> String {
         Some(IpAddr::V6(address)) => format!("[{address}]"),
         Some(IpAddr::V4(address)) => address.to_string(),
         None => name.strip_suffix('.').unwrap_or(&name).to_owned(),
+    }
+}
+
+/// A site system without the key was not finished; one with an empty list was taken out on purpose.
+fn check_roles(name: &SpannedName, system: &SiteSystem, problems: &mut Problems) {
+    match system.roles.as_deref() {
+        Some([]) => problems.warning(
+            name.span(),
+            format!("site system {:?} holds no role, so nothing is sent there", name.get_ref()),
+            "`rolegate drain` takes a running one out without an edit; take it out of the file when it is gone for good",
+        ),
+        None => problems.missing(
+            name.span(),
+            format!("site system {:?} holds no role", name.get_ref()),
+            "add roles = [\"MP\"] or whatever it holds; roles = [] takes it out for a while",
+        ),
+        Some(_) => {}
     }
 }
 

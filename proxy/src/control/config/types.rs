@@ -99,6 +99,9 @@ pub struct ProxySettings {
     /// How long a shutdown waits for requests in flight.
     #[serde(deserialize_with = "units::finite")]
     pub drain_timeout: HumanDuration,
+    /// The file in which drain, maintenance and weights survive a restart; absent = in the folder that systemd gives the
+    /// service, if it does.
+    pub state_file: Option<Spanned<String>>,
     /// The file, and those that it names, are read again when they change.
     pub watch: bool,
     /// Addresses whose `Forwarded` / `X-Forwarded-For` is believed (CIDR).
@@ -149,6 +152,7 @@ impl Default for ProxySettings {
         Self {
             threads: None,
             drain_timeout: HumanDuration::from_secs(30),
+            state_file: None,
             watch: true,
             trusted_proxies: Vec::new(),
             client_address_field: Spanned::new(0..0, "either".to_owned()),
@@ -239,7 +243,7 @@ pub struct SiteSystem {
     /// Address or DNS name; absent = `name`, which then must be one.
     pub address: Option<Spanned<String>>,
     /// The roles it holds: a role name, or a table with `role` and what differs. Required.
-    pub roles: Vec<Spanned<RoleEntry>>,
+    pub roles: Option<Vec<Spanned<RoleEntry>>>,
     /// Share of the traffic among its peers (1 to 1000), 100 when absent.
     pub weight: Option<Spanned<u32>>,
     /// The older model's "Allow fallback source location for content": last tier for every client.
@@ -260,6 +264,13 @@ pub struct SiteSystem {
     pub client_certificate: Option<Spanned<String>>,
     /// As in [`Tls`], for this site system.
     pub client_key: Option<Spanned<String>>,
+}
+
+impl SiteSystem {
+    /// The roles it holds; none where the list is empty or missing.
+    pub fn roles(&self) -> &[Spanned<RoleEntry>] {
+        self.roles.as_deref().unwrap_or_default()
+    }
 }
 
 /// One role of a site system.

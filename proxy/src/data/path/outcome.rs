@@ -250,7 +250,7 @@ fn nobody_left(
     }
     match (turned.error, last) {
         // Nothing else can be said of it than what the last server did.
-        (Error::NoServer | Error::NoneWell, Some(last)) => last,
+        (Error::NoServer | Error::TakenOut | Error::NoneWell, Some(last)) => last,
         (error, _) => error,
     }
 }

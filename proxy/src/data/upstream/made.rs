@@ -79,6 +79,7 @@ mod tests {
             system_index: 0,
             address: ([10, 0, 0, 1], 443).into(),
             host: Arc::from("mp1"),
+            configured_weight: 100,
             weight: 100,
             role: Arc::new(Role { lend_certificate, ..presets::plain() }),
             tls: Some(Tls { server_name, ours: ours.clone(), bare: bare.clone() }),

@@ -18,6 +18,7 @@ use crate::model::cluster::{Cluster, EndpointIndex};
 use crate::model::decision::Decision;
 use crate::model::endpoint::Hold;
 use crate::model::route::ClusterId;
+use crate::model::steering::Steer;
 use crate::model::tls::Proof;
 use crate::wire::fields::Fields;
 use crate::wire::known::Known;
@@ -53,10 +54,13 @@ impl Pinned {
         new.is_none_or(|new| new.keeps_terms(old, proof))
     }
 
-    /// Whether its endpoint has what a request needs. One that is gone has what it had.
+    /// Whether its endpoint has what a request needs, and is not in maintenance. One that is gone has what it had.
     pub fn suits(&self, decision: &Decision<'_>) -> bool {
         let id = self.snapshot.cluster(self.role).endpoint(self.endpoint).state.id;
-        decision.cluster.topology.by_id(id).is_none_or(|endpoint| decision.suits(endpoint))
+        decision.cluster.topology.by_id(id).is_none_or(|endpoint| {
+            let steer = decision.cluster.standing(endpoint).steer;
+            decision.suits(endpoint) && steer != Steer::Maintenance
+        })
     }
 
     /// It ends before its client does.

@@ -24,6 +24,7 @@ use crate::data::upstream::pool::{Pool, Sender};
 use crate::error::{Error, Retry};
 use crate::metrics::{RoleMetrics, ThreadMetrics};
 use crate::model::access_log::{Always, Sampling};
+use crate::model::cluster::{Class, Cluster};
 use crate::model::endpoint::Endpoint;
 use crate::model::mix::{mix, network_of};
 use crate::model::note::Note;
@@ -293,11 +294,15 @@ impl Worker {
         turn
     }
 
-    /// Looks which tunnels go to endpoints that have left.
+    /// Looks which tunnels go to endpoints that have left, or that people have taken out.
     pub fn find_leaving(&self) {
         let snapshot = self.snapshot();
         let (_, endpoints) = self.ticker.tunnels();
-        let known = |id: &u32| snapshot.clusters.iter().any(|cluster| cluster.topology.by_id(*id).is_some());
+        let stays = |cluster: &Arc<Cluster>, id| {
+            let place = cluster.topology.by_id(id)?;
+            (cluster.standing(place).class() != Class::Away).then_some(())
+        };
+        let known = |id: &u32| snapshot.clusters.iter().any(|cluster| stays(cluster, *id).is_some());
         *self.leaving.borrow_mut() = endpoints.into_iter().filter(|id| !known(id)).collect();
     }
 
