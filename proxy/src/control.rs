@@ -2,8 +2,10 @@
 
 pub mod assemble;
 pub mod certificates;
+pub mod changes;
 pub mod compile;
 pub mod config;
+pub mod difference;
 pub mod director;
 pub mod doubts;
 pub mod encoding;
@@ -15,4 +17,5 @@ pub mod registry;
 pub mod resolve;
 pub mod settle;
 pub mod survey;
+pub mod versions;
 pub mod watch;

@@ -8,6 +8,7 @@ use rolegate_health::{Outcome, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::control::certificates::days_left;
+use crate::control::changes::Change;
 use crate::control::director::View;
 use crate::metrics::{GroupCounts, GroupMetrics};
 use crate::model::cluster::{Class, Cluster, EndpointIndex};
@@ -15,6 +16,11 @@ use crate::model::description::{Descriptions, Thing};
 use crate::model::entry::{ClientCertificates, Security, ServerCertificate};
 use crate::model::sites::OneSite;
 use crate::model::snapshot::{ListenerRoutes, Site, Snapshot};
+
+/// Changes of health that are listed of the site.
+const CHANGES: usize = 50;
+/// And of one endpoint.
+const OWN_CHANGES: usize = 8;
 
 /// Everything. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -47,6 +53,29 @@ pub struct Status {
     pub names: Vec<NameStatus>,
     /// Endpoints that left and still have requests.
     pub draining: Vec<DrainingStatus>,
+    /// The last changes of health in the site, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changes: Vec<ChangeStatus>,
+}
+
+/// A change of an endpoint's health.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct ChangeStatus {
+    /// When.
+    pub at: f64,
+    /// Role.
+    pub role: String,
+    /// Site system.
+    pub site_system: String,
+    /// Its address.
+    pub address: String,
+    /// What it was.
+    pub from: String,
+    /// `unproven`, `up`, `degraded`, `down`, `ejected`, or `in use` after that.
+    pub to: String,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<String>,
 }
 
 /// How the last reload went.
@@ -179,6 +208,9 @@ pub struct EndpointStatus {
     pub last_failure: Option<FailureStatus>,
     /// The last probes, oldest first: `.` passed, `d` degraded, `x` failed.
     pub history: String,
+    /// The last changes of its health, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changes: Vec<ChangeStatus>,
 }
 
 /// A failed probe.
@@ -285,6 +317,7 @@ impl Status {
             sites: sites(&snapshot.site),
             boundary_groups: (0..snapshot.site.group_names.len()).map(|id| group(id, snapshot)).collect(),
             names,
+            changes: view.changes.all().take(CHANGES).map(change).collect(),
             draining: draining
                 .map(|leaving| DrainingStatus {
                     role: leaving.role.clone(),
@@ -379,6 +412,7 @@ fn role(cluster: &Cluster, view: &View, descriptions: &Descriptions) -> RoleStat
                 cause: record.failure.as_ref().map(ToString::to_string).unwrap_or_default(),
             }),
             history: report.map(|report| report.history.iter().map(mark).collect()).unwrap_or_default(),
+            changes: view.changes.of(endpoint.state.id).take(OWN_CHANGES).map(change).collect(),
         }
     });
     RoleStatus {
@@ -390,6 +424,18 @@ fn role(cluster: &Cluster, view: &View, descriptions: &Descriptions) -> RoleStat
         boundary_groups: topology.grouped(),
         fallback_rule: topology.role.fallback_rule.why().map(str::to_owned),
         endpoints: endpoints.collect(),
+    }
+}
+
+fn change(change: &Change) -> ChangeStatus {
+    ChangeStatus {
+        at: seconds(change.at),
+        role: change.role.clone(),
+        site_system: change.system.to_string(),
+        address: change.address.to_string(),
+        from: change.turn.from().to_owned(),
+        to: change.turn.to().to_owned(),
+        cause: Some(change.cause.clone()).filter(|cause| !cause.is_empty()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Changes that arrive together are published together. A configuration that does not compile changes nothing: the old
 //! snapshot goes on serving, and why is logged, counted and shown.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -17,8 +17,10 @@ use tokio::time::Instant;
 
 use super::assemble::{Addresses, Assembled, assemble};
 use super::certificates::{self, Expiries, Held};
+use super::changes::{Change as Changed, Changes, Turn};
 use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
+use super::difference::difference;
 use super::doubts::{self, Circles};
 use super::ledger::Ledger;
 use super::origin::{Look, Origin};
@@ -28,8 +30,11 @@ use super::registry::{Leaving, Registry};
 use super::resolve::{Names, Resolved};
 use super::settle::Settling;
 use super::survey::{NOTES, Survey};
+use super::versions::Versions;
 use crate::metrics::Metrics;
 use crate::model::audience::audiences;
+use crate::model::cluster::Topology;
+use crate::model::endpoint::Endpoint;
 use crate::model::live::Live;
 use crate::model::note::Note;
 use crate::model::snapshot::Snapshots;
@@ -61,6 +66,10 @@ pub struct View {
     pub reload: Reload,
     /// Addresses of the listeners, in their order.
     pub addresses: Vec<SocketAddr>,
+    /// How the health of endpoints has changed.
+    pub changes: Changes,
+    /// Configurations that were served or rejected.
+    pub versions: Versions,
 }
 
 /// How the last reload went.
@@ -182,6 +191,8 @@ impl Director {
             leaving: Vec::new(),
             reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
             addresses: compiled.listeners.iter().map(|bound| bound.address).collect(),
+            changes: Changes::default(),
+            versions: Versions::new(SystemTime::now()),
         }));
         let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
         let handles = Handles {
@@ -279,6 +290,19 @@ impl Director {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps for people what happened to an endpoint.
+    fn note(&self, topology: &Topology, endpoint: &Endpoint, turn: Turn, cause: &str) {
+        let change = Changed {
+            at: SystemTime::now(),
+            role: topology.label().into_owned(),
+            system: Arc::clone(&endpoint.system),
+            address: endpoint.address,
+            turn,
+            cause: cause.to_owned(),
+        };
+        self.view().changes.note(endpoint.state.id, change);
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -305,6 +329,7 @@ impl Director {
             let (role, system, address) = (cluster.topology.label(), &endpoint.system, endpoint.address);
             let cause = transition.cause.as_ref().map(ToString::to_string).unwrap_or_default();
             let (from, to) = (transition.from.as_str(), transition.to.as_str());
+            self.note(&cluster.topology, endpoint, Turn::Health { from: transition.from, to: transition.to }, &cause);
             match transition.to {
                 Health::Up => {
                     endpoint.metrics.to_up.increment(1);
@@ -392,6 +417,7 @@ impl Director {
                 if let Some(endpoint) = endpoint {
                     endpoint.metrics.ejections.increment(1);
                     let seconds = until_ms.saturating_sub(now_ms) / 1000;
+                    self.note(&cluster.topology, endpoint, Turn::Ejected { seconds }, "");
                     tracing::warn!(%role, system = %endpoint.system, address = %endpoint.address, seconds, "live traffic took the endpoint out");
                 }
             }
@@ -401,6 +427,7 @@ impl Director {
                     standing.ramp_from_ms = now_ms.max(1);
                 });
                 if let Some(endpoint) = endpoint {
+                    self.note(&cluster.topology, endpoint, Turn::Returned, "");
                     tracing::info!(%role, system = %endpoint.system, address = %endpoint.address, "the endpoint is back");
                 }
             }
@@ -496,6 +523,7 @@ impl Director {
         let assembled = assemble(&compiled, &self.addresses, &mut self.registry);
         self.circles.look(&compiled, &assembled.topologies);
         self.publisher.replace_site(Arc::clone(&compiled.site), assembled.topologies);
+        let changes = difference(&self.compiled, &compiled);
         self.compiled = compiled;
         self.end_foreign_ejections();
         self.reconsider = true;
@@ -504,8 +532,11 @@ impl Director {
         self.publisher.publish();
         self.accepted.increment(1);
         self.last_success.set(1.0);
-        self.view().reload = Reload { at: SystemTime::now(), accepted: true, errors: None };
         let generation = self.publisher.generation();
+        let mut view = self.view();
+        view.reload = Reload { at: SystemTime::now(), accepted: true, errors: None };
+        view.versions.taken(SystemTime::now(), generation, changes);
+        drop(view);
         tracing::info!(generation, "the new configuration is served");
         Ok(generation)
     }
@@ -532,7 +563,10 @@ impl Director {
         self.rejected.increment(1);
         self.last_success.set(0.0);
         tracing::error!("the new configuration is rejected, the old one goes on serving\n{errors}");
-        self.view().reload = Reload { at: SystemTime::now(), accepted: false, errors: Some(errors.clone()) };
+        let mut view = self.view();
+        view.reload = Reload { at: SystemTime::now(), accepted: false, errors: Some(errors.clone()) };
+        view.versions.rejected(SystemTime::now(), self.publisher.generation(), &errors);
+        drop(view);
         Err(errors)
     }
 
@@ -557,7 +591,14 @@ impl Director {
     fn upkeep(&mut self) {
         self.count_unresolved();
         let leaving = self.registry.leaving().to_vec();
-        self.view().leaving = leaving;
+        let clusters = self.publisher.clusters().iter();
+        let there: HashSet<u32> = clusters
+            .flat_map(|cluster| cluster.topology.endpoints.iter().map(|endpoint| endpoint.state.id))
+            .collect();
+        let mut view = self.view();
+        view.leaving = leaving;
+        view.changes.keep(|id| there.contains(&id));
+        drop(view);
         if self.held.is_some_and(|held| held.is_over(SystemTime::now())) {
             self.look(true);
         } else if self.origin.is_due() {

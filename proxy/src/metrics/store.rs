@@ -11,6 +11,10 @@ use metrics::{Counter, Gauge, Histogram};
 use super::families::{FAMILIES, Family, Kind};
 use super::histogram::{BOUNDS, Buckets};
 
+mod read;
+
+pub use read::Distribution;
+
 /// A label whose values are a closed list.
 type Label = (&'static str, &'static str);
 
