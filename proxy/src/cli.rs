@@ -9,6 +9,7 @@ use self::ask::Where;
 use self::signals::Signals;
 use crate::status::Status;
 
+mod address;
 mod ask;
 mod check;
 mod explain;
@@ -74,7 +75,7 @@ pub fn run() -> ExitCode {
         Command::Run { file } => signals.map_err(Into::into).and_then(|signals| serve::run(&file, signals)),
         Command::Check(args) => check::print(&args),
         Command::Roles { role, json } => roles::print(role.as_deref(), json),
-        Command::Status { at, json } => status(at, json),
+        Command::Status { at, json } => status(&at, json),
         Command::Explain(args) => explain::print(&args),
         Command::Clocks(args) => learned::clocks(&args),
         Command::Content(args) => learned::content(&args),
@@ -86,7 +87,7 @@ pub fn run() -> ExitCode {
     })
 }
 
-fn status(at: Where, json: bool) -> anyhow::Result<ExitCode> {
+fn status(at: &Where, json: bool) -> anyhow::Result<ExitCode> {
     let body = ask::get(at, "/status", &[])?;
     let status: Status = ask::read(at, &body)?;
     say::out(if json { body } else { show::render(&status) })?;

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rolegate_health::{Outcome, Record};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::certificates::days_left;
 use crate::control::changes::Change;
@@ -23,7 +24,7 @@ const CHANGES: usize = 50;
 const OWN_CHANGES: usize = 8;
 
 /// Everything. Times are seconds since 1970.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// Version of rolegate.
     pub rolegate: String,
@@ -79,7 +80,7 @@ pub struct ChangeStatus {
 }
 
 /// How the last reload went.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ReloadStatus {
     /// When.
     pub at: f64,
@@ -91,7 +92,7 @@ pub struct ReloadStatus {
 }
 
 /// One listener.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
@@ -121,7 +122,7 @@ pub struct ListenerStatus {
 }
 
 /// One of our certificates.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct CertificateStatus {
     /// DNS names and addresses that it is for.
     pub names: Vec<String>,
@@ -136,7 +137,7 @@ pub struct CertificateStatus {
 }
 
 /// One of several sites.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct SiteStatus {
     /// Its code.
     pub code: String,
@@ -155,7 +156,7 @@ pub struct SiteStatus {
 }
 
 /// One role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RoleStatus {
     /// Its name.
     pub name: String,
@@ -179,7 +180,7 @@ pub struct RoleStatus {
 }
 
 /// One endpoint.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct EndpointStatus {
     /// Site system.
     pub site_system: String,
@@ -214,7 +215,7 @@ pub struct EndpointStatus {
 }
 
 /// A failed probe.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct FailureStatus {
     /// When.
     pub at: f64,
@@ -223,7 +224,7 @@ pub struct FailureStatus {
 }
 
 /// One boundary group.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct GroupStatus {
     /// Its name.
     pub name: String,
@@ -240,7 +241,7 @@ pub struct GroupStatus {
 }
 
 /// What the clients of a boundary group have asked of a role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RequestsStatus {
     /// The role.
     pub role: String,
@@ -253,7 +254,7 @@ pub struct RequestsStatus {
 }
 
 /// One name.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct NameStatus {
     /// The name.
     pub name: String,
@@ -268,7 +269,7 @@ pub struct NameStatus {
 }
 
 /// An endpoint that left.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct DrainingStatus {
     /// Role.
     pub role: String,

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::ask::{self, Authority, Where};
+use super::ask::{self, Where};
 use super::{say, show};
 use crate::admin::Changed;
 use crate::learned::clocks::{ClockStatus, Clocks};
@@ -44,8 +44,6 @@ enum ClocksCommand {
         #[arg(long, value_name = "ID")]
         content: Option<String>,
         #[command(flatten)]
-        authority: Authority,
-        #[command(flatten)]
         at: Where,
     },
 }
@@ -80,8 +78,6 @@ enum ContentCommand {
         #[arg(long, conflicts_with_all = ["content", "server"])]
         all: bool,
         #[command(flatten)]
-        authority: Authority,
-        #[command(flatten)]
         at: Where,
     },
 }
@@ -101,35 +97,33 @@ enum AffinityCommand {
         #[arg(long, value_name = "SITE SYSTEM")]
         server: String,
         #[command(flatten)]
-        authority: Authority,
-        #[command(flatten)]
         at: Where,
     },
 }
 
 pub(super) fn clocks(args: &ClocksArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => show(args.at, "/clocks", &[], args.json, render_clocks),
-        Some(ClocksCommand::Reset { role, group, content, authority, at }) => {
-            change(*at, authority, "/clocks/reset", &given([("role", role), ("group", group), ("content", content)]))
+        None => show(&args.at, "/clocks", &[], args.json, render_clocks),
+        Some(ClocksCommand::Reset { role, group, content, at }) => {
+            change(at, "/clocks/reset", &given([("role", role), ("group", group), ("content", content)]))
         }
     }
 }
 
 pub(super) fn content(args: &ContentArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => show(args.at, "/content", &given([("server", &args.if_lost)]), args.json, render_audit),
-        Some(ContentCommand::Forget { content, server, all, authority, at }) => {
+        None => show(&args.at, "/content", &given([("server", &args.if_lost)]), args.json, render_audit),
+        Some(ContentCommand::Forget { content, server, all, at }) => {
             let mut query = given([("content", content), ("server", server)]);
             query.extend(all.then(|| ("all", "true".to_owned())));
-            change(*at, authority, "/content/forget", &query)
+            change(at, "/content/forget", &query)
         }
     }
 }
 
 pub(super) fn affinity(args: &AffinityArgs) -> anyhow::Result<ExitCode> {
-    let AffinityCommand::Forget { server, authority, at } = &args.command;
-    change(*at, authority, "/affinity/forget", &[("server", server.clone())])
+    let AffinityCommand::Forget { server, at } = &args.command;
+    change(at, "/affinity/forget", &[("server", server.clone())])
 }
 
 fn given<const N: usize>(pairs: [(&'static str, &Option<String>); N]) -> Vec<(&'static str, String)> {
@@ -137,7 +131,7 @@ fn given<const N: usize>(pairs: [(&'static str, &Option<String>); N]) -> Vec<(&'
 }
 
 fn show<T: DeserializeOwned + Serialize>(
-    at: Where,
+    at: &Where,
     path: &str,
     query: &[(&str, String)],
     json: bool,
@@ -149,8 +143,8 @@ fn show<T: DeserializeOwned + Serialize>(
     Ok(ExitCode::SUCCESS)
 }
 
-fn change(at: Where, authority: &Authority, path: &str, query: &[(&str, String)]) -> anyhow::Result<ExitCode> {
-    let changed: Changed = ask::read(at, &ask::post(at, authority, path, query)?)?;
+fn change(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<ExitCode> {
+    let changed: Changed = ask::read(at, &ask::post(at, path, query)?)?;
     say::out(changed.sentence)?;
     Ok(ExitCode::SUCCESS)
 }
