@@ -2,8 +2,10 @@
 
 pub mod assemble;
 pub mod certificates;
+pub mod changes;
 pub mod compile;
 pub mod config;
+pub mod difference;
 pub mod director;
 pub mod doubts;
 pub mod encoding;
@@ -19,4 +21,5 @@ pub mod steering;
 pub mod survey;
 pub mod told;
 mod transitions;
+pub mod versions;
 pub mod watch;

@@ -31,6 +31,9 @@ pub mod lookup;
 #[allow(clippy::disallowed_types, reason = "a thread that serves has its handles, and counts without a lock")]
 pub mod metrics;
 pub mod model;
+#[allow(clippy::disallowed_methods, reason = "people read times of the wall clock")]
+#[allow(clippy::disallowed_types, reason = "no thread that serves waits for it")]
+pub mod page;
 pub mod process_log;
 #[allow(clippy::disallowed_methods, reason = "people read times of the wall clock")]
 #[allow(clippy::disallowed_types, reason = "no thread that serves waits for it")]

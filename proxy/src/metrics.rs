@@ -23,7 +23,7 @@ mod text;
 pub use detail::Detail;
 pub use families::{FAMILIES, Family, Kind};
 pub use groups::{GROUP_SERIES, GroupCounts, GroupMetrics};
-pub use store::{Metrics, Scope};
+pub use store::{Distribution, Metrics, Scope};
 
 /// Response classes, as label values.
 const CODES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];

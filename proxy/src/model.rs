@@ -25,6 +25,7 @@ pub mod name;
 pub mod note;
 pub mod path;
 pub mod presets;
+pub mod recent;
 pub mod retry;
 pub mod role;
 pub mod route;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::control::certificates::days_left;
+use crate::control::changes::Change;
 use crate::control::director::View;
 use crate::metrics::{GroupCounts, GroupMetrics};
 use crate::model::cluster::{Class, Cluster, EndpointIndex};
@@ -17,6 +18,11 @@ use crate::model::entry::{ClientCertificates, Security, ServerCertificate};
 use crate::model::sites::OneSite;
 use crate::model::snapshot::{ListenerRoutes, Site, Snapshot};
 use crate::steering::listing::{self, OverrideStatus};
+
+/// Changes of health that are listed of the site.
+const CHANGES: usize = 50;
+/// And of one endpoint.
+const OWN_CHANGES: usize = 8;
 
 /// Everything. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
@@ -52,6 +58,29 @@ pub struct Status {
     pub overrides: Vec<OverrideStatus>,
     /// Endpoints that left and still have requests.
     pub draining: Vec<DrainingStatus>,
+    /// The last changes of health in the site, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changes: Vec<ChangeStatus>,
+}
+
+/// A change of an endpoint's health.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct ChangeStatus {
+    /// When.
+    pub at: f64,
+    /// Role.
+    pub role: String,
+    /// Site system.
+    pub site_system: String,
+    /// Its address.
+    pub address: String,
+    /// What it was.
+    pub from: String,
+    /// `unproven`, `up`, `degraded`, `down`, `ejected`, or `in use` after that.
+    pub to: String,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<String>,
 }
 
 /// How the last reload went.
@@ -190,6 +219,9 @@ pub struct EndpointStatus {
     pub last_failure: Option<FailureStatus>,
     /// The last probes, oldest first: `.` passed, `d` degraded, `x` failed.
     pub history: String,
+    /// The last changes of its health, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changes: Vec<ChangeStatus>,
 }
 
 /// A failed probe.
@@ -297,6 +329,7 @@ impl Status {
             boundary_groups: (0..snapshot.site.group_names.len()).map(|id| group(id, snapshot)).collect(),
             names,
             overrides: snapshot.steering.all().map(|own| listing::status(snapshot, own)).collect(),
+            changes: view.changes.all().take(CHANGES).map(change).collect(),
             draining: draining
                 .map(|leaving| DrainingStatus {
                     role: leaving.role.clone(),
@@ -393,6 +426,7 @@ fn role(cluster: &Cluster, view: &View, descriptions: &Descriptions) -> RoleStat
                 cause: record.failure.as_ref().map(ToString::to_string).unwrap_or_default(),
             }),
             history: report.map(|report| report.history.iter().map(mark).collect()).unwrap_or_default(),
+            changes: view.changes.of(endpoint.state.id).take(OWN_CHANGES).map(change).collect(),
         }
     });
     RoleStatus {
@@ -404,6 +438,18 @@ fn role(cluster: &Cluster, view: &View, descriptions: &Descriptions) -> RoleStat
         boundary_groups: topology.grouped(),
         fallback_rule: topology.role.fallback_rule.why().map(str::to_owned),
         endpoints: endpoints.collect(),
+    }
+}
+
+fn change(change: &Change) -> ChangeStatus {
+    ChangeStatus {
+        at: seconds(change.at),
+        role: change.role.clone(),
+        site_system: change.system.to_string(),
+        address: change.address.to_string(),
+        from: change.turn.from().to_owned(),
+        to: change.turn.to().to_owned(),
+        cause: Some(change.cause.clone()).filter(|cause| !cause.is_empty()),
     }
 }
 

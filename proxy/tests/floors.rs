@@ -32,6 +32,7 @@ const FLOORS: [&[&str]; 4] = [
     &[
         "app",
         "admin",
+        "page",
         "cli",
         "status",
         "explain",

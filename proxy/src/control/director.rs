@@ -4,7 +4,7 @@
 //! Changes that arrive together are published together. A configuration that does not compile changes nothing: the old
 //! snapshot goes on serving, and why is logged, counted and shown.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -17,8 +17,10 @@ use tokio::time::Instant;
 
 use super::assemble::{Addresses, Assembled, assemble, assemble_steered};
 use super::certificates::{self, Expiries, Held};
+use super::changes::{Change as Changed, Changes, Turn};
 use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
+use super::difference::difference;
 use super::doubts::{self, Circles};
 use super::ledger::Ledger;
 use super::origin::{Look, Origin};
@@ -31,8 +33,11 @@ use super::steering::{Keeper, Steerer, Wanted};
 use super::survey::{NOTES, Survey};
 use super::told::Told;
 use super::transitions;
+use super::versions::Versions;
 use crate::metrics::Metrics;
 use crate::model::audience::audiences;
+use crate::model::cluster::Topology;
+use crate::model::endpoint::Endpoint;
 use crate::model::live::Live;
 use crate::model::note::Note;
 use crate::model::snapshot::Snapshots;
@@ -69,6 +74,10 @@ pub struct View {
     pub reload: Reload,
     /// Addresses of the listeners, in their order.
     pub addresses: Vec<SocketAddr>,
+    /// How the health of endpoints has changed.
+    pub changes: Changes,
+    /// Configurations that were served or rejected.
+    pub versions: Versions,
 }
 
 /// How the last reload went.
@@ -192,6 +201,8 @@ impl Director {
             leaving: Vec::new(),
             reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
             addresses: compiled.listeners.iter().map(|bound| bound.address).collect(),
+            changes: Changes::default(),
+            versions: Versions::new(SystemTime::now()),
         }));
         let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
         let handles = Handles {
@@ -296,6 +307,19 @@ impl Director {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps for people what happened to an endpoint.
+    fn note(&self, topology: &Topology, endpoint: &Endpoint, turn: Turn, cause: &str) {
+        let change = Changed {
+            at: SystemTime::now(),
+            role: topology.label().into_owned(),
+            system: Arc::clone(&endpoint.system),
+            address: endpoint.address,
+            turn,
+            cause: cause.to_owned(),
+        };
+        self.view().changes.note(endpoint.state.id, change);
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -320,6 +344,8 @@ impl Director {
                 continue;
             };
             transitions::tell(cluster, endpoint, &transition, self.publisher.standing(id).steer);
+            let cause = transition.cause.as_ref().map(ToString::to_string).unwrap_or_default();
+            self.note(&cluster.topology, endpoint, Turn::Health { from: transition.from, to: transition.to }, &cause);
             if recovered {
                 endpoint.state.passive.reset();
                 if let Some(ejections) = self.ejections.get_mut(&cluster.topology.hash) {
@@ -397,6 +423,7 @@ impl Director {
                 if let Some(endpoint) = endpoint {
                     endpoint.metrics.ejections.increment(1);
                     let seconds = until_ms.saturating_sub(now_ms) / 1000;
+                    self.note(&cluster.topology, endpoint, Turn::Ejected { seconds }, "");
                     tracing::warn!(%role, system = %endpoint.system, address = %endpoint.address, seconds, "live traffic took the endpoint out");
                 }
             }
@@ -406,6 +433,7 @@ impl Director {
                     standing.ramp_from_ms = now_ms.max(1);
                 });
                 if let Some(endpoint) = endpoint {
+                    self.note(&cluster.topology, endpoint, Turn::Returned, "");
                     tracing::info!(%role, system = %endpoint.system, address = %endpoint.address, "the endpoint is back");
                 }
             }
@@ -501,6 +529,7 @@ impl Director {
         let assembled = assemble_steered(&compiled, &self.addresses, &mut self.registry, steering);
         self.circles.look(&compiled, &assembled.topologies);
         self.publisher.replace_site(Arc::clone(&compiled.site), assembled.topologies);
+        let changes = difference(&self.compiled, &compiled);
         self.compiled = compiled;
         self.end_foreign_ejections();
         self.reconsider = true;
@@ -509,8 +538,11 @@ impl Director {
         self.publisher.publish();
         self.accepted.increment(1);
         self.last_success.set(1.0);
-        self.view().reload = Reload { at: SystemTime::now(), accepted: true, errors: None };
         let generation = self.publisher.generation();
+        let mut view = self.view();
+        view.reload = Reload { at: SystemTime::now(), accepted: true, errors: None };
+        view.versions.taken(SystemTime::now(), generation, changes);
+        drop(view);
         tracing::info!(generation, "the new configuration is served");
         Ok(generation)
     }
@@ -538,7 +570,10 @@ impl Director {
         self.rejected.increment(1);
         self.last_success.set(0.0);
         errors.log("the new configuration is rejected, the old one goes on serving");
-        self.view().reload = Reload { at: SystemTime::now(), accepted: false, errors: Some(errors.text.clone()) };
+        let mut view = self.view();
+        view.reload = Reload { at: SystemTime::now(), accepted: false, errors: Some(errors.text.clone()) };
+        view.versions.rejected(SystemTime::now(), self.publisher.generation(), &errors.text);
+        drop(view);
         Err(errors.text)
     }
 
@@ -563,7 +598,14 @@ impl Director {
     fn upkeep(&mut self) {
         self.count_unresolved();
         let leaving = self.registry.leaving().to_vec();
-        self.view().leaving = leaving;
+        let clusters = self.publisher.clusters().iter();
+        let there: HashSet<u32> = clusters
+            .flat_map(|cluster| cluster.topology.endpoints.iter().map(|endpoint| endpoint.state.id))
+            .collect();
+        let mut view = self.view();
+        view.leaving = leaving;
+        view.changes.keep(|id| there.contains(&id));
+        drop(view);
         if self.held.is_some_and(|held| held.is_over(SystemTime::now())) {
             self.look(true);
         } else if self.origin.is_due() {

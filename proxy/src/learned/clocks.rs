@@ -49,9 +49,23 @@ pub struct ClockStatus {
     pub started_ago: f64,
     /// Minutes of the clock since then.
     pub minutes: f64,
+    /// Tiers that it has opened.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub open: Vec<OpenTier>,
     /// The tier that opens next; absent when all are open.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next: Option<NextTier>,
+}
+
+/// A tier that a clock has opened.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct OpenTier {
+    /// `current`, `neighbor`, `default` or `fallback_source`.
+    pub kind: String,
+    /// Minutes of the clock at which it opened.
+    pub minutes: u32,
+    /// Real seconds since then.
+    pub open_for: f64,
 }
 
 /// The tier that opens next.
@@ -91,6 +105,8 @@ fn status(snapshot: &Snapshot, name: &ClockName, started: Ticks, now: Ticks) -> 
         topology.role.name == name.role.name && (topology.site.is_none() || topology.site == name.site)
     };
     let cluster = snapshot.clusters.iter().find(own);
+    let tiers = cluster.and_then(|cluster| tiers(snapshot, cluster, name, started, now));
+    let (open, next) = tiers.unwrap_or_default();
     ClockStatus {
         role: name.role.name.clone(),
         site: name.site.as_ref().map(ToString::to_string),
@@ -98,12 +114,34 @@ fn status(snapshot: &Snapshot, name: &ClockName, started: Ticks, now: Ticks) -> 
         content: name.content.as_ref().map(ToString::to_string),
         started_ago: f64::from(ticks) / SECOND,
         minutes,
-        next: cluster.and_then(|cluster| next(snapshot, cluster, name, started, now)),
+        open,
+        next,
     }
 }
 
-/// The tier that opens next for these clients, as their requests will see it.
-fn next(snapshot: &Snapshot, cluster: &Cluster, name: &ClockName, started: Ticks, now: Ticks) -> Option<NextTier> {
+/// The tiers of these clients that needed the clock and are open.
+fn opened(location: ContentLocation<'_>, opening: &Opening) -> Vec<OpenTier> {
+    let waited = location.tiers().filter(|tier| opening.is_open(*tier) && opening.opens_at(*tier) > 0);
+    let elapsed = opening.minutes().unwrap_or_default();
+    let mut open: Vec<OpenTier> = waited
+        .map(|tier| {
+            let minutes = opening.opens_at(tier);
+            let open_for = (elapsed - f64::from(minutes)) * 60.0 / f64::from(opening.speedup());
+            OpenTier { kind: tier.kind.as_str().to_owned(), minutes, open_for }
+        })
+        .collect();
+    open.dedup_by(|a, b| (&a.kind, a.minutes) == (&b.kind, b.minutes));
+    open
+}
+
+/// The tiers that are open for these clients, and the one that opens next, as their requests will see it.
+fn tiers(
+    snapshot: &Snapshot,
+    cluster: &Cluster,
+    name: &ClockName,
+    started: Ticks,
+    now: Ticks,
+) -> Option<(Vec<OpenTier>, Option<NextTier>)> {
     let topology = &*cluster.topology;
     let id = |group: &str| snapshot.site.group_names.iter().position(|known| known == group);
     // A group that a reload has taken away has no clients any more.
@@ -124,11 +162,16 @@ fn next(snapshot: &Snapshot, cluster: &Cluster, name: &ClockName, started: Ticks
     if !waits && topology.role.fallback_rule == FallbackRule::LastKnownGood {
         opening_now = opening(true);
     }
-    let closed = location.tiers().filter(|tier| !opening_now.is_open(*tier));
-    let tier = closed.min_by_key(|tier| opening_now.until(*tier))?;
+    Some((opened(location, &opening_now), next(location, &opening_now)))
+}
+
+/// The tier that opens next for these clients.
+fn next(location: ContentLocation<'_>, opening: &Opening) -> Option<NextTier> {
+    let closed = location.tiers().filter(|tier| !opening.is_open(*tier));
+    let tier = closed.min_by_key(|tier| opening.until(*tier))?;
     Some(NextTier {
         kind: tier.kind.as_str().to_owned(),
-        minutes: opening_now.opens_at(tier),
-        opens_in: opening_now.until(tier) as f64 / SECOND,
+        minutes: opening.opens_at(tier),
+        opens_in: opening.until(tier) as f64 / SECOND,
     })
 }

@@ -11,8 +11,12 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::detail::{Detail, Shown};
 use super::families::{FAMILIES, Family, Kind};
-use super::histogram::Buckets;
+use super::histogram::{BOUNDS, Buckets};
 use super::text::{Label, Line, labels};
+
+mod read;
+
+pub use read::Distribution;
 
 /// All series. There is no global one, so several proxies can live in one process.
 #[derive(Debug, Default)]

@@ -92,6 +92,11 @@ impl Opening {
         location.tiers().filter(|tier| !self.is_open(*tier)).map(|tier| self.until(tier)).min()
     }
 
+    /// How many times faster than real time the clock runs.
+    pub fn speedup(&self) -> u32 {
+        self.speedup
+    }
+
     /// Minutes of the clock, if it runs.
     pub fn minutes(&self) -> Option<f64> {
         self.elapsed.map(|elapsed| elapsed as f64 / TICKS_PER_MINUTE as f64)

@@ -11,6 +11,7 @@ use std::hash::{self, BuildHasher, Hasher};
 use foldhash::quality::RandomState;
 
 use super::mix::mix;
+use super::recent::Recent;
 use super::table::{Entry, Table, Worth};
 
 pub use super::table::Owner;
@@ -84,6 +85,8 @@ pub enum Domain {
 pub struct Live {
     /// What this process calls itself behind its name, where a request that comes back would show it. No other has the same.
     pub instance: Box<str>,
+    /// What happened to clients lately, for people.
+    pub recent: Recent,
     hasher: RandomState,
     clocks: Table,
     verdicts: Table,
@@ -106,6 +109,7 @@ impl Live {
         let instance = hash::RandomState::new().hash_one(std::process::id());
         Self {
             instance: format!("{instance:016x}").into(),
+            recent: Recent::new(mix(instance)),
             hasher: RandomState::default(),
             clocks: Table::new(capacity.clocks),
             verdicts: Table::new(capacity.verdicts),

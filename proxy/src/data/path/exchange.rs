@@ -23,6 +23,7 @@ use crate::model::cluster::{EndpointIndex, Topology};
 use crate::model::decision::Decision;
 use crate::model::endpoint::{Endpoint, Hold, Lease};
 use crate::model::location::{ContentLocation, Tier};
+use crate::model::recent::Happened;
 use crate::model::route::ClusterId;
 use crate::model::tier::TierKind;
 use crate::wire::head::RequestHead;
@@ -257,6 +258,7 @@ impl Exchange {
         self.over = true;
         self.release(end);
         self.count();
+        self.keep();
         self.log();
         self.session.end_exchange();
     }
@@ -341,6 +343,22 @@ impl Exchange {
             }
             group.sent(self.sent);
         }
+    }
+
+    /// So that people can be told what happened to this client lately.
+    fn keep(&self) {
+        let happened = Happened {
+            at_ms: self.session.worker.ticker.now_ms(),
+            role: self.role.map_or(0, |role| self.snapshot.cluster(role).topology.hash),
+            endpoint: self.endpoint().map(|endpoint| endpoint.state.id),
+            tier: self.tier,
+            attempts: u8::try_from(self.attempts).unwrap_or(u8::MAX),
+            status: self.status.as_u16(),
+            error: self.error,
+            sent: self.sent,
+            micros: u32::try_from(self.started.elapsed().as_micros()).unwrap_or(u32::MAX),
+        };
+        self.snapshot.live.recent.put(self.client, &happened);
     }
 
     /// The handles of its boundary group, where such are counted.
