@@ -202,7 +202,7 @@ impl Lines {
         let line = Line {
             ts: &ts,
             snapshot: record.snapshot.version,
-            listener: &record.snapshot.site.listeners[usize::from(record.listener)].name,
+            listener: record.snapshot.site.listener(record.listener).map_or("", |listener| &listener.name),
             peer: &socket_text(record.peer),
             client: &ip_text(record.client),
             tls: record.tls,

@@ -284,6 +284,11 @@ impl ListenerMetrics {
         }
     }
 
+    /// Takes the series of a listener that is gone away.
+    pub fn forget(metrics: &Metrics, listener: &str) {
+        metrics.forget(&[("listener", listener)]);
+    }
+
     /// The counter of a connection that ended before its first request.
     pub fn error(&self, error: ConnectionError) -> &Counter {
         &self.errors[error.index()]

@@ -10,6 +10,7 @@ use super::say;
 use super::signals::{Asked, Signals};
 use crate::app::App;
 use crate::control::config::Source;
+use crate::control::listening::Listening;
 use crate::limits;
 use crate::process_log::{self, ProcessLog};
 
@@ -43,7 +44,7 @@ pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitC
             return Ok(ExitCode::FAILURE);
         }
     };
-    for (name, address) in app.listeners() {
+    for Listening { name, address, .. } in app.listeners() {
         tracing::info!(listener = %name, %address, "listening");
     }
     tracing::info!(address = %app.admin(), "admin: /status /metrics /ready /health");

@@ -122,7 +122,7 @@ impl Exchange {
     /// A request's head is here.
     pub fn begin(session: &Rc<Session>, head: &RequestHead, body: &RequestBody) -> Box<Self> {
         session.begin_request(hyper::body::Body::is_end_stream(body));
-        let snapshot = session.worker.snapshot();
+        let snapshot = session.worker.snapshot_with(session.listener);
         let line = session.worker.log.is_some().then(|| {
             Box::new(RequestLine {
                 method: head.method.clone(),

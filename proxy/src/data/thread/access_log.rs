@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 
 use crate::error::Error;
 use crate::model::route::ClusterId;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{ListenerId, Snapshot};
 use crate::model::tier::TierKind;
 
 /// Bytes of targets, hosts and methods that wait. Clients choose how long they are.
@@ -22,7 +22,7 @@ const WAITING: usize = 32 << 20;
 #[allow(missing_docs)]
 pub struct Record {
     pub at: SystemTime,
-    pub listener: u16,
+    pub listener: ListenerId,
     pub snapshot: Arc<Snapshot>,
     pub peer: SocketAddr,
     pub tls: Option<&'static str>,
