@@ -11,7 +11,7 @@ use std::time::Duration;
 use metrics::Counter;
 use socket2::SockRef;
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::access_log::{self, Reopen};
@@ -19,21 +19,23 @@ use crate::admin::Admin;
 use crate::control::compile::{Compiled, Fixed};
 use crate::control::config::Source;
 use crate::control::director::{self, Director, Handles, Order};
+use crate::control::listening::Listening;
 use crate::control::origin::Origin;
 use crate::control::state_file;
-use crate::data::downstream::listener::{self, Listener};
-use crate::data::run::Command;
+use crate::data::run::{Command, Told};
 use crate::data::thread::access_log::Sink;
 use crate::data::upstream::worker::Shared;
 use crate::figures;
 use crate::limits;
-use crate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
+use crate::metrics::{Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
 use crate::model::snapshot::Snapshot;
 use crate::status::Status;
 use crate::steering::{self, Steered};
 
+mod sockets;
 mod threads;
 
+use sockets::{CHANGES, Hall};
 use threads::{Stoppable, Watched};
 
 /// Bytes that the kernel holds for one admin connection; it takes twice as much.
@@ -51,6 +53,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error("cannot listen on {address} ({what}): {cause}")]
     Bind { what: String, address: SocketAddr, cause: io::Error },
+    /// Listeners cannot be listened on, each with why.
+    #[error("{0}")]
+    Listen(String),
     /// The access log cannot be opened.
     #[error("cannot open the access log {path}: {cause}")]
     AccessLog { path: String, cause: io::Error },
@@ -74,7 +79,6 @@ pub enum ReloadError {
 #[derive(Debug)]
 pub struct App {
     handles: Handles,
-    listeners: Vec<(String, SocketAddr)>,
     admin: SocketAddr,
     commands: watch::Sender<Command>,
     data: Vec<JoinHandle<io::Result<usize>>>,
@@ -107,22 +111,22 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let fixed = compiled.fixed.clone();
         let threads = usize::from(fixed.threads.unwrap_or_else(cores));
-        let mut sockets = bind(&compiled, threads)?;
         let admin_socket = bind_admin(fixed.admin)?;
         let admin = admin_socket.local_addr().unwrap_or(fixed.admin);
         let epoch = Instant::now();
         let (mut watched, ended) = Watched::new(epoch);
-        let listeners = addresses(&compiled, &sockets);
         let possible_connections = possible_connections(&compiled, threads);
         let origin = Some(Origin::new(file, source));
+        let keepalive = compiled.site.limits.tcp_keepalive;
         let reopen = Reopen::default();
         let (mut director, handles) = Director::new(compiled, origin, Arc::clone(&metrics), epoch);
         if let Some(path) = state_file::place(fixed.state_file.as_deref()) {
             director.keep_overrides_in(path);
         }
         let (log, log_thread) = open_access_log(&fixed, &handles, &metrics, (&watched, &reopen))?.unzip();
-        handles.view.lock().unwrap_or_else(PoisonError::into_inner).addresses =
-            listeners.iter().map(|(_, address)| *address).collect();
+        let (doors, mut changes): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::channel(CHANGES)).unzip();
+        let hall = Hall::new(doors, keepalive, Arc::clone(&metrics));
+        director.listen(Box::new(hall)).map_err(StartError::Listen)?;
         let shared = Shared {
             snapshots: Arc::clone(&handles.snapshots),
             bell: Arc::clone(&handles.bell),
@@ -136,12 +140,9 @@ impl App {
         };
         let (commands, command) = watch::channel(Command::Run);
         let mut data = Vec::with_capacity(threads);
-        for index in 0..threads {
-            let own = listeners.iter().zip(&mut sockets).enumerate().filter_map(|(place, ((name, _), sockets))| {
-                let index = u16::try_from(place).ok()?;
-                Some(Listener { index, socket: sockets.pop()?, metrics: ListenerMetrics::new(&metrics, name) })
-            });
-            data.push(watched.start_data(index, own.collect(), shared.clone(), command.clone())?);
+        for (index, changes) in changes.drain(..).enumerate() {
+            let told = Told { commands: command.clone(), changes };
+            data.push(watched.start_data(index, shared.clone(), told)?);
         }
         drop(shared);
         let (control, works) = watched.start_control(director)?;
@@ -154,7 +155,6 @@ impl App {
         let office = watched.start_admin(shown, admin_socket, works)?;
         Ok(Self {
             handles,
-            listeners,
             admin,
             commands,
             data,
@@ -171,12 +171,12 @@ impl App {
 
     /// The address that a listener is bound to.
     pub fn listener(&self, name: &str) -> Option<SocketAddr> {
-        self.listeners.iter().find(|(own, _)| own == name).map(|(_, address)| *address)
+        self.listeners().into_iter().find(|own| own.name == name).map(|own| own.address)
     }
 
     /// All listeners with the addresses that they are bound to.
-    pub fn listeners(&self) -> &[(String, SocketAddr)] {
-        &self.listeners
+    pub fn listeners(&self) -> Vec<Listening> {
+        self.handles.view.lock().unwrap_or_else(PoisonError::into_inner).listening.clone()
     }
 
     /// The address of the admin listener.
@@ -333,25 +333,6 @@ fn possible_connections(compiled: &Compiled, threads: usize) -> usize {
 
 fn cores() -> u16 {
     std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)
-}
-
-fn bind(compiled: &Compiled, threads: usize) -> Result<Vec<Vec<std::net::TcpListener>>, StartError> {
-    let each =
-        compiled.listeners.iter().map(|bound| {
-            listener::bind(bound.address, threads, compiled.site.limits.tcp_keepalive).map_err(|cause| {
-                StartError::Bind { what: format!("listener {:?}", bound.name), address: bound.address, cause }
-            })
-        });
-    each.collect()
-}
-
-/// The listeners with the addresses that they are bound to: port 0 has become a real one.
-fn addresses(compiled: &Compiled, sockets: &[Vec<std::net::TcpListener>]) -> Vec<(String, SocketAddr)> {
-    let each = compiled.listeners.iter().zip(sockets).map(|(bound, sockets)| {
-        let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(bound.address);
-        (bound.name.clone(), address)
-    });
-    each.collect()
 }
 
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {

@@ -10,6 +10,7 @@ pub mod director;
 pub mod doubts;
 pub mod encoding;
 pub mod ledger;
+pub mod listening;
 pub mod origin;
 pub mod probing;
 pub mod publish;

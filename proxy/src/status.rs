@@ -295,8 +295,10 @@ impl Status {
     /// Reads the snapshot and the Director's view.
     pub fn new(snapshot: &Snapshot, view: &Arc<Mutex<View>>) -> Self {
         let view = view.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = snapshot.site.listeners.iter().enumerate();
-        let listeners = places.map(|(place, routes)| listener(routes, view.addresses.get(place), snapshot));
+        let listeners = snapshot.site.listeners.iter().map(|routes| {
+            let bound = view.listening.iter().find(|bound| bound.id == routes.id);
+            listener(routes, bound.map(|bound| &bound.address), snapshot)
+        });
         let names = view.names.states().into_iter().map(|(name, state)| NameStatus {
             name: name.to_string(),
             addresses: state.addresses.iter().map(ToString::to_string).collect(),

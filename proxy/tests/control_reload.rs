@@ -145,32 +145,6 @@ async fn a_rejected_configuration_changes_nothing_and_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_listeners_are_rejected_with_what_differs() {
-    let site = management_point("mp1").await;
-    let good = unasked(&site);
-    let app = good.start();
-    let more = "[[listeners]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\nroles = [\"MP\"]\n";
-    let changes = [
-        good.clone().add(more),
-        good.clone().set("name = \"http\"", "name = \"web\""),
-        good.clone().set("name = \"http\"\naddress = \"127.0.0.1:0\"", "name = \"http\"\naddress = \"127.0.0.2:0\""),
-    ];
-    for changed in changes {
-        let error = reload(&app, &changed).await.unwrap_err().to_string();
-        assert!(error.contains("fixed until it is started again"), "{error}");
-        assert!(error.contains("bound: http at 127.0.0.1:0"), "{error}");
-        assert!(["second", "web", "127.0.0.2"].iter().any(|new| error.contains(new)), "{error}");
-        assert_eq!(get(http(&app), MPLIST).await.server(), Some("mp1"));
-    }
-    assert_eq!(app.status().generation, 1);
-    // What a listener serves may change.
-    let roles = good.set("roles = [\"MP\"]", "roles = [\"MP\", \"FSP\"]").system("fsp", "FSP", site.address(), "");
-    reload(&app, &roles).await.unwrap();
-    assert_eq!(app.status().listeners[0].roles.len(), 2);
-    shutdown(app).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_and_requests_in_flight_survive() {
     let site = management_point("mp1").await;
     let config = unasked(&site);

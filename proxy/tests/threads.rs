@@ -10,16 +10,19 @@ use std::time::Duration;
 use control_support::proxy::Toml;
 use control_support::world::compiled;
 use rolegate::control::director::Director;
+use rolegate::data::downstream::entrances::Change;
 use rolegate::data::downstream::listener::Listener;
-use rolegate::data::run::{self, Command};
+use rolegate::data::path::door::Door;
+use rolegate::data::run::{self, Command, Told};
 use rolegate::data::thread::pulse::Pulse;
 use rolegate::data::upstream::worker::Shared;
 use rolegate::metrics::{ListenerMetrics, Metrics, NO_ROLE, RoleMetrics, ThreadMetrics};
-use tokio::sync::watch;
+use rolegate::model::snapshot::ListenerId;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// What a data thread of a small site is given, with this socket.
-fn run(socket: TcpListener, pulse: &Arc<Pulse>, command: watch::Receiver<Command>) -> std::io::Result<usize> {
+fn run(socket: TcpListener, pulse: &Arc<Pulse>, commands: watch::Receiver<Command>) -> std::io::Result<usize> {
     let (metrics, epoch) = (Arc::new(Metrics::new()), Instant::now());
     let site = Toml::new(&["MP"]).system("mp1", "MP", "127.0.0.1:1".parse().unwrap(), "");
     let (_director, handles) = Director::new(compiled(&site.0), None, Arc::clone(&metrics), epoch);
@@ -34,8 +37,10 @@ fn run(socket: TcpListener, pulse: &Arc<Pulse>, command: watch::Receiver<Command
         threads: 1,
         possible_connections: 10,
     };
-    let listener = Listener { index: 0, socket, metrics: ListenerMetrics::new(&metrics, "http") };
-    run::run(vec![listener], shared, 1, pulse, command)
+    let door = Door { id: ListenerId(0), metrics: ListenerMetrics::new(&metrics, "http"), presence: Arc::default() };
+    let (sender, changes) = mpsc::channel(1);
+    sender.try_send(Change { open: vec![Listener { door, socket }], ..Change::default() }).unwrap();
+    run::run(shared, 1, pulse, Told { commands, changes })
 }
 
 fn pulse() -> Arc<Pulse> {

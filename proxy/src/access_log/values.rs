@@ -81,7 +81,7 @@ impl<'a> Facts<'a> {
         let (listener, role, site) = match &record.place {
             Place::Of { listener, role } => {
                 let topology = role.map(|role| &snapshot.cluster(role).topology);
-                let listener = snapshot.site.listeners.get(usize::from(*listener)).map_or("", |own| &*own.name);
+                let listener = snapshot.site.listener(*listener).map_or("", |own| &*own.name);
                 let role = topology.map(|topology| topology.role.name.as_str());
                 (listener, role, topology.and_then(|topology| topology.site.as_deref()))
             }

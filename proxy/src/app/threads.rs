@@ -13,8 +13,7 @@ use tokio::time::Instant;
 use super::StartError;
 use crate::admin::{self, Admin, Threads};
 use crate::control::director::Director;
-use crate::data::downstream::listener::Listener;
-use crate::data::run::{self, Command};
+use crate::data::run::{self, Told};
 use crate::data::thread::pulse::Pulse;
 use crate::data::upstream::worker::Shared;
 
@@ -70,15 +69,14 @@ impl Watched {
     pub(super) fn start_data(
         &mut self,
         index: usize,
-        listeners: Vec<Listener>,
         shared: Shared,
-        command: watch::Receiver<Command>,
+        told: Told,
     ) -> Result<JoinHandle<io::Result<usize>>, StartError> {
         let name = format!("data-{index}");
         let (alive, pulse, seed) = (self.alive(&name), self.pulse(&name, DATA_SILENCE), fastrand::u64(..));
         let spawned = std::thread::Builder::new().name(name).spawn(move || {
             let _alive = alive;
-            let ran = run::run(listeners, shared, seed, &pulse, command);
+            let ran = run::run(shared, seed, &pulse, told);
             ran.inspect_err(|error| tracing::error!(%error, "a data thread cannot go on"))
         });
         spawned.map_err(StartError::Thread)

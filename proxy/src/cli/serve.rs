@@ -10,6 +10,7 @@ use super::say;
 use super::signals::{Asked, Signals};
 use crate::app::App;
 use crate::control::config::Source;
+use crate::control::listening::Listening;
 use crate::limits;
 use crate::process_log::{self, ProcessLog, Shape};
 
@@ -45,7 +46,7 @@ pub(super) fn run(file: &Path, shape: Shape, signals: Option<Signals>) -> anyhow
     };
     let (version, threads) = (env!("CARGO_PKG_VERSION"), app.threads());
     tracing::info!(version, file = %file.display(), threads, pid = std::process::id(), "rolegate starts");
-    for (name, address) in app.listeners() {
+    for Listening { name, address, .. } in app.listeners() {
         tracing::info!(listener = %name, %address, "listening");
     }
     tracing::info!(address = %app.admin(), "admin: /status /metrics /ready /health");

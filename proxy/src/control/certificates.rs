@@ -128,7 +128,7 @@ pub fn refusal(served: &Site, wanted: &Site, now: SystemTime) -> Option<(String,
     // Time heals only what is not valid yet.
     let mut until = Some(now);
     for listener in &wanted.listeners {
-        let old = served.listeners.iter().find(|old| old.name == listener.name).map_or(&[][..], certificates);
+        let old = predecessor(served, listener).map_or(&[][..], certificates);
         for (place, new) in certificates(listener).iter().enumerate() {
             let before = old.iter().find(|old| old.file == new.file).or_else(|| old.get(place));
             let Some(before) = before.filter(|before| validity(before, now) == Validity::Valid) else { continue };
@@ -167,7 +167,7 @@ pub fn keep_sessions(served: &Site, wanted: &mut Arc<Site>) {
     // Nobody else has it before it is published.
     let Some(wanted) = Arc::get_mut(wanted) else { return };
     for listener in &mut wanted.listeners {
-        let old = served.listeners.iter().find(|old| old.name == listener.name);
+        let old = predecessor(served, listener);
         let Some(old) = old.and_then(|old| old.entry.terminated()) else { continue };
         let Security::Terminated(new) = &mut listener.entry.security else { continue };
         let Some(new) = Arc::get_mut(new) else { continue };
@@ -180,6 +180,11 @@ pub fn keep_sessions(served: &Site, wanted: &mut Arc<Site>) {
         config.session_storage = Arc::clone(&old.config.session_storage);
         new.config = Arc::new(config);
     }
+}
+
+/// What a listener was before; one that has moved has its name.
+fn predecessor<'a>(served: &'a Site, listener: &ListenerRoutes) -> Option<&'a ListenerRoutes> {
+    served.listener(listener.id).or_else(|| served.listeners.iter().find(|old| old.name == listener.name))
 }
 
 fn validity(certificate: &ServerCertificate, now: i64) -> Validity {

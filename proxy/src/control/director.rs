@@ -5,7 +5,6 @@
 //! snapshot goes on serving, and why is logged, counted and shown.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +22,7 @@ use super::config::{Problems, Source, parse};
 use super::difference::difference;
 use super::doubts::{self, Circles};
 use super::ledger::Ledger;
+use super::listening::{self, Listening, Planned, Sockets};
 use super::origin::{Look, Origin};
 use super::probing;
 use super::publish::Publisher;
@@ -72,12 +72,12 @@ pub struct View {
     pub leaving: Vec<Leaving>,
     /// The last reload.
     pub reload: Reload,
-    /// Addresses of the listeners, in their order.
-    pub addresses: Vec<SocketAddr>,
     /// How the health of endpoints has changed.
     pub changes: Changes,
     /// Configurations that were served or rejected.
     pub versions: Versions,
+    /// The listeners that are served.
+    pub listening: Vec<Listening>,
 }
 
 /// How the last reload went.
@@ -111,6 +111,8 @@ pub struct Director {
     last_success: Gauge,
     unresolved: Gauge,
     inbox: Inbox,
+    /// Who binds listeners; without one they cannot change.
+    sockets: Option<Box<dyn Sockets>>,
     survey: Option<Survey>,
     steerer: Steerer,
     keeper: Option<Keeper>,
@@ -200,9 +202,9 @@ impl Director {
             names: Names::new(resolved_sender, &metrics),
             leaving: Vec::new(),
             reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
-            addresses: compiled.listeners.iter().map(|bound| bound.address).collect(),
             changes: Changes::default(),
             versions: Versions::new(SystemTime::now()),
+            listening: Vec::new(),
         }));
         let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
         let handles = Handles {
@@ -235,6 +237,7 @@ impl Director {
             last_success: process.gauge("rolegate_config_last_reload_success"),
             unresolved: process.gauge("rolegate_dns_names_unresolved"),
             inbox,
+            sockets: None,
             survey: Some(survey),
             steerer: Steerer::new(),
             keeper: None,
@@ -248,6 +251,21 @@ impl Director {
         certificates::warn(&director.compiled.site, SystemTime::now());
         doubts::warn(&director.compiled);
         (director, handles)
+    }
+
+    /// Has its listeners served.
+    ///
+    /// # Errors
+    /// Each socket that cannot be bound, and why.
+    pub fn listen(&mut self, mut sockets: Box<dyn Sockets>) -> Result<Vec<Listening>, String> {
+        let own = self.compiled.site.listeners.iter().zip(&self.compiled.listeners);
+        let planned: Vec<Planned> =
+            own.map(|(listener, bound)| Planned { id: listener.id, bound: bound.clone(), takes: None }).collect();
+        sockets.prepare(&planned)?;
+        let listening = sockets.commit();
+        self.view().listening.clone_from(&listening);
+        self.sockets = Some(sockets);
+        Ok(listening)
     }
 
     /// Watches the configuration file and all that it names from now on.
@@ -506,13 +524,16 @@ impl Director {
             Ok(read) => read,
             Err(errors) => return self.reject(errors),
         };
-        if let Some(difference) = listeners_differ(&self.compiled, &compiled) {
-            return self.reject(difference);
-        }
+        let planned = listening::plan(&self.compiled, &compiled, self.publisher.departed());
+        identify(&mut compiled, &planned);
         let now = SystemTime::now();
         if let Some((text, held)) = certificates::refusal(&self.compiled.site, &compiled.site, now) {
             self.held = held;
             return self.reject(text);
+        }
+        // The last that can fail.
+        if let Some(Err(errors)) = self.sockets.as_mut().map(|sockets| sockets.prepare(&planned)) {
+            return self.reject(errors);
         }
         if compiled.fixed != self.compiled.fixed {
             tracing::warn!(
@@ -528,6 +549,7 @@ impl Director {
         let steering = (&**self.steerer.steering(), self.steerer.now());
         let assembled = assemble_steered(&compiled, &self.addresses, &mut self.registry, steering);
         self.circles.look(&compiled, &assembled.topologies);
+        self.publisher.depart(listening::leaving(&self.compiled, &planned));
         self.publisher.replace_site(Arc::clone(&compiled.site), assembled.topologies);
         let changes = difference(&self.compiled, &compiled);
         self.compiled = compiled;
@@ -536,6 +558,10 @@ impl Director {
         self.view().checker.set_targets(assembled.targets);
         self.ask_for_names();
         self.publisher.publish();
+        // Clients that come from here on find their listener in the snapshot.
+        if let Some(listening) = self.sockets.as_mut().map(|sockets| sockets.commit()) {
+            self.view().listening = listening;
+        }
         self.accepted.increment(1);
         self.last_success.set(1.0);
         let generation = self.publisher.generation();
@@ -606,6 +632,8 @@ impl Director {
         view.leaving = leaving;
         view.changes.keep(|id| there.contains(&id));
         drop(view);
+        let gone = self.sockets.as_mut().map(|sockets| sockets.gone()).unwrap_or_default();
+        self.publisher.forget_departed(&gone);
         if self.held.is_some_and(|held| held.is_over(SystemTime::now())) {
             self.look(true);
         } else if self.origin.is_due() {
@@ -614,19 +642,11 @@ impl Director {
     }
 }
 
-/// Sockets are bound once: what they are cannot change while the process runs.
-fn listeners_differ(old: &Compiled, new: &Compiled) -> Option<String> {
-    if old.listeners == new.listeners {
-        return None;
+/// Each listener is known by what it was known by before.
+fn identify(compiled: &mut Compiled, planned: &[Planned]) {
+    // Nobody else has it before it is published.
+    let Some(site) = Arc::get_mut(&mut compiled.site) else { return };
+    for (listener, planned) in site.listeners.iter_mut().zip(planned) {
+        listener.id = planned.id;
     }
-    let list = |compiled: &Compiled| {
-        let each = compiled.listeners.iter().map(|listener| format!("{} at {}", listener.name, listener.address));
-        each.collect::<Vec<_>>().join(", ")
-    };
-    Some(format!(
-        "the listeners are not the ones that this process has bound: they are fixed until it is started again\n  \
-         bound: {}\n  in the file: {}",
-        list(old),
-        list(new)
-    ))
 }

@@ -10,7 +10,7 @@ use metrics::Gauge;
 use crate::metrics::Metrics;
 use crate::model::cluster::{Class, Cluster, EndpointIndex, Standing, Topology};
 use crate::model::live::Live;
-use crate::model::snapshot::{Site, Snapshot, Snapshots};
+use crate::model::snapshot::{Departed, ListenerId, Site, Snapshot, Snapshots};
 use crate::model::steering::{Steer, Steering};
 
 /// The only one that publishes.
@@ -19,6 +19,7 @@ pub struct Publisher {
     snapshots: Arc<Snapshots>,
     site: Arc<Site>,
     live: Arc<Live>,
+    departed: Arc<[Departed]>,
     clusters: Vec<Arc<Cluster>>,
     /// By endpoint id; lives as long as the endpoint.
     standings: HashMap<u32, Standing>,
@@ -48,11 +49,13 @@ impl Publisher {
             steering: Arc::default(),
             steered_at: 0,
             live: Arc::clone(&live),
+            departed: Arc::default(),
         };
         let mut publisher = Self {
             snapshots: Arc::new(Snapshots::new(first)),
             site,
             live,
+            departed: Arc::default(),
             clusters,
             standings: HashMap::new(),
             places: HashMap::new(),
@@ -117,6 +120,41 @@ impl Publisher {
         self.replace(topologies);
     }
 
+    /// These listeners leave with the next configuration: their clients go on with the snapshot that is served now.
+    pub fn depart(&mut self, listeners: Box<[ListenerId]>) {
+        if listeners.is_empty() {
+            return;
+        }
+        let current = self.snapshots.current();
+        let last = Arc::new(Snapshot {
+            version: current.version,
+            generation: current.generation,
+            published: current.published,
+            site: Arc::clone(&current.site),
+            clusters: current.clusters.clone(),
+            live: Arc::clone(&current.live),
+            // Otherwise each would keep all before it.
+            departed: Arc::default(),
+        });
+        self.departed = self.departed.iter().cloned().chain([Departed { listeners, last }]).collect();
+        self.dirty = true;
+    }
+
+    /// Nobody is left of these listeners.
+    pub fn forget_departed(&mut self, gone: &[ListenerId]) {
+        if gone.is_empty() {
+            return;
+        }
+        let stays = |departed: &&Departed| !departed.listeners.iter().all(|listener| gone.contains(listener));
+        self.departed = self.departed.iter().filter(stays).cloned().collect();
+        self.dirty = true;
+    }
+
+    /// Listeners that have left and must not be taken for new ones.
+    pub fn departed(&self) -> impl Iterator<Item = ListenerId> + '_ {
+        self.departed.iter().flat_map(|departed| departed.listeners.iter().copied())
+    }
+
     /// Changes how an endpoint stands. Says whether there is such an endpoint.
     pub fn stand(&mut self, id: u32, change: impl FnOnce(&mut Standing)) -> bool {
         let Some(&(cluster, index)) = self.places.get(&id) else { return false };
@@ -160,6 +198,7 @@ impl Publisher {
             steering: Arc::clone(&self.steering),
             steered_at: self.steered_at,
             live: Arc::clone(&self.live),
+            departed: Arc::clone(&self.departed),
         }));
         self.version_gauge.set(self.version as f64);
         Some(self.version)

@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod connection;
+pub mod entrances;
 pub mod entry;
 pub mod hello;
 pub mod http1;

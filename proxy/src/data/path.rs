@@ -4,6 +4,7 @@ pub mod admission;
 pub mod attempt;
 pub mod call;
 pub mod client;
+pub mod door;
 pub mod exchange;
 pub mod forwarding;
 pub mod hops;

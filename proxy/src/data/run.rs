@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::LocalOptions;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::data::downstream::listener::{Listener, accept_loop};
+use crate::data::downstream::entrances::{Change, Entrances};
 use crate::data::thread::memory;
 use crate::data::thread::pulse::Pulse;
 use crate::data::thread::ticker::TICK;
@@ -31,16 +31,24 @@ pub enum Command {
     Drain(Duration),
 }
 
+/// How a data thread hears from the rest of the process.
+#[derive(Debug)]
+pub struct Told {
+    /// Whether it is to serve.
+    pub commands: watch::Receiver<Command>,
+    /// Its listeners.
+    pub changes: mpsc::Receiver<Change>,
+}
+
 /// Runs a data thread until it is told to drain and has. Returns how many connections were cut.
 ///
 /// # Errors
 /// The runtime could not be made, or a loop that everything else relies on has ended.
 pub fn run(
-    listeners: Vec<Listener>,
     shared: Shared,
     seed: u64,
     pulse: &Arc<Pulse>,
-    mut commands: watch::Receiver<Command>,
+    Told { mut commands, mut changes }: Told,
 ) -> io::Result<usize> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -48,10 +56,7 @@ pub fn run(
         .build_local(LocalOptions::default())?;
     let drained = runtime.block_on(async {
         let worker = Worker::new(shared, seed);
-        let (mut accepting, mut ticking) = (JoinSet::new(), JoinSet::new());
-        for listener in listeners {
-            accepting.spawn_local(accept_loop(listener, Rc::clone(&worker)));
-        }
+        let (mut entrances, mut ticking) = (Entrances::new(Rc::clone(&worker)), JoinSet::new());
         ticking.spawn_local(tick_loop(Rc::clone(&worker), Arc::clone(pulse)));
         let deadline = loop {
             if let Command::Drain(deadline) = *commands.borrow_and_update() {
@@ -64,15 +69,20 @@ pub fn run(
                         break Duration::ZERO;
                     }
                 }
+                Some(change) = changes.recv() => entrances.change(change),
                 // Neither ends by itself, and without it the thread would only look alive.
-                Some(_) = accepting.join_next() => return Err(io::Error::other("a listener accepts no more")),
+                () = entrances.broken() => return Err(io::Error::other("a listener accepts no more")),
                 Some(_) = ticking.join_next() => return Err(io::Error::other("its clock stands still")),
             }
         };
-        accepting.abort_all();
         worker.drain(deadline);
+        // What came before the end of the process was told of is to be closed too.
+        while let Ok(change) = changes.try_recv() {
+            entrances.change(change);
+        }
+        entrances.close();
         let empty = async {
-            while worker.connections.get() > 0 {
+            while entrances.are_open() || worker.connections.get() > 0 {
                 tokio::time::sleep(TICK / 10).await;
             }
         };

@@ -40,6 +40,21 @@ pub struct Snapshot {
     pub steered_at: u64,
     /// What is learned while serving; the same in every snapshot of a process.
     pub live: Arc<Live>,
+    /// Listeners that have left, for as long as clients of theirs are there.
+    pub departed: Arc<[Departed]>,
+}
+
+/// What a listener is known by for as long as it is there, wherever it is in the configuration and whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u16);
+
+/// Listeners that have left together.
+#[derive(Clone, Debug)]
+pub struct Departed {
+    /// Which.
+    pub listeners: Box<[ListenerId]>,
+    /// The last snapshot that had them: requests of their clients end with it. It knows of none that had left before.
+    pub last: Arc<Snapshot>,
 }
 
 /// The part of a snapshot that only a new configuration changes.
@@ -145,6 +160,8 @@ pub struct ContentSettings {
 /// What one listener serves.
 #[derive(Debug)]
 pub struct ListenerRoutes {
+    /// What its clients know it by.
+    pub id: ListenerId,
     /// Name in metrics and logs.
     pub name: Arc<str>,
     /// HTTP routes; empty for a TCP listener.
@@ -196,9 +213,31 @@ impl Snapshot {
     pub fn cluster(&self, id: ClusterId) -> &Arc<Cluster> {
         &self.clusters[usize::from(id.0)]
     }
+
+    /// The last snapshot that had a listener which has left.
+    pub fn last_with(&self, listener: ListenerId) -> Option<&Arc<Self>> {
+        let left = self.departed.iter().find(|departed| departed.listeners.contains(&listener));
+        left.map(|departed| &departed.last)
+    }
 }
 
 impl Site {
+    /// The position of a listener; `None` when it has left.
+    pub fn place(&self, listener: ListenerId) -> Option<u16> {
+        // As long as no listener has come or gone, that is where it is.
+        let likely = usize::from(listener.0);
+        if self.listeners.get(likely).is_some_and(|routes| routes.id == listener) {
+            return Some(listener.0);
+        }
+        let place = self.listeners.iter().position(|routes| routes.id == listener)?;
+        u16::try_from(place).ok()
+    }
+
+    /// What a listener serves; `None` when it has left.
+    pub fn listener(&self, listener: ListenerId) -> Option<&ListenerRoutes> {
+        self.listeners.get(usize::from(self.place(listener)?))
+    }
+
     /// Whether some listener serves the role.
     pub fn serves(&self, id: ClusterId) -> bool {
         let leads = |head: ClusterId| self.sites.clusters_of(head).contains(&id);

@@ -16,7 +16,7 @@ use crate::control::config::{Config, Listener, Problems};
 use crate::model::entry::{ClientCertificates, Entry, Security};
 use crate::model::role::{CertificateRule, Protocol};
 use crate::model::route::{Ambiguous, ClusterId, Route, RouteTable};
-use crate::model::snapshot::ListenerRoutes;
+use crate::model::snapshot::{ListenerId, ListenerRoutes};
 
 /// What must be bound for a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,9 @@ pub(super) fn compile<'a>(
             continue;
         };
         match serve(&given, listener, &name, &found, roles, systems, problems) {
-            Some((protocol, routes)) => {
+            Some((protocol, mut routes)) => {
+                // The Director gives one that is known already what it is known by.
+                routes.id = ListenerId(u16::try_from(result.routes.len()).unwrap_or(u16::MAX));
                 for (position, _) in &found {
                     result.of_role.entry(*position).or_default().push(result.routes.len());
                 }
@@ -185,7 +187,7 @@ fn serve(
             return None;
         }
         let tcp = Some(cluster(*position));
-        return Some((protocol, ListenerRoutes { name, routes: RouteTable::default(), tcp, entry: entry? }));
+        return Some((protocol, ListenerRoutes { id: ListenerId(0), name, routes: RouteTable::default(), tcp, entry: entry? }));
     }
     if passes && !all_have_tls(found, roles, systems, problems) {
         return None;
@@ -200,7 +202,7 @@ fn serve(
         routes_of(*position, &paths, &role.hosts)
     });
     match RouteTable::build(routes) {
-        Ok(routes) => Some((protocol, ListenerRoutes { name, routes, tcp: None, entry: entry? })),
+        Ok(routes) => Some((protocol, ListenerRoutes { id: ListenerId(0), name, routes, tcp: None, entry: entry? })),
         Err(ambiguous) => {
             say_ambiguous(&ambiguous, found, passes, problems);
             None

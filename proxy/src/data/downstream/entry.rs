@@ -57,7 +57,8 @@ pub async fn begin(stream: TcpStream, mut client: Client) -> Next {
 
 async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) -> Result<Begun, ConnectionError> {
     let snapshot = client.snapshot();
-    let routes = &snapshot.site.listeners[usize::from(client.listener)];
+    // It is there: the snapshot is one that has it.
+    let Some(routes) = snapshot.site.listener(client.listener()) else { return Ok(Begun::Nobody) };
     let timer = client.worker.ticker.timer();
     let tls = !matches!(routes.entry.security, Security::Plain);
     let told_by = announce(&mut stream, client, &snapshot, &timer, tls || routes.tcp.is_none()).await?;
@@ -79,7 +80,7 @@ async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) ->
     let proof = if transport.peer_certificate().is_some() { Proof::Certificate } else { Proof::Nothing };
     let from = Dial { peer: client.peer, to, worker: &client.worker, proof, raw: false };
     let subject = client.admission.as_ref().and_then(|admission| admission.subject());
-    let asked = Asked { listener: client.listener, host: None, subject, told: Told::of(&client.worker, &transport) };
+    let asked = Asked { listener: client.listener(), host: None, subject, told: Told::of(&client.worker, &transport) };
     let opened = tcp::open(&from, role, &asked, timer).await;
     Ok(opened.map_or(Begun::Nobody, |opened| Begun::Tunnel(transport, opened)))
 }
@@ -101,7 +102,7 @@ async fn announce(
 ) -> Result<Option<IpAddr>, ConnectionError> {
     let patience = snapshot.site.limits.request_header_timeout;
     let from = client.peer.ip();
-    match client.entry(snapshot).announces(from) {
+    match client.entry(snapshot).and_then(|entry| entry.announces(from)) {
         None => Ok(None),
         Some(true) => {
             let read = async {
@@ -142,7 +143,7 @@ async fn accept(
     if resumed && stream.get_ref().1.peer_certificates().and_then(<[_]>::first).is_some_and(has_ended) {
         return Err(ConnectionError::TlsClientCertificate);
     }
-    let counter = if resumed { &client.metrics.handshakes_resumed } else { &client.metrics.handshakes_full };
+    let counter = if resumed { &client.door.metrics.handshakes_resumed } else { &client.door.metrics.handshakes_full };
     counter.increment(1);
     Ok(Transport::Tls(Box::new(stream.into())))
 }
@@ -161,13 +162,13 @@ async fn pass(
     };
     let read = timer.within_idle(timeout, read).await;
     let hello = read.map_err(|why| or_gave_way(why, ConnectionError::HelloTimeout))??;
-    let routes = &snapshot.site.listeners[usize::from(client.listener)].routes;
+    let routes = snapshot.site.listener(client.listener()).map(|listener| &listener.routes);
     let name = hello.server_name.as_deref();
-    let route = routes.route(name, "/").ok_or(ConnectionError::HelloNoRoute)?;
+    let route = routes.and_then(|routes| routes.route(name, "/")).ok_or(ConnectionError::HelloNoRoute)?;
     let to = stream.local_addr().ok();
     // What the client shows goes to the site system in its own handshake.
     let from = Dial { peer: client.peer, to, worker: &client.worker, proof: Proof::Nothing, raw: true };
-    let asked = Asked { listener: client.listener, host: name, subject: None, told: Told::passed(&client.worker, name) };
+    let asked = Asked { listener: client.listener(), host: name, subject: None, told: Told::passed(&client.worker, name) };
     let opened = tcp::open(&from, route.cluster, &asked, timer).await;
     let Some(opened) = opened else { return Ok(Begun::Nobody) };
     Ok(Begun::Tunnel(Transport::Plain(stream), Opened { early: hello.bytes, ..opened }))

@@ -67,7 +67,7 @@ pub async fn serve(mut transport: Transport, mut early: BytesMut, client: Client
     let channel = Channel::new(transport, early);
     let ended = converse(&session, &channel).await;
     if matches!(ended, Ended::Idle) && session.timer.gives_way() {
-        client.metrics.gave_way.increment(1);
+        client.door.metrics.gave_way.increment(1);
     }
     session.end_pins(if matches!(ended, Ended::PinClosed) { PinEnd::Server } else { PinEnd::Client });
     let Some((mut stream, rest)) = channel.take() else { return Next::Over };
@@ -86,11 +86,11 @@ pub async fn serve(mut transport: Transport, mut early: BytesMut, client: Client
         Ended::Heard => linger(&mut stream, &session.timer).await,
         Ended::Broken(ends) => cut(&stream, ends),
         Ended::Misused(ends) => {
-            client.metrics.protocol_errors.increment(1);
+            client.door.metrics.protocol_errors.increment(1);
             cut(&stream, ends);
         }
         Ended::Refused => {
-            client.metrics.protocol_errors.increment(1);
+            client.door.metrics.protocol_errors.increment(1);
             linger(&mut stream, &session.timer).await;
         }
     }

@@ -51,7 +51,7 @@ pub async fn begins(transport: &mut Transport, early: &mut BytesMut, client: &Cl
         return Some(true);
     }
     let snapshot = client.snapshot();
-    let entry = client.entry(&snapshot);
+    let Some(entry) = client.entry(&snapshot) else { return Some(false) };
     if !entry.http2 || !matches!((&*transport, &entry.security), (Transport::Plain(_), Security::Plain)) {
         return Some(false);
     }
@@ -111,7 +111,7 @@ pub async fn serve(transport: Transport, early: BytesMut, client: &Client, socke
             closing = true;
             let gives_way = timer.gives_way();
             if gives_way {
-                client.metrics.gave_way.increment(1);
+                client.door.metrics.gave_way.increment(1);
             }
             timer.set(match (busy, gives_way) {
                 (true, _) => LOOK,
@@ -125,7 +125,7 @@ pub async fn serve(transport: Transport, early: BytesMut, client: &Client, socke
     })
     .await;
     if !ended {
-        client.metrics.protocol_errors.increment(1);
+        client.door.metrics.protocol_errors.increment(1);
     }
 }
 

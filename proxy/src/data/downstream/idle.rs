@@ -10,13 +10,15 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::data::path::client::Client;
+use crate::data::path::client::{Came, Client};
+use crate::data::path::door::Door;
 use crate::data::thread::ticker::Timer;
 use crate::data::transport::stream::Transport;
-use crate::metrics::ListenerMetrics;
 
 /// First bytes of an HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long a client that has connected may still send its first request when its listener, or the process, is to leave.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// Bytes of the first piece: most requests are shorter.
 const SCRATCH: usize = 2048;
 
@@ -33,11 +35,11 @@ pub struct Waiting {
 
 /// Counts a connection that waits.
 #[derive(Debug)]
-struct Counted(Rc<ListenerMetrics>);
+struct Counted(Rc<Door>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.waiting.decrement(1.0);
+        self.0.metrics.waiting.decrement(1.0);
     }
 }
 
@@ -47,8 +49,8 @@ impl Waiting {
         let timer = client.worker.ticker.timer();
         timer.set_idle(patience);
         timer.cap(client.left());
-        client.metrics.waiting.increment(1.0);
-        let _counted = Counted(Rc::clone(&client.metrics));
+        client.door.metrics.waiting.increment(1.0);
+        let _counted = Counted(Rc::clone(&client.door));
         Self { transport, client, timer, _counted }
     }
 
@@ -56,20 +58,41 @@ impl Waiting {
     /// the connection gives way to another one or would not be let in any more, or the process shuts down.
     pub fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<BytesMut>> {
         if let Poll::Ready(early) = poll_first_piece(&mut self.transport, cx) {
+            self.client.came = Came::Request;
             if early.is_none() {
                 self.transport.farewell(cx);
             }
             return Poll::Ready(early);
         }
         // In this order, so that the end of the process wakes it too.
-        if self.timer.poll_elapsed(cx).is_ready() || self.client.is_to_end() {
+        let ends = self.is_to_end();
+        if self.timer.poll_elapsed(cx).is_ready() || ends {
             if self.timer.gives_way() {
-                self.client.metrics.gave_way.increment(1);
+                self.client.door.metrics.gave_way.increment(1);
             }
             self.transport.farewell(cx);
             return Poll::Ready(None);
         }
         Poll::Pending
+    }
+}
+
+impl Waiting {
+    /// Whether it is to end now. A client that has just connected gets a moment for its request, which may be on its way: it could
+    /// not know that the listener leaves.
+    fn is_to_end(&mut self) -> bool {
+        if !self.client.is_to_end() {
+            return false;
+        }
+        match self.client.came {
+            Came::Nothing if self.client.is_departing() => {
+                self.client.came = Came::NothingYet;
+                self.timer.cap(Some(self.client.left().map_or(FIRST_REQUEST, |left| left.min(FIRST_REQUEST))));
+                false
+            }
+            Came::NothingYet => false,
+            Came::Nothing | Came::Request => true,
+        }
     }
 }
 

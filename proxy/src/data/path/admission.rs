@@ -11,7 +11,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::model::entry::{Entry, Security};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{ListenerId, Snapshot};
 use crate::model::stay::subject_hash;
 
 /// The grounds of one connection. A plain one that has said nothing of itself has none.
@@ -89,9 +89,10 @@ impl Admission {
     }
 }
 
-/// Whether a connection is let in that has only its address, which the kernel vouches for, or these grounds.
-pub fn holds(admission: Option<&Admission>, snapshot: &Snapshot, listener: u16) -> bool {
-    let entry = &snapshot.site.listeners[usize::from(listener)].entry;
+/// Whether a connection is let in that has only its address, which the kernel vouches for, or these grounds. None is by a listener
+/// that has left.
+pub fn holds(admission: Option<&Admission>, snapshot: &Snapshot, listener: ListenerId) -> bool {
+    let Some(entry) = snapshot.site.listener(listener).map(|listener| &listener.entry) else { return false };
     admission.map_or_else(|| is_plain_allowed(entry), |admission| admission.holds(entry, snapshot.generation))
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::connection_error::ConnectionError;
 use crate::data::path::admission::{self, Admission, Shown};
+use crate::data::path::door::Door;
 use crate::data::thread::held::Held;
 use crate::data::thread::ticker::TICK;
 use crate::data::upstream::worker::Worker;
-use crate::metrics::ListenerMetrics;
 use crate::model::entry::Entry;
-use crate::model::snapshot::{Limits, Snapshot};
+use crate::model::snapshot::{Limits, ListenerId, Snapshot};
 
 /// How many different ages there are, for connections that were accepted at the same time.
 const SPREAD: u64 = 64;
@@ -21,35 +21,51 @@ const SPREAD: u64 = 64;
 pub struct Client {
     /// The data thread it lives on.
     pub worker: Rc<Worker>,
-    /// Handles of its listener.
-    pub metrics: Rc<ListenerMetrics>,
+    /// The listener it came through.
+    pub door: Rc<Door>,
     /// The client's end: of the socket, or what a trusted PROXY protocol header says.
     pub peer: SocketAddr,
-    /// Position of the listener it came through.
-    pub listener: u16,
     /// The tick in which it was accepted.
     since: u32,
+    /// What has come of it.
+    pub came: Came,
     /// On what grounds it was let in, besides its address.
     pub admission: Option<Rc<Admission>>,
 }
 
+/// What has come of a client so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// No request.
+    Nothing,
+    /// No request, and it has a moment left for one.
+    NothingYet,
+    /// A request.
+    Request,
+}
+
 impl Client {
     /// A connection that has just been accepted.
-    pub fn new(worker: &Rc<Worker>, metrics: &Rc<ListenerMetrics>, listener: u16, peer: SocketAddr) -> Self {
+    pub fn new(worker: &Rc<Worker>, door: &Rc<Door>, peer: SocketAddr) -> Self {
         worker.connections.set(worker.connections.get() + 1);
-        metrics.connections.increment(1.0);
+        door.metrics.connections.increment(1.0);
         let since = worker.ticker.tick_number();
-        Self { worker: Rc::clone(worker), metrics: Rc::clone(metrics), peer, listener, since, admission: None }
+        Self { worker: Rc::clone(worker), door: Rc::clone(door), peer, since, came: Came::Nothing, admission: None }
     }
 
-    /// The current snapshot.
+    /// What its listener is known by.
+    pub fn listener(&self) -> ListenerId {
+        self.door.id
+    }
+
+    /// The current snapshot, or the last one that had its listener.
     pub fn snapshot(&self) -> Held {
-        self.worker.snapshot()
+        self.worker.snapshot_with(self.listener())
     }
 
     /// How connections of its listener begin.
-    pub fn entry<'a>(&self, snapshot: &'a Snapshot) -> &'a Entry {
-        &snapshot.site.listeners[usize::from(self.listener)].entry
+    pub fn entry<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Entry> {
+        snapshot.site.listener(self.listener()).map(|listener| &listener.entry)
     }
 
     /// It is let in on these grounds, under the configuration of this generation.
@@ -60,7 +76,7 @@ impl Client {
 
     /// Whether it would be let in today.
     pub fn is_welcome(&self, snapshot: &Snapshot) -> bool {
-        admission::holds(self.admission.as_deref(), snapshot, self.listener)
+        admission::holds(self.admission.as_deref(), snapshot, self.listener())
     }
 
     /// When it has been there for long enough, or its certificate ends, on the clock of the data thread.
@@ -87,6 +103,12 @@ impl Client {
             || !worker.with_held(|snapshot| self.is_welcome(snapshot))
     }
 
+    /// Whether its listener has left, or the process is to.
+    pub fn is_departing(&self) -> bool {
+        let worker = &self.worker;
+        worker.draining() || worker.with_held(|snapshot| snapshot.site.place(self.listener()).is_none())
+    }
+
     /// Whether it is to end when nothing is under way on it.
     pub fn is_to_end(&self) -> bool {
         self.worker.draining() || self.is_to_leave()
@@ -94,9 +116,9 @@ impl Client {
 
     /// It ends before its first request: counted each time, said once in a while.
     pub fn refuse(&self, error: ConnectionError) {
-        self.metrics.error(error).increment(1);
+        self.door.metrics.error(error).increment(1);
         if error == ConnectionError::GaveWay {
-            self.metrics.gave_way.increment(1);
+            self.door.metrics.gave_way.increment(1);
         }
         // A look whether the port is open is the one, and the other is said where it is decided.
         if matches!(error, ConnectionError::ClientGone | ConnectionError::GaveWay) {
@@ -104,7 +126,7 @@ impl Client {
         }
         let Some(since) = self.worker.complaints.about(error, self.worker.ticker.now_ms()) else { return };
         let snapshot = self.snapshot();
-        let listener = &snapshot.site.listeners[usize::from(self.listener)].name;
+        let listener = snapshot.site.listener(self.listener()).map_or("", |listener| &listener.name);
         let (peer, reason) = (self.peer, error.reason());
         tracing::warn!(%listener, %peer, reason, since, "{}", error.details());
     }
@@ -113,6 +135,6 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.worker.connections.set(self.worker.connections.get() - 1);
-        self.metrics.connections.decrement(1.0);
+        self.door.metrics.connections.decrement(1.0);
     }
 }

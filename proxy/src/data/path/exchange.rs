@@ -113,7 +113,7 @@ impl Exchange {
     /// A request's head is here.
     pub fn begin(session: &Rc<Session>, head: &RequestHead, body: &RequestBody) -> Box<Self> {
         session.begin_request(hyper::body::Body::is_end_stream(body));
-        let snapshot = session.worker.snapshot();
+        let snapshot = session.worker.snapshot_with(session.listener);
         let client = session.client(&head.fields, &snapshot);
         let line = session.begin_line(head, &snapshot);
         Box::new(Self {

@@ -15,7 +15,7 @@ use crate::data::transport::stream::Transport;
 use crate::model::entry::CertificateField;
 use crate::model::field_set::FieldSet;
 use crate::model::role::Tells;
-use crate::model::snapshot::{ClientAddressField, Site, Snapshot};
+use crate::model::snapshot::{ClientAddressField, ListenerId, Site, Snapshot};
 use crate::wire::address::ip_text;
 use crate::wire::fields::{Field, Fields};
 use crate::wire::known::Known;
@@ -111,7 +111,12 @@ pub struct ForwardingValues {
 
 impl ForwardingValues {
     /// Prepares the values for one client connection.
-    pub fn new(peer: IpAddr, (secured, http2): (Option<&Secured>, bool), snapshot: &Snapshot, listener: u16) -> Self {
+    pub fn new(
+        peer: IpAddr,
+        (secured, http2): (Option<&Secured>, bool),
+        snapshot: &Snapshot,
+        listener: ListenerId,
+    ) -> Self {
         let site = &*snapshot.site;
         let peer = peer.to_canonical();
         let peer_value = address_value(peer);
@@ -119,7 +124,7 @@ impl ForwardingValues {
         let via = HeaderValue::try_from([version, &site.proxy_name, "-", &snapshot.live.instance].concat())
             .unwrap_or(HeaderValue::from_static("1.1 rolegate"));
         let proto = if secured.is_some() { "https" } else { "http" };
-        let told = site.listeners.get(usize::from(listener)).and_then(|listener| listener.entry.terminated());
+        let told = site.listener(listener).and_then(|listener| listener.entry.terminated());
         let certificate = told.zip(secured).and_then(|(told, secured)| certificate_field(told.forward, secured));
         let field = &site.client_address_field;
         let told_in = match field {

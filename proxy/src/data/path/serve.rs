@@ -122,7 +122,7 @@ fn decide<'a>(
     head: &RequestHead,
 ) -> Result<Decision<'a>, Error> {
     let facts = Facts {
-        listener: session.listener,
+        listener: snapshot.site.place(session.listener).ok_or(Error::NoRoute)?,
         host: host(head),
         method: method.as_str(),
         path: uri.path(),
@@ -444,7 +444,8 @@ fn refused(refusal: Refusal, exchange: &mut Exchange) -> Error {
 
 /// Some listeners, and some roles, require a client certificate on most paths.
 fn check_certificate(session: &Session, snapshot: &Snapshot, role: &Role, path: &str) -> Result<(), Error> {
-    let entry = &snapshot.site.listeners[usize::from(session.listener)].entry;
+    let listener = snapshot.site.listener(session.listener).ok_or(Error::NoRoute)?;
+    let entry = &listener.entry;
     let shown = session.secured.as_ref().is_some_and(|secured| secured.certificate.is_some());
     match &entry.security {
         Security::Terminated(terminated) if !shown && !terminated.allows_anonymous(role.client_certificates, path) => {

@@ -18,7 +18,7 @@ use crate::data::upstream::pin::{PinEnd, Pins};
 use crate::data::upstream::worker::Worker;
 use crate::error::Error;
 use crate::model::role::{Role, Tells};
-use crate::model::snapshot::{Limits, Snapshot};
+use crate::model::snapshot::{Limits, ListenerId, Snapshot};
 use crate::model::tls::Proof;
 use crate::wire::fields::{Field, Fields};
 use crate::wire::head::{RequestHead, ResponseHead};
@@ -60,8 +60,8 @@ const STALLED: Duration = Duration::from_secs(2);
 pub struct Session {
     /// The data thread it lives on.
     pub worker: Rc<Worker>,
-    /// Position of the listener it came through.
-    pub listener: u16,
+    /// The listener it came through.
+    pub listener: ListenerId,
     /// The other end of the socket, or what a trusted PROXY protocol header says.
     pub peer: SocketAddr,
     /// Where the client has connected to.
@@ -147,7 +147,7 @@ impl Session {
     /// A new client connection, or a new request of one.
     pub fn new(client: &Client, on: &Socket, spoken: Spoken) -> Rc<Self> {
         let (worker, snapshot) = (Rc::clone(&client.worker), client.snapshot());
-        let (peer, listener, limits) = (client.peer, client.listener, snapshot.site.limits);
+        let (peer, listener, limits) = (client.peer, client.listener(), snapshot.site.limits);
         let values =
             ForwardingValues::new(peer.ip(), (on.secured.as_ref(), spoken == Spoken::Http2), &snapshot, listener);
         let forwarding = RefCell::new((snapshot.generation, values));

@@ -12,7 +12,7 @@ use crate::data::thread::log_texts::Texts;
 use crate::error::Error;
 use crate::model::role::Role;
 use crate::model::route::ClusterId;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{ListenerId, Snapshot};
 use crate::model::tier::TierKind;
 
 /// Bytes of records that wait. Clients choose how long their texts are.
@@ -67,7 +67,7 @@ pub enum Place {
     /// By positions in the record's snapshot.
     Of {
         /// Of the listener.
-        listener: u16,
+        listener: ListenerId,
         /// The role, once it is known.
         role: Option<ClusterId>,
     },

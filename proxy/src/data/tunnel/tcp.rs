@@ -21,7 +21,7 @@ use crate::model::endpoint::{Lease, Trial};
 use crate::model::facts::Facts;
 use crate::model::learn::Unserved;
 use crate::model::route::ClusterId;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{ListenerId, Snapshot};
 
 /// A connection to an endpoint, with all that a tunnel needs. It holds no snapshot: a tunnel lives for hours.
 pub struct Opened {
@@ -46,8 +46,8 @@ pub struct Opened {
 /// What a client asks for by connecting.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// Position of the listener.
-    pub listener: u16,
+    /// The listener.
+    pub listener: ListenerId,
     /// The server name in its `ClientHello`, where that is passed through.
     pub host: Option<&'a str>,
     /// Who its certificate is for.
@@ -106,8 +106,9 @@ fn count_refusal(from: &Dial<'_>, snapshot: &Snapshot, refusal: Refusal) -> Erro
 /// by itself.
 pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Timer) -> Option<Opened> {
     let Dial { peer, worker, .. } = *from;
-    let snapshot = worker.snapshot();
+    let snapshot = worker.snapshot_with(asked.listener);
     let Asked { listener, host, subject, told } = *asked;
+    let listener = snapshot.site.place(listener)?;
     let mut line = TunnelLine::begin(from, &snapshot, listener, &told);
     let facts = Facts { listener, host, method: "", path: "", query: None, client: peer.ip(), fields: None, subject };
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {

@@ -31,7 +31,7 @@ use crate::model::note::Note;
 use crate::model::retry::RetryBudget;
 use crate::model::role;
 use crate::model::route::ClusterId;
-use crate::model::snapshot::{Limits, Snapshot, Snapshots};
+use crate::model::snapshot::{Limits, ListenerId, Snapshot, Snapshots};
 use crate::model::tls::Proof;
 use crate::wire::fields::Fields;
 use crate::wire::names::Names;
@@ -175,6 +175,15 @@ impl Worker {
             *held = Held::new(newer);
         }
         held.clone()
+    }
+
+    /// The current snapshot, or if this listener has left, the last one that had it.
+    pub fn snapshot_with(&self, listener: ListenerId) -> Held {
+        let current = self.snapshot();
+        if current.site.place(listener).is_some() {
+            return current;
+        }
+        current.last_with(listener).map(|last| Held::new(Arc::clone(last))).unwrap_or(current)
     }
 
     /// Uses the snapshot that was loaded last: another may have been published meanwhile.
