@@ -132,6 +132,8 @@ impl Publisher {
             published: current.published,
             site: Arc::clone(&current.site),
             clusters: current.clusters.clone(),
+            steering: Arc::clone(&current.steering),
+            steered_at: current.steered_at,
             live: Arc::clone(&current.live),
             // Otherwise each would keep all before it.
             departed: Arc::default(),
