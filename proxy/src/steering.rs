@@ -194,21 +194,12 @@ fn warnings(snapshot: &Snapshot, change: &Change, now: u64) -> Vec<String> {
 
 /// Roles whose clients have their data at one server.
 fn of_weight(snapshot: &Snapshot, new: &Override) -> Vec<String> {
-    let device = clusters_of(snapshot, new).filter(|cluster| cluster.topology.role.balance == Balance::Device);
+    let device = consequences::clusters_of(snapshot, new).filter(|cluster| cluster.topology.role.balance == Balance::Device);
     let text = |cluster: &Arc<Cluster>| {
         let role = &cluster.topology.role.name;
         format!("the weight does not count for {role}: enrolled devices would lose the server that they keep")
     };
     device.map(text).collect()
-}
-
-/// The clusters that an override is about.
-fn clusters_of<'a>(snapshot: &'a Snapshot, own: &'a Override) -> impl Iterator<Item = &'a Arc<Cluster>> {
-    snapshot.clusters.iter().filter(move |cluster| {
-        let topology = &cluster.topology;
-        let held = || topology.systems.iter().any(|system| system.name.eq_ignore_ascii_case(&own.site_system));
-        own.covers(&topology.role.name) && held()
-    })
 }
 
 /// Has the Director do it, and says what holds then.

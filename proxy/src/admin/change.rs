@@ -55,9 +55,14 @@ impl Change {
         .await
     }
 
+    /// Where it comes from.
+    pub(super) fn origin(&self) -> String {
+        self.from.map(|peer| peer.to_string()).unwrap_or_default()
+    }
+
     /// A line in the log of the process.
     fn record(&self, what: &str) {
-        let from = self.from.map(|peer| peer.to_string()).unwrap_or_default();
+        let from = self.origin();
         tracing::info!(from, "changed: {what}");
     }
 }

@@ -6,3 +6,4 @@ pub(super) mod index;
 pub(super) mod learned;
 pub(super) mod metrics;
 pub(super) mod status;
+pub(super) mod steering;

@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::control::certificates::date;
+use crate::control::state_file::date as wall;
 use crate::status::{EndpointStatus, ListenerStatus, RoleStatus, SiteStatus, Status};
+use crate::steering::listing::OverrideStatus;
 use crate::text::{count, span};
 
 /// Characters of a failure that are shown.
@@ -41,7 +43,7 @@ pub(super) fn render(status: &Status) -> String {
     }
     let _ = writeln!(out, "\n{}", endpoints(&status.roles));
     if !status.overrides.is_empty() {
-        let _ = writeln!(out, "\n{}", super::steering::overrides(&status.overrides));
+        let _ = writeln!(out, "\n{}", overrides(&status.overrides));
     }
     let rules =
         status.roles.iter().filter_map(|role| Some(format!("{}: {}", role.title, role.fallback_rule.as_ref()?)));
@@ -237,6 +239,29 @@ fn requests(status: &Status) -> Table {
     table
 }
 
+/// What people have decided, in `rolegate status`.
+fn overrides(list: &[OverrideStatus]) -> Table {
+    let mut table = table(&["OVERRIDE OF", "ROLE", "WHAT", "BY", "SINCE", "BEGINS", "ENDS", "STATE", "COMMENT"]);
+    for OverrideStatus { written, state } in list {
+        let what = match &written.weight {
+            Some(weight) => format!("weight {weight}"),
+            None => written.kind.clone(),
+        };
+        table.add_row([
+            written.site_system.clone(),
+            written.role.clone().unwrap_or_default(),
+            what,
+            written.by.clone(),
+            wall(written.since),
+            written.begin.map(wall).unwrap_or_default(),
+            written.end.map(wall).unwrap_or_default(),
+            state.clone(),
+            written.comment.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
 /// Time since then, in its two largest units.
 pub(super) fn ago(seconds: f64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -247,7 +272,26 @@ pub(super) fn ago(seconds: f64) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::control::state_file::Written;
     use crate::status::{CertificateStatus, GroupStatus, RequestsStatus};
+
+    #[test]
+    fn overrides_as_text() {
+        let drain = Written {
+            site_system: "dp1".to_owned(),
+            role: Some("distribution-point".to_owned()),
+            kind: "drain".to_owned(),
+            by: "anna".to_owned(),
+            comment: Some("new disks".to_owned()),
+            ..Written::default()
+        };
+        let weight = Written { kind: "weight".to_owned(), weight: Some("50%".to_owned()), ..drain.clone() };
+        let list = [drain, weight].map(|written| OverrideStatus { written, state: "holds".to_owned() });
+        let text = overrides(&list).to_string();
+        for part in ["OVERRIDE OF", "dp1", "drain", "weight 50%", "anna", "1970-01-01T00:00:00Z", "holds", "new disks"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
 
     #[test]
     fn what_clients_of_groups_have_asked_is_shown_when_they_have() {

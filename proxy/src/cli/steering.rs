@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
-use comfy_table::Table;
 
-use super::ask::{self, Authority, Where};
-use super::{say, show};
-use crate::control::state_file::date;
+use super::ask::{self, Where};
+use super::say;
 use crate::steering::Steered;
-use crate::steering::listing::{Listing, OverrideStatus};
+use crate::steering::listing::Listing;
 use crate::text::count;
 
 /// How often is looked whether a site system is empty.
@@ -20,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Who asks, as the environment says.
 const USERS: [&str; 3] = ["SUDO_USER", "USER", "LOGNAME"];
 
-/// Of whom it is asked, and with what right.
+/// Of whom it is asked.
 #[derive(Args, Debug)]
 struct Of {
     /// The site system: its name, or a host name or address of it.
@@ -29,8 +27,6 @@ struct Of {
     /// Only this role of it.
     #[arg(long)]
     role: Option<String>,
-    #[command(flatten)]
-    authority: Authority,
     #[command(flatten)]
     at: Where,
     /// Print JSON.
@@ -135,8 +131,8 @@ fn change(of: &Of, path: &str, more: &[(&'static str, String)]) -> anyhow::Resul
     let mut query = whom(of);
     query.extend_from_slice(more);
     query.extend(USERS.iter().find_map(|name| std::env::var(name).ok()).map(|user| ("by", user)));
-    let body = ask::post(of.at, &of.authority, path, &query)?;
-    let steered: Steered = ask::read(of.at, &body)?;
+    let body = ask::post(&of.at, path, &query)?;
+    let steered: Steered = ask::read(&of.at, &body)?;
     if of.json {
         say::out(body)?;
         return Ok(ExitCode::SUCCESS);
@@ -155,7 +151,7 @@ fn wait(of: &Of, patience: Duration) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let mut said = String::new();
     loop {
-        let listing: Listing = ask::read(of.at, &ask::get(of.at, "/steering", &whom(of))?)?;
+        let listing: Listing = ask::read(&of.at, &ask::get(&of.at, "/steering", &whom(of))?)?;
         let (in_flight, signed_in) = (listing.in_flight(), listing.signed_in());
         let text = under_way(&of.name, in_flight, signed_in);
         if text != said && !of.json {
@@ -185,51 +181,9 @@ fn under_way(name: &str, in_flight: u32, signed_in: u32) -> String {
     }
 }
 
-/// What people have decided, in `rolegate status`.
-pub(super) fn overrides(list: &[OverrideStatus]) -> Table {
-    let mut table = show::table(&["OVERRIDE OF", "ROLE", "WHAT", "BY", "SINCE", "BEGINS", "ENDS", "STATE", "COMMENT"]);
-    for OverrideStatus { written, state } in list {
-        let what = match &written.weight {
-            Some(weight) => format!("weight {weight}"),
-            None => written.kind.clone(),
-        };
-        table.add_row([
-            written.site_system.clone(),
-            written.role.clone().unwrap_or_default(),
-            what,
-            written.by.clone(),
-            date(written.since),
-            written.begin.map(date).unwrap_or_default(),
-            written.end.map(date).unwrap_or_default(),
-            state.clone(),
-            written.comment.clone().unwrap_or_default(),
-        ]);
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::state_file::Written;
-
-    #[test]
-    fn overrides_as_text() {
-        let drain = Written {
-            site_system: "dp1".to_owned(),
-            role: Some("distribution-point".to_owned()),
-            kind: "drain".to_owned(),
-            by: "anna".to_owned(),
-            comment: Some("new disks".to_owned()),
-            ..Written::default()
-        };
-        let weight = Written { kind: "weight".to_owned(), weight: Some("50%".to_owned()), ..drain.clone() };
-        let list = [drain, weight].map(|written| OverrideStatus { written, state: "holds".to_owned() });
-        let text = overrides(&list).to_string();
-        for part in ["OVERRIDE OF", "dp1", "drain", "weight 50%", "anna", "1970-01-01T00:00:00Z", "holds", "new disks"] {
-            assert!(text.contains(part), "{part} is not in\n{text}");
-        }
-    }
 
     #[test]
     fn what_is_under_way_in_words() {

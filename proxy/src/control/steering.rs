@@ -64,12 +64,27 @@ pub enum Kept {
 #[derive(Debug)]
 pub(super) struct Steerer {
     steering: Arc<Steering>,
-    /// Seconds since 1970.
-    wall: fn() -> u64,
+    wall: WallClock,
     /// When it was looked last at what begins and ends.
     looked: u64,
     keeper: Option<mpsc::Sender<Save>>,
     unsaved: bool,
+}
+
+/// A clock of the wall, in seconds since 1970.
+pub struct WallClock(Box<dyn Fn() -> u64 + Send + Sync>);
+
+impl WallClock {
+    /// Another one than that of the machine.
+    pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Box::new(now))
+    }
+}
+
+impl std::fmt::Debug for WallClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", (self.0)())
+    }
 }
 
 /// A state to be written, and who hears of it.
@@ -94,11 +109,11 @@ pub fn wall_clock() -> u64 {
 impl Steerer {
     /// Nothing is decided, and nothing is kept.
     pub(super) fn new() -> Self {
-        Self { steering: Arc::default(), wall: wall_clock, looked: 0, keeper: None, unsaved: false }
+        Self { steering: Arc::default(), wall: WallClock::new(wall_clock), looked: 0, keeper: None, unsaved: false }
     }
 
-    /// With another clock, in seconds since 1970.
-    pub(super) fn set_clock(&mut self, wall: fn() -> u64) {
+    /// With another clock.
+    pub(super) fn set_clock(&mut self, wall: WallClock) {
         self.wall = wall;
     }
 
@@ -123,7 +138,7 @@ impl Steerer {
     }
 
     pub(super) fn now(&self) -> u64 {
-        (self.wall)()
+        (self.wall.0)()
     }
 
     /// When something begins or ends by itself, or the clock has to be looked at.

@@ -166,6 +166,13 @@ impl Standing {
     }
 }
 
+/// Whether all that no person has taken out are out, and there are some: who was taken out is not asked in panic, and is no cause
+/// for it either.
+fn all_out(classes: impl Iterator<Item = Class>) -> bool {
+    let mut left = classes.filter(|class| *class != Class::Away).peekable();
+    left.peek().is_some() && left.all(|class| class == Class::Out)
+}
+
 /// One role with the standing of its endpoints.
 #[derive(Debug)]
 pub struct Cluster {
@@ -181,15 +188,12 @@ impl Cluster {
     /// Puts the standings to their endpoints; missing ones are unproven.
     pub fn new(topology: Arc<Topology>, mut standing: Vec<Standing>) -> Self {
         standing.resize(topology.endpoints.len(), Standing::UNPROVEN);
-        let cannot = |standing: &Standing| matches!(standing.class(), Class::Out | Class::Away);
-        let nobody = standing.iter().all(cannot);
-        // Who was taken out on purpose is not asked in panic.
-        let some_out = standing.iter().any(|standing| standing.class() == Class::Out);
+        let nobody = standing.iter().all(|standing| standing.class() >= Class::Out);
         // Servers of a secondary site are for few: that they are well helps nobody else.
         let everyone = if topology.by_site.is_empty() { &topology.own.everyone[..] } else { &[] };
-        let is_out = |&endpoint: &EndpointIndex| cannot(&standing[endpoint as usize]);
-        let abandoned = !everyone.is_empty() && everyone.iter().all(is_out);
-        let panicking = (nobody || abandoned) && some_out && topology.role.panic == Panic::Serve;
+        let serve = topology.role.panic == Panic::Serve;
+        let all = standing.iter().map(Standing::class);
+        let panicking = serve && (all_out(all) || all_out(everyone.iter().map(|&index| standing[index as usize].class())));
         Self { topology, standing: standing.into_boxed_slice(), panicking, nobody }
     }
 

@@ -1,5 +1,7 @@
 //! Who is left without a server when a person takes one out.
 
+use std::sync::Arc;
+
 use crate::model::audience::{Left, left_without as left};
 use crate::model::cluster::Cluster;
 use crate::model::role::{Balance, Naming};
@@ -12,7 +14,7 @@ const NAMED: usize = 10;
 /// One sentence for each role that is left without a server, or some of whose clients are.
 pub(super) fn left_without(snapshot: &Snapshot, new: &Override) -> Vec<String> {
     let mut warnings = Vec::new();
-    for cluster in super::clusters_of(snapshot, new) {
+    for cluster in clusters_of(snapshot, new) {
         let topology = &cluster.topology;
         let goes = |index: u32| cluster.endpoint(index).system.eq_ignore_ascii_case(&new.site_system);
         let role = topology.label();
@@ -32,6 +34,15 @@ pub(super) fn left_without(snapshot: &Snapshot, new: &Override) -> Vec<String> {
         warnings.extend(bound(cluster, new));
     }
     warnings
+}
+
+/// The clusters that an override is about.
+pub(super) fn clusters_of<'a>(snapshot: &'a Snapshot, own: &'a Override) -> impl Iterator<Item = &'a Arc<Cluster>> {
+    snapshot.clusters.iter().filter(move |cluster| {
+        let topology = &cluster.topology;
+        let held = || topology.systems.iter().any(|system| system.name.eq_ignore_ascii_case(&own.site_system));
+        own.covers(&topology.role.name) && held()
+    })
 }
 
 /// Roles whose clients cannot go to another server.

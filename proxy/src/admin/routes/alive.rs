@@ -46,16 +46,20 @@ impl Admin {
             return text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n");
         }
         let snapshot = self.handles.snapshots.current();
-        let mut waiting = Vec::new();
+        let (mut waiting, mut taken_out) = (Vec::new(), Vec::new());
         for cluster in &snapshot.clusters {
-            let servable = cluster.panicking() || cluster.standings().iter().any(|s| s.class() != Class::Out);
+            let servable = cluster.panicking() || cluster.standings().iter().any(|s| s.class() < Class::Out);
             if !servable && snapshot.site.serves(cluster.topology.id) {
-                waiting.push(cluster.topology.label().into_owned());
+                let list = if cluster.is_taken_out() { &mut taken_out } else { &mut waiting };
+                list.push(cluster.topology.label().into_owned());
             }
         }
-        match waiting.is_empty() {
+        let lists = [("nobody is well", waiting), ("all are drained or in maintenance", taken_out)];
+        let lines = lists.iter().filter(|(_, roles)| !roles.is_empty());
+        let lines: String = lines.map(|(what, roles)| format!("{what}: {}\n", roles.join(", "))).collect();
+        match lines.is_empty() {
             true => text(StatusCode::OK, "ready\n"),
-            false => text(StatusCode::SERVICE_UNAVAILABLE, format!("nobody is well: {}\n", waiting.join(", "))),
+            false => text(StatusCode::SERVICE_UNAVAILABLE, lines),
         }
     }
 }

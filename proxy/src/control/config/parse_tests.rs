@@ -62,7 +62,7 @@ fn the_sample_is_read_as_it_is_written() {
     let mut problems = Problems::new();
     let config = parse(SAMPLE, &mut problems);
     let mp02 = &config.site_systems[1];
-    let RoleEntry::Table(notification) = mp02.roles[1].get_ref() else { panic!("{mp02:?}") };
+    let RoleEntry::Table(notification) = mp02.roles()[1].get_ref() else { panic!("{mp02:?}") };
     let span = notification.max_requests.as_ref().unwrap().span();
     assert_eq!(&SAMPLE[span], "20_000", "places survive inside a table");
     assert_eq!(config.boundary_groups[1].neighbors[0].fallback["SUP"].get_ref().get(), Fallback::Never);

@@ -377,7 +377,7 @@ fn dp_on_site_system(source: &str) -> (Role, Problems) {
     let mut problems = Problems::new();
     let config = parse(source, &mut problems);
     assert!(problems.is_empty(), "{}", problems.render("", source, false));
-    let RoleEntry::Table(entry) = config.site_systems[0].roles[0].get_ref() else { panic!("{source}") };
+    let RoleEntry::Table(entry) = config.site_systems[0].roles()[0].get_ref() else { panic!("{source}") };
     (on_site_system(&presets::find("DP").unwrap(), entry, &mut problems), problems)
 }
 

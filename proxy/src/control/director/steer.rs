@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Director;
 use crate::control::assemble::assemble_steered;
-use crate::control::steering::{Change, Kept, Outcome, Wanted};
+use crate::control::steering::{Change, Kept, Outcome, WallClock, Wanted};
 use crate::model::steering::Kind;
 
 impl Director {
@@ -20,8 +20,8 @@ impl Director {
         self.publisher.publish();
     }
 
-    /// Overrides begin and end by another clock than that of the machine; in seconds since 1970.
-    pub fn set_wall_clock(&mut self, wall: fn() -> u64) {
+    /// Overrides begin and end by another clock than that of the machine.
+    pub fn set_wall_clock(&mut self, wall: WallClock) {
         self.steerer.set_clock(wall);
     }
 
