@@ -4,6 +4,7 @@ pub mod assemble;
 pub mod certificates;
 pub mod compile;
 pub mod config;
+pub mod describe;
 pub mod director;
 pub mod doubts;
 pub mod encoding;

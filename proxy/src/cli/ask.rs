@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use http::{Method, Request, StatusCode, header};
@@ -13,6 +13,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
+use super::failure::Mistake;
 use crate::control::encoding::utf8;
 
 /// An audit of a large site takes a while.
@@ -42,11 +43,13 @@ pub(super) fn get(at: Where, path: &str, query: &[(&str, String)]) -> anyhow::Re
 /// Changes something.
 pub(super) fn post(at: Where, authority: &Authority, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
     let Some(file) = &authority.token_file else {
-        bail!("changes need a token: --token-file or ROLEGATE_TOKEN_FILE names the file that [admin] token_file names");
+        let help = "--token-file or ROLEGATE_TOKEN_FILE names the file that [admin] token_file names";
+        return Err(Mistake::usage("changes need a token").help(help).into());
     };
     let token = std::fs::read(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
     let Some(token) = token_in(token) else {
-        bail!("{} has no token in it: is it the file that [admin] token_file names?", file.display());
+        let what = format!("{} has no token in it", file.display());
+        return Err(Mistake::refused(what).help("is it the file that [admin] token_file names?").into());
     };
     ask(at.admin, Method::POST, &target(path, query), Some(&token))
 }
@@ -72,16 +75,34 @@ fn target(path: &str, query: &[(&str, String)]) -> String {
 }
 
 fn ask(admin: SocketAddr, method: Method, target: &str, token: Option<&str>) -> anyhow::Result<String> {
+    let (status, body) = answer(admin, method, target, token, PATIENCE)?;
+    if status == StatusCode::OK {
+        return Ok(body);
+    }
+    let what = if body.trim().is_empty() { status.to_string() } else { body.trim().to_owned() };
+    Err(if status == StatusCode::BAD_REQUEST { Mistake::usage(what) } else { Mistake::refused(what) }.into())
+}
+
+/// Asks, and gives whatever status the answer has.
+pub(super) fn look(at: Where, path: &str, patience: Duration) -> anyhow::Result<(StatusCode, String)> {
+    answer(at.admin, Method::GET, path, None, patience)
+}
+
+fn answer(
+    admin: SocketAddr,
+    method: Method,
+    target: &str,
+    token: Option<&str>,
+    patience: Duration,
+) -> anyhow::Result<(StatusCode, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime
-        .block_on(async { tokio::time::timeout(PATIENCE, send(admin, method, target, token)).await })
-        .with_context(|| format!("{admin} did not answer within {} seconds", PATIENCE.as_secs()))?;
-    let (status, body) =
-        answer.with_context(|| format!("no rolegate answers at {admin}; --admin names another address"))?;
-    if status != StatusCode::OK {
-        bail!("{}", if body.trim().is_empty() { status.to_string() } else { body.trim().to_owned() });
-    }
-    Ok(body)
+        .block_on(async { tokio::time::timeout(patience, send(admin, method, target, token)).await })
+        .with_context(|| format!("{admin} did not answer within {} seconds", patience.as_secs()))?;
+    answer.with_context(|| {
+        let help = "--admin names another address: that of [admin] address in the configuration that runs";
+        Mistake::refused(format!("no rolegate answers at {admin}")).help(help)
+    })
 }
 
 async fn send(

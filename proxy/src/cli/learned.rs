@@ -47,6 +47,9 @@ enum ClocksCommand {
         authority: Authority,
         #[command(flatten)]
         at: Where,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -83,6 +86,9 @@ enum ContentCommand {
         authority: Authority,
         #[command(flatten)]
         at: Where,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -104,14 +110,17 @@ enum AffinityCommand {
         authority: Authority,
         #[command(flatten)]
         at: Where,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 pub(super) fn clocks(args: &ClocksArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         None => show(args.at, "/clocks", &[], args.json, render_clocks),
-        Some(ClocksCommand::Reset { role, group, content, authority, at }) => {
-            change(*at, authority, "/clocks/reset", &given([("role", role), ("group", group), ("content", content)]))
+        Some(ClocksCommand::Reset { role, group, content, authority, at, json }) => {
+            change((*at, *json), authority, "/clocks/reset", &given([("role", role), ("group", group), ("content", content)]))
         }
     }
 }
@@ -119,17 +128,17 @@ pub(super) fn clocks(args: &ClocksArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn content(args: &ContentArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         None => show(args.at, "/content", &given([("server", &args.if_lost)]), args.json, render_audit),
-        Some(ContentCommand::Forget { content, server, all, authority, at }) => {
+        Some(ContentCommand::Forget { content, server, all, authority, at, json }) => {
             let mut query = given([("content", content), ("server", server)]);
             query.extend(all.then(|| ("all", "true".to_owned())));
-            change(*at, authority, "/content/forget", &query)
+            change((*at, *json), authority, "/content/forget", &query)
         }
     }
 }
 
 pub(super) fn affinity(args: &AffinityArgs) -> anyhow::Result<ExitCode> {
-    let AffinityCommand::Forget { server, authority, at } = &args.command;
-    change(*at, authority, "/affinity/forget", &[("server", server.clone())])
+    let AffinityCommand::Forget { server, authority, at, json } = &args.command;
+    change((*at, *json), authority, "/affinity/forget", &[("server", server.clone())])
 }
 
 fn given<const N: usize>(pairs: [(&'static str, &Option<String>); N]) -> Vec<(&'static str, String)> {
@@ -145,13 +154,21 @@ fn show<T: DeserializeOwned + Serialize>(
 ) -> anyhow::Result<ExitCode> {
     let body = ask::get(at, path, query)?;
     let answer: T = ask::read(at, &body)?;
-    say::out(if json { body } else { render(&answer) })?;
+    if json { say::json(body) } else { say::out(render(&answer)) }?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn change(at: Where, authority: &Authority, path: &str, query: &[(&str, String)]) -> anyhow::Result<ExitCode> {
-    let changed: Changed = ask::read(at, &ask::post(at, authority, path, query)?)?;
-    say::out(changed.sentence)?;
+/// `asked`: where, and whether the answer is told as JSON.
+fn change(
+    asked: (Where, bool),
+    authority: &Authority,
+    path: &str,
+    query: &[(&str, String)],
+) -> anyhow::Result<ExitCode> {
+    let (at, json) = asked;
+    let body = ask::post(at, authority, path, query)?;
+    let changed: Changed = ask::read(at, &body)?;
+    if json { say::json(body) } else { say::out(changed.sentence) }?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,7 +8,7 @@ use sd_notify::NotifyState;
 
 use super::say;
 use super::signals::{Asked, Signals};
-use crate::app::App;
+use crate::app::{App, StartError};
 use crate::control::config::Source;
 use crate::limits;
 use crate::process_log::{self, ProcessLog};
@@ -37,11 +37,12 @@ pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitC
     let source = Source::read(file)?;
     let app = match App::start(&source, Some(file.to_owned())) {
         Ok(app) => app,
-        Err(error) => {
-            // The errors of a configuration are many lines with their own layout.
-            say::err(error);
+        // The errors of a configuration are many lines with their own layout.
+        Err(StartError::Configuration(rendered)) => {
+            say::err(rendered);
             return Ok(ExitCode::FAILURE);
         }
+        Err(error) => return Err(error.into()),
     };
     for (name, address) in app.listeners() {
         tracing::info!(listener = %name, %address, "listening");

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
@@ -19,13 +19,15 @@ use super::units::{self, DurationOrOff, FallbackTime, HumanDuration, HumanSize};
 mod groups;
 mod listeners;
 mod memory;
+mod places;
 
 pub use groups::{BoundaryEntry, BoundaryGroup, DefaultBoundaryGroup, GroupEntry, GroupSiteSystem, Neighbor};
-pub use listeners::{CertificateEntry, Listener, ListenerTls, Tls};
+pub use listeners::{CertificateEntry, Listener, ListenerTls, RedirectPort, Tls};
 pub use memory::{AffinityTable, ContentTable, FallbackTable};
+pub use places::TablePlaces;
 
 /// The whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `[site]`: the one site.
@@ -60,10 +62,13 @@ pub struct Config {
     pub boundary_groups: Vec<BoundaryGroup>,
     /// `[default_boundary_group]`: the site default boundary group.
     pub default_boundary_group: DefaultBoundaryGroup,
+    /// Where its tables stand, for what is missing in them.
+    #[serde(skip)]
+    pub tables: TablePlaces,
 }
 
 /// `[site]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Site {
     /// Three-character site code, for example `P01`. Required.
@@ -73,7 +78,7 @@ pub struct Site {
 }
 
 /// `[[sites]]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OneOfSites {
     /// Three-character site code. Required.
@@ -89,7 +94,7 @@ pub struct OneOfSites {
 }
 
 /// `[proxy]`: the process.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProxySettings {
     /// Data threads, each with its own sockets and connections; absent = one for each core.
@@ -165,7 +170,7 @@ impl Default for ProxySettings {
 }
 
 /// `[admin]`: metrics, readiness, status.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// Address of the admin listener.
@@ -187,7 +192,7 @@ impl Default for Admin {
 }
 
 /// `[access_log]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLog {
     /// A file that lines are appended to, or `-` for standard output.
@@ -203,7 +208,7 @@ impl Default for AccessLog {
 }
 
 /// `[dns]`: how site systems given by name are found.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dns {
     /// Servers to ask; empty = those of the operating system.
@@ -235,7 +240,7 @@ impl Default for Dns {
 }
 
 /// `[[site_systems]]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SiteSystem {
     /// The name that boundary groups use. Required.
@@ -271,7 +276,8 @@ pub struct SiteSystem {
 }
 
 /// One role of a site system.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum RoleEntry {
     /// Just its name.
     Name(String),
@@ -306,7 +312,7 @@ impl<'de> Visitor<'de> for RoleEntryVisitor {
 }
 
 /// A role as this one site system holds it.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoleOnSiteSystem {
     /// Role name. Required.
@@ -341,7 +347,7 @@ pub struct RoleOnSiteSystem {
 }
 
 /// `[roles.NAME]`: what differs from the preset.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoleOverrides {
     /// Makes NAME a role of one's own that starts from this preset (`plain`, or the name of a role).
@@ -432,7 +438,7 @@ pub struct RoleOverrides {
 }
 
 /// `[roles.NAME.retry]`, fields as in [`crate::model::role::Retry`].
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct RetryOverrides {
@@ -444,7 +450,7 @@ pub struct RetryOverrides {
 }
 
 /// `timeouts` of a role or a site system, fields as in [`crate::model::role::Timeouts`].
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct TimeoutOverrides {
@@ -465,7 +471,7 @@ pub struct TimeoutOverrides {
 }
 
 /// `probe` of a role or a site system.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProbeOverrides {
     /// `none`, `tcp` or `http`.
@@ -505,7 +511,8 @@ pub struct ProbeOverrides {
 }
 
 /// A status, or an inclusive range of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 #[allow(missing_docs)]
 pub enum StatusRange {
     One(u16),
@@ -539,7 +546,7 @@ impl Visitor<'_> for StatusRangeVisitor {
 }
 
 /// `passive` of a role or a site system, fields as in [`rolegate_health::PassivePolicy`].
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct PassiveOverrides {
