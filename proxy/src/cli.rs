@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use self::signals::Signals;
 
+mod address;
 mod ask;
 mod check;
 mod diff;

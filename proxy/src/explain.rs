@@ -4,6 +4,7 @@
 
 use rolegate_health::Health;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::director::View;
 use crate::error::Error;
@@ -32,7 +33,7 @@ pub use servers::{ServerFacts, TierFacts};
 pub use why_not::{Answer, WhyNot};
 
 /// Everything about one request. What has no meaning for it is absent.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(default)]
 pub struct Explanation {
     /// The request.
@@ -87,7 +88,7 @@ pub struct Explanation {
 }
 
 /// The request.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RequestFacts {
     /// Address of the client.
     pub client: String,
@@ -106,7 +107,7 @@ pub struct RequestFacts {
 }
 
 /// The site.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct SiteFacts {
     /// Its code.
     pub code: String,
@@ -118,7 +119,7 @@ pub struct SiteFacts {
 }
 
 /// The role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RoleFacts {
     /// Its name.
     pub name: String,
@@ -138,7 +139,7 @@ pub struct RoleFacts {
 }
 
 /// A boundary group of the client.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct GroupFacts {
     /// Its name.
     pub name: String,
@@ -150,7 +151,7 @@ pub struct GroupFacts {
 }
 
 /// The content that is asked for.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ContentFacts {
     /// Its id, as written.
     pub id: String,
@@ -159,7 +160,7 @@ pub struct ContentFacts {
 }
 
 /// The fallback clock.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ClockFacts {
     /// Later tiers wait for it.
     pub honored: bool,

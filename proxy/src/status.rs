@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rolegate_health::{Outcome, Record};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::certificates::days_left;
 use crate::control::director::View;
@@ -17,7 +18,7 @@ use crate::model::sites::OneSite;
 use crate::model::snapshot::{ListenerRoutes, Site, Snapshot};
 
 /// Everything. Times are seconds since 1970.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// Version of rolegate.
     pub rolegate: String,
@@ -50,7 +51,7 @@ pub struct Status {
 }
 
 /// How the last reload went.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ReloadStatus {
     /// When.
     pub at: f64,
@@ -62,7 +63,7 @@ pub struct ReloadStatus {
 }
 
 /// One listener.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ListenerStatus {
     /// Its name.
     pub name: String,
@@ -92,7 +93,7 @@ pub struct ListenerStatus {
 }
 
 /// One of our certificates.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct CertificateStatus {
     /// DNS names and addresses that it is for.
     pub names: Vec<String>,
@@ -107,7 +108,7 @@ pub struct CertificateStatus {
 }
 
 /// One of several sites.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct SiteStatus {
     /// Its code.
     pub code: String,
@@ -126,7 +127,7 @@ pub struct SiteStatus {
 }
 
 /// One role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RoleStatus {
     /// Its name.
     pub name: String,
@@ -150,7 +151,7 @@ pub struct RoleStatus {
 }
 
 /// One endpoint.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct EndpointStatus {
     /// Site system.
     pub site_system: String,
@@ -182,7 +183,7 @@ pub struct EndpointStatus {
 }
 
 /// A failed probe.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct FailureStatus {
     /// When.
     pub at: f64,
@@ -191,7 +192,7 @@ pub struct FailureStatus {
 }
 
 /// One boundary group.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct GroupStatus {
     /// Its name.
     pub name: String,
@@ -208,7 +209,7 @@ pub struct GroupStatus {
 }
 
 /// What the clients of a boundary group have asked of a role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RequestsStatus {
     /// The role.
     pub role: String,
@@ -221,7 +222,7 @@ pub struct RequestsStatus {
 }
 
 /// One name.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct NameStatus {
     /// The name.
     pub name: String,
@@ -236,7 +237,7 @@ pub struct NameStatus {
 }
 
 /// An endpoint that left.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct DrainingStatus {
     /// Role.
     pub role: String,

@@ -1,19 +1,23 @@
 //! Answers, and what is held until they have been read.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{self, HeaderValue};
-use http::{Response, StatusCode};
-use http_body_util::Full;
+use http_body::{Frame, SizeHint};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-/// What every page of the admin listener gives.
-pub(super) type Answer = Response<Full<Bytes>>;
+/// What every address of the admin listener gives.
+pub(super) type Answer = Response;
 
 /// No answer waits to be read.
 const NOTHING: u64 = u64::MAX;
@@ -51,62 +55,126 @@ impl Reader {
     }
 }
 
-/// A text on its way to one reader. It is given back, with the permit, when the last of it was sent or the connection ends.
-struct Unread {
-    text: Arc<String>,
-    reader: Arc<Reader>,
-    _permit: Option<OwnedSemaphorePermit>,
+/// One of the few long answers at a time. It travels in the extensions of an answer, and is given back when that has been read.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    _permit: Arc<OwnedSemaphorePermit>,
 }
 
-impl AsRef<[u8]> for Unread {
-    fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+impl Turn {
+    pub(super) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Arc::new(permit) }
     }
 }
 
-impl Drop for Unread {
+/// What ends when the last byte of an answer was sent, or its connection ends.
+#[derive(Debug)]
+struct Held {
+    reader: Arc<Reader>,
+    _turn: Option<Turn>,
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
         self.reader.ends();
     }
 }
 
-/// A body that several readers may share.
-pub(super) fn body(text: Arc<String>, reader: &Arc<Reader>, permit: Option<OwnedSemaphorePermit>) -> Full<Bytes> {
+/// A piece of an answer on its way.
+struct Piece {
+    bytes: Bytes,
+    _held: Arc<Held>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A body that holds what its answer needs as long as one of its pieces is unsent.
+#[derive(Debug)]
+struct Unread {
+    body: Body,
+    held: Arc<Held>,
+}
+
+impl http_body::Body for Unread {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let held = |bytes| Bytes::from_owner(Piece { bytes, _held: Arc::clone(&self.held) });
+        polled.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(held))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer on its way to one reader.
+pub(super) fn sent(answer: Answer, reader: &Arc<Reader>) -> Answer {
     reader.begins();
-    Full::new(Bytes::from_owner(Unread { text, reader: Arc::clone(reader), _permit: permit }))
+    let (mut parts, body) = answer.into_parts();
+    let held = Arc::new(Held { reader: Arc::clone(reader), _turn: parts.extensions.remove() });
+    Response::from_parts(parts, Body::new(Unread { body, held }))
+}
+
+/// A text that several readers share.
+struct Shared(Arc<String>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// A body of a text that several readers share.
+pub(super) fn shared(text: Arc<String>) -> Body {
+    Body::from(Bytes::from_owner(Shared(text)))
 }
 
 /// What was asked for as JSON, or all mistakes in the question.
-pub(super) fn answered<T: Serialize>(answer: Result<T, Vec<String>>) -> Response<String> {
+pub(super) fn answered<T: Serialize>(answer: Result<T, Vec<String>>) -> Answer {
     match answer {
         Ok(value) => json(&value),
         Err(mistakes) => text(StatusCode::BAD_REQUEST, format!("{}\n", mistakes.join("\n"))),
     }
 }
 
-pub(super) fn json(value: &impl Serialize) -> Response<String> {
+pub(super) fn json(value: &impl Serialize) -> Answer {
     match serde_json::to_string_pretty(value) {
-        Ok(json) => {
-            let mut response = text(StatusCode::OK, json);
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        }
+        Ok(json) => of_kind("application/json", json),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 
-pub(super) fn text<T>(status: StatusCode, body: T) -> Response<T> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+pub(super) fn text(status: StatusCode, body: impl Into<Body>) -> Answer {
+    let mut answer = of_kind("text/plain; charset=utf-8", body);
+    *answer.status_mut() = status;
+    answer
+}
+
+/// 200 with a body of this media type.
+pub(super) fn of_kind(kind: &'static str, body: impl Into<Body>) -> Answer {
+    let mut answer = Response::new(body.into());
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use http_body_util::BodyExt;
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -114,10 +182,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_held_for_a_reader_is_given_back_with_the_last_byte() {
         let (permits, reader) = (Arc::new(Semaphore::new(1)), Reader::new());
+        let mut answer = text(StatusCode::OK, "abc");
         let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
-        let held = Unread { text: Arc::new("abc".to_owned()), reader: Arc::clone(&reader), _permit: Some(permit) };
-        reader.begins();
-        let mut bytes = Bytes::from_owner(held);
+        answer.extensions_mut().insert(Turn::new(permit));
+        let mut body = sent(answer, &reader).into_body();
+        let mut bytes = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        drop(body);
         let first = bytes.split_to(1);
         tokio::time::advance(Duration::from_secs(7)).await;
         drop(bytes);

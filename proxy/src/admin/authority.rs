@@ -1,13 +1,13 @@
-//! Who may change something: whoever has the token of `[admin] token_file`.
+//! Who may change something: those who have the token of `[admin] token_file`.
 
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::answer::text;
+use super::answer::{Answer, text};
 use crate::model::snapshot::Site;
 
-/// Why somebody may not.
+/// Why a change is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// There is no token.
@@ -32,18 +32,17 @@ fn bearer(field: &[u8]) -> Option<&[u8]> {
 }
 
 impl Refusal {
-    pub(super) fn response(self) -> Response<String> {
+    pub(super) fn answer(self) -> Answer {
         match self {
             Self::NoToken => text(
                 StatusCode::FORBIDDEN,
-                "changes are refused: set [admin] token_file and reload, and send the token with the request\n"
-                    .to_owned(),
+                "changes are refused: set [admin] token_file and reload, and send the token with the request\n",
             ),
             Self::Unknown => {
                 let say = "changes need the token of [admin] token_file: Authorization: Bearer TOKEN\n";
-                let mut response = text(StatusCode::UNAUTHORIZED, say.to_owned());
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                response
+                let mut answer = text(StatusCode::UNAUTHORIZED, say);
+                answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                answer
             }
         }
     }

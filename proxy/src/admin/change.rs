@@ -1,16 +1,19 @@
-//! What the admin listener changes, each logged.
+//! What changes something: it needs the token, and each change is a line in the log of the process.
 
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Admin;
-use super::query::Query;
-use crate::learned::content;
-use crate::learned::forget::{self, ClockFilter, ContentFilter};
-use crate::lookup;
-use crate::text::count;
+use super::answer::{Answer, answered};
+use super::desk::Desk;
+use super::peer::Peer;
+use super::{Admin, authority};
 
 /// What was changed.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Changed {
     /// How many.
     pub changed: usize,
@@ -18,66 +21,55 @@ pub struct Changed {
     pub sentence: String,
 }
 
-/// Collects what is wrong with the names that somebody gives.
-#[derive(Default)]
-struct Mistakes(Vec<String>);
+/// The right to change something. A handler that takes it is called for requests that have it, and for no others.
+#[derive(Debug)]
+pub(super) struct Change {
+    from: Option<Peer>,
+}
 
-impl Mistakes {
-    fn keep<T>(&mut self, found: Option<Result<T, String>>) -> Option<T> {
-        found?.map_err(|mistake| self.0.push(mistake)).ok()
-    }
+impl FromRequestParts<Arc<Desk>> for Change {
+    type Rejection = Answer;
 
-    fn or<T>(self, value: T) -> Result<T, Vec<String>> {
-        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
+    async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Answer> {
+        authority::check(&desk.admin.handles.snapshots.current().site, &parts.headers)
+            .map_err(authority::Refusal::answer)?;
+        Ok(Self { from: parts.extensions.get().copied() })
     }
 }
 
-impl Admin {
-    pub(super) fn reset_clocks(&self, query: &Query) -> Result<Changed, Vec<String>> {
-        query.only(&["role", "group", "content"])?;
-        let snapshot = self.handles.snapshots.current();
-        let mut mistakes = Mistakes::default();
-        let role = mistakes.keep(query.one("role").map(|name| lookup::role(&snapshot, name)));
-        let group = mistakes.keep(query.one("group").map(|name| lookup::boundary_group(&snapshot, name)));
-        let filter = mistakes.or(ClockFilter {
-            role: role.map(|cluster| cluster.topology.role.name.clone()),
-            group: group.map(str::to_owned),
-            content: query.one("content").map(str::to_owned),
-        })?;
-        let changed = forget::reset_clocks(&snapshot, &mut self.ledger(), self.now(), &filter);
-        let ClockFilter { role, group, content } = filter;
-        tracing::info!(changed, ?role, ?group, ?content, "fallback clocks were reset");
-        Ok(Changed { changed, sentence: format!("reset: {}", count(changed, "fallback clock")) })
+impl Change {
+    /// Does the work when it is its turn, on a thread of its own, and answers with what it gives: as JSON, or every mistake.
+    /// The sentence of what was changed goes to the log.
+    pub(super) async fn make<T: Recorded>(
+        self,
+        desk: &Desk,
+        work: impl FnOnce(&Admin) -> Result<T, Vec<String>> + Send + 'static,
+    ) -> Answer {
+        desk.long(move |admin| {
+            let done = work(admin);
+            if let Ok(changed) = &done {
+                self.record(changed.sentence());
+            }
+            answered(done)
+        })
+        .await
     }
 
-    pub(super) fn forget_content(&self, query: &Query) -> Result<Changed, Vec<String>> {
-        query.only(&["content", "server", "all"])?;
-        let snapshot = self.handles.snapshots.current();
-        let server = query.one("server").map(|name| lookup::site_system(&snapshot, name)).transpose();
-        let server = server.map_err(|mistake| vec![mistake])?;
-        let filter = match (query.one("content"), server, query.one("all")) {
-            (Some(id), server, None) => ContentFilter::Content(id.to_owned(), server),
-            (None, Some(server), None) => ContentFilter::Server(server),
-            (None, None, Some("true")) => ContentFilter::Everything,
-            _ => return Err(vec!["say what to forget: content, server, both of them, or all=true alone".to_owned()]),
-        };
-        let names = content::names(&self.ledger());
-        let changed = forget::forget_content(&snapshot, &names, &filter);
-        tracing::info!(changed, ?filter, "what is known of contents was forgotten");
-        let sentence = format!("forgotten: {} about contents, and all about single files", count(changed, "answer"));
-        Ok(Changed { changed, sentence })
+    /// A line in the log of the process.
+    fn record(&self, what: &str) {
+        let from = self.from.map(|peer| peer.to_string()).unwrap_or_default();
+        tracing::info!(from, "changed: {what}");
     }
+}
 
-    pub(super) fn forget_affinity(&self, query: &Query) -> Result<Changed, Vec<String>> {
-        query.only(&["server"])?;
-        let snapshot = self.handles.snapshots.current();
-        let Some(name) = query.one("server") else {
-            return Err(vec!["server is missing: the site system whose clients are distributed anew".to_owned()]);
-        };
-        let system = lookup::site_system(&snapshot, name).map_err(|mistake| vec![mistake])?;
-        let changed = forget::forget_affinity(&snapshot, &system);
-        tracing::info!(changed, %system, "its clients are distributed anew");
-        let sentence = format!("forgotten: {} at {system} (clients, downloads, uploads)", count(changed, "stay"));
-        Ok(Changed { changed, sentence })
+/// What a change answers with.
+pub(super) trait Recorded: Serialize {
+    /// What was changed, for the log.
+    fn sentence(&self) -> &str;
+}
+
+impl Recorded for Changed {
+    fn sentence(&self) -> &str {
+        &self.sentence
     }
 }

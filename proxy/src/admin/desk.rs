@@ -4,78 +4,56 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
+use http::StatusCode;
 use http::header::{self, HeaderValue};
-use http::request;
-use http::{Response, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::answer::{Answer, Reader, body, text};
-use super::query::Query;
+use super::Admin;
+use super::answer::{Answer, Turn, text};
 use super::scrape::Scrapes;
-use super::{Admin, Long, Page};
 
 /// Long answers that are made or read at once, besides those of `/metrics`.
 const LONG: usize = 4;
 /// How long another one waits for its turn.
 const TURN: Duration = Duration::from_secs(5);
 
+/// How a handler gets at the desk.
+pub(super) type AtDesk = State<Arc<Desk>>;
+
 /// What all admin connections share.
 #[derive(Debug)]
 pub(super) struct Desk {
-    admin: Admin,
-    scrapes: Scrapes,
+    /// What is shown.
+    pub(super) admin: Admin,
+    /// The texts of `/metrics`.
+    pub(super) scrapes: Scrapes,
     turns: Arc<Semaphore>,
 }
 
 impl Desk {
-    pub(super) fn new(admin: Admin) -> Self {
-        Self { admin, scrapes: Scrapes::new(), turns: Arc::new(Semaphore::new(LONG)) }
+    pub(super) fn new(admin: Admin) -> Arc<Self> {
+        Arc::new(Self { admin, scrapes: Scrapes::new(), turns: Arc::new(Semaphore::new(LONG)) })
     }
 
-    /// The answer to a request.
-    pub(super) async fn answer(&self, head: request::Parts, reader: &Arc<Reader>) -> Answer {
-        let page = match self.admin.admit(&head) {
-            Ok(page) => page,
-            Err(refusal) => return short(*refusal, reader),
-        };
-        match page {
-            Page::Index => short(self.admin.index(), reader),
-            Page::Health => short(self.admin.health().await, reader),
-            Page::Ready => short(self.admin.ready(), reader),
-            Page::Metrics => self.metrics(reader).await,
-            Page::Long(page) => self.long(page, &head, reader).await,
-        }
-    }
-
-    async fn metrics(&self, reader: &Arc<Reader>) -> Answer {
-        let admin = self.admin.clone();
-        let Some(metrics) = self.scrapes.text(move || admin.render()).await else { return failed(reader) };
-        let mut response = text(StatusCode::OK, body(metrics, reader, None));
-        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        response
-    }
-
-    async fn long(&self, page: Long, head: &request::Parts, reader: &Arc<Reader>) -> Answer {
+    /// An answer that takes a while, or waits for a lock that others may hold: made on a thread of its own, when it is its turn.
+    pub(super) async fn long(&self, make: impl FnOnce(&Admin) -> Answer + Send + 'static) -> Answer {
         let Ok(Ok(permit)) = timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await else {
-            let say = "others are still reading long answers: try again\n".to_owned();
-            let mut busy = text(StatusCode::SERVICE_UNAVAILABLE, say);
+            let mut busy = text(StatusCode::SERVICE_UNAVAILABLE, "others are still reading long answers: try again\n");
             busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-            return short(busy, reader);
+            return busy;
         };
-        let (admin, query) = (self.admin.clone(), Query::read(head.uri.query()));
+        let admin = self.admin.clone();
         // The permit goes with the work, also when the one who asked has gone, and then with the answer.
-        let made = tokio::task::spawn_blocking(move || (admin.long(page, &query), permit)).await;
-        let Ok((response, permit)) = made else { return failed(reader) };
-        response.map(|text| body(Arc::new(text), reader, Some(permit)))
+        let made = tokio::task::spawn_blocking(move || (make(&admin), permit)).await;
+        let Ok((mut answer, permit)) = made else { return failed() };
+        answer.extensions_mut().insert(Turn::new(permit));
+        answer
     }
 }
 
-fn short(response: Response<String>, reader: &Arc<Reader>) -> Answer {
-    response.map(|text| body(Arc::new(text), reader, None))
-}
-
-fn failed(reader: &Arc<Reader>) -> Answer {
-    short(text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made\n".to_owned()), reader)
+/// What is said when the work of an answer broke off.
+pub(super) fn failed() -> Answer {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made\n")
 }

@@ -7,6 +7,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -15,11 +17,13 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, ServiceExt};
 
 use super::Admin;
-use super::answer::Reader;
+use super::answer::{Reader, sent};
 use super::desk::Desk;
+use super::peer::Peer;
+use super::router::router;
 
 /// Connections at the same time.
 const CONNECTIONS: usize = 64;
@@ -40,17 +44,17 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// Serves the admin listener until the process ends.
 pub async fn serve(listener: TcpListener, admin: Admin) {
-    let desk = Arc::new(Desk::new(admin));
+    let router = router(Desk::new(admin));
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     let mut quiet_until: Option<Instant> = None;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 open.retain(|connection| !connection.is_finished());
                 while open.len() >= CONNECTIONS {
                     open.pop_front().iter().for_each(AbortHandle::abort);
                 }
-                open.push_back(tokio::spawn(connection(stream, Arc::clone(&desk))).abort_handle());
+                open.push_back(tokio::spawn(connection(stream, Peer::Tcp(from), router.clone())).abort_handle());
             }
             Err(error) => {
                 if quiet_until.is_none_or(|until| Instant::now() >= until) {
@@ -63,12 +67,17 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
     }
 }
 
-async fn connection(stream: TcpStream, desk: Arc<Desk>) {
+async fn connection(stream: TcpStream, from: Peer, router: Router) {
     let reader = Reader::new();
     let asked = Arc::clone(&reader);
     let answer = move |request: Request<Incoming>| {
-        let (desk, reader) = (Arc::clone(&desk), Arc::clone(&asked));
-        async move { Ok::<_, Infallible>(desk.answer(request.into_parts().0, &reader).await) }
+        let (router, reader) = (router.clone(), Arc::clone(&asked));
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(from);
+        async move {
+            let Ok(answer) = router.oneshot(request).await;
+            Ok::<_, Infallible>(sent(answer, &reader))
+        }
     };
     let service = TowerToHyperService::new(ServiceBuilder::new().service_fn(answer));
     let mut builder = http1::Builder::new();

@@ -1,57 +1,90 @@
 //! Asks the admin listener of a running rolegate.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
+use http::request::Builder;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
+use super::address::Address;
 use super::failure::Mistake;
 use crate::control::encoding::utf8;
 
 /// An audit of a large site takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where rolegate is asked.
-#[derive(Args, Clone, Copy, Debug)]
-pub(super) struct Where {
-    /// The admin address of the running rolegate.
-    #[arg(long, default_value = "127.0.0.1:9180")]
-    pub(super) admin: SocketAddr,
-}
-
-/// What changes of state need.
+/// Where rolegate is asked, and with what right.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Authority {
-    /// A file with the token of [admin] token_file.
+pub(super) struct Where {
+    /// The admin address of the running rolegate: host:port, https://host:port, or the path of its Unix socket.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9180", env = "ROLEGATE_ADMIN")]
+    pub(super) admin: Address,
+    /// A PEM file with the authorities that its certificate is verified with, for https; without it, the public ones.
+    #[arg(long, value_name = "PATH")]
+    cacert: Option<PathBuf>,
+    /// A file with the token of [admin] token_file: changes need it, and questions from another machine.
     #[arg(long, value_name = "PATH", env = "ROLEGATE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 }
 
+impl Where {
+    /// The token. Over the Unix socket none is needed.
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = &self.token_file else { return Ok(None) };
+        let token = std::fs::read(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
+        match token_in(token) {
+            Some(token) => Ok(Some(token)),
+            None => {
+                let what = format!("{} has no token in it", file.display());
+                Err(Mistake::refused(what).help("is it the file that [admin] token_file names?").into())
+            }
+        }
+    }
+}
+
 /// Asks a question.
-pub(super) fn get(at: Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
-    ask(at.admin, Method::GET, &target(path, query), None)
+pub(super) fn get(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+    // From this machine none is needed, and who may only ask cannot read it.
+    let token = at.token().ok().flatten();
+    answered(send(at, Method::GET, &target(path, query), token.as_deref(), PATIENCE)?)
 }
 
 /// Changes something.
-pub(super) fn post(at: Where, authority: &Authority, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
-    let Some(file) = &authority.token_file else {
+pub(super) fn post(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+    answered(change(at, Method::POST, path, query)?)
+}
+
+/// Changes something, and gives the status and the body of the answer, whatever they are.
+pub(super) fn change(
+    at: &Where,
+    method: Method,
+    path: &str,
+    query: &[(&str, String)],
+) -> anyhow::Result<(StatusCode, String)> {
+    let token = match &at.admin {
+        Address::Unix(_) => at.token().ok().flatten(),
+        Address::Http(_) | Address::Https(_) => at.token()?,
+    };
+    if token.is_none() && matches!(at.admin, Address::Http(_)) {
         let help = "--token-file or ROLEGATE_TOKEN_FILE names the file that [admin] token_file names";
         return Err(Mistake::usage("changes need a token").help(help).into());
-    };
-    let token = std::fs::read(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
-    let Some(token) = token_in(token) else {
-        let what = format!("{} has no token in it", file.display());
-        return Err(Mistake::refused(what).help("is it the file that [admin] token_file names?").into());
-    };
-    ask(at.admin, Method::POST, &target(path, query), Some(&token))
+    }
+    send(at, method, &target(path, query), token.as_deref(), PATIENCE)
 }
 
 /// The token in a file's bytes, as the server reads it.
@@ -62,7 +95,7 @@ fn token_in(bytes: Vec<u8>) -> Option<String> {
 }
 
 /// Reads an answer.
-pub(super) fn read<T: DeserializeOwned>(at: Where, body: &str) -> anyhow::Result<T> {
+pub(super) fn read<T: DeserializeOwned>(at: &Where, body: &str) -> anyhow::Result<T> {
     serde_json::from_str(body).ok().with_context(|| format!("what answers at {} is not this rolegate", at.admin))
 }
 
@@ -74,8 +107,8 @@ fn target(path: &str, query: &[(&str, String)]) -> String {
     format!("{path}?{query}")
 }
 
-fn ask(admin: SocketAddr, method: Method, target: &str, token: Option<&str>) -> anyhow::Result<String> {
-    let (status, body) = answer(admin, method, target, token, PATIENCE)?;
+/// The body of an answer that is what was asked for.
+fn answered((status, body): (StatusCode, String)) -> anyhow::Result<String> {
     if status == StatusCode::OK {
         return Ok(body);
     }
@@ -84,20 +117,27 @@ fn ask(admin: SocketAddr, method: Method, target: &str, token: Option<&str>) -> 
 }
 
 /// Asks, and gives whatever status the answer has.
-pub(super) fn look(at: Where, path: &str, patience: Duration) -> anyhow::Result<(StatusCode, String)> {
-    answer(at.admin, Method::GET, path, None, patience)
+pub(super) fn look(at: &Where, path: &str, patience: Duration) -> anyhow::Result<(StatusCode, String)> {
+    let token = at.token().ok().flatten();
+    send(at, Method::GET, path, token.as_deref(), patience)
 }
 
-fn answer(
-    admin: SocketAddr,
+fn send(
+    at: &Where,
     method: Method,
     target: &str,
     token: Option<&str>,
     patience: Duration,
 ) -> anyhow::Result<(StatusCode, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut request = Request::builder().method(method).uri(target);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let admin = &at.admin;
+    let exchanged = async { tokio::time::timeout(patience, connect(at, request)).await };
     let answer = runtime
-        .block_on(async { tokio::time::timeout(patience, send(admin, method, target, token)).await })
+        .block_on(exchanged)
         .with_context(|| format!("{admin} did not answer within {} seconds", patience.as_secs()))?;
     answer.with_context(|| {
         let help = "--admin names another address: that of [admin] address in the configuration that runs";
@@ -105,19 +145,45 @@ fn answer(
     })
 }
 
-async fn send(
-    admin: SocketAddr,
-    method: Method,
-    target: &str,
-    token: Option<&str>,
-) -> anyhow::Result<(StatusCode, String)> {
-    let stream = tokio::net::TcpStream::connect(admin).await?;
+async fn connect(at: &Where, request: Builder) -> anyhow::Result<(StatusCode, String)> {
+    match &at.admin {
+        Address::Http(host) => {
+            let stream = TcpStream::connect((host.name.as_str(), host.port)).await?;
+            exchange(stream, request.header(header::HOST, host.to_string())).await
+        }
+        Address::Https(host) => {
+            let connector = TlsConnector::from(Arc::new(trust(at.cacert.as_deref())?));
+            let name = ServerName::try_from(host.name.clone())?;
+            let stream = TcpStream::connect((host.name.as_str(), host.port)).await?;
+            let stream = connector.connect(name, stream).await?;
+            exchange(stream, request.header(header::HOST, host.to_string())).await
+        }
+        Address::Unix(path) => {
+            exchange(UnixStream::connect(path).await?, request.header(header::HOST, "localhost")).await
+        }
+    }
+}
+
+/// Whose certificates are believed.
+fn trust(file: Option<&Path>) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(file) = file {
+        roots = RootCertStore::empty();
+        let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            roots.add(certificate.with_context(|| format!("{} is not PEM", file.display()))?)?;
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth())
+}
+
+async fn exchange<S>(stream: S, request: Builder) -> anyhow::Result<(StatusCode, String)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut request = Request::builder().method(method).uri(target).header(header::HOST, admin.to_string());
-    if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-    }
     let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();

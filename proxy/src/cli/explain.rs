@@ -1,6 +1,5 @@
 //! `rolegate explain`.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -44,11 +43,10 @@ pub(super) struct Explain {
     #[arg(long)]
     json: bool,
     /// Explain with this configuration instead of asking a running rolegate.
-    #[arg(long, conflicts_with = "admin")]
+    #[arg(long)]
     file: Option<PathBuf>,
-    /// The admin address of the running rolegate.
-    #[arg(long, default_value = "127.0.0.1:9180")]
-    admin: SocketAddr,
+    #[command(flatten)]
+    at: Where,
 }
 
 /// Asks, and prints the answer.
@@ -67,10 +65,7 @@ pub(super) fn print(args: &Explain) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         },
-        None => {
-            let at = Where { admin: args.admin };
-            ask::read(at, &ask::get(at, "/explain", &pairs(args))?)?
-        }
+        None => ask::read(&args.at, &ask::get(&args.at, "/explain", &pairs(args))?)?,
     };
     if json {
         say::json(serde_json::to_string_pretty(&explanation)?)?;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::ask::{self, Authority, Where};
+use super::ask::{self, Where};
 use super::{say, show};
 use crate::admin::Changed;
 use crate::learned::clocks::{ClockStatus, Clocks};
@@ -43,8 +43,6 @@ enum ClocksCommand {
         /// Only clocks for this content.
         #[arg(long, value_name = "ID")]
         content: Option<String>,
-        #[command(flatten)]
-        authority: Authority,
         #[command(flatten)]
         at: Where,
         /// Print JSON.
@@ -83,8 +81,6 @@ enum ContentCommand {
         #[arg(long, conflicts_with_all = ["content", "server"])]
         all: bool,
         #[command(flatten)]
-        authority: Authority,
-        #[command(flatten)]
         at: Where,
         /// Print JSON.
         #[arg(long)]
@@ -107,8 +103,6 @@ enum AffinityCommand {
         #[arg(long, value_name = "SITE SYSTEM")]
         server: String,
         #[command(flatten)]
-        authority: Authority,
-        #[command(flatten)]
         at: Where,
         /// Print JSON.
         #[arg(long)]
@@ -118,27 +112,27 @@ enum AffinityCommand {
 
 pub(super) fn clocks(args: &ClocksArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => show(args.at, "/clocks", &[], args.json, render_clocks),
-        Some(ClocksCommand::Reset { role, group, content, authority, at, json }) => {
-            change((*at, *json), authority, "/clocks/reset", &given([("role", role), ("group", group), ("content", content)]))
+        None => show(&args.at, "/clocks", &[], args.json, render_clocks),
+        Some(ClocksCommand::Reset { role, group, content, at, json }) => {
+            change(at, "/clocks/reset", &given([("role", role), ("group", group), ("content", content)]), *json)
         }
     }
 }
 
 pub(super) fn content(args: &ContentArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => show(args.at, "/content", &given([("server", &args.if_lost)]), args.json, render_audit),
-        Some(ContentCommand::Forget { content, server, all, authority, at, json }) => {
+        None => show(&args.at, "/content", &given([("server", &args.if_lost)]), args.json, render_audit),
+        Some(ContentCommand::Forget { content, server, all, at, json }) => {
             let mut query = given([("content", content), ("server", server)]);
             query.extend(all.then(|| ("all", "true".to_owned())));
-            change((*at, *json), authority, "/content/forget", &query)
+            change(at, "/content/forget", &query, *json)
         }
     }
 }
 
 pub(super) fn affinity(args: &AffinityArgs) -> anyhow::Result<ExitCode> {
-    let AffinityCommand::Forget { server, authority, at, json } = &args.command;
-    change((*at, *json), authority, "/affinity/forget", &[("server", server.clone())])
+    let AffinityCommand::Forget { server, at, json } = &args.command;
+    change(at, "/affinity/forget", &[("server", server.clone())], *json)
 }
 
 fn given<const N: usize>(pairs: [(&'static str, &Option<String>); N]) -> Vec<(&'static str, String)> {
@@ -146,7 +140,7 @@ fn given<const N: usize>(pairs: [(&'static str, &Option<String>); N]) -> Vec<(&'
 }
 
 fn show<T: DeserializeOwned + Serialize>(
-    at: Where,
+    at: &Where,
     path: &str,
     query: &[(&str, String)],
     json: bool,
@@ -158,15 +152,8 @@ fn show<T: DeserializeOwned + Serialize>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// `asked`: where, and whether the answer is told as JSON.
-fn change(
-    asked: (Where, bool),
-    authority: &Authority,
-    path: &str,
-    query: &[(&str, String)],
-) -> anyhow::Result<ExitCode> {
-    let (at, json) = asked;
-    let body = ask::post(at, authority, path, query)?;
+fn change(at: &Where, path: &str, query: &[(&str, String)], json: bool) -> anyhow::Result<ExitCode> {
+    let body = ask::post(at, path, query)?;
     let changed: Changed = ask::read(at, &body)?;
     if json { say::json(body) } else { say::out(changed.sentence) }?;
     Ok(ExitCode::SUCCESS)

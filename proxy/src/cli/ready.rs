@@ -38,7 +38,7 @@ pub(super) fn health(args: &Probe) -> anyhow::Result<ExitCode> {
 }
 
 fn probe(args: &Probe, path: &str, word: &str) -> anyhow::Result<ExitCode> {
-    let answer = ask::look(args.at, path, Duration::from_secs(args.timeout));
+    let answer = ask::look(&args.at, path, Duration::from_secs(args.timeout));
     if args.quiet {
         let good = answer.is_ok_and(|(status, _)| status == StatusCode::OK);
         return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });

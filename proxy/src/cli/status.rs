@@ -141,10 +141,10 @@ pub(super) fn is_unwell(endpoint: &EndpointStatus) -> bool {
 /// Asks, and prints what is wanted.
 pub(super) fn print(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if let Some(seconds) = args.watch {
-        return watch::watch(args.at, &args.filter, seconds);
+        return watch::watch(&args.at, &args.filter, seconds);
     }
-    let body = ask::get(args.at, "/status", &[])?;
-    let status: Status = ask::read(args.at, &body)?;
+    let body = ask::get(&args.at, "/status", &[])?;
+    let status: Status = ask::read(&args.at, &body)?;
     let status = args.filter.apply(status)?;
     match (args.json, args.filter.is_empty()) {
         (true, true) => say::json(body)?,

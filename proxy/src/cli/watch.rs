@@ -37,7 +37,7 @@ struct Sample {
 }
 
 /// Asks until Ctrl-C, or until the reader of the output has gone.
-pub(super) fn watch(at: Where, filter: &Filter, seconds: u64) -> anyhow::Result<ExitCode> {
+pub(super) fn watch(at: &Where, filter: &Filter, seconds: u64) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pause = Duration::from_secs(seconds);
     let steps = if Channel::Out.is_terminal() { CLEAR } else { "" };
@@ -45,8 +45,8 @@ pub(super) fn watch(at: Where, filter: &Filter, seconds: u64) -> anyhow::Result<
     let mut shown = false;
     loop {
         // Nothing that is asked holds up the end.
-        let (asked, filter) = (at, filter.clone());
-        let look = runtime.spawn_blocking(move || look(asked, &filter));
+        let (asked, filter) = (at.clone(), filter.clone());
+        let look = runtime.spawn_blocking(move || look(&asked, &filter));
         let Some(looked) = until_end(&runtime, look)? else { break };
         let block = match looked? {
             Ok((status, sample)) => {
@@ -80,7 +80,7 @@ fn until_end<T>(runtime: &Runtime, other: impl Future<Output = T>) -> anyhow::Re
     })
 }
 
-fn look(at: Where, filter: &Filter) -> anyhow::Result<(Status, Sample)> {
+fn look(at: &Where, filter: &Filter) -> anyhow::Result<(Status, Sample)> {
     let status: Status = ask::read(at, &ask::get(at, "/status", &[])?)?;
     let metrics = ask::get(at, "/metrics", &[])?;
     let sample = Sample::read(&metrics, Instant::now());

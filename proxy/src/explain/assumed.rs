@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rolegate_health::Health;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::assemble::{Addresses, assemble};
 use crate::control::compile::{Compiled, Place};
@@ -20,7 +21,7 @@ const PLACEHOLDERS: u32 = u32::from_be_bytes([198, 18, 0, 0]);
 const MOST: u32 = 1 << 17;
 
 /// What is only assumed.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Assumed {
     /// The file.
     pub file: String,

@@ -1,12 +1,13 @@
 //! What is known of a content at a server.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Ticks of a second.
 pub(super) const TICKS: f64 = 10.0;
 
 /// What is known of the content at one server.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct KnownContent {
     /// `has`, `lacks`, `lacks-file` or `unknown`.
     pub verdict: String,

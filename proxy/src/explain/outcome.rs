@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::words;
 use crate::data::path::outcome::retry_after;
@@ -15,7 +16,7 @@ use crate::model::stay::Stay;
 use crate::model::turned_away::Back;
 
 /// Who serves.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct PickFacts {
     /// Site system.
     pub site_system: String,
@@ -30,7 +31,7 @@ pub struct PickFacts {
 }
 
 /// What is answered when no server is asked.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct AnswerFacts {
     /// Status of the answer; absent for a TCP role, whose connection is closed.
     #[serde(skip_serializing_if = "Option::is_none", default)]

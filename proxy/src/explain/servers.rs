@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::known::{KnownContent, TICKS};
 use super::words;
@@ -17,7 +18,7 @@ use crate::model::stay::Stay;
 use crate::model::tier::TierKind;
 
 /// Servers that open together.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct TierFacts {
     /// `current`, `slow`, `neighbor`, `default`, `fallback_source` or `site`.
     pub kind: String,
@@ -33,7 +34,7 @@ pub struct TierFacts {
 }
 
 /// One endpoint of the role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ServerFacts {
     /// Id of its live part.
     #[serde(skip)]

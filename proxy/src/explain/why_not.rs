@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Explanation, ServerFacts, TierFacts};
 use crate::lookup;
@@ -10,7 +11,7 @@ use crate::model::snapshot::Snapshot;
 use crate::text::span;
 
 /// Why a site system does not serve a request, or that it does.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct WhyNot {
     /// The site system.
     pub site_system: String,
@@ -21,7 +22,7 @@ pub struct WhyNot {
 }
 
 /// Kinds of answers.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// It does serve it.

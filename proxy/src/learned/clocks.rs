@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::ledger::{ClockName, Ledger};
 use crate::model::boundary::GroupId;
@@ -19,7 +20,7 @@ const MOST: usize = 1000;
 const SECOND: f64 = 10.0;
 
 /// All of them.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Clocks {
     /// How many times faster than real time they run.
     pub speedup: u32,
@@ -32,7 +33,7 @@ pub struct Clocks {
 }
 
 /// One clock.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ClockStatus {
     /// Name of the role.
     pub role: String,
@@ -54,7 +55,7 @@ pub struct ClockStatus {
 }
 
 /// The tier that opens next.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct NextTier {
     /// `current`, `neighbor`, `default` or `fallback_source`.
     pub kind: String,

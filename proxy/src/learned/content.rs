@@ -4,6 +4,7 @@
 //! in `[content] known_ttl` is left out.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::control::ledger::Ledger;
 use crate::model::boundary::GroupId;
@@ -19,7 +20,7 @@ const MOST: usize = 100;
 const SECOND: f64 = 10.0;
 
 /// The beginning of a list.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Listed<T> {
     /// How many there are.
     pub total: usize,
@@ -28,14 +29,14 @@ pub struct Listed<T> {
 }
 
 /// What is known, for each role that has content.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Audit {
     /// The roles.
     pub roles: Vec<RoleContent>,
 }
 
 /// One role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct RoleContent {
     /// Its name.
     pub role: String,
@@ -46,6 +47,7 @@ pub struct RoleContent {
     /// Every content that is known: with a server given, only what that server has or lacks.
     pub contents: Listed<ContentStatus>,
     /// Contents that only one server is known to have, with that server.
+    #[schema(value_type = Listed<Vec<String>>)]
     pub single: Listed<(String, String)>,
     /// What would be lost without the server that was given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -53,7 +55,7 @@ pub struct RoleContent {
 }
 
 /// One server in numbers.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ServerContent {
     /// Site system.
     pub site_system: String,
@@ -68,7 +70,7 @@ pub struct ServerContent {
 }
 
 /// One content.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ContentStatus {
     /// Its id.
     pub id: String,
@@ -83,7 +85,7 @@ pub struct ContentStatus {
 }
 
 /// What would be lost without one server.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Loss {
     /// Site system.
     pub site_system: String,
@@ -92,7 +94,7 @@ pub struct Loss {
 }
 
 /// What the clients of one boundary group would lose.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct GroupLoss {
     /// The group; absent for clients in no group.
     #[serde(skip_serializing_if = "Option::is_none", default)]

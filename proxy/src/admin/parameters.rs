@@ -1,10 +1,15 @@
 //! The parameters of a question to the admin listener.
 
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
 /// Names and values, as they were given.
 #[derive(Debug)]
-pub(super) struct Query(Vec<(String, String)>);
+pub(super) struct Parameters(Vec<(String, String)>);
 
-impl Query {
+impl Parameters {
     pub(super) fn read(query: Option<&str>) -> Self {
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
@@ -38,6 +43,14 @@ impl Query {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::read(parts.uri.query()))
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -45,12 +58,12 @@ mod tests {
 
     #[test]
     fn parameters_are_read_or_refused() {
-        let query = Query::read(Some("role=DP&group=New%20York+1&content="));
+        let query = Parameters::read(Some("role=DP&group=New%20York+1&content="));
         assert_eq!((query.one("role"), query.one("group")), (Some("DP"), Some("New York 1")));
         assert_eq!((query.one("content"), query.one("x")), (None, None), "an empty value says nothing");
         query.only(&["role", "group", "content"]).unwrap();
-        let mistakes = Query::read(Some("role=a&role=b&x=1&y")).only(&["role"]).unwrap_err();
+        let mistakes = Parameters::read(Some("role=a&role=b&x=1&y")).only(&["role"]).unwrap_err();
         assert_eq!(mistakes.len(), 3, "{mistakes:?}");
-        Query::read(None).only(&[]).unwrap();
+        Parameters::read(None).only(&[]).unwrap();
     }
 }

@@ -1,0 +1,80 @@
+//! All addresses of the admin listener: the groups of `routes`, put together, and what holds for each of them.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::map_response;
+use axum::routing::get;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::answer::{Answer, of_kind, text};
+use super::described;
+use super::desk::{Desk, failed};
+use super::routes;
+
+/// Where the description is.
+const DESCRIPTION: &str = "/openapi.json";
+
+/// The groups of handlers. A new group is a file in `routes`, and a line here.
+fn groups() -> OpenApiRouter<Arc<Desk>> {
+    OpenApiRouter::with_openapi(described::begun())
+        .merge(routes::index::routes())
+        .merge(routes::alive::routes())
+        .merge(routes::metrics::routes())
+        .merge(routes::status::routes())
+        .merge(routes::explain::routes())
+        .merge(routes::learned::routes())
+}
+
+/// The service that answers every request.
+pub(super) fn router(desk: Arc<Desk>) -> Router {
+    let (router, openapi) = groups().split_for_parts();
+    let there_is = there_is(&openapi);
+    let description = Bytes::from(openapi.to_pretty_json().unwrap_or_default());
+    router
+        .route(DESCRIPTION, get(async move || of_kind("application/json", description)))
+        .fallback(async move || text(StatusCode::NOT_FOUND, there_is))
+        .layer(map_response(not_allowed))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| failed()))
+        .layer(map_response(not_kept))
+        .with_state(desk)
+}
+
+/// What there is to read, in a sentence.
+fn there_is(openapi: &OpenApi) -> String {
+    let pages = openapi.paths.paths.iter().filter(|(path, item)| item.get.is_some() && path.len() > 1);
+    let mut pages: Vec<&str> = pages.map(|(path, _)| path.as_str()).collect();
+    pages.push(DESCRIPTION);
+    format!("there is {}\n", pages.join(", "))
+}
+
+/// No answer is kept by anyone.
+async fn not_kept(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// Another method than those of an address: says which.
+async fn not_allowed(answer: Answer) -> Answer {
+    let allow = answer.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
+    let (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) = (answer.status(), allow) else { return answer };
+    let methods: Vec<&str> = allow.split(',').map(str::trim).collect();
+    let say = match methods.as_slice() {
+        [only] => format!("this address changes something: send {only}\n"),
+        reads if reads.iter().all(|method| [Method::GET.as_str(), Method::HEAD.as_str()].contains(method)) => {
+            "this address only answers questions\n".to_owned()
+        }
+        several => format!("this address takes {}\n", several.join(", ")),
+    };
+    let mut told = text(StatusCode::METHOD_NOT_ALLOWED, say);
+    if let Ok(allow) = HeaderValue::from_str(&methods.join(", ")) {
+        told.headers_mut().insert(header::ALLOW, allow);
+    }
+    told
+}

@@ -1,0 +1,8 @@
+//! The addresses of the admin listener, a file for each group of them.
+
+pub(super) mod alive;
+pub(super) mod explain;
+pub(super) mod index;
+pub(super) mod learned;
+pub(super) mod metrics;
+pub(super) mod status;
