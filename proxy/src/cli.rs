@@ -3,30 +3,36 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use self::ask::Where;
 use self::signals::Signals;
 use crate::process_log::Shape;
-use crate::status::Status;
 
 mod address;
 mod ask;
 mod check;
+mod diff;
 mod explain;
 mod explanation;
+mod failure;
+mod init;
 mod learned;
+mod ready;
 mod roles;
 mod say;
 mod serve;
+mod shell;
 mod show;
 mod signals;
+mod status;
 mod steering;
 mod trial;
+mod version;
+mod watch;
 
 /// A load-balancing reverse proxy for the client-facing roles of Configuration Manager.
 #[derive(Debug, Parser)]
-#[command(name = "rolegate", version, about, arg_required_else_help = true)]
+#[command(name = "rolegate", version, about, arg_required_else_help = true, after_help = failure::EXIT_STATUS)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -34,6 +40,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a first configuration.
+    Init(init::Init),
+    /// Check a configuration and print every mistake in it, and what `run` could not open here.
+    Check(check::Check),
+    /// Say what would change from one configuration to another.
+    Diff(diff::Diff),
     /// Serve a configuration until SIGTERM or Ctrl-C; SIGHUP or a change of the file reloads it.
     Run {
         /// The configuration.
@@ -43,24 +55,12 @@ enum Command {
         #[arg(long, value_enum, default_value_t, env = "ROLEGATE_LOG_FORMAT")]
         log_format: Shape,
     },
-    /// Check a configuration and print every mistake in it, and what `run` could not open here.
-    Check(check::Check),
-    /// Print what rolegate knows about each role.
-    Roles {
-        /// Only this role, with every field.
-        role: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
     /// Ask a running rolegate how it is.
-    Status {
-        #[command(flatten)]
-        at: Where,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Status(status::StatusArgs),
+    /// Say by the exit status whether a running rolegate can serve every role.
+    Ready(ready::Probe),
+    /// Say by the exit status whether every thread of a running rolegate works.
+    Health(ready::Probe),
     /// Say why a request goes where it goes.
     Explain(explain::Explain),
     /// List the fallback clocks that run, or end them.
@@ -77,6 +77,20 @@ enum Command {
     Maintenance(steering::Maintenance),
     /// Give a site system another share of the traffic.
     Weight(steering::Weight),
+    /// Print what rolegate knows about each role.
+    Roles {
+        /// Only this role, with every field.
+        role: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what completes commands and flags in a shell.
+    Completions(shell::Completions),
+    /// Write manual pages, one for each command.
+    Man(shell::Man),
+    /// Print the version.
+    Version(version::Version),
 }
 
 /// Runs the command line. A mistake of the user's is told in a sentence, with what caused it, and never with a backtrace.
@@ -84,13 +98,20 @@ enum Command {
 pub fn run() -> ExitCode {
     // Before the command line is read, which takes a moment.
     let signals = Signals::catch_for_run();
-    let done = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::tell_usage(&error),
+    };
+    let done = match cli.command {
+        Command::Init(args) => init::print(&args),
+        Command::Check(args) => check::print(&args),
+        Command::Diff(args) => diff::print(&args),
         Command::Run { file, log_format } => {
             signals.map_err(Into::into).and_then(|signals| serve::run(&file, log_format, signals))
         }
-        Command::Check(args) => check::print(&args),
-        Command::Roles { role, json } => roles::print(role.as_deref(), json),
-        Command::Status { at, json } => status(&at, json),
+        Command::Status(args) => status::print(&args),
+        Command::Ready(args) => ready::ready(&args),
+        Command::Health(args) => ready::health(&args),
         Command::Explain(args) => explain::print(&args),
         Command::Clocks(args) => learned::clocks(&args),
         Command::Content(args) => learned::content(&args),
@@ -99,16 +120,10 @@ pub fn run() -> ExitCode {
         Command::Undrain(args) => steering::undrain(&args),
         Command::Maintenance(args) => steering::maintenance(&args),
         Command::Weight(args) => steering::weight(&args),
+        Command::Roles { role, json } => roles::print(role.as_deref(), json),
+        Command::Completions(args) => shell::completions(&args, Cli::command()),
+        Command::Man(args) => shell::man(&args, Cli::command()),
+        Command::Version(args) => version::print(&args),
     };
-    done.unwrap_or_else(|error| {
-        say::err(format_args!("error: {error:#}"));
-        ExitCode::FAILURE
-    })
-}
-
-fn status(at: &Where, json: bool) -> anyhow::Result<ExitCode> {
-    let body = ask::get(at, "/status", &[])?;
-    let status: Status = ask::read(at, &body)?;
-    say::out(if json { body } else { show::render(&status) })?;
-    Ok(ExitCode::SUCCESS)
+    done.unwrap_or_else(|error| failure::tell(&error))
 }

@@ -6,6 +6,7 @@ pub mod changes;
 pub mod compile;
 pub mod config;
 pub mod difference;
+pub mod describe;
 pub mod director;
 pub mod doubts;
 pub mod encoding;

@@ -1,5 +1,6 @@
 //! Small pieces of text that answers for people share.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// A span of time in its two largest units; a short one with tenths.
@@ -16,6 +17,27 @@ pub fn span(seconds: f64) -> String {
 /// Said wherever a fallback clock is shown that does not run in real time.
 pub fn at_speed(speedup: u32) -> String {
     if speedup == 1 { String::new() } else { format!(" ({speedup} times as fast as real time)") }
+}
+
+/// The text with every character written out that would steer a terminal or turn the direction of writing; lines stay lines.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match hidden(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters, and those that turn the direction in which text is written.
+pub fn hidden(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || c != '\n' && c.is_control()
 }
 
 /// `1 clock`, `2 clocks`.
@@ -50,6 +72,13 @@ mod tests {
             assert_eq!(span(seconds), expected, "{seconds}");
         }
         assert!(!span(f64::MAX).is_empty() && !span(f64::INFINITY).is_empty());
+    }
+
+    #[test]
+    fn nothing_steers_a_terminal() {
+        assert!(matches!(visible("mp1 ü\n"), Cow::Borrowed(_)));
+        let hostile = "a\u{1b}]0;title\u{7}\rb\t\u{9b}31m\u{202e}c\n";
+        assert_eq!(visible(hostile), "a\\u{1b}]0;title\\u{7}\\rb\\t\\u{9b}31m\\u{202e}c\n");
     }
 
     #[test]

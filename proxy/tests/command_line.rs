@@ -153,7 +153,12 @@ fn a_reader_that_goes_away_is_no_failure() {
         &explain,
         &[&explain[..], &["--json"]].concat(),
         &["--help"],
+        &["status", "--help"],
         &["--version"],
+        &["version", "--json"],
+        &["init"],
+        &["diff", file, file],
+        &["completions", "bash"],
     ] {
         let output = rolegate(arguments).stdout(closed()).output().unwrap();
         assert_eq!(text(&output.stderr), "", "{arguments:?}");
@@ -172,11 +177,16 @@ fn an_output_that_takes_nothing_is_a_failure() {
 #[test]
 fn mistakes_that_nobody_hears_are_mistakes_without_a_panic() {
     let wrong = Written::new("127.0.0.1:0", "adress = 1");
-    for command in
-        [&mut wrong.check(&[]), &mut rolegate(&["check", "/nowhere/rolegate.toml"]), &mut rolegate(&["roles", "XX"])]
-    {
+    for (command, status) in [
+        (&mut wrong.check(&[]), 1),
+        (&mut rolegate(&["check", "/nowhere/rolegate.toml"]), 1),
+        (&mut rolegate(&["status", "--json", "--admin", "127.0.0.1:1"]), 1),
+        (&mut rolegate(&["roles", "XX"]), 2),
+        (&mut rolegate(&["statsu", "--json"]), 2),
+        (&mut rolegate(&[]), 2),
+    ] {
         let output = command.stdout(closed()).stderr(closed()).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "a panic ends with 101");
+        assert_eq!(output.status.code(), Some(status), "a panic ends with 101");
     }
 }
 
@@ -201,22 +211,26 @@ fn a_mistake_is_a_sentence_and_never_a_backtrace() {
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let free = socket.local_addr().unwrap().as_socket().unwrap().to_string();
     let nowhere = "/nowhere/rolegate.toml";
-    for (arguments, begins) in [
-        (&["check", nowhere][..], "error: cannot read the configuration /nowhere/rolegate.toml: No such file"),
-        (&["run", nowhere], "error: cannot read the configuration /nowhere/rolegate.toml: No such file"),
-        (&["roles", "XX"], "error: there is no role \"XX\""),
+    for (arguments, begins, lines) in [
+        (&["check", nowhere][..], "error: cannot read the configuration /nowhere/rolegate.toml: No such file", 1),
+        (&["run", nowhere], "error: cannot read the configuration /nowhere/rolegate.toml: No such file", 1),
+        (&["diff", nowhere, nowhere], "error: cannot read the configuration /nowhere/rolegate.toml: No such file", 1),
         (
             &["explain", "--client", "10.0.0.1", "--file", nowhere, "GET", "/"],
             "error: cannot read the configuration /nowhere/rolegate.toml: No such file",
+            1,
         ),
-        (&["status", "--admin", &free], "error: no rolegate answers at 127.0.0.1:"),
-        (&["clocks", "--admin", &free], "error: no rolegate answers at 127.0.0.1:"),
+        (&["status", "--admin", &free], "error: no rolegate answers at 127.0.0.1:", 2),
+        (&["status", "--watch", "--admin", &free], "error: no rolegate answers at 127.0.0.1:", 2),
+        (&["ready", "--admin", &free], "error: no rolegate answers at 127.0.0.1:", 2),
+        (&["clocks", "--admin", &free], "error: no rolegate answers at 127.0.0.1:", 2),
     ] {
         let output = rolegate(arguments).output().unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.starts_with(begins), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(said.lines().count(), lines, "{said}");
+        assert!(said.lines().skip(1).all(|line| line.starts_with("help: ")), "{said}");
         assert!(!said.to_lowercase().contains("backtrace"), "{said}");
     }
     // A cause is behind the sentence.
@@ -375,4 +389,166 @@ fn what_is_checked_may_come_through_a_pipe() {
     // What is served is read again: it must be there.
     let output = rolegate(&["run", pipe.to_str().unwrap()]).output().unwrap();
     assert!(text(&output.stderr).contains("is not a file"), "{output:?}");
+}
+
+#[test]
+fn a_command_line_that_is_wrong_is_told_with_what_was_meant() {
+    for (arguments, parts) in [
+        (&["statsu"][..], &["error: unrecognized subcommand 'statsu'", "help: ", "'status'"][..]),
+        (&["status", "--jsn"], &["error: unexpected argument '--jsn'", "help: ", "'--json'"]),
+        (&["status", "--watch", "0"], &["error: invalid value '0'"]),
+        (&["completions", "bsh"], &["error: invalid value 'bsh'", "help: ", "'bash'"]),
+        (&["roles", "distribution-piont"], &["error: there is no role", "help: did you mean \"distribution-point\"?"]),
+        (&["roles", "site-database"], &["error: "]),
+        (&["init", "--site-code", "TOOLONG"], &["error: "]),
+        (&["init", "--boundary-group", "HQ"], &["error: invalid value 'HQ'", "such as HQ=10.1.0.0/16"]),
+        (&["clocks", "reset"], &["error: changes need a token", "help: --token-file"]),
+        (&[], &["error: a command is missing", "Usage: rolegate"]),
+    ] {
+        let output = rolegate(arguments).env_remove("ROLEGATE_TOKEN_FILE").output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()), "{arguments:?}: {said}");
+        assert!(said.starts_with("error: "), "{said}");
+        for part in parts {
+            assert!(said.contains(part), "{part:?} is not in {said}");
+        }
+    }
+}
+
+#[test]
+fn who_asks_for_json_gets_errors_as_json_too() {
+    for (arguments, status, what) in [
+        (&["status", "--admin", "127.0.0.1:1", "--json"][..], 1, "no rolegate answers at 127.0.0.1:1"),
+        (&["roles", "--json", "XX"], 2, "there is no role \"XX\""),
+        (&["statsu", "--json"], 2, "unrecognized subcommand"),
+    ] {
+        let output = rolegate(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(told["error"].as_str().unwrap().starts_with(what), "{told}");
+        assert!(told["exit_status"] == status && text(&output.stderr).starts_with("error: "), "{output:?}");
+    }
+}
+
+/// A name in a file reaches a terminal as letters.
+#[test]
+fn nothing_that_is_named_steers_a_terminal() {
+    let written = Written::new("127.0.0.1:0", "address = \"127.0.0.1:0\"");
+    let hostile = "evil\\u202e";
+    let more = format!("[[boundary_groups]]\nname = \"{hostile}\"\nboundaries = [\"10.0.0.0/8\"]\nsite_systems = [\"mp1\"]\n");
+    let path = written.path("rolegate.toml");
+    let before = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{before}{more}")).unwrap();
+    fs::write(written.path("old.toml"), &before).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = rolegate(arguments).current_dir(written.folder.path()).output().unwrap();
+        [text(&output.stdout), text(&output.stderr)].concat()
+    };
+    let explained = run(&["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/SMS_MP/.sms_aut?\u{1b}[2J"]);
+    let all = [
+        explained,
+        run(&["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/SMS_MP/.sms_aut?MPLIST"]),
+        run(&["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/SMS_MP/.sms_aut?MPLIST", "--json"]),
+        run(&["diff", "old.toml", "rolegate.toml"]),
+        run(&["diff", "old.toml", "rolegate.toml", "--json"]),
+        run(&["check", "a\u{1b}[2Jb\u{9b}31m"]),
+        run(&["roles", "a\u{1b}[2Jb"]),
+        run(&["a\u{1b}[2Jb"]),
+    ];
+    assert!(all[3].contains("evil\\u{202e}"), "{}", all[3]);
+    for said in all {
+        assert!(!said.is_empty() && !said.chars().any(|c| c != '\n' && c.is_control() || c == '\u{202e}'), "{said:?}");
+    }
+}
+
+#[test]
+fn output_fits_the_columns_that_there_are() {
+    let written = Written::new("127.0.0.1:0", "address = \"127.0.0.1:0\"");
+    for columns in [80, 120] {
+        for arguments in [
+            &["roles"][..],
+            &["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/SMS_MP/.sms_aut?MPLIST"],
+        ] {
+            let mut command = rolegate(arguments);
+            let output = command.current_dir(written.folder.path()).env("COLUMNS", columns.to_string()).output().unwrap();
+            let said = text(&output.stdout);
+            let longest = said.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+            assert!(output.status.success() && longest <= columns, "{longest} columns in\n{said}");
+        }
+    }
+}
+
+#[test]
+fn a_first_configuration_is_written_once_and_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = |output: &str| {
+        let flags = ["init", "--mp", "mp1.contoso.com", "--listen", "127.0.0.1:0", "--output", output];
+        rolegate(&flags).current_dir(folder.path()).output().unwrap()
+    };
+    let output = init("first.toml");
+    assert!(output.status.success() && text(&output.stdout).contains("rolegate check first.toml"), "{output:?}");
+    let checked = rolegate(&["check", "first.toml", "--elsewhere"]).current_dir(folder.path()).output().unwrap();
+    assert!(checked.status.success() && text(&checked.stderr).is_empty(), "{checked:?}");
+    let before = fs::read(folder.path().join("first.toml")).unwrap();
+    let again = init("first.toml");
+    let said = text(&again.stderr);
+    assert_eq!(again.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("error: first.toml is there already\nhelp: "), "{said}");
+    assert_eq!(fs::read(folder.path().join("first.toml")).unwrap(), before);
+    assert_eq!(init("nowhere/first.toml").status.code(), Some(1));
+}
+
+#[test]
+fn differences_are_an_exit_status_when_that_is_asked_for() {
+    let written = Written::new("127.0.0.1:0", "address = \"127.0.0.1:0\"");
+    let text_of = fs::read_to_string(written.path("rolegate.toml")).unwrap();
+    fs::write(written.path("new.toml"), text_of.replace("mp1", "mp2")).unwrap();
+    fs::write(written.path("broken.toml"), "adress = 1").unwrap();
+    let diff = |arguments: &[&str]| {
+        rolegate(&[&["diff"], arguments].concat()).current_dir(written.folder.path()).output().unwrap()
+    };
+    let output = diff(&["rolegate.toml", "new.toml"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("- site system mp1: address 127.0.0.1; roles management-point\n"), "{output:?}");
+    assert_eq!(diff(&["rolegate.toml", "new.toml", "--exit-code"]).status.code(), Some(1));
+    assert_eq!(diff(&["rolegate.toml", "rolegate.toml", "--exit-code"]).status.code(), Some(0));
+    let broken = diff(&["rolegate.toml", "broken.toml", "--json"]);
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(text(&broken.stderr).contains("error: broken.toml cannot be served"), "{broken:?}");
+}
+
+/// Each command has a page and is completed.
+#[test]
+fn manual_pages_and_completions_know_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("new/man1");
+    assert!(rolegate(&["man", pages.to_str().unwrap()]).status().unwrap().success());
+    let help = text(&rolegate(&["--help"]).output().unwrap().stdout);
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands: Vec<&str> =
+        commands.lines().take_while(|line| !line.is_empty()).map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert!(commands.len() > 10, "{help}");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = text(&rolegate(&["completions", shell]).output().unwrap().stdout);
+        for command in &commands {
+            assert!(script.contains(command), "{command} is not in the script for {shell}");
+        }
+    }
+    for command in commands.iter().filter(|command| **command != "help") {
+        let page = fs::read_to_string(pages.join(format!("rolegate-{command}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    assert!(fs::read_to_string(pages.join("rolegate.1")).unwrap().contains("Exit status"));
+}
+
+#[test]
+fn check_refuses_an_access_log_that_is_the_configuration() {
+    for path in ["rolegate.toml", "./rolegate.toml", "link.toml"] {
+        let written = Written::logging(path);
+        symlink("rolegate.toml", written.path("link.toml")).unwrap();
+        let output = written.check(&[]).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("the access log is the configuration itself") && said.contains("toml:13:8"), "{said}");
+    }
 }

@@ -521,3 +521,42 @@ fn sorted(mut list: Vec<String>) -> Vec<String> {
     list.sort();
     list
 }
+
+/// What a message says of a number is what the reference says, whichever way the number is wrong.
+#[test]
+fn ranges_in_messages_are_those_of_the_reference() {
+    let reference = document("docs/configuration.md");
+    let mut seen = 0;
+    for (heading, file) in [
+        ("### `[proxy]`", "[proxy]\nQ"),
+        ("### `[fallback]`", "[fallback]\nQ"),
+        ("### `[content]`", "[content]\nQ"),
+        ("### `[affinity]`", "[affinity]\nQ"),
+        ("### `[[site_systems]]`", "[[site_systems]]\nname = \"x\"\nroles = [\"MP\"]\nQ"),
+        ("#### A role with what differs", "[[site_systems]]\nname = \"x\"\nroles = [{ role = \"MP\", Q }]"),
+        ("### `[roles.NAME]`", "[roles.DP]\nQ"),
+        ("#### `[roles.NAME.retry]`", "[roles.DP.retry]\nQ"),
+        ("#### `[roles.NAME.probe]`", "[roles.DP.probe]\nQ"),
+        ("#### `[roles.NAME.passive]`", "[roles.DP.passive]\nQ"),
+    ] {
+        for row in table(&reference, heading) {
+            let Some((_, range)) = row[1].split_once("number, ") else { continue };
+            let (least, most) = range.rsplit_once(" to ").unwrap();
+            let least: i64 = least.rsplit(' ').next().unwrap().parse().unwrap();
+            let most: i64 = most.parse().unwrap();
+            let key = code(&row[0]);
+            seen += 1;
+            for wrong in [(-1).to_string(), (least - 1).to_string(), (most + 1).to_string(), "\"1\"".to_owned()] {
+                let mut problems = Problems::new();
+                let source = file.replace('Q', &format!("{key} = {wrong}"));
+                read(&source, &mut problems);
+                let said = problems.iter().map(|problem| format!("{}; {}\n", problem.message, problem.help));
+                let said: String = said.collect();
+                let range = format!("from {least} to {most}");
+                let possible = row[1].starts_with("number, 0 or") && wrong == "0";
+                assert!(possible || said.contains(&range), "{key} = {wrong} below {heading:?} must say {range}:\n{said}");
+            }
+        }
+    }
+    assert!(seen > 15, "only {seen} ranges were found");
+}

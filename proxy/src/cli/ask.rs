@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use http::request::Builder;
@@ -22,6 +22,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::address::Address;
+use super::failure::Mistake;
 use crate::control::encoding::utf8;
 
 /// An audit of a large site takes a while.
@@ -48,7 +49,10 @@ impl Where {
         let token = std::fs::read(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
         match token_in(token) {
             Some(token) => Ok(Some(token)),
-            None => bail!("{} has no token in it: is it the file that [admin] token_file names?", file.display()),
+            None => {
+                let what = format!("{} has no token in it", file.display());
+                Err(Mistake::refused(what).help("is it the file that [admin] token_file names?").into())
+            }
         }
     }
 }
@@ -57,7 +61,7 @@ impl Where {
 pub(super) fn get(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
     // From this machine none is needed, and who may only ask cannot read it.
     let token = at.token().ok().flatten();
-    answered(send(at, Method::GET, &target(path, query), token.as_deref())?)
+    answered(send(at, Method::GET, &target(path, query), token.as_deref(), PATIENCE)?)
 }
 
 /// Changes something.
@@ -77,9 +81,10 @@ pub(super) fn change(
         Address::Http(_) | Address::Https(_) => at.token()?,
     };
     if token.is_none() && matches!(at.admin, Address::Http(_)) {
-        bail!("changes need a token: --token-file or ROLEGATE_TOKEN_FILE names the file that [admin] token_file names");
+        let help = "--token-file or ROLEGATE_TOKEN_FILE names the file that [admin] token_file names";
+        return Err(Mistake::usage("changes need a token").help(help).into());
     }
-    send(at, method, &target(path, query), token.as_deref())
+    send(at, method, &target(path, query), token.as_deref(), PATIENCE)
 }
 
 /// The token in a file's bytes, as the server reads it.
@@ -104,24 +109,40 @@ fn target(path: &str, query: &[(&str, String)]) -> String {
 
 /// The body of an answer that is what was asked for.
 fn answered((status, body): (StatusCode, String)) -> anyhow::Result<String> {
-    if status != StatusCode::OK {
-        bail!("{}", if body.trim().is_empty() { status.to_string() } else { body.trim().to_owned() });
+    if status == StatusCode::OK {
+        return Ok(body);
     }
-    Ok(body)
+    let what = if body.trim().is_empty() { status.to_string() } else { body.trim().to_owned() };
+    Err(if status == StatusCode::BAD_REQUEST { Mistake::usage(what) } else { Mistake::refused(what) }.into())
 }
 
-fn send(at: &Where, method: Method, target: &str, token: Option<&str>) -> anyhow::Result<(StatusCode, String)> {
+/// Asks, and gives whatever status the answer has.
+pub(super) fn look(at: &Where, path: &str, patience: Duration) -> anyhow::Result<(StatusCode, String)> {
+    let token = at.token().ok().flatten();
+    send(at, Method::GET, path, token.as_deref(), patience)
+}
+
+fn send(
+    at: &Where,
+    method: Method,
+    target: &str,
+    token: Option<&str>,
+    patience: Duration,
+) -> anyhow::Result<(StatusCode, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut request = Request::builder().method(method).uri(target);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     let admin = &at.admin;
-    let exchanged = async { tokio::time::timeout(PATIENCE, connect(at, request)).await };
+    let exchanged = async { tokio::time::timeout(patience, connect(at, request)).await };
     let answer = runtime
         .block_on(exchanged)
-        .with_context(|| format!("{admin} did not answer within {} seconds", PATIENCE.as_secs()))?;
-    answer.with_context(|| format!("no rolegate answers at {admin}; --admin names another address"))
+        .with_context(|| format!("{admin} did not answer within {} seconds", patience.as_secs()))?;
+    answer.with_context(|| {
+        let help = "--admin names another address: that of [admin] address in the configuration that runs";
+        Mistake::refused(format!("no rolegate answers at {admin}")).help(help)
+    })
 }
 
 async fn connect(at: &Where, request: Builder) -> anyhow::Result<(StatusCode, String)> {

@@ -1,7 +1,6 @@
 //! `rolegate check`: every mistake in a configuration, and what `run` could not open.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -9,7 +8,8 @@ use std::time::SystemTime;
 use clap::Args;
 use serde_json::json;
 
-use super::{say, trial};
+use super::say::{self, Channel};
+use super::trial;
 use crate::control::certificates;
 use crate::control::compile::{Compiled, compile};
 use crate::control::config::{Problems, Record, Source, parse};
@@ -34,7 +34,7 @@ pub(super) fn print(args: &Check) -> anyhow::Result<ExitCode> {
     let source = match Source::read_once(&args.file) {
         Ok(source) => source,
         Err(error) if args.json => {
-            say::out(json!([{ "file": args.file, "message": error.to_string() }]))?;
+            say::json(json!([{ "severity": "error", "file": args.file, "message": error.to_string() }]))?;
             return Ok(ExitCode::FAILURE);
         }
         Err(error) => return Err(error.into()),
@@ -43,7 +43,7 @@ pub(super) fn print(args: &Check) -> anyhow::Result<ExitCode> {
     let config = parse(&source.text, &mut problems);
     let compiled = compile(&config, &mut problems);
     if !args.elsewhere {
-        trial::attempt(&config, &mut problems);
+        trial::attempt(&config, &args.file, &mut problems);
         if let Some(compiled) = &compiled {
             trial::circles(&config, compiled, &mut problems);
         }
@@ -57,10 +57,10 @@ pub(super) fn print(args: &Check) -> anyhow::Result<ExitCode> {
     if args.json {
         let mut records = problems.json(&source.name, &source.text);
         records.extend(doubts.into_iter().flatten().map(|line| Record::of_the_whole(&source.name, line)));
-        say::out(serde_json::to_string_pretty(&records)?)?;
+        say::json(serde_json::to_string_pretty(&records)?)?;
     } else {
         if !problems.is_empty() {
-            say::err(problems.render(&source.name, &source.text, std::io::stderr().is_terminal()));
+            say::colored_err(problems.render(&source.name, &source.text, Channel::Err.has_colors()));
         }
         for line in doubts.into_iter().flatten() {
             say::err(format_args!("warning: {line}"));

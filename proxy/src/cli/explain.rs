@@ -1,14 +1,15 @@
 //! `rolegate explain`.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::Args;
+use serde_json::json;
 
 use super::ask::{self, Where};
-use super::{explanation, say};
+use super::explanation;
+use super::failure::Mistake;
+use super::say::{self, Channel};
 use crate::control::config::Source;
 use crate::control::director;
 use crate::explain::{Explanation, Question, assume};
@@ -57,14 +58,20 @@ pub(super) fn print(args: &Explain) -> anyhow::Result<ExitCode> {
             Ok(explanation) => explanation,
             // They have their own layout.
             Err(Mistakes(rendered)) => {
-                say::err(rendered);
+                if json {
+                    say::json(json!({ "error": "the configuration cannot be served", "help": "rolegate check --json" }))?;
+                }
+                say::colored_err(rendered);
                 return Ok(ExitCode::FAILURE);
             }
         },
         None => ask::read(&args.at, &ask::get(&args.at, "/explain", &pairs(args))?)?,
     };
+    if json {
+        say::json(serde_json::to_string_pretty(&explanation)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     say::out(match &explanation.why_not {
-        _ if json => serde_json::to_string_pretty(&explanation)?,
         Some(why_not) if only_why_not => match &explanation.assumed {
             Some(assumed) => format!("{}\n\n{}", why_not.sentence, explanation::assumed(assumed)),
             None => why_not.sentence.clone(),
@@ -93,15 +100,15 @@ struct Mistakes(String);
 
 fn of_file(file: &Path, args: &Explain) -> anyhow::Result<Result<Explanation, Mistakes>> {
     let pairs: Vec<(String, String)> = pairs(args).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let question = Question::parse(&pairs).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
+    let question = Question::parse(&pairs).map_err(|mistakes| Mistake::usage(mistakes.join("\n")))?;
     let source = Source::read_once(file)?;
-    let (compiled, _) = match director::read(&source, std::io::stderr().is_terminal()) {
+    let (compiled, _) = match director::read(&source, Channel::Err.has_colors()) {
         Ok(read) => read,
         Err(told) => return Ok(Err(Mistakes(told.text))),
     };
     let (snapshot, assumed) = assume(&compiled, &source.name);
     match question.explain(&snapshot, None, 0, fastrand::u64(..)) {
         Ok(explanation) => Ok(Ok(Explanation { assumed: Some(assumed), ..explanation })),
-        Err(mistakes) => bail!("{}", mistakes.join("\n")),
+        Err(mistakes) => Err(Mistake::usage(mistakes.join("\n")).into()),
     }
 }

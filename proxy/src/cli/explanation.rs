@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::say;
 use super::show::ago;
 use crate::explain::{
     AnswerFacts, Assumed, ContentFacts, Explanation, KnownContent, PickFacts, ServerFacts, TierFacts,
@@ -12,80 +13,92 @@ use crate::text::span;
 const OTHERS: usize = 10;
 /// Width of the names of facts.
 const NAMES: usize = 17;
-/// Where a line of a sentence ends.
+/// Where a line of a sentence ends, unless the output is narrower.
 const WIDTH: usize = 100;
+/// Columns that a remark behind a server needs; where there are fewer it comes below.
+const REMARK: usize = 20;
+/// Spaces before a remark below its server.
+const BELOW: usize = 8;
 
 /// The explanation as text.
 pub(super) fn render(told: &Explanation) -> String {
-    let mut out = String::new();
+    render_in(width(), told)
+}
+
+fn width() -> usize {
+    say::width().map_or(WIDTH, |width| usize::from(width).min(WIDTH))
+}
+
+fn render_in(width: usize, told: &Explanation) -> String {
+    let mut out = Page { text: String::new(), width };
     // Writing to a String cannot fail.
     let request = &told.request;
     let line = [request.method.as_str(), request.target.as_str()].join(" ");
     let line = if line == " " { "a connection" } else { &line };
-    let _ = writeln!(out, "{line}");
-    fact(&mut out, "client", &request.client);
+    let _ = writeln!(out.text, "{line}");
+    out.fact("client", &request.client);
     let host = request.host.as_ref().map(|host| format!(", host {host}")).unwrap_or_default();
-    fact(&mut out, "listener", &format!("{}{host}, snapshot {}", request.listener, told.snapshot));
+    out.fact("listener", &format!("{}{host}, snapshot {}", request.listener, told.snapshot));
     for (name, value) in &request.fields {
-        fact(&mut out, "field", &format!("{name}: {value}"));
+        out.fact("field", &format!("{name}: {value}"));
     }
     facts(&mut out, told);
     if !told.tiers.is_empty() || !told.others.is_empty() {
-        let _ = write!(out, "\n{}", servers(told));
+        let _ = write!(out.text, "\n{}", servers(told, width));
     }
     if told.others.len() > OTHERS {
-        let _ = writeln!(out, "    and {} more; --json lists them", told.others.len() - OTHERS);
+        let _ = writeln!(out.text, "    and {} more; --json lists them", told.others.len() - OTHERS);
     }
-    out.push('\n');
+    out.text.push('\n');
     if let Some(pick) = &told.pick {
-        out.push_str(&picked(pick));
+        out.picked(pick);
     }
     for answer in told.refusal.iter().chain(&told.nobody) {
-        out.push_str(&answered(answer));
+        out.answered(answer);
     }
     if let Some(why_not) = &told.why_not {
-        let _ = writeln!(out, "\n{}", why_not.sentence);
+        let _ = writeln!(out.text, "\n{}", wrapped(&why_not.sentence, width).join("\n"));
     }
     if let Some(note) = &told.assumed {
-        let _ = write!(out, "\n{}", assumed(note));
+        let _ = write!(out.text, "\n{}", assumed_in(width, note));
     }
-    out
+    out.text
 }
 
-fn facts(out: &mut String, told: &Explanation) {
+fn facts(out: &mut Page, told: &Explanation) {
     if let Some(site) = &told.site {
         let primary =
             site.primary.as_ref().map(|primary| format!(" (secondary site of {primary})")).unwrap_or_default();
-        fact(out, "site", &format!("{}{primary}: {}", site.code, site.why));
+        out.fact("site", &format!("{}{primary}: {}", site.code, site.why));
     }
     if let Some(role) = &told.role {
         let prefix = role.prefix.as_ref().map(|prefix| format!(", by the path {prefix}")).unwrap_or_default();
         let host = role.host.as_ref().map(|host| format!(" and the host {host}")).unwrap_or_default();
         let panic = if role.panic { " (panic: nobody is well)" } else { "" };
-        fact(out, "role", &format!("{}{prefix}{host}{panic}{}", role.title, described(role.description.as_deref())));
+        out.fact("role", &format!("{}{prefix}{host}{panic}{}", role.title, described(role.description.as_deref())));
     }
     for (place, group) in told.boundary_groups.iter().enumerate() {
         let name = if place == 0 { "boundary groups" } else { "" };
         let about = described(group.description.as_deref());
-        fact(out, name, &format!("{}, by {}{about}", group.name, group.boundaries.join(", ")));
+        out.fact(name, &format!("{}, by {}{about}", group.name, group.boundaries.join(", ")));
     }
     if let Some(why) = &told.no_boundary_group {
-        fact(out, "boundary groups", why);
+        out.fact("boundary groups", why);
     }
     if let Some(subnet) = &told.subnet {
-        fact(out, "own subnet", subnet);
+        out.fact("own subnet", subnet);
     }
     if let Some(content) = &told.content {
-        fact(out, "content", &format!("{}, {}", content.id, part(content)));
+        out.fact("content", &format!("{}, {}", content.id, part(content)));
     }
     if let Some(clock) = &told.clock {
-        fact(out, "fallback clock", &clock.sentence);
+        out.fact("fallback clock", &clock.sentence);
     }
     if let Some(named) = &told.named {
-        fact(out, "named", named);
+        out.fact("named", named);
     }
     if let Some(stays) = &told.stays {
-        fact(out, "stays", stays);
+        out.fact("stays", stays);
     }
 }
 
@@ -103,12 +116,45 @@ fn part(content: &ContentFacts) -> &'static str {
     }
 }
 
-/// A name and what is behind it, in lines that are not too long.
-fn fact(out: &mut String, name: &str, value: &str) {
-    let mut name = name;
-    for line in wrapped(value, WIDTH - NAMES - 2) {
-        let _ = writeln!(out, "  {name:NAMES$}{line}");
-        name = "";
+/// A text whose lines are not too long.
+struct Page {
+    text: String,
+    width: usize,
+}
+
+impl Page {
+    /// A name and what is behind it.
+    fn fact(&mut self, name: &str, value: &str) {
+        let mut name = name;
+        for line in wrapped(value, self.width - NAMES - 2) {
+            let _ = writeln!(self.text, "  {name:NAMES$}{line}");
+            name = "";
+        }
+    }
+
+    fn picked(&mut self, pick: &PickFacts) {
+        let (system, address, tier) = (&pick.site_system, &pick.address, pick.tier.replace('_', " "));
+        self.conclude("PICKED", &[format!("{system} at {address}, tier {tier}"), pick.sentence.clone()]);
+    }
+
+    fn answered(&mut self, answer: &AnswerFacts) {
+        let status = answer.status.map_or("the connection is closed".to_owned(), |status| status.to_string());
+        let mut sentences =
+            vec![format!("{status} {}: {}", answer.reason, answer.details), answer.sentence.clone()];
+        sentences.extend(answer.retry_after.map(|(from, to)| {
+            let range = if from == to { span(from as f64) } else { format!("{from} to {to} s") };
+            format!("the client is told to come back after {range} (Retry-After)")
+        }));
+        self.conclude("NOBODY", &sentences);
+    }
+
+    /// A word, and sentences behind it.
+    fn conclude(&mut self, word: &str, sentences: &[String]) {
+        let mut word = word;
+        for line in sentences.iter().flat_map(|sentence| wrapped(sentence, self.width - 8)) {
+            let _ = writeln!(self.text, "{word:8}{line}");
+            word = "";
+        }
     }
 }
 
@@ -135,7 +181,7 @@ enum Line {
     Server { cells: Vec<String>, remark: String },
 }
 
-fn servers(told: &Explanation) -> String {
+fn servers(told: &Explanation, width: usize) -> String {
     let with_content = told.servers().any(|server| server.content.is_some());
     let mut header = ["SERVER", "ADDRESS", "HEALTH", "WEIGHT", "IN FLIGHT"].map(str::to_owned).to_vec();
     header.extend(with_content.then(|| "CONTENT".to_owned()));
@@ -162,11 +208,11 @@ fn servers(told: &Explanation) -> String {
         };
         Line::Server { cells: cells(server), remark }
     }));
-    aligned(&lines)
+    aligned(&lines, width)
 }
 
 /// Columns of equal width, and remarks behind them in as many lines as they need.
-fn aligned(lines: &[Line]) -> String {
+fn aligned(lines: &[Line], width: usize) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for line in lines {
         let Line::Server { cells, .. } = line else { continue };
@@ -174,7 +220,7 @@ fn aligned(lines: &[Line]) -> String {
         cells.iter().zip(&mut widths).for_each(|(cell, width)| *width = (*width).max(cell.chars().count()));
     }
     let used: usize = widths.iter().map(|width| width + 2).sum::<usize>() + 4;
-    let room = WIDTH.saturating_sub(used).max(20);
+    let room = width.saturating_sub(used);
     let mut out = String::new();
     for line in lines {
         match line {
@@ -186,10 +232,16 @@ fn aligned(lines: &[Line]) -> String {
                 for (cell, width) in cells.iter().zip(&widths) {
                     let _ = write!(text, "{cell:width$}  ");
                 }
-                for remark in wrapped(remark, room) {
-                    text.push_str(&remark);
+                let below = room < REMARK;
+                if below {
                     let _ = writeln!(out, "{}", text.trim_end());
-                    text = " ".repeat(used);
+                    text = " ".repeat(BELOW);
+                }
+                let remarks = if below { wrapped(remark, width - BELOW) } else { wrapped(remark, room) };
+                for remark in remarks.iter().filter(|remark| !(below && remark.is_empty())) {
+                    text.push_str(remark);
+                    let _ = writeln!(out, "{}", text.trim_end());
+                    text = " ".repeat(if below { BELOW } else { used });
                 }
             }
         }
@@ -251,33 +303,12 @@ fn remark(tier: &TierFacts, server: &ServerFacts) -> String {
     }
 }
 
-fn picked(pick: &PickFacts) -> String {
-    let (system, address, tier) = (&pick.site_system, &pick.address, pick.tier.replace('_', " "));
-    conclusion("PICKED", &[format!("{system} at {address}, tier {tier}"), pick.sentence.clone()])
-}
-
-fn answered(answer: &AnswerFacts) -> String {
-    let status = answer.status.map_or("the connection is closed".to_owned(), |status| status.to_string());
-    let mut sentences = vec![format!("{status} {}: {}", answer.reason, answer.details), answer.sentence.clone()];
-    sentences.extend(answer.retry_after.map(|(from, to)| {
-        let range = if from == to { span(from as f64) } else { format!("{from} to {to} s") };
-        format!("the client is told to come back after {range} (Retry-After)")
-    }));
-    conclusion("NOBODY", &sentences)
-}
-
-/// A word, and sentences behind it.
-fn conclusion(word: &str, sentences: &[String]) -> String {
-    let (mut out, mut word) = (String::new(), word);
-    for line in sentences.iter().flat_map(|sentence| wrapped(sentence, WIDTH - 8)) {
-        let _ = writeln!(out, "{word:8}{line}");
-        word = "";
-    }
-    out
-}
-
 /// What was only assumed.
 pub(super) fn assumed(note: &Assumed) -> String {
+    assumed_in(width(), note)
+}
+
+fn assumed_in(width: usize, note: &Assumed) -> String {
     let mut text = format!("Nobody was asked: {} with every server well and nothing learned yet.", note.file);
     if !note.placeholders.is_empty() {
         text.push_str(
@@ -285,7 +316,7 @@ pub(super) fn assumed(note: &Assumed) -> String {
              may pick another one of the servers that can serve.",
         );
     }
-    wrapped(&text, WIDTH).join("\n") + "\n"
+    wrapped(&text, width).join("\n") + "\n"
 }
 
 #[cfg(test)]
@@ -382,7 +413,7 @@ GET /SMS_DP_SMSPKG$/ABC00012
             retry_after: Some((30, 59)),
             sentence: "no server of the open tiers is well; the next tier opens in 1m 30s".to_owned(),
         });
-        let text = render(&told);
+        let text = render_in(WIDTH, &told);
         assert!(text.starts_with(FACTS), "{text}");
         let end = "\
     and 2 more; --json lists them
@@ -401,7 +432,7 @@ NOBODY  503 destination_unavailable: no server of this role is well
         told.subnet = Some("10.1.2.0/24, in which dp1 can be found".to_owned());
         let near = ServerFacts { same_subnet: true, ..server("dp1", "up", "has", None) };
         told.tiers[0].servers = vec![near, server("dp02", "up", "has", None)];
-        let text = render(&told);
+        let text = render_in(WIDTH, &told);
         assert!(text.contains("  own subnet       10.1.2.0/24, in which dp1 can be found\n"), "{text}");
         let remarks = text.lines().filter(|line| line.contains("can serve")).collect::<Vec<_>>();
         assert!(remarks.len() == 2 && remarks[1].ends_with("  can serve"), "{text}");
@@ -418,7 +449,7 @@ NOBODY  503 destination_unavailable: no server of this role is well
             how: "drawn".to_owned(),
             sentence: "it is the only one in its tier that can serve".to_owned(),
         });
-        let text = render(&told);
+        let text = render_in(WIDTH, &told);
         let marked: Vec<&str> = text.lines().filter(|line| line.contains("<- picked")).collect();
         assert!(marked.len() == 1 && marked[0].contains("dp02"), "{text}");
         let end = "PICKED  dp02 at 10.1.1.4:80, tier current\n        it is the only one in its tier that can serve\n";

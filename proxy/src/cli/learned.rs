@@ -45,6 +45,9 @@ enum ClocksCommand {
         content: Option<String>,
         #[command(flatten)]
         at: Where,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -79,6 +82,9 @@ enum ContentCommand {
         all: bool,
         #[command(flatten)]
         at: Where,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -98,14 +104,17 @@ enum AffinityCommand {
         server: String,
         #[command(flatten)]
         at: Where,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 pub(super) fn clocks(args: &ClocksArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         None => show(&args.at, "/clocks", &[], args.json, render_clocks),
-        Some(ClocksCommand::Reset { role, group, content, at }) => {
-            change(at, "/clocks/reset", &given([("role", role), ("group", group), ("content", content)]))
+        Some(ClocksCommand::Reset { role, group, content, at, json }) => {
+            change(at, "/clocks/reset", &given([("role", role), ("group", group), ("content", content)]), *json)
         }
     }
 }
@@ -113,17 +122,17 @@ pub(super) fn clocks(args: &ClocksArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn content(args: &ContentArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         None => show(&args.at, "/content", &given([("server", &args.if_lost)]), args.json, render_audit),
-        Some(ContentCommand::Forget { content, server, all, at }) => {
+        Some(ContentCommand::Forget { content, server, all, at, json }) => {
             let mut query = given([("content", content), ("server", server)]);
             query.extend(all.then(|| ("all", "true".to_owned())));
-            change(at, "/content/forget", &query)
+            change(at, "/content/forget", &query, *json)
         }
     }
 }
 
 pub(super) fn affinity(args: &AffinityArgs) -> anyhow::Result<ExitCode> {
-    let AffinityCommand::Forget { server, at } = &args.command;
-    change(at, "/affinity/forget", &[("server", server.clone())])
+    let AffinityCommand::Forget { server, at, json } = &args.command;
+    change(at, "/affinity/forget", &[("server", server.clone())], *json)
 }
 
 fn given<const N: usize>(pairs: [(&'static str, &Option<String>); N]) -> Vec<(&'static str, String)> {
@@ -139,13 +148,14 @@ fn show<T: DeserializeOwned + Serialize>(
 ) -> anyhow::Result<ExitCode> {
     let body = ask::get(at, path, query)?;
     let answer: T = ask::read(at, &body)?;
-    say::out(if json { body } else { render(&answer) })?;
+    if json { say::json(body) } else { say::out(render(&answer)) }?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn change(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<ExitCode> {
-    let changed: Changed = ask::read(at, &ask::post(at, path, query)?)?;
-    say::out(changed.sentence)?;
+fn change(at: &Where, path: &str, query: &[(&str, String)], json: bool) -> anyhow::Result<ExitCode> {
+    let body = ask::post(at, path, query)?;
+    let changed: Changed = ask::read(at, &body)?;
+    if json { say::json(body) } else { say::out(changed.sentence) }?;
     Ok(ExitCode::SUCCESS)
 }
 

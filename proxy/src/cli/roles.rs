@@ -1,14 +1,14 @@
 //! `rolegate roles`: the table of presets for a person, and as JSON.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use comfy_table::{ContentArrangement, Table, presets as looks};
 use serde_json::json;
 
+use super::failure::Mistake;
 use super::say;
+use crate::control::config::nearest;
 use crate::model::presets;
 use crate::model::role::{Fallback, ProbeKind, Protocol, Role};
 
@@ -23,19 +23,19 @@ pub(super) fn print(name: Option<&str>, as_json: bool) -> anyhow::Result<ExitCod
         None => presets::presets(),
         Some(name) => {
             if let Some(why) = presets::without_clients(name) {
-                bail!("{why}");
+                return Err(Mistake::usage(why).into());
             }
             let plain = name.eq_ignore_ascii_case("plain").then(presets::plain);
             match plain.or_else(|| presets::find(name)) {
                 Some(role) => vec![role],
-                None => bail!("there is no role {name:?}; `rolegate roles` lists them"),
+                None => return Err(missing(name).into()),
             }
         }
     };
     if as_json {
         let list: Vec<_> =
             roles.iter().map(|role| json!({ "role": role, "assumptions": presets::assumptions(&role.name) })).collect();
-        say::out(serde_json::to_string_pretty(&list)?)?;
+        say::json(serde_json::to_string_pretty(&list)?)?;
     } else if name.is_some() {
         say::out(roles.iter().map(details).collect::<String>())?;
     } else {
@@ -44,12 +44,18 @@ pub(super) fn print(name: Option<&str>, as_json: bool) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+fn missing(name: &str) -> Mistake {
+    let help = match nearest(name, presets::known_names()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "`rolegate roles` lists them".to_owned(),
+    };
+    Mistake::usage(format!("there is no role {name:?}")).help(help)
+}
+
 fn overview(roles: &[Role]) -> Table {
     let mut table = Table::new();
     table.load_preset(looks::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    if !std::io::stdout().is_terminal() {
-        table.set_width(160);
-    }
+    table.set_width(say::width().unwrap_or(160));
     table.set_header(["ROLE", "SHORT", "PATHS", "PORTS", "BALANCING", "PROBE"]);
     for role in roles {
         let assumed = |field: &str| if presets::assumptions(&role.name).contains(&field) { " *" } else { "" };

@@ -8,7 +8,7 @@ use sd_notify::NotifyState;
 
 use super::say;
 use super::signals::{Asked, Signals};
-use crate::app::App;
+use crate::app::{App, StartError};
 use crate::control::config::Source;
 use crate::control::listening::Listening;
 use crate::limits;
@@ -38,11 +38,12 @@ pub(super) fn run(file: &Path, shape: Shape, signals: Option<Signals>) -> anyhow
     let source = Source::read(file)?;
     let app = match App::start(&source, Some(file.to_owned())) {
         Ok(app) => app,
-        Err(error) => {
-            // The errors of a configuration are many lines with their own layout.
-            say::err(error);
+        // The errors of a configuration are many lines with their own layout.
+        Err(StartError::Configuration(rendered)) => {
+            say::err(rendered);
             return Ok(ExitCode::FAILURE);
         }
+        Err(error) => return Err(error.into()),
     };
     let (version, threads) = (env!("CARGO_PKG_VERSION"), app.threads());
     tracing::info!(version, file = %file.display(), threads, pid = std::process::id(), "rolegate starts");

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::say;
 use crate::control::certificates::date;
 use crate::control::state_file::date as wall;
 use crate::status::{EndpointStatus, ListenerStatus, RoleStatus, SiteStatus, Status};
@@ -15,6 +16,10 @@ use crate::text::{count, span};
 const CAUSE: usize = 72;
 /// How many of the last probes are shown.
 const HISTORY: usize = 20;
+/// Columns below which failures are told below the table of endpoints.
+const WIDE: u16 = 120;
+/// How many of the last probes are shown where there is less room.
+const NARROW_HISTORY: usize = 8;
 
 /// The status as text.
 pub(super) fn render(status: &Status) -> String {
@@ -41,7 +46,11 @@ pub(super) fn render(status: &Status) -> String {
     if status.listeners.iter().any(|listener| !listener.certificates.is_empty()) {
         let _ = writeln!(out, "\n{}", certificates(&status.listeners));
     }
-    let _ = writeln!(out, "\n{}", endpoints(&status.roles));
+    let narrow = say::width().is_some_and(|width| width < WIDE);
+    let _ = writeln!(out, "\n{}", endpoints(&status.roles, narrow));
+    if narrow {
+        out.push_str(&failures(&status.roles));
+    }
     if !status.overrides.is_empty() {
         let _ = writeln!(out, "\n{}", overrides(&status.overrides));
     }
@@ -78,6 +87,9 @@ pub(super) fn render(status: &Status) -> String {
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    if let Some(width) = say::width() {
+        table.set_width(width);
+    }
     table
 }
 
@@ -132,9 +144,9 @@ fn certificates(listeners: &[ListenerStatus]) -> Table {
     table
 }
 
-fn endpoints(roles: &[RoleStatus]) -> Table {
-    let mut table =
-        table(&["ROLE", "SITE SYSTEM", "ADDRESS", "HEALTH", "FOR", "IN FLIGHT", "LAST PROBES", "LAST FAILURE"]);
+fn endpoints(roles: &[RoleStatus], narrow: bool) -> Table {
+    let header = ["ROLE", "SITE SYSTEM", "ADDRESS", "HEALTH", "FOR", "IN FLIGHT", "LAST PROBES", "LAST FAILURE"];
+    let mut table = table(&header[..if narrow { 7 } else { 8 }]);
     for role in roles {
         let site = role.site.as_ref().map(|site| format!(" @{site}")).unwrap_or_default();
         let panic = if role.panic { " (panic)" } else { "" };
@@ -144,13 +156,32 @@ fn endpoints(roles: &[RoleStatus]) -> Table {
         }
         for (place, endpoint) in role.endpoints.iter().enumerate() {
             let title = if place == 0 { title.as_str() } else { "" };
-            table.add_row(endpoint_row(title, endpoint));
+            let mut row = endpoint_row(title, endpoint, if narrow { NARROW_HISTORY } else { HISTORY }).to_vec();
+            row.truncate(if narrow { 7 } else { 8 });
+            table.add_row(row);
         }
     }
     table
 }
 
-fn endpoint_row(title: &str, endpoint: &EndpointStatus) -> [String; 8] {
+/// The last failures, where the table has no room for them.
+fn failures(roles: &[RoleStatus]) -> String {
+    let mut out = String::new();
+    for endpoint in roles.iter().flat_map(|role| &role.endpoints) {
+        let Some(failure) = &endpoint.last_failure else { continue };
+        let (system, address, cause) = (&endpoint.site_system, &endpoint.address, one_line(&failure.cause));
+        let _ = writeln!(out, "last failure of {system} {address}, {} ago: {cause}", ago(failure.at));
+    }
+    out
+}
+
+/// A text of a server's, in one line.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What is known of its health, in a word or two.
+pub(super) fn health(endpoint: &EndpointStatus) -> String {
     let mut health = endpoint.health.clone();
     if endpoint.ejected {
         health += ", ejected";
@@ -160,17 +191,21 @@ fn endpoint_row(title: &str, endpoint: &EndpointStatus) -> [String; 8] {
         "drain" => health += ", drained",
         steered => health = format!("{health}, {steered}"),
     }
-    let skip = endpoint.history.len().saturating_sub(HISTORY);
+    health
+}
+
+fn endpoint_row(title: &str, endpoint: &EndpointStatus, history: usize) -> [String; 8] {
+    let skip = endpoint.history.len().saturating_sub(history);
     let failure = endpoint.last_failure.as_ref();
     [
         title.to_owned(),
         endpoint.site_system.clone(),
         endpoint.address.clone(),
-        health,
+        health(endpoint),
         endpoint.since.map(ago).unwrap_or_default(),
         endpoint.in_flight.to_string(),
         endpoint.history.chars().skip(skip).collect(),
-        failure.map(|failure| format!("{} ago: {}", ago(failure.at), short(&failure.cause))).unwrap_or_default(),
+        failure.map(|failure| format!("{} ago: {}", ago(failure.at), short(&one_line(&failure.cause)))).unwrap_or_default(),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use toml::Spanned;
@@ -17,7 +18,7 @@ use crate::data::downstream::listener;
 const ELSEWHERE: &str = "if it is meant for another machine or user, check it with --elsewhere";
 
 /// Tries all addresses and the access log. What this machine or this user cannot open is a problem.
-pub(super) fn attempt(config: &Config, problems: &mut Problems) {
+pub(super) fn attempt(config: &Config, file: &Path, problems: &mut Problems) {
     let listeners = config.listeners.iter().filter_map(|listener| listener.address.as_ref());
     for address in listeners.chain([&config.admin.address]) {
         listening(address, problems);
@@ -29,8 +30,20 @@ pub(super) fn attempt(config: &Config, problems: &mut Problems) {
         keeping(path, problems);
     }
     if let Some(log) = &config.access_log {
-        appending(&log.path, problems);
+        match is_same(log.path.get_ref(), file) {
+            true => problems.error(
+                log.path.span(),
+                "the access log is the configuration itself: its lines would be added to it",
+                "name a file of its own for the access log",
+            ),
+            false => appending(&log.path, problems),
+        }
     }
+}
+
+fn is_same(log: &str, file: &Path) -> bool {
+    let place = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    log != "-" && place(Path::new(log)).is_some_and(|log| place(file) == Some(log))
 }
 
 /// Site systems at an address of this machine where we listen ourselves. The compiler knows only those that are so everywhere.

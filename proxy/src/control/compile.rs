@@ -40,6 +40,7 @@ mod circles;
 mod clients;
 mod connections;
 mod descriptions;
+mod empty_groups;
 mod endpoint_series;
 mod entry;
 mod fallback;
@@ -239,6 +240,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         admin_token,
     };
     let plans = groups.plan(&roles, &systems, &sites, &split);
+    empty_groups::warn(config, &plans, problems);
     let group_series = group_series::compile(config, &plans, problems);
     let (fixed, dns) = (fixed(config, capacity), config.dns.clone());
     let files = files.named();

@@ -34,7 +34,7 @@ pub use types::{
     AccessLog, Admin, AffinityTable, BoundaryEntry, BoundaryGroup, CertificateEntry, Config, ContentTable,
     DefaultBoundaryGroup, Dns, FallbackTable, GroupEntry, GroupSiteSystem, Listener, ListenerTls, Neighbor, OneOfSites,
     PassiveOverrides, ProbeOverrides, ProxySettings, RetryOverrides, RoleEntry, RoleOnSiteSystem, RoleOverrides, Site,
-    SiteSystem, StatusRange, TimeoutOverrides, Tls,
+    SiteSystem, StatusRange, TablePlaces, TimeoutOverrides, Tls,
 };
 pub use units::{DurationOrOff, FallbackTime, HumanDuration, HumanSize};
 

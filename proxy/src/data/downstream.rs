@@ -10,4 +10,5 @@ pub mod http2;
 pub mod idle;
 pub mod listener;
 pub mod next;
+pub mod not_tls;
 pub mod responding;

@@ -13,6 +13,7 @@ pub mod message;
 pub mod outcome;
 pub mod patience;
 pub mod request_id;
+pub mod redirect;
 pub mod respond;
 pub mod response_body;
 pub mod serve;

@@ -19,6 +19,8 @@ pub struct Entry {
     pub security: Security,
     /// HTTP/2 is offered by ALPN (RFC 7301), or taken with prior knowledge on a plain listener.
     pub http2: bool,
+    /// Every request is sent to HTTPS, at this port.
+    pub redirect: Option<u16>,
 }
 
 /// What the bytes of a client connection are.

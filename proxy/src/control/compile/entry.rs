@@ -65,7 +65,28 @@ pub(super) fn compile(
             None
         }
     };
-    Some(Entry { proxy_protocol: proxy_protocol?, security: security?, http2 })
+    let redirect = redirect(listener, protocol, problems);
+    Some(Entry { proxy_protocol: proxy_protocol?, security: security?, http2, redirect })
+}
+
+/// Sends requests elsewhere that have come without TLS.
+fn redirect(listener: &Listener, protocol: Protocol, problems: &mut Problems) -> Option<u16> {
+    let written = listener.redirect_to_https.as_ref()?;
+    let port = written.get_ref().get()?;
+    if let Some(role) = listener.roles.first() {
+        let help = if protocol == Protocol::Tcp {
+            "take redirect_to_https out: its clients do not speak HTTP"
+        } else {
+            "take the roles out, or redirect_to_https: clients of Configuration Manager do not follow it with what they send"
+        };
+        problems.error(role.span(), "a listener that redirects to HTTPS serves no role", help);
+    }
+    let passes = listener.passthrough.as_ref().is_some_and(|passthrough| *passthrough.get_ref());
+    if listener.tls.is_some() || passes {
+        let help = "give it a listener without TLS, on a port of its own";
+        problems.error(written.span(), "clients of this listener speak TLS already", help);
+    }
+    Some(port)
 }
 
 /// `Some(None)`: it is off.

@@ -95,8 +95,8 @@ fn places(config: &Config, sites: &Sites<'_>, own: &[Option<u16>], problems: &mu
     let defaults: Vec<String> = sites.default_names().filter(|_| sites.several()).collect();
     for (position, group) in config.boundary_groups.iter().enumerate() {
         let Some(name) = &group.name else {
-            let near = group.site_systems.first().map_or(0..0, toml::Spanned::span);
-            problems.missing(near, "a boundary group has no name", "add name = \"...\" to this [[boundary_groups]]");
+            let at = config.tables.element("boundary_groups", position);
+            problems.missing(at, "a boundary group has no name", "add name = \"...\" to this [[boundary_groups]]");
             continue;
         };
         if name.get_ref().eq_ignore_ascii_case(DEFAULT) {
@@ -184,7 +184,7 @@ impl Groups {
             self.default_behavior.push(times(&site.default.fallback, roles, problems));
         }
         for (position, group) in config.boundary_groups.iter().enumerate() {
-            self.neighbors.push(neighbors(position, group, places, roles, problems));
+            self.neighbors.push(neighbors(position, group, (places, &config.tables), roles, problems));
         }
         for site in &sites.list {
             let mut members = Vec::new();
@@ -259,9 +259,8 @@ impl Groups {
             let members = systems.of_role(position);
             let decided = matches!(role.locality, Locality::BoundaryGroups | Locality::BoundaryGroupsOrSite);
             if decided && self.holds(role) && !members.is_empty() && self.unnamed(members) {
-                let near = config.boundary_groups.first().and_then(|group| group.name.as_ref());
                 problems.warning(
-                    near.map_or(0..0, toml::Spanned::span),
+                    config.tables.element("boundary_groups", 0),
                     format!("no boundary group names a site system with the role {}", role.title),
                     "every client may use all of them; add them to the site_systems of a group to change that",
                 );

@@ -76,13 +76,13 @@ pub(super) fn compile<'a>(
     let mut addresses: Vec<(SocketAddr, String)> = vec![(*config.admin.address.get_ref(), "[admin]".to_owned())];
     let mut complete = true;
     let given = Given { config, files };
-    for listener in &config.listeners {
+    for (position, listener) in config.listeners.iter().enumerate() {
         if let Some(name) = &listener.name {
             names.check(name, problems);
         }
         let Some(address) = &listener.address else {
-            let near = listener.name.as_ref().or(listener.roles.first()).map_or(0..0, toml::Spanned::span);
-            problems.missing(near, "a listener has no address", "add address = \"0.0.0.0:80\" to this [[listeners]]");
+            let at = config.tables.element("listeners", position);
+            problems.missing(at, "a listener has no address", "add address = \"0.0.0.0:80\" to this [[listeners]]");
             complete = false;
             continue;
         };
@@ -135,6 +135,10 @@ fn find_roles<'a>(
     served: &mut HashSet<usize>,
     problems: &mut Problems,
 ) -> Option<Found<'a>> {
+    let redirects = listener.redirect_to_https.as_ref().is_some_and(|port| port.get_ref().get().is_some());
+    if listener.roles.is_empty() && redirects {
+        return Some(Found::new());
+    }
     if listener.roles.is_empty() {
         let near = listener.address.as_ref().map_or(0..0, toml::Spanned::span);
         problems.missing(near, format!("listener {name:?} serves no role"), "add roles = [\"MP\", \"DP\"]");

@@ -6,7 +6,7 @@ use super::SpannedName;
 use super::roles::Roles;
 use super::sites::Sites;
 use crate::control::config::{
-    BoundaryGroup, Config, DefaultBoundaryGroup, FallbackTime, Problems, check_time, nearest, role_key,
+    BoundaryGroup, Config, DefaultBoundaryGroup, FallbackTime, Problems, TablePlaces, check_time, nearest, role_key,
 };
 use crate::model::role::Fallback;
 
@@ -38,16 +38,16 @@ const OTHERWISE: &str = "or write model = \"relationships\" below [fallback]";
 pub(super) fn neighbors(
     own: usize,
     group: &BoundaryGroup,
-    places: &Places,
+    (places, tables): (&Places, &TablePlaces),
     roles: &Roles<'_>,
     problems: &mut Problems,
 ) -> Vec<(usize, Times)> {
     let mut found: Vec<(usize, Times)> = Vec::new();
-    for neighbor in &group.neighbors {
+    for (place, neighbor) in group.neighbors.iter().enumerate() {
         let times = times(&neighbor.fallback, roles, problems);
         let Some(name) = &neighbor.group else {
-            let near = group.name.as_ref().map_or(0..0, toml::Spanned::span);
-            problems.missing(near, "a neighbor of this group is not named", "write { group = \"...\", ... }");
+            let at = tables.element(&format!("boundary_groups.{own}.neighbors"), place);
+            problems.missing(at, "a neighbor of this group is not named", "write { group = \"...\", ... }");
             continue;
         };
         let is_default = name.get_ref().eq_ignore_ascii_case(DEFAULT);
@@ -106,11 +106,11 @@ pub(super) fn times(
 
 /// ConfigMgr 1511 to 1606 has neither relationships nor a site default boundary group.
 pub(super) fn refuse(config: &Config, sites: &Sites<'_>, problems: &mut Problems) {
-    for group in &config.boundary_groups {
-        let near = group.name.as_ref().map_or(0..0, toml::Spanned::span);
+    for (position, group) in config.boundary_groups.iter().enumerate() {
         for neighbor in &group.neighbors {
+            let near = || config.tables.element("boundary_groups", position);
             problems.error(
-                neighbor.group.as_ref().map_or(near.clone(), toml::Spanned::span),
+                neighbor.group.as_ref().map_or_else(near, toml::Spanned::span),
                 "the older model has no relationships between boundary groups",
                 format!("take the neighbor out, {OTHERWISE}"),
             );

@@ -37,7 +37,7 @@ impl<'a> Sites<'a> {
     pub(super) fn collect(config: &'a Config, problems: &mut Problems) -> Self {
         if config.sites.is_empty() {
             let one = Entry {
-                code: code(config.site.code.as_ref(), "[site] and code = \"P01\"", problems),
+                code: code(config.site.code.as_ref(), config, None, problems),
                 written: config.site.code.as_ref(),
                 primary: None,
                 description: &config.site.description,
@@ -51,15 +51,15 @@ impl<'a> Sites<'a> {
             let span = beyond.code.as_ref().map_or(0..0, toml::Spanned::span);
             problems.error(span, format!("there are more than {MOST} sites"), "use several proxies");
         }
-        let entry = |site: &'a OneOfSites| Entry {
-            code: code(site.code.as_ref(), "code = \"P01\" below this [[sites]]", problems),
+        let entry = |(position, site): (usize, &'a OneOfSites)| Entry {
+            code: code(site.code.as_ref(), config, Some(position), problems),
             written: site.code.as_ref(),
             primary: None,
             description: &site.description,
             default: &site.default_boundary_group,
             hosts: Vec::new(),
         };
-        let mut sites = Self { list: config.sites.iter().take(MOST).map(entry).collect(), several: true };
+        let mut sites = Self { list: config.sites.iter().take(MOST).enumerate().map(entry).collect(), several: true };
         sites.refuse_twins(problems);
         sites.relate(config, problems);
         sites.name(config, problems);
@@ -199,10 +199,17 @@ pub(super) fn cluster(position: usize) -> ClusterId {
     ClusterId(u16::try_from(position).unwrap_or(u16::MAX))
 }
 
-fn code(written: Option<&SpannedName>, add: &str, problems: &mut Problems) -> String {
+/// `position`: that of one of several sites.
+fn code(written: Option<&SpannedName>, config: &Config, position: Option<usize>, problems: &mut Problems) -> String {
     let Some(written) = written else {
-        let text = "the site code is missing";
-        problems.missing(0..0, text, format!("add it at the top of the file: {add}"));
+        let (at, help) = match position {
+            Some(position) => (config.tables.element("sites", position), "add code = \"P01\" below this [[sites]]"),
+            None if config.tables.table("site").is_empty() => {
+                (0..0, "add it at the top of the file: [site] and code = \"P01\"")
+            }
+            None => (config.tables.table("site"), "add code = \"P01\" below [site]"),
+        };
+        problems.missing(at, "the site code is missing", help);
         return String::new();
     };
     let text = written.get_ref();

@@ -81,8 +81,8 @@ pub(super) fn compile<'a>(
     let mut names = Once::new("site system");
     for (index, system) in config.site_systems.iter().enumerate() {
         let Some(name) = &system.name else {
-            let near = system.roles().first().map_or(0..0, toml::Spanned::span);
-            problems.missing(near, "a site system has no name", "add name = \"...\" to this [[site_systems]]");
+            let at = config.tables.element("site_systems", index);
+            problems.missing(at, "a site system has no name", "add name = \"...\" to this [[site_systems]]");
             continue;
         };
         names.check(name, problems);

@@ -11,8 +11,9 @@ use toml::Spanned;
 use toml::de::{DeArray, DeString, DeTable, DeValue, Deserializer};
 
 use super::problem::Problems;
-use super::types::Config;
+use super::types::{Config, TablePlaces};
 
+mod ranges;
 mod shape;
 mod syntax;
 mod tree;
@@ -33,8 +34,10 @@ pub fn parse(source: &str, problems: &mut Problems) -> Config {
     let mut reader = Reader { source, faults: &faults, problems };
     let sound = reader.sound_part(tree.into_inner());
     problems.mark_holes();
+    let tables = TablePlaces::of(&sound);
     // Each part has been read without an error before, so the whole can be.
-    Config::deserialize(Deserializer::from(Spanned::new(0..source.len(), sound))).unwrap_or_default()
+    let config = Config::deserialize(Deserializer::from(Spanned::new(0..source.len(), sound))).unwrap_or_default();
+    Config { tables, ..config }
 }
 
 struct Reader<'a> {

@@ -57,7 +57,7 @@ pub fn effective_role(
     overrides: Option<&RoleOverrides>,
     problems: &mut Problems,
 ) -> Option<Role> {
-    let mut role = base(name, overrides.and_then(|o| o.preset.as_ref()), problems)?;
+    let mut role = base(name, overrides, problems)?;
     if let Some(overrides) = overrides {
         override_role(&mut role, overrides, &name.span(), problems);
     }
@@ -89,9 +89,9 @@ pub fn weight(written: Option<&Spanned<u32>>, absent: u32, problems: &mut Proble
     weight
 }
 
-fn base(name: &Spanned<String>, preset: Option<&Spanned<String>>, problems: &mut Problems) -> Option<Role> {
+fn base(name: &Spanned<String>, overrides: Option<&RoleOverrides>, problems: &mut Problems) -> Option<Role> {
     let written = name.get_ref();
-    match (presets::find(written), preset) {
+    match (presets::find(written), overrides.and_then(|own| own.preset.as_ref())) {
         (Some(known), None) => Some(known),
         (Some(known), Some(preset)) => {
             if presets::canonical(preset.get_ref()) != Some(known.name.as_str()) {
@@ -105,7 +105,10 @@ fn base(name: &Spanned<String>, preset: Option<&Spanned<String>>, problems: &mut
         }
         (None, Some(preset)) => own_role(name, preset, problems),
         (None, None) => {
-            unknown_role(name, problems);
+            match overrides {
+                Some(_) => without_preset(name, problems),
+                None => unknown_role(name, problems),
+            }
             None
         }
     }
@@ -134,6 +137,21 @@ fn own_role(name: &Spanned<String>, preset: &Spanned<String>, problems: &mut Pro
     };
     let times_of = presets::canonical(written).map(str::to_owned);
     Some(Role { name: key, short: String::new(), title: name.get_ref().trim().to_owned(), times_of, ..start })
+}
+
+/// A section of a role that is none of ConfigMgr's, and does not say what it starts from.
+fn without_preset(name: &Spanned<String>, problems: &mut Problems) {
+    let written = name.get_ref();
+    if let Some(why) = presets::without_clients(written) {
+        problems.error(name.span(), why, "leave this role out: there is nothing to balance");
+        return;
+    }
+    let own = "for a role of your own, add preset = \"plain\" below it, or the name of a role to start from";
+    let help = match nearest(written, presets::known_names()) {
+        Some(near) => format!("did you mean [roles.{near}]? {own}"),
+        None => own.to_owned(),
+    };
+    problems.error(name.span(), format!("there is no role {}", quoted(written)), help);
 }
 
 fn unknown_role(name: &Spanned<String>, problems: &mut Problems) {

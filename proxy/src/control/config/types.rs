@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
@@ -20,14 +20,16 @@ mod access_log;
 mod groups;
 mod listeners;
 mod memory;
+mod places;
 
 pub use access_log::AccessLog;
 pub use groups::{BoundaryEntry, BoundaryGroup, DefaultBoundaryGroup, GroupEntry, GroupSiteSystem, Neighbor};
-pub use listeners::{CertificateEntry, Listener, ListenerTls, Tls};
+pub use listeners::{CertificateEntry, Listener, ListenerTls, RedirectPort, Tls};
 pub use memory::{AffinityTable, ContentTable, FallbackTable};
+pub use places::TablePlaces;
 
 /// The whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// `[site]`: the one site.
@@ -62,10 +64,13 @@ pub struct Config {
     pub boundary_groups: Vec<BoundaryGroup>,
     /// `[default_boundary_group]`: the site default boundary group.
     pub default_boundary_group: DefaultBoundaryGroup,
+    /// Where its tables stand, for what is missing in them.
+    #[serde(skip)]
+    pub tables: TablePlaces,
 }
 
 /// `[site]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Site {
     /// Three-character site code, for example `P01`. Required.
@@ -75,7 +80,7 @@ pub struct Site {
 }
 
 /// `[[sites]]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OneOfSites {
     /// Three-character site code. Required.
@@ -91,7 +96,7 @@ pub struct OneOfSites {
 }
 
 /// `[proxy]`: the process.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProxySettings {
     /// Data threads, each with its own sockets and connections; absent = one for each core.
@@ -177,7 +182,7 @@ impl Default for ProxySettings {
 }
 
 /// `[admin]`: metrics, readiness, status.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// Address of the admin listener.
@@ -199,7 +204,7 @@ impl Default for Admin {
 }
 
 /// `[dns]`: how site systems given by name are found.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dns {
     /// Servers to ask; empty = those of the operating system.
@@ -231,7 +236,7 @@ impl Default for Dns {
 }
 
 /// `[[site_systems]]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SiteSystem {
     /// The name that boundary groups use. Required.
@@ -274,7 +279,8 @@ impl SiteSystem {
 }
 
 /// One role of a site system.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum RoleEntry {
     /// Just its name.
     Name(String),
@@ -309,7 +315,7 @@ impl<'de> Visitor<'de> for RoleEntryVisitor {
 }
 
 /// A role as this one site system holds it.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoleOnSiteSystem {
     /// Role name. Required.
@@ -344,7 +350,7 @@ pub struct RoleOnSiteSystem {
 }
 
 /// `[roles.NAME]`: what differs from the preset.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoleOverrides {
     /// Makes NAME a role of one's own that starts from this preset (`plain`, or the name of a role).
@@ -435,7 +441,7 @@ pub struct RoleOverrides {
 }
 
 /// `[roles.NAME.retry]`, fields as in [`crate::model::role::Retry`].
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct RetryOverrides {
@@ -447,7 +453,7 @@ pub struct RetryOverrides {
 }
 
 /// `timeouts` of a role or a site system, fields as in [`crate::model::role::Timeouts`].
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct TimeoutOverrides {
@@ -468,7 +474,7 @@ pub struct TimeoutOverrides {
 }
 
 /// `probe` of a role or a site system.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProbeOverrides {
     /// `none`, `tcp` or `http`.
@@ -508,7 +514,8 @@ pub struct ProbeOverrides {
 }
 
 /// A status, or an inclusive range of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 #[allow(missing_docs)]
 pub enum StatusRange {
     One(u16),
@@ -542,7 +549,7 @@ impl Visitor<'_> for StatusRangeVisitor {
 }
 
 /// `passive` of a role or a site system, fields as in [`rolegate_health::PassivePolicy`].
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct PassiveOverrides {

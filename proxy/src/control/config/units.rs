@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::ser::{Serialize, Serializer};
 use toml::Spanned;
 
 use super::problem::quoted;
@@ -319,6 +320,47 @@ impl Visitor<'_> for FallbackVisitor {
 
     fn visit_f64<E: Error>(self, minutes: f64) -> Result<FallbackTime, E> {
         Err(refuse(format_args!("{minutes} is not a fallback time"), "write whole minutes such as 120, or \"never\""))
+    }
+}
+
+/// As it would be written.
+impl Serialize for HumanDuration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        written(self.0, UNLIMITED, serializer)
+    }
+}
+
+/// As it would be written.
+impl Serialize for DurationOrOff {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        written(self.0, OFF, serializer)
+    }
+}
+
+fn written<S: Serializer>(duration: Option<Duration>, without: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => serializer.collect_str(&humantime::format_duration(duration)),
+        None => serializer.serialize_str(without),
+    }
+}
+
+/// As it would be written.
+impl Serialize for HumanSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(bytes) => serializer.collect_str(&ByteSize(bytes)),
+            None => serializer.serialize_str(UNLIMITED),
+        }
+    }
+}
+
+/// As it would be written.
+impl Serialize for FallbackTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Fallback::Minutes(minutes) => serializer.serialize_u32(minutes),
+            Fallback::Never => serializer.serialize_str("never"),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::connection_error::ConnectionError;
 use crate::data::downstream::hello;
 use crate::data::downstream::idle::Waiting;
 use crate::data::downstream::next::Next;
+use crate::data::downstream::not_tls;
 use crate::data::path::admission::Shown;
 use crate::data::path::client::Client;
 use crate::data::thread::ticker::{Overdue, Timer};
@@ -68,6 +69,10 @@ async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) ->
     let transport = match &routes.entry.security {
         Security::Plain => Transport::Plain(stream),
         Security::Terminated(terminated) => {
+            let stream = match routes.tcp {
+                Some(_) => stream,
+                None => unless_plain_http(stream, terminated, &timer).await?,
+            };
             let transport = accept(stream, terminated, client, &timer).await?;
             let shown = Shown { chain: transport.peer_chain(), trust: terminated.trust };
             client.admit(told_by, Some(shown), snapshot.generation);
@@ -122,6 +127,28 @@ async fn announce(
         }
         Some(false) => Ok(None),
     }
+}
+
+/// A client that begins with a request instead of a handshake is answered, and its connection is over.
+async fn unless_plain_http(
+    stream: TcpStream,
+    terminated: &Terminated,
+    timer: &Timer,
+) -> Result<TcpStream, ConnectionError> {
+    let mut first = [0];
+    let look = async {
+        let read = stream.peek(&mut first).await;
+        timer.stir();
+        read
+    };
+    let looked = timer.within_idle(terminated.handshake_timeout, look).await;
+    let looked = looked.map_err(|why| or_gave_way(why, ConnectionError::TlsTimeout))?;
+    if !matches!(looked, Ok(1..)) || !not_tls::is_http(first[0]) {
+        return Ok(stream);
+    }
+    // Boxed because it is seldom, and all connections begin here.
+    Box::pin(not_tls::tell(stream, timer)).await;
+    Err(ConnectionError::TlsProtocol)
 }
 
 /// TLS that ends here.

@@ -19,6 +19,7 @@ use crate::data::path::lawful;
 use crate::data::path::message::{ClientRequest, ClientResponse};
 use crate::data::path::outcome::{self, Head, Missed, Outcome, may_retry};
 use crate::data::path::patience::{Leave, May};
+use crate::data::path::redirect;
 use crate::data::path::respond;
 use crate::data::path::response_body::{Downloading, PendingTunnel, ResponseBody};
 use crate::data::path::session::Session;
@@ -72,6 +73,11 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Clie
         return Err(Error::NotLetIn);
     }
     hops::end_loop(&request.head.fields, &snapshot.live.instance)?;
+    if let Some(port) = snapshot.site.listeners[usize::from(session.listener)].entry.redirect {
+        let answer = redirect::answer(&request.head, port)?;
+        exchange.status = answer.head.status;
+        return Ok(Reply::Ours(answer));
+    }
     let (uri, method) = (request.head.uri.clone(), request.head.method.clone());
     let decision = decide(session, exchange, &snapshot, (&method, &uri), &request.head)?;
     exchange.locate(&decision, &method);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::ranges;
 use super::tree::Place;
 use crate::control::config::problem::{nearest, quoted};
 use crate::control::config::units::HELP;
@@ -64,8 +65,8 @@ fn not_an_address(name: &str, place: &Place) -> (String, String) {
 
 fn wrong_type(name: &str, place: &Place, expected: &str, header: bool) -> (String, String) {
     let number = |most: u64| {
-        let must = format!("a whole number from 0 to {most}");
-        (must, "write the number without quotes and without a unit".to_owned())
+        let range = ranges::of(last(name)).unwrap_or_else(|| format!("from 0 to {most}"));
+        (format!("a whole number {range}"), "write the number without quotes and without a unit".to_owned())
     };
     let (must, help) = match expected {
         "u8" => number(u8::MAX.into()),

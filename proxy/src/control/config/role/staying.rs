@@ -41,7 +41,7 @@ fn override_load(role: &mut Role, written: Option<&Spanned<u32>>, problems: &mut
             format!("`hash_balance_factor` cannot be {}", written.get_ref()),
             "write percent of a fair share from 100 to 1000, or 0 for no limit",
         ),
-        Some((written, _)) => number(factor, Some(written), "hash_balance_factor", 0..=1000, problems),
+        Some((written, _)) => number(factor, Some(written), "hash_balance_factor", 100..=1000, problems),
         None => {}
     }
     if role.balance == Balance::Content {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use toml::Spanned;
@@ -11,7 +11,7 @@ use toml::Spanned;
 use crate::control::config::units::{self, FallbackTime};
 
 /// `[[boundary_groups]]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BoundaryGroup {
     /// Required.
@@ -29,7 +29,8 @@ pub struct BoundaryGroup {
 }
 
 /// A site system of a boundary group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub enum GroupEntry {
     /// Just its name.
     Name(String),
@@ -38,7 +39,7 @@ pub enum GroupEntry {
 }
 
 /// A site system of a boundary group, with its connection.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GroupSiteSystem {
     /// The name of the site system. Required.
@@ -72,7 +73,8 @@ impl<'de> Visitor<'de> for GroupEntryVisitor {
 }
 
 /// One boundary.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 #[allow(missing_docs)]
 pub enum BoundaryEntry {
     /// CIDR, inclusive range, IPv6 prefix or subnet with a mask.
@@ -124,7 +126,7 @@ impl<'de> Visitor<'de> for BoundaryEntryVisitor {
 }
 
 /// A relationship to another boundary group.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Neighbor {
     /// The other group, or `default` for the site default boundary group. Required.
@@ -134,7 +136,7 @@ pub struct Neighbor {
 }
 
 /// `[default_boundary_group]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DefaultBoundaryGroup {
     /// Free text, for people.

@@ -1,13 +1,16 @@
 //! Where clients come in, and TLS on both sides.
 
-use serde::Deserialize;
+use std::fmt;
 use std::net::SocketAddr;
+
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::super::units::{self, HumanDuration};
 
 /// `[[listeners]]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listener {
     /// Name in metrics and logs; absent = the address.
@@ -26,6 +29,8 @@ pub struct Listener {
     pub proxy_protocol: Option<Spanned<bool>>,
     /// Load balancers that send it (CIDR); absent = `trusted_proxies`.
     pub proxy_protocol_from: Option<Vec<Spanned<String>>>,
+    /// Clients are sent to HTTPS, and nothing is served here: `true` for port 443, or another port.
+    pub redirect_to_https: Option<Spanned<RedirectPort>>,
     /// TLS is not ended here: its server name chooses the role.
     pub passthrough: Option<Spanned<bool>>,
     /// Time a client may take to send its `ClientHello`, with `passthrough`; 5 s when absent.
@@ -35,8 +40,48 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
 }
 
+/// `true`, `false`, or a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RedirectPort(Option<u16>);
+
+impl RedirectPort {
+    /// The port; `None` for `false`.
+    pub const fn get(self) -> Option<u16> {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for RedirectPort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RedirectVisitor)
+    }
+}
+
+struct RedirectVisitor;
+
+impl Visitor<'_> for RedirectVisitor {
+    type Value = RedirectPort;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false, or the port of HTTPS")
+    }
+
+    fn visit_bool<E: Error>(self, on: bool) -> Result<RedirectPort, E> {
+        Ok(RedirectPort(on.then_some(443)))
+    }
+
+    fn visit_i64<E: Error>(self, port: i64) -> Result<RedirectPort, E> {
+        match u16::try_from(port) {
+            Ok(port @ 1..) => Ok(RedirectPort(Some(port))),
+            Ok(0) | Err(_) => {
+                Err(units::refuse(format_args!("{port} is not a port"), "write true, or a number from 1 to 65535"))
+            }
+        }
+    }
+}
+
 /// `[listeners.tls]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListenerTls {
     /// Certificates with their keys, chosen by server name; the first is for clients that ask for none of them. Required.
@@ -80,7 +125,7 @@ impl Default for ListenerTls {
 }
 
 /// One certificate with its key: `certificate` and `key`, or `pkcs12` and `password_file`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateEntry {
     /// PEM file with the certificate and those of its authorities, in this order.
@@ -96,7 +141,7 @@ pub struct CertificateEntry {
 }
 
 /// `[tls]`: TLS towards site systems.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// PEM file with the certification authorities of the site; absent = the public ones.

@@ -1,12 +1,12 @@
 //! `[fallback]`, `[content]` and `[affinity]`: how fallback times are counted, and what is remembered of what was served.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::control::config::units::{self, HumanDuration};
 
 /// `[fallback]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FallbackTable {
     /// `relationships` (ConfigMgr 1610 and later) or `preferred` (1511 to 1606).
@@ -44,7 +44,7 @@ impl Default for FallbackTable {
 }
 
 /// `[content]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ContentTable {
     /// A server that lacked a content or a file is asked again after this time.
@@ -75,7 +75,7 @@ impl Default for ContentTable {
 }
 
 /// `[affinity]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AffinityTable {
     /// Clients, downloads and uploads that may be remembered at the same time (1 to 67,108,864).
