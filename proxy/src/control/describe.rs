@@ -134,7 +134,7 @@ fn site_systems(config: &Config, all: &mut Described) {
         facts.retain(|name, _| name != "roles" && name != "name");
         facts.entry("weight".to_owned()).or_insert_with(|| Value::from(100));
         let mut roles = Vec::new();
-        for entry in &system.roles {
+        for entry in system.roles() {
             let (name, own) = match entry.get_ref() {
                 RoleEntry::Name(name) => (role_key(name), Facts::new()),
                 RoleEntry::Table(table) => {

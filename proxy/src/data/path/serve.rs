@@ -73,7 +73,7 @@ async fn serve(session: &Rc<Session>, exchange: &mut Exchange, mut request: Clie
         return Err(Error::NotLetIn);
     }
     hops::end_loop(&request.head.fields, &snapshot.live.instance)?;
-    if let Some(port) = snapshot.site.listeners[usize::from(session.listener)].entry.redirect {
+    if let Some(port) = snapshot.site.listener(session.listener).and_then(|listener| listener.entry.redirect) {
         let answer = redirect::answer(&request.head, port)?;
         exchange.status = answer.head.status;
         return Ok(Reply::Ours(answer));

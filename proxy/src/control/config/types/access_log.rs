@@ -1,6 +1,6 @@
 //! What is written about requests.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 /// Parameters that carry what signs in, or a signature that stands for it.
@@ -24,7 +24,7 @@ const MASKED: [&str; 16] = [
 ];
 
 /// `[access_log]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessLog {
     /// A file that lines are appended to, or `-` for standard output.
