@@ -30,6 +30,7 @@ fn groups() -> OpenApiRouter<Arc<Desk>> {
         .merge(routes::status::routes())
         .merge(routes::explain::routes())
         .merge(routes::learned::routes())
+        .merge(routes::page::routes())
 }
 
 /// The service that answers every request.
