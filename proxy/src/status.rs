@@ -64,7 +64,7 @@ pub struct Status {
 }
 
 /// A change of an endpoint's health.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ChangeStatus {
     /// When.
     pub at: f64,

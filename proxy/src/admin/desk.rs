@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::Admin;
 use super::answer::{Answer, Turn, text};
 use super::scrape::Scrapes;
+use crate::page::Pages;
 
 /// Long answers that are made or read at once, besides those of `/metrics`.
 const LONG: usize = 4;
@@ -29,12 +30,14 @@ pub(super) struct Desk {
     pub(super) admin: Admin,
     /// The texts of `/metrics`.
     pub(super) scrapes: Scrapes,
+    /// What the status page remembers.
+    pub(super) pages: Arc<Pages>,
     turns: Arc<Semaphore>,
 }
 
 impl Desk {
     pub(super) fn new(admin: Admin) -> Arc<Self> {
-        Arc::new(Self { admin, scrapes: Scrapes::new(), turns: Arc::new(Semaphore::new(LONG)) })
+        Arc::new(Self { admin, scrapes: Scrapes::new(), pages: Arc::default(), turns: Arc::new(Semaphore::new(LONG)) })
     }
 
     /// An answer that takes a while, or waits for a lock that others may hold: made on a thread of its own, when it is its turn.

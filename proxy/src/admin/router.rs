@@ -31,6 +31,7 @@ fn groups() -> OpenApiRouter<Arc<Desk>> {
         .merge(routes::explain::routes())
         .merge(routes::learned::routes())
         .merge(routes::steering::routes())
+        .merge(routes::page::routes())
 }
 
 /// The service that answers every request.

@@ -5,5 +5,6 @@ pub(super) mod explain;
 pub(super) mod index;
 pub(super) mod learned;
 pub(super) mod metrics;
+pub(super) mod page;
 pub(super) mod status;
 pub(super) mod steering;

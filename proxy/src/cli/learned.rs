@@ -294,6 +294,7 @@ mod tests {
             content: Some("ABC00012".to_owned()),
             started_ago: 5.0,
             minutes: 5.0,
+            open: Vec::new(),
             next: Some(next),
         };
         let nowhere =

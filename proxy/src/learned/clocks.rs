@@ -58,7 +58,7 @@ pub struct ClockStatus {
 }
 
 /// A tier that a clock has opened.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct OpenTier {
     /// `current`, `neighbor`, `default` or `fallback_source`.
     pub kind: String,

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::parts::{self, Align, State};
 use super::{Made, Shown};
@@ -11,7 +12,7 @@ use crate::status::{CertificateStatus, ListenerStatus, Status};
 const SOON: i64 = 30;
 
 /// One certificate with its listener.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ListenerCertificate {
     /// The listener.
     pub listener: String,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::filter::{Asked, address};
 use super::parts::{self, Align, State};
@@ -16,7 +17,7 @@ use crate::model::snapshot::Snapshot;
 use crate::text::span;
 
 /// What is known of one client.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ClientFacts {
     /// Its address.
     pub client: String,
@@ -31,7 +32,7 @@ pub struct ClientFacts {
 }
 
 /// One role.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ClientRole {
     /// Its name, with the site where there are several.
     pub role: String,
@@ -40,7 +41,7 @@ pub struct ClientRole {
 }
 
 /// One tier.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ClientTier {
     /// `current`, `slow`, `neighbor`, `default`, `fallback_source` or `site`.
     pub kind: String,
@@ -51,7 +52,7 @@ pub struct ClientTier {
 }
 
 /// One request.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ClientRequest {
     /// Seconds since it ended.
     pub ago: f64,

@@ -234,7 +234,7 @@ pub(super) fn table(label: &str, head: &[(&str, Align)], rows: &Markup) -> Marku
     html! {
         div.scroll tabindex="0" role="region" aria-label=(label) {
             table {
-                thead { tr { @for (title, align) in head { th scope="col" class=(align.class()) { (title) } } } }
+                thead { tr { @for (title, align) in head { th scope="col" class=[align.class()] { (title) } } } }
                 tbody { (rows) }
             }
         }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::parts::{self, State};
 use super::{Made, Shown};
@@ -11,7 +12,7 @@ use crate::control::director::View;
 use crate::control::versions::{Outcome, Version};
 
 /// One configuration that was tried.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct VersionStatus {
     /// When; seconds since 1970.
     pub at: f64,
