@@ -17,6 +17,7 @@ use crate::model::role::Role;
 use crate::model::snapshot::Snapshot;
 use crate::steering;
 use crate::wire::fields::{Field, Fields};
+use crate::wire::known::{Known, KnownSet};
 
 mod assumed;
 mod known;
@@ -32,6 +33,9 @@ pub use outcome::{AnswerFacts, PickFacts};
 pub use question::Question;
 pub use servers::{ServerFacts, TierFacts};
 pub use why_not::{Answer, WhyNot};
+
+/// Fields that nobody is shown.
+const SECRET: KnownSet = KnownSet::of(&[Known::Authorization, Known::ProxyAuthorization, Known::Cookie]);
 
 /// Everything about one request. What has no meaning for it is absent.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
