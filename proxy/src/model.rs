@@ -1,6 +1,7 @@
 //! Plain values: what the proxy knows and how it decides. No I/O, no runtime, no clock, no dice: those are passed in.
 
 pub mod access_log;
+pub mod admin;
 pub mod audience;
 pub mod balance;
 pub mod boundary;

@@ -35,6 +35,7 @@ type SpannedName = toml::Spanned<String>;
 
 mod access_log;
 mod ad_sites;
+mod admin;
 mod certificates;
 mod circles;
 mod clients;
@@ -111,6 +112,8 @@ pub struct Fixed {
     pub threads: Option<u16>,
     /// Address of the admin listener.
     pub admin: std::net::SocketAddr,
+    /// Path of its Unix socket.
+    pub admin_socket: Option<String>,
     /// Length of the queue of the access log, if there is one.
     pub access_log: Option<u32>,
     /// How long a shutdown waits.
@@ -194,8 +197,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let client_address_field = client_address_field(config, problems);
     let request_id_field = access_log::request_id_field(config, problems);
     let access_log = access_log::compile(config, problems);
-    admin(config, problems);
-    let admin_token = token::hash(config, files, problems);
+    let admin = admin::compile(config, files, problems);
     proxy_name(config, problems);
     check_threads(config, problems);
     check_numbers(config, problems);
@@ -237,7 +239,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         content,
         upload_idle: finite(config.affinity.upload_idle),
         decision_header: config.proxy.decision_header,
-        admin_token,
+        admin,
     };
     let plans = groups.plan(&roles, &systems, &sites, &split);
     empty_groups::warn(config, &plans, problems);
@@ -253,6 +255,7 @@ fn fixed(config: &Config, capacity: Capacity) -> Fixed {
     Fixed {
         threads: config.proxy.threads.as_ref().map(|threads| *threads.get_ref()),
         admin: *config.admin.address.get_ref(),
+        admin_socket: config.admin.socket.as_ref().map(|path| path.get_ref().clone()),
         access_log: config.access_log.as_ref().map(|log| *log.buffer.get_ref()),
         drain_timeout: finite(config.proxy.drain_timeout),
         state_file: config.proxy.state_file.as_ref().map(|path| path.get_ref().clone()),
@@ -307,17 +310,6 @@ fn networks(list: &[SpannedName], problems: &mut Problems) -> Vec<IpNet> {
         }
     }
     nets
-}
-
-fn admin(config: &Config, problems: &mut Problems) {
-    let address = &config.admin.address;
-    if !address.get_ref().ip().is_loopback() && !config.admin.allow_remote {
-        problems.error(
-            address.span(),
-            format!("the admin address {} can be reached from other machines", address.get_ref()),
-            "use 127.0.0.1 or [::1], or set allow_remote = true below [admin] if that is meant",
-        );
-    }
 }
 
 /// It stands in `Via` and `Proxy-Status`, where only tokens may stand.

@@ -537,7 +537,7 @@ impl Director {
         }
         if compiled.fixed != self.compiled.fixed {
             tracing::warn!(
-                "[proxy] threads, drain_timeout and state_file, [admin] address, a new [access_log] and its buffer, max_clocks and \
+                "[proxy] threads, drain_timeout and state_file, [admin] address and socket, a new [access_log] and its buffer, max_clocks and \
                  max_entries take effect at the next start"
             );
         }
