@@ -60,7 +60,7 @@ impl Change {
 
     /// Where it comes from.
     pub(super) fn origin(&self) -> String {
-        self.from.map(|peer| peer.to_string()).unwrap_or_default()
+        self.from.to_string()
     }
 
     /// A line in the log of the process.
