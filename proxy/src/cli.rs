@@ -15,6 +15,7 @@ mod check;
 mod explain;
 mod explanation;
 mod learned;
+mod process;
 mod roles;
 mod say;
 mod serve;
@@ -64,6 +65,10 @@ enum Command {
     Content(learned::ContentArgs),
     /// Forget which clients stay where.
     Affinity(learned::AffinityArgs),
+    /// Have a running rolegate read its configuration again, and print every mistake in it.
+    Reload(process::Reload),
+    /// Say or change how much a running rolegate logs.
+    LogLevel(process::LogLevelArgs),
 }
 
 /// Runs the command line. A mistake of the user's is told in a sentence, with what caused it, and never with a backtrace.
@@ -80,6 +85,8 @@ pub fn run() -> ExitCode {
         Command::Clocks(args) => learned::clocks(&args),
         Command::Content(args) => learned::content(&args),
         Command::Affinity(args) => learned::affinity(&args),
+        Command::Reload(args) => process::reload(&args),
+        Command::LogLevel(args) => process::log_level(&args),
     };
     done.unwrap_or_else(|error| {
         say::err(format_args!("error: {error:#}"));

@@ -12,6 +12,10 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+mod level;
+
+pub use level::{AUDIT, Levels, Refused, levels, reset as reset_level, set as set_level};
+
 /// What a level without a target is for. Not for libraries: they write a line for what a peer sends, and a peer may send it
 /// without end.
 const OURS: [&str; 2] = ["rolegate", "rolegate_health"];
@@ -55,15 +59,17 @@ impl ProcessLog {
     pub fn start() -> Self {
         let (lines, log) = to(io::stderr());
         let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|asked| !asked.trim().is_empty());
-        let filter = EnvFilter::try_new(directives(asked.as_deref().unwrap_or(LEVEL)));
+        let filter = level::filter(asked.as_deref().unwrap_or(LEVEL));
         let filter = filter.unwrap_or_else(|_| EnvFilter::new(directives(LEVEL)));
-        tracing_subscriber::fmt()
+        let subscriber = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
             .with_writer(lines)
             .with_ansi(io::stderr().is_terminal())
             .log_internal_errors(false)
-            .init();
+            .with_filter_reloading();
+        level::keep(subscriber.reload_handle(), asked.as_deref());
+        subscriber.init();
         log
     }
 

@@ -5,4 +5,5 @@ pub(super) mod explain;
 pub(super) mod index;
 pub(super) mod learned;
 pub(super) mod metrics;
+pub(super) mod process;
 pub(super) mod status;

@@ -68,7 +68,12 @@ pub(super) fn get(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::R
 
 /// Changes something.
 pub(super) fn post(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
-    answered(change(at, Method::POST, path, query)?)
+    changed(at, Method::POST, path, query)
+}
+
+/// As [`post`], with another method.
+pub(super) fn changed(at: &Where, method: Method, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+    answered(change(at, method, path, query)?)
 }
 
 /// Changes something, and gives the status and the body of the answer, whatever they are.
@@ -112,9 +117,14 @@ fn target(path: &str, query: &[(&str, String)]) -> String {
 /// The body of an answer that is what was asked for.
 fn answered((status, body): (StatusCode, String)) -> anyhow::Result<String> {
     if status != StatusCode::OK {
-        bail!("{}", if body.trim().is_empty() { status.to_string() } else { body.trim().to_owned() });
+        bail!("{}", refusal(status, &body));
     }
     Ok(body)
+}
+
+/// Why something was refused, in a sentence.
+pub(super) fn refusal(status: StatusCode, body: &str) -> String {
+    if body.trim().is_empty() { status.to_string() } else { body.trim().to_owned() }
 }
 
 fn send(at: &Where, method: Method, target: &str, token: Option<&str>) -> anyhow::Result<(StatusCode, String)> {
