@@ -15,10 +15,12 @@ use crate::model::live::{Live, Ticks};
 mod alive;
 mod answer;
 mod authority;
+mod bounds;
 mod change;
 mod described;
 mod desk;
 mod guard;
+mod gzip;
 mod parameters;
 mod peer;
 mod router;
@@ -28,6 +30,7 @@ mod serve;
 
 pub use alive::Threads;
 pub use change::Changed;
+pub use routes::process::{LogLevel, Reloaded};
 pub use serve::{Doors, serve};
 
 /// What the admin listener shows.

@@ -18,6 +18,7 @@ mod failure;
 mod init;
 mod learned;
 mod ready;
+mod process;
 mod roles;
 mod say;
 mod serve;
@@ -91,6 +92,10 @@ enum Command {
     Man(shell::Man),
     /// Print the version.
     Version(version::Version),
+    /// Have a running rolegate read its configuration again, and print every mistake in it.
+    Reload(process::Reload),
+    /// Say or change how much a running rolegate logs.
+    LogLevel(process::LogLevelArgs),
 }
 
 /// Runs the command line. A mistake of the user's is told in a sentence, with what caused it, and never with a backtrace.
@@ -124,6 +129,8 @@ pub fn run() -> ExitCode {
         Command::Completions(args) => shell::completions(&args, Cli::command()),
         Command::Man(args) => shell::man(&args, Cli::command()),
         Command::Version(args) => version::print(&args),
+        Command::Reload(args) => process::reload(&args),
+        Command::LogLevel(args) => process::log_level(&args),
     };
     done.unwrap_or_else(|error| failure::tell(&error))
 }

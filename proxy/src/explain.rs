@@ -2,6 +2,8 @@
 //!
 //! `rolegate explain` gets it from a running proxy (`/explain` of the admin listener), or makes it of a file.
 
+use std::collections::HashMap;
+
 use rolegate_health::Health;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,6 +11,7 @@ use utoipa::ToSchema;
 use crate::control::director::View;
 use crate::error::Error;
 use crate::model::balance::Tried;
+use crate::model::boundary::GroupId;
 use crate::model::content::Part;
 use crate::model::decision::{Decision, Refusal};
 use crate::model::description::Thing;
@@ -267,17 +270,18 @@ impl Explanation {
         if let (Some(site), Some(in_vain)) = (&mut self.site, decision.in_vain) {
             site.why += &words::in_vain(snapshot, in_vain);
         }
+        // One walk, however many groups the client is in.
+        let mut boundaries: HashMap<GroupId, Vec<String>> = HashMap::new();
+        for (range, group) in site.boundary_list.iter().filter(|(range, _)| range.contains(facts.client)) {
+            boundaries.entry(*group).or_default().push(range.to_string());
+        }
         let groups = decision.groups.iter().zip(decision.group_names());
-        self.boundary_groups = groups
-            .map(|(id, name)| {
-                let own = site.boundary_list.iter().filter(|(range, of)| of == id && range.contains(facts.client));
-                GroupFacts {
-                    name: name.to_owned(),
-                    description: site.descriptions.of(Thing::BoundaryGroup, name),
-                    boundaries: own.map(|(range, _)| range.to_string()).collect(),
-                }
-            })
-            .collect();
+        let groups = groups.map(|(id, name)| GroupFacts {
+            name: name.to_owned(),
+            description: site.descriptions.of(Thing::BoundaryGroup, name),
+            boundaries: boundaries.remove(id).unwrap_or_default(),
+        });
+        self.boundary_groups = groups.collect();
         self.no_boundary_group = decision.groups.is_empty().then(|| words::no_group(decision, site));
         self.subnet = words::subnet(decision);
         self.content = decision

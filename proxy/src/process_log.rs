@@ -12,7 +12,10 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+mod level;
 mod lines;
+
+pub use level::{AUDIT, Levels, Refused, levels, reset as reset_level, set as set_level};
 
 use lines::Breaks;
 
@@ -70,13 +73,15 @@ impl ProcessLog {
         let terminal = io::stderr().is_terminal();
         let (lines, log) = to(io::stderr(), Breaks::of(shape, terminal));
         let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|asked| !asked.trim().is_empty());
-        let filter = EnvFilter::try_new(directives(asked.as_deref().unwrap_or(LEVEL)));
+        let filter = level::filter(asked.as_deref().unwrap_or(LEVEL));
         let filter = filter.unwrap_or_else(|_| EnvFilter::new(directives(LEVEL)));
         let text = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
             .with_writer(lines)
-            .log_internal_errors(false);
+            .log_internal_errors(false)
+            .with_filter_reloading();
+        level::keep(text.reload_handle(), asked.as_deref());
         match shape {
             Shape::Text => text.with_ansi(terminal).init(),
             Shape::Json => {

@@ -129,20 +129,6 @@ pub(super) fn sent(answer: Answer, reader: &Arc<Reader>) -> Answer {
     Response::from_parts(parts, Body::new(Unread { body, held }))
 }
 
-/// A text that several readers share.
-struct Shared(Arc<String>);
-
-impl AsRef<[u8]> for Shared {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-/// A body of a text that several readers share.
-pub(super) fn shared(text: Arc<String>) -> Body {
-    Body::from(Bytes::from_owner(Shared(text)))
-}
-
 /// What was asked for as JSON, or all mistakes in the question.
 pub(super) fn answered<T: Serialize>(answer: Result<T, Vec<String>>) -> Answer {
     match answer {

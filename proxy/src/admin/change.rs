@@ -1,10 +1,12 @@
-//! What changes something: it needs the token, and each change is a line in the log of the process.
+//! What changes something: it needs a right to it, and each change is a line in the log of the process that says who, from where,
+//! and what.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
+use tower_http::request_id::RequestId;
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -12,6 +14,7 @@ use super::answer::{Answer, answered};
 use super::authority::{self, Who};
 use super::desk::{Desk, failed};
 use super::peer::Peer;
+use crate::process_log::AUDIT;
 
 /// What was changed.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
@@ -27,6 +30,10 @@ pub struct Changed {
 pub(super) struct Change {
     who: Who,
     from: Peer,
+    /// Method, path and query as they came, so in ASCII without control characters.
+    request: String,
+    /// `x-request-id`.
+    id: String,
 }
 
 impl FromRequestParts<Arc<Desk>> for Change {
@@ -36,7 +43,24 @@ impl FromRequestParts<Arc<Desk>> for Change {
         let Some(from) = parts.extensions.get::<Peer>().cloned() else { return Err(failed()) };
         let rules = &desk.admin.handles.snapshots.current().site.admin;
         let who = authority::may_change(rules, &parts.headers, &from).map_err(authority::Refusal::answer)?;
-        Ok(Self { who, from })
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let id = parts.extensions.get::<RequestId>().and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
+        Ok(Self { who, from, request: format!("{} {target}", parts.method), id: id.to_owned() })
+    }
+}
+
+/// What came of a change.
+pub(super) struct Done {
+    /// What is answered.
+    pub(super) answer: Answer,
+    /// What was changed, for the log; `None` when nothing was.
+    pub(super) sentence: Option<String>,
+}
+
+impl Done {
+    /// Nothing was changed.
+    pub(super) fn nothing(answer: Answer) -> Self {
+        Self { answer, sentence: None }
     }
 }
 
@@ -48,12 +72,22 @@ impl Change {
         desk: &Desk,
         work: impl FnOnce(&Admin) -> Result<T, Vec<String>> + Send + 'static,
     ) -> Answer {
-        desk.long(move |admin| {
+        let work = |admin: &Admin| {
             let done = work(admin);
-            if let Ok(changed) = &done {
-                self.record(changed.sentence());
+            let sentence = done.as_ref().ok().map(|changed| changed.sentence().to_owned());
+            Done { answer: answered(done), sentence }
+        };
+        self.carry_out(desk, work).await
+    }
+
+    /// As [`Change::make`], for answers of another kind.
+    pub(super) async fn carry_out(self, desk: &Desk, work: impl FnOnce(&Admin) -> Done + Send + 'static) -> Answer {
+        desk.long(move |admin| {
+            let Done { answer, sentence } = work(admin);
+            if let Some(sentence) = sentence {
+                self.record(&sentence);
             }
-            answered(done)
+            answer
         })
         .await
     }
@@ -65,7 +99,8 @@ impl Change {
 
     /// A line in the log of the process.
     fn record(&self, what: &str) {
-        tracing::info!(who = %self.who, from = %self.from, "changed: {what}");
+        let (who, from, request, id) = (&self.who, self.origin(), &self.request, &self.id);
+        tracing::info!(target: AUDIT, %who, from, request, id, "changed: {what}");
     }
 }
 

@@ -44,6 +44,26 @@ pub(super) fn sentences(all: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response
     all.iter().map(|(status, what)| ((*status).to_owned(), RefOr::T(sentence(what)))).collect()
 }
 
+/// Adds what every address may answer.
+pub(super) fn complete(mut openapi: OpenApi) -> OpenApi {
+    let common = sentences(&[
+        ("401", "From another machine: the token is missing, or another one."),
+        ("403", "A page from elsewhere has asked; or from another machine, and there is no token."),
+        ("413", "The body has more than 64 KiB."),
+        ("414", "Path and query have more than 8 KiB."),
+        ("421", "The host is none of this listener's: `[admin] host_names`."),
+        ("503", "Others are served first: try again."),
+    ]);
+    for path in openapi.paths.paths.values_mut() {
+        for operation in [&mut path.get, &mut path.post, &mut path.put, &mut path.delete].into_iter().flatten() {
+            for (status, response) in &common {
+                operation.responses.responses.entry(status.clone()).or_insert_with(|| response.clone());
+            }
+        }
+    }
+    openapi
+}
+
 fn sentence(what: &str) -> Response {
     let text = ObjectBuilder::new().schema_type(Type::String).build();
     let content = ContentBuilder::new().schema(Some(text)).build();

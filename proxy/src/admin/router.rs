@@ -2,23 +2,31 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::timeout::TimeoutLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::answer::{Answer, of_kind, text};
+use super::bounds::{ID, Ids, LONGEST_BODY, bound};
 use super::described;
 use super::desk::{Desk, failed};
 use super::guard::guard;
+use super::gzip::compress;
 use super::routes;
 
+/// An answer must have been made within this time.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the description is.
 const DESCRIPTION: &str = "/openapi.json";
 
@@ -33,11 +41,13 @@ fn groups() -> OpenApiRouter<Arc<Desk>> {
         .merge(routes::learned::routes())
         .merge(routes::steering::routes())
         .merge(routes::page::routes())
+        .merge(routes::process::routes())
 }
 
 /// The service that answers every request.
 pub(super) fn router(desk: Arc<Desk>) -> Router {
     let (router, openapi) = groups().split_for_parts();
+    let openapi = described::complete(openapi);
     let there_is = there_is(&openapi);
     let description = Bytes::from(openapi.to_pretty_json().unwrap_or_default());
     let addresses = router
@@ -48,8 +58,14 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .fallback_service(addresses)
         .layer(map_response(not_allowed))
+        .layer(from_fn(compress))
         .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| failed()))
+        .layer(RequestBodyLimitLayer::new(LONGEST_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
         .layer(from_fn_with_state(desk, guard))
+        .layer(PropagateRequestIdLayer::new(ID))
+        .layer(SetRequestIdLayer::new(ID, Ids))
+        .layer(from_fn(bound))
         .layer(map_response(secured))
 }
 

@@ -6,5 +6,6 @@ pub(super) mod index;
 pub(super) mod learned;
 pub(super) mod metrics;
 pub(super) mod page;
+pub(super) mod process;
 pub(super) mod status;
 pub(super) mod steering;

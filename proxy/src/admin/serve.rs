@@ -26,6 +26,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Admin;
 use super::answer::{Reader, sent};
+use super::bounds::LONGEST_HEAD;
 use super::desk::Desk;
 use super::peer::Peer;
 use super::router::router;
@@ -148,7 +149,7 @@ where
     };
     let service = TowerToHyperService::new(ServiceBuilder::new().service_fn(answer));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(LONGEST_HEAD);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -72,7 +72,12 @@ pub(super) fn get(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::R
 
 /// Changes something.
 pub(super) fn post(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
-    answered(change(at, Method::POST, path, query)?)
+    changed(at, Method::POST, path, query)
+}
+
+/// As [`post`], with another method.
+pub(super) fn changed(at: &Where, method: Method, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+    answered(change(at, method, path, query)?)
 }
 
 /// Changes something, and gives the status and the body of the answer, whatever they are.

@@ -55,6 +55,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 pub enum Order {
     /// Read the file and those that it names again.
     ReloadFile,
+    /// The same, and the answer is the new generation, or the rendered errors.
+    ReloadFileAndTell(oneshot::Sender<Result<u64, String>>),
     /// Take this configuration. The answer is the new generation, or the rendered errors.
     Reload(Source, oneshot::Sender<Result<u64, String>>),
     /// Take a site system out, or back, or weigh it anew.
@@ -469,7 +471,9 @@ impl Director {
 
     fn on_order(&mut self, order: Order) {
         match order {
-            Order::ReloadFile => self.look(true),
+            Order::ReloadFile => drop(self.look(true)),
+            // One who has gone away is not told; the reload counts all the same.
+            Order::ReloadFileAndTell(reply) => drop(reply.send(self.look(true))),
             Order::Steer(wanted) => self.on_wanted(wanted),
             Order::Reload(source, reply) => {
                 let files = Files::new();
@@ -498,24 +502,30 @@ impl Director {
         let (stamps, writers) = (self.origin.stamps(), self.origin.writers());
         if self.settling.as_mut().is_some_and(|settling| settling.is_over(stamps, writers)) {
             self.settling = None;
-            self.look(false);
+            drop(self.look(false));
         }
     }
 
-    /// Reads again what has changed. `forced`: also when nothing has.
-    fn look(&mut self, forced: bool) {
-        match self.origin.look(forced) {
-            Look::Same => {}
+    /// Reads again what has changed; gives the generation that is served then. `forced`: also when nothing has changed.
+    fn look(&mut self, forced: bool) -> Result<u64, String> {
+        let told = match self.origin.look(forced) {
+            Look::Same => Ok(self.publisher.generation()),
             Look::Changed(source) => {
                 let files = Files::new();
-                let _ = self.reload(&source, &files);
+                let told = self.reload(&source, &files);
                 self.origin.tried(source, files.named());
+                told
             }
-            Look::Unreadable(error) => drop(self.reject(error)),
-            Look::Nothing => tracing::warn!("there is no configuration file to read again"),
-        }
+            Look::Unreadable(error) => self.reject(error),
+            Look::Nothing => {
+                let error = "there is no configuration file to read again";
+                tracing::warn!("{error}");
+                Err(error.to_owned())
+            }
+        };
         // Also when nothing has changed: a link may lead to another folder with the same files.
         self.origin.follow(&self.inbox.file_changed, self.compiled.watch);
+        told
     }
 
     fn reload(&mut self, source: &Source, files: &Files) -> Result<u64, String> {
@@ -635,7 +645,7 @@ impl Director {
         let gone = self.sockets.as_mut().map(|sockets| sockets.gone()).unwrap_or_default();
         self.publisher.forget_departed(&gone);
         if self.held.is_some_and(|held| held.is_over(SystemTime::now())) {
-            self.look(true);
+            drop(self.look(true));
         } else if self.origin.is_due() {
             self.settle();
         }

@@ -1,6 +1,6 @@
 //! The servers of a role as one client sees them: tier by tier, and those that it never gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -88,16 +88,18 @@ pub(super) fn all(
     let topology = &*decision.cluster.topology;
     // By endpoint: when the tiers open that it was listed in so far.
     let mut listed: Vec<Option<u32>> = vec![None; topology.endpoints.len()];
+    let only = only(decision, ask);
     let mut tiers = Vec::new();
     for tier in decision.location.tiers() {
         let minutes = decision.opening.opens_at(tier);
         let mut servers = Vec::new();
+        let mut brought = bringing(decision, tier);
         for &index in decision.location.members(tier).flatten() {
             let earlier = &mut listed[index as usize];
             if earlier.is_none_or(|earlier| minutes < earlier) {
                 *earlier = Some(minutes);
-                let groups = bringing(decision, tier, index);
-                servers.push(server(decision, ask, pick, index, names(groups, group_names)));
+                let groups = brought.remove(&index).unwrap_or_default();
+                servers.push(server(decision, ask, pick, index, only, names(groups, group_names)));
             }
         }
         if !servers.is_empty() {
@@ -115,7 +117,7 @@ pub(super) fn all(
     }
     let others = naming.into_iter().map(|(index, groups)| ServerFacts {
         eligible: false,
-        ..server(decision, ask, pick, index, names(groups, group_names))
+        ..server(decision, ask, pick, index, only, names(groups, group_names))
     });
     let others = others.collect();
     (tiers, others)
@@ -125,26 +127,40 @@ fn names(groups: Vec<usize>, names: &[String]) -> Vec<String> {
     groups.into_iter().filter_map(|group| names.get(group).cloned()).collect()
 }
 
-/// Positions of the groups that bring a server into a tier.
-fn bringing(decision: &Decision<'_>, tier: Tier, index: EndpointIndex) -> Vec<usize> {
+/// Positions of the groups that bring servers into a tier, by server: each group is looked at once.
+fn bringing(decision: &Decision<'_>, tier: Tier) -> HashMap<EndpointIndex, Vec<usize>> {
     let (topology, own) = (&*decision.cluster.topology, decision.groups);
     let default_group = decision.location.default_group();
     let fallback = [default_group];
     let own = if own.is_empty() && topology.grouped() { &fallback[..] } else { own };
     let own = own.iter().map(|group| usize::from(group.0));
-    let mut found: Vec<usize> = match tier.kind {
-        TierKind::Current => own.filter(|&group| topology.groups[group].members.contains(&index)).collect(),
-        TierKind::Slow => own.filter(|&group| topology.groups[group].slow.contains(&index)).collect(),
+    let mut groups: Vec<usize> = match tier.kind {
+        TierKind::Current | TierKind::Slow => own.collect(),
         TierKind::Neighbor | TierKind::Default => own
             .flat_map(|group| &topology.groups[group].links[..])
             .filter(|link| link.kind == tier.kind && link.offset == tier.offset)
             .map(|link| usize::from(link.group.0))
-            .filter(|&group| topology.groups[group].members.contains(&index))
             .collect(),
         TierKind::FallbackSource | TierKind::Site => Vec::new(),
     };
-    found.sort_unstable();
-    found.dedup();
+    groups.sort_unstable();
+    groups.dedup();
+    let mut found: HashMap<EndpointIndex, Vec<usize>> = HashMap::new();
+    for group in groups {
+        let servers = match tier.kind {
+            TierKind::Slow => &topology.groups[group].slow,
+            TierKind::Current | TierKind::Neighbor | TierKind::Default | TierKind::FallbackSource | TierKind::Site => {
+                &topology.groups[group].members
+            }
+        };
+        for server in servers {
+            let groups = found.entry(*server).or_default();
+            // A server is in a group once for each of its addresses.
+            if groups.last() != Some(&group) {
+                groups.push(group);
+            }
+        }
+    }
     found
 }
 
@@ -153,12 +169,13 @@ fn server(
     ask: &Ask<'_>,
     pick: Option<&Pick>,
     index: EndpointIndex,
+    only: Option<Option<EndpointIndex>>,
     boundary_groups: Vec<String>,
 ) -> ServerFacts {
     let endpoint = decision.cluster.endpoint(index);
     let standing = decision.cluster.standing(index);
     let content = decision.knowledge().map(|known| known_content(&known, endpoint.state.id));
-    let why_not = match only(decision, ask) {
+    let why_not = match only {
         Some(only) if only != Some(index) => Some("the request belongs to one server, and this is another".to_owned()),
         // Nothing but being down keeps the only one from serving.
         Some(Some(only)) if finishes(decision, only) => None,

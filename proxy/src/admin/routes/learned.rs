@@ -112,8 +112,6 @@ impl Admin {
             content: parameters.one("content").map(str::to_owned),
         })?;
         let changed = forget::reset_clocks(&snapshot, &mut self.ledger(), self.now(), &filter);
-        let ClockFilter { role, group, content } = filter;
-        tracing::info!(changed, ?role, ?group, ?content, "fallback clocks were reset");
         Ok(Changed { changed, sentence: format!("reset: {}", count(changed, "fallback clock")) })
     }
 
@@ -130,7 +128,6 @@ impl Admin {
         };
         let names = content::names(&self.ledger());
         let changed = forget::forget_content(&snapshot, &names, &filter);
-        tracing::info!(changed, ?filter, "what is known of contents was forgotten");
         let sentence = format!("forgotten: {} about contents, and all about single files", count(changed, "answer"));
         Ok(Changed { changed, sentence })
     }
@@ -143,7 +140,6 @@ impl Admin {
         };
         let system = lookup::site_system(&snapshot, name).map_err(|mistake| vec![mistake])?;
         let changed = forget::forget_affinity(&snapshot, &system);
-        tracing::info!(changed, %system, "its clients are distributed anew");
         let sentence = format!("forgotten: {} at {system} (clients, downloads, uploads)", count(changed, "stay"));
         Ok(Changed { changed, sentence })
     }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use http::HeaderMap;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::admin::Admin;
-use crate::admin::answer::{Answer, of_kind, shared};
+use crate::admin::answer::{Answer, of_kind};
 use crate::admin::desk::{AtDesk, Desk, failed};
+
+use crate::admin::gzip::{Packing, marked};
+use crate::admin::scrape::body;
 use crate::figures;
 
 pub(in crate::admin) fn routes() -> OpenApiRouter<Arc<Desk>> {
@@ -20,11 +24,13 @@ pub(in crate::admin) fn routes() -> OpenApiRouter<Arc<Desk>> {
     (status = 200, body = String, content_type = "text/plain", description = "Version 0.0.4 of the text format."),
     (status = 500, body = String, content_type = "text/plain", description = "The answer could not be made."),
 ))]
-async fn metrics(State(desk): AtDesk) -> Answer {
-    let admin = desk.admin.clone();
-    match desk.scrapes.text(move || admin.render()).await {
-        Some(text) => of_kind("text/plain; version=0.0.4; charset=utf-8", shared(text)),
-        None => failed(),
+async fn metrics(State(desk): AtDesk, headers: HeaderMap) -> Answer {
+    let (admin, packing) = (desk.admin.clone(), Packing::of(&headers));
+    let Some(text) = desk.scrapes.text(packing, move || admin.render()).await else { return failed() };
+    let answer = of_kind("text/plain; version=0.0.4; charset=utf-8", body(text, packing));
+    match packing {
+        Packing::Plain => answer,
+        Packing::Gzip => marked(answer),
     }
 }
 
