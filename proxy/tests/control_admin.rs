@@ -78,6 +78,7 @@ async fn metrics_are_the_documented_families_with_the_documented_labels() {
         ("reason", reasons.map(str::to_owned).collect()),
         ("tier", TierKind::ALL.iter().map(|tier| tier.as_str().to_owned()).collect()),
         ("allowed", words(&["yes", "budget"])),
+        ("state", words(&["up", "degraded", "unproven", "ejected", "down"])),
         ("to", words(&["up", "degraded", "down"])),
         ("missing", words(&["content", "file", "listing"])),
         ("verdict", words(&["has", "lacks"])),

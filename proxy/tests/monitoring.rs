@@ -96,9 +96,8 @@ fn every_alert_is_tested_and_in_the_readme() {
         ["rules.yml", "rules.test.yml", "README.md"].map(|file| read(&format!("examples/monitoring/{file}")));
     let alerts: BTreeSet<&str> = values(&rules, "alert").into_iter().collect();
     let rows = readme.lines().filter_map(|line| line.strip_prefix("| `Rolegate")?.split_once("` |"));
-    let listed: BTreeSet<String> = rows
-        .map(|(name, rest)| format!("Rolegate{name}: {}", rest.trim_start().split_once(' ').unwrap().0))
-        .collect();
+    let listed: BTreeSet<String> =
+        rows.map(|(name, rest)| format!("Rolegate{name}: {}", rest.trim_start().split_once(' ').unwrap().0)).collect();
     let severities = values(&rules, "severity");
     let expected: BTreeSet<String> = values(&rules, "alert")
         .iter()

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::metrics::{EndpointMetrics, ListenerMetrics, NO_ROLE, RoleMetrics, ThreadMetrics};
+use crate::metrics::{Condition, EndpointMetrics, GroupMetrics, ListenerMetrics, NO_ROLE, RoleMetrics, ThreadMetrics};
 
 /// The lines that are series.
 fn series(metrics: &Metrics) -> Vec<String> {
@@ -170,4 +170,55 @@ fn probes_of_an_endpoint_that_came_back_are_added() {
         line.rsplit(' ').next().unwrap().to_owned()
     };
     assert_eq!([value("\"pass\""), value("\"fail\"")], ["5", "1"]);
+}
+
+#[test]
+fn a_listener_that_is_gone_takes_its_series_along() {
+    let metrics = Metrics::default();
+    let [http, _https] = ["http", "https"].map(|name| ListenerMetrics::new(&metrics, name));
+    ListenerMetrics::forget(&metrics, "http");
+    http.accepted.increment(1);
+    let lines = series(&metrics);
+    assert!(!lines.is_empty() && lines.iter().all(|line| line.contains("listener=\"https\"")), "{lines:?}");
+}
+
+#[test]
+fn what_is_no_role_does_not_lack_servers() {
+    let metrics = Metrics::default();
+    let [none, role] = [NO_ROLE, "a"].map(|role| RoleMetrics::new(&metrics, role, None));
+    none.panic.set(1.0);
+    none.endpoints(Condition::Up).set(0.0);
+    role.endpoints(Condition::Down).set(3.0);
+    let of = |name: &str| series(&metrics).into_iter().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
+    assert_eq!(of("rolegate_role_panic"), ["rolegate_role_panic{role=\"a\"} 0"]);
+    let states = of("rolegate_role_endpoints");
+    assert_eq!(states.len(), 5);
+    assert!(states.contains(&"rolegate_role_endpoints{role=\"a\",state=\"down\"} 3".to_owned()), "{states:?}");
+}
+
+#[test]
+fn zeros_of_endpoints_and_groups_are_left_out_unless_all_is_shown() {
+    let metrics = Metrics::default();
+    let endpoint = EndpointMetrics::new(&metrics, "a", "s", "e");
+    let group = GroupMetrics::new(&metrics, "a", Some("g"));
+    let _role = RoleMetrics::new(&metrics, "a", None);
+    let shown = |detail| {
+        metrics.show(detail);
+        let lines = series(&metrics);
+        let of = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+        [of("endpoint="), of("boundary_group="), lines.len()]
+    };
+    let [all_endpoints, all_groups, all] = shown(Detail::All);
+    assert!(all_endpoints > 45 && all_groups == 8, "{all_endpoints}, {all_groups}");
+    let of_role = all - all_endpoints - all_groups;
+    assert_eq!(shown(Detail::Few), [2, 0, of_role + 2], "gauges of endpoints, and all of the role");
+    assert_eq!(shown(Detail::None), [0, 0, of_role]);
+    endpoint.requests[1].increment(1);
+    endpoint.requests[4].increment(1);
+    endpoint.duration.record(0.25);
+    endpoint.connects.increment(1);
+    group.failed();
+    assert_eq!(shown(Detail::Few), [6, 1, of_role + 7], "two codes, sum and count");
+    assert_eq!(shown(Detail::None), [0, 1, of_role + 1]);
+    assert_eq!(shown(Detail::All), [all_endpoints, all_groups, all]);
 }

@@ -383,6 +383,8 @@ mod tests {
         assert!(live.start_clock(CLOCK, OWNER, 200, 50));
         assert_eq!(live.clock(CLOCK, 200, 50), Some(200));
         assert_eq!(live.running_clocks(200, 50), 1);
+        assert!(!live.start_clock(CLOCK, OWNER, 240, 50));
+        assert_eq!((live.oldest_clock(245, 50), live.oldest_clock(290, 50)), (45, 0));
         assert!(live.clear_clock(CLOCK) && !live.clear_clock(CLOCK));
     }
 
