@@ -65,7 +65,7 @@ fn the_unit_leaves_what_rolegate_needs() {
     }
     let program = unit("ExecStart").concat();
     let reload = unit("ExecReload");
-    assert_eq!(reload, [program.replace(" run ", " check "), "/bin/kill -HUP $MAINPID".to_owned()]);
+    assert_eq!(reload, [program.replace(" run ", " check "), "/bin/sh -c \"kill -HUP $MAINPID\"".to_owned()]);
 }
 
 #[test]
