@@ -65,7 +65,7 @@ fn the_unit_leaves_what_rolegate_needs() {
     }
     let program = unit("ExecStart").concat();
     let reload = unit("ExecReload");
-    assert_eq!(reload, [program.replace(" run ", " check "), "/bin/kill -HUP $MAINPID".to_owned()]);
+    assert_eq!(reload, [program.replace(" run ", " check "), "/bin/sh -c \"kill -HUP $MAINPID\"".to_owned()]);
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn everything_in_the_package_is_there() {
     let package = &manifest["package"]["metadata"]["deb"];
     let assets = package["assets"].as_array().unwrap().iter().map(|asset| asset[0].as_str().unwrap());
     let written = assets.filter(|source| !source.starts_with("target/"));
-    let scripts = [package["changelog"].as_str().unwrap(), package["maintainer-scripts"].as_str().unwrap()];
-    for source in written.chain(scripts) {
+    let others = [&package["changelog"], &package["maintainer-scripts"], &package["license-file"][0]];
+    for source in written.chain(others.map(|file| file.as_str().unwrap())) {
         // The folder of a pattern.
         let folder = source.split_once('*').map_or(source, |(folder, _)| folder.trim_end_matches('/'));
         assert!(root().join("proxy").join(folder).exists(), "{source}");
