@@ -79,13 +79,18 @@ impl ProcessLog {
             .with_env_filter(filter)
             .with_target(false)
             .with_writer(lines)
-            .log_internal_errors(false)
-            .with_filter_reloading();
-        level::keep(text.reload_handle(), asked.as_deref());
+            .log_internal_errors(false);
         match shape {
-            Shape::Text => text.with_ansi(terminal).init(),
+            Shape::Text => {
+                let text = text.with_ansi(terminal).with_filter_reloading();
+                level::keep(text.reload_handle(), asked.as_deref());
+                text.init();
+            }
             Shape::Json => {
-                text.json().flatten_event(true).with_current_span(false).with_span_list(false).with_ansi(false).init();
+                let json = text.json().flatten_event(true).with_current_span(false).with_span_list(false);
+                let json = json.with_ansi(false).with_filter_reloading();
+                level::keep(json.reload_handle(), asked.as_deref());
+                json.init();
             }
         }
         log

@@ -13,7 +13,7 @@ use crate::data::thread::access_log::{Kind, Place, Record};
 use crate::data::thread::log_texts::{Own, Texts};
 use crate::metrics::Metrics;
 use crate::model::access_log::{LogFields, LogFormat, LogSettings};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{ListenerId, Snapshot};
 use crate::text::is_hidden;
 use crate::wire::fields::Fields;
 use crate::wire::known::Known;
@@ -65,7 +65,7 @@ fn record(snapshot: &Arc<Snapshot>, sent: &Sent) -> Option<Record> {
         at: std::time::UNIX_EPOCH + std::time::Duration::from_micros(1_790_000_000_123_456),
         kind: Kind::Http1,
         snapshot: Arc::clone(snapshot),
-        place: Place::Of { listener: 0, role: None },
+        place: Place::Of { listener: ListenerId(0), role: None },
         peer: ([10, 1, 2, 3], 4711).into(),
         server: Some(([10, 1, 2, 4], 80).into()),
         tls: None,

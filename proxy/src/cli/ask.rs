@@ -124,8 +124,13 @@ fn answered((status, body): (StatusCode, String)) -> anyhow::Result<String> {
     if status == StatusCode::OK {
         return Ok(body);
     }
-    let what = if body.trim().is_empty() { status.to_string() } else { body.trim().to_owned() };
+    let what = refusal(status, &body);
     Err(if status == StatusCode::BAD_REQUEST { Mistake::usage(what) } else { Mistake::refused(what) }.into())
+}
+
+/// Why something was refused, in a sentence.
+pub(super) fn refusal(status: StatusCode, body: &str) -> String {
+    if body.trim().is_empty() { status.to_string() } else { body.trim().to_owned() }
 }
 
 /// Asks, and gives whatever status the answer has.
