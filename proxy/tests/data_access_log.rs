@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use rolegate::control::config::Source;
 use rolegate_bench::replay::{Log, Methods, Reading};
 use serde_json::Value;
-use support::{Peer, Pki, Proxy, Setup, get, ok, pki, refuse, until};
+use support::peers::refuse;
+use support::{Peer, Pki, Proxy, Setup, get, ok, pki, until};
 
 /// A folder for logs.
 struct Folder(tempfile::TempDir);
@@ -267,6 +268,7 @@ async fn tls_that_is_passed_through_is_logged_by_its_name() {
     let hello = pki::client_hello("mp1.lab.test");
     client.say(&hello).await;
     client.ends().await;
+    drop(client);
     let line = &logs.json("j.log", 1).await[0];
     assert_eq!((&line["kind"], &line["sni"]), (&"passthrough".into(), &"mp1.lab.test".into()), "{line}");
     assert_eq!(line["bytes_up"], hello.len());

@@ -38,11 +38,11 @@ pub(super) fn one(event: &[u8], breaks: Breaks) -> Cow<'_, [u8]> {
         return Cow::Borrowed(event);
     }
     let mut line = String::with_capacity(event.len() + 16);
-    for char in String::from_utf8_lossy(inner).chars() {
+    let text = String::from_utf8_lossy(inner);
+    for (at, char) in text.char_indices() {
         match char {
             '\n' if breaks == Breaks::Indented => line.push_str(INDENT),
-            // The colors of the formatter. It escapes those of others itself.
-            '\x1b' if breaks == Breaks::Indented => line.push(char),
+            '\x1b' if breaks == Breaks::Indented && is_color(&text[at..]) => line.push(char),
             '\n' => line.push_str("\\n"),
             '\t' => line.push_str("\\t"),
             '\r' => line.push_str("\\r"),
@@ -56,6 +56,13 @@ pub(super) fn one(event: &[u8], breaks: Breaks) -> Cow<'_, [u8]> {
     }
     line.push_str(end);
     Cow::Owned(line.into_bytes())
+}
+
+/// Whether a text begins with a color, or another way to write, that the formatter uses: those of others can do no more.
+fn is_color(text: &str) -> bool {
+    const WAYS: [&str; 9] = ["0", "1", "2", "3", "31", "32", "33", "34", "35"];
+    let way = text.strip_prefix("\x1b[").and_then(|rest| rest.split_once('m'));
+    way.is_some_and(|(way, _)| WAYS.contains(&way))
 }
 
 #[cfg(test)]
@@ -73,33 +80,17 @@ mod tests {
     fn line_breaks_are_for_people_at_a_terminal() {
         let event = "WARN a\nb\r\x1b[2J\u{9b}\u{202e}\u{fc}\n";
         assert_eq!(text(event, Breaks::Escaped), "WARN a\\nb\\r\\u{1b}[2J\\u{9b}\\u{202e}\u{fc}\n");
-        assert_eq!(text(event, Breaks::Indented), "WARN a\n    b\\r\x1b[2J\\u{9b}\\u{202e}\u{fc}\n");
+        assert_eq!(text(event, Breaks::Indented), "WARN a\n    b\\r\\u{1b}[2J\\u{9b}\\u{202e}\u{fc}\n");
         assert_eq!(text("{\"a\":\"\u{7f}\u{9b}\"}\n", Breaks::Json), "{\"a\":\"\\u007f\\u009b\"}\n");
         assert_eq!(text("as it is\n", Breaks::Escaped), "as it is\n");
     }
 
     #[test]
-    fn the_formatter_lets_no_escape_of_others_through() {
-        #[derive(Clone, Default)]
-        struct Out(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-        impl std::io::Write for Out {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().unwrap().extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let out = Out::default();
-        let sink = out.clone();
-        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
-        tracing::subscriber::with_default(log, || {
-            let name = "mp1\x1b[2J\u{9b}2J";
-            tracing::warn!(name, display = %name, debug = ?name, "{name}");
-        });
-        let written = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-        assert!(!written.contains('\x1b'), "what the indented form relies on: {written:?}");
+    fn colors_of_the_formatter_stay_at_a_terminal() {
+        let event = "\x1b[2mtime\x1b[0m \x1b[33m WARN\x1b[0m a\x1b[2J\x1b[8mb\x1b[1;31mc\x1b]0;d\x07\x1b\n";
+        let shown = "\x1b[2mtime\x1b[0m \x1b[33m WARN\x1b[0m a\\u{1b}[2J\\u{1b}[8mb\\u{1b}[1;31mc\\u{1b}]0;d\\u{7}\\u{1b}\n";
+        assert_eq!(text(event, Breaks::Indented), shown);
+        assert!(!text(event, Breaks::Escaped).contains('\x1b'));
     }
 
     proptest! {
