@@ -98,7 +98,10 @@ fn everything_in_the_package_is_there() {
         assert!(root().join("proxy").join(folder).exists(), "{source}");
     }
     let version = env!("CARGO_PKG_VERSION");
-    assert!(read("packaging/debian/changelog").starts_with(&format!("rolegate ({version}-1) ")), "the package's changelog");
+    assert!(
+        read("packaging/debian/changelog").starts_with(&format!("rolegate ({version}-1) ")),
+        "the package's changelog"
+    );
 }
 
 #[test]
