@@ -18,4 +18,5 @@ pub mod resolve;
 pub mod settle;
 pub mod survey;
 pub mod versions;
+pub mod view;
 pub mod watch;
