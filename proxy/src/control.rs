@@ -24,4 +24,5 @@ pub mod survey;
 pub mod told;
 mod transitions;
 pub mod versions;
+pub mod view;
 pub mod watch;

@@ -7,6 +7,9 @@ use std::time::SystemTime;
 
 use rolegate_health::Health;
 
+use crate::model::cluster::Topology;
+use crate::model::endpoint::Endpoint;
+
 /// Changes that are kept of one endpoint.
 const OF_EACH: usize = 16;
 /// Changes that are kept of all.
@@ -84,13 +87,25 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Keeps a change of the endpoint with this id.
-    pub fn note(&mut self, id: u32, mut change: Change) {
+    /// Keeps what happened to an endpoint now.
+    pub fn note(&mut self, topology: &Topology, endpoint: &Endpoint, turn: Turn, cause: &str) {
+        let change = Change {
+            at: SystemTime::now(),
+            role: topology.label().into_owned(),
+            system: Arc::clone(&endpoint.system),
+            address: endpoint.address,
+            turn,
+            cause: cause.to_owned(),
+        };
+        self.keep_one(endpoint.state.id, change);
+    }
+
+    fn keep_one(&mut self, id: u32, mut change: Change) {
         if change.cause.len() > LONGEST_CAUSE {
             change.cause.truncate(within(&change.cause, LONGEST_CAUSE).len());
             change.cause.push('…');
         }
-        let (change, first) = (Arc::new(change.clone()), change.turn.is_first());
+        let (first, change) = (change.turn.is_first(), Arc::new(change));
         push(self.each.entry(id).or_default(), OF_EACH, Arc::clone(&change));
         if !first {
             push(&mut self.all, OF_ALL, change);
@@ -145,7 +160,7 @@ mod tests {
         let mut changes = Changes::default();
         let down = Turn::Health { from: Health::Up, to: Health::Down };
         for number in 0..1000 {
-            changes.note(number % 20, change(down, &number.to_string()));
+            changes.keep_one(number % 20, change(down, &number.to_string()));
         }
         assert_eq!((changes.of(3).count(), changes.all().count()), (OF_EACH, OF_ALL));
         assert_eq!(changes.of(3).next().unwrap().cause, "983", "the newest first");
@@ -157,9 +172,9 @@ mod tests {
     #[test]
     fn the_first_answer_of_a_server_is_no_news_of_the_site() {
         let mut changes = Changes::default();
-        changes.note(1, change(Turn::Health { from: Health::Unproven, to: Health::Up }, ""));
+        changes.keep_one(1, change(Turn::Health { from: Health::Unproven, to: Health::Up }, ""));
         assert_eq!((changes.of(1).count(), changes.all().count()), (1, 0));
-        changes.note(1, change(Turn::Ejected { seconds: 30 }, &"é".repeat(400)));
+        changes.keep_one(1, change(Turn::Ejected { seconds: 30 }, &"é".repeat(400)));
         let told = changes.all().next().unwrap();
         assert_eq!((told.turn.from(), told.turn.to()), ("in use", "ejected"));
         assert!(told.cause.len() <= LONGEST_CAUSE + 3 && told.cause.ends_with("é…"));

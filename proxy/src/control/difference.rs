@@ -79,7 +79,8 @@ fn keys_of_role(old: &Role, new: &Role) -> String {
         _ => serde_json::Map::new(),
     };
     let (old, new) = (fields(old), fields(new));
-    let keys: Vec<&str> = new.iter().filter(|(key, value)| old.get(*key) != Some(value)).map(|(key, _)| &**key).collect();
+    let keys: Vec<&str> =
+        new.iter().filter(|(key, value)| old.get(*key) != Some(value)).map(|(key, _)| &**key).collect();
     match keys.is_empty() {
         true => "settings changed".to_owned(),
         false => format!("{} changed", keys.join(", ")),

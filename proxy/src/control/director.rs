@@ -4,7 +4,7 @@
 //! Changes that arrive together are published together. A configuration that does not compile changes nothing: the old
 //! snapshot goes on serving, and why is logged, counted and shown.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::assemble::{Addresses, Assembled, assemble, assemble_steered};
 use super::certificates::{self, Expiries, Held};
-use super::changes::{Change as Changed, Changes, Turn};
+use super::changes::{Changes, Turn};
 use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
 use super::difference::difference;
@@ -26,7 +26,7 @@ use super::listening::{self, Listening, Planned, Sockets};
 use super::origin::{Look, Origin};
 use super::probing;
 use super::publish::Publisher;
-use super::registry::{Leaving, Registry};
+use super::registry::Registry;
 use super::resolve::{Names, Resolved};
 use super::settle::Settling;
 use super::steering::{Keeper, Steerer, Wanted};
@@ -34,16 +34,17 @@ use super::survey::{NOTES, Survey};
 use super::told::Told;
 use super::transitions;
 use super::versions::Versions;
+use super::view::Reload;
 use crate::metrics::Metrics;
 use crate::model::audience::audiences;
-use crate::model::cluster::Topology;
-use crate::model::endpoint::Endpoint;
 use crate::model::live::Live;
 use crate::model::note::Note;
 use crate::model::snapshot::Snapshots;
 use crate::model::steering::Steer;
 
 mod steer;
+
+pub use super::view::View;
 
 /// Changes that may wait for the Director; who sends more waits.
 const QUEUE: usize = 1024;
@@ -61,36 +62,6 @@ pub enum Order {
     Reload(Source, oneshot::Sender<Result<u64, String>>),
     /// Take a site system out, or back, or weigh it anew.
     Steer(Wanted),
-}
-
-/// What others may read of the Director's state. No data thread does.
-#[derive(Debug)]
-pub struct View {
-    /// Histories of probes.
-    pub checker: Checker,
-    /// Names and their addresses.
-    pub names: Names,
-    /// Endpoints that left and still have requests.
-    pub leaving: Vec<Leaving>,
-    /// The last reload.
-    pub reload: Reload,
-    /// How the health of endpoints has changed.
-    pub changes: Changes,
-    /// Configurations that were served or rejected.
-    pub versions: Versions,
-    /// The listeners that are served.
-    pub listening: Vec<Listening>,
-}
-
-/// How the last reload went.
-#[derive(Clone, Debug)]
-pub struct Reload {
-    /// When.
-    pub at: SystemTime,
-    /// Whether it was accepted.
-    pub accepted: bool,
-    /// Rendered errors of a rejected one.
-    pub errors: Option<String>,
 }
 
 /// The Director.
@@ -327,19 +298,6 @@ impl Director {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps for people what happened to an endpoint.
-    fn note(&self, topology: &Topology, endpoint: &Endpoint, turn: Turn, cause: &str) {
-        let change = Changed {
-            at: SystemTime::now(),
-            role: topology.label().into_owned(),
-            system: Arc::clone(&endpoint.system),
-            address: endpoint.address,
-            turn,
-            cause: cause.to_owned(),
-        };
-        self.view().changes.note(endpoint.state.id, change);
-    }
-
     fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -365,7 +323,8 @@ impl Director {
             };
             transitions::tell(cluster, endpoint, &transition, self.publisher.standing(id).steer);
             let cause = transition.cause.as_ref().map(ToString::to_string).unwrap_or_default();
-            self.note(&cluster.topology, endpoint, Turn::Health { from: transition.from, to: transition.to }, &cause);
+            let turn = Turn::Health { from: transition.from, to: transition.to };
+            self.view().changes.note(&cluster.topology, endpoint, turn, &cause);
             if recovered {
                 endpoint.state.passive.reset();
                 if let Some(ejections) = self.ejections.get_mut(&cluster.topology.hash) {
@@ -443,7 +402,7 @@ impl Director {
                 if let Some(endpoint) = endpoint {
                     endpoint.metrics.ejections.increment(1);
                     let seconds = until_ms.saturating_sub(now_ms) / 1000;
-                    self.note(&cluster.topology, endpoint, Turn::Ejected { seconds }, "");
+                    self.view().changes.note(&cluster.topology, endpoint, Turn::Ejected { seconds }, "");
                     tracing::warn!(%role, system = %endpoint.system, address = %endpoint.address, seconds, "live traffic took the endpoint out");
                 }
             }
@@ -453,7 +412,7 @@ impl Director {
                     standing.ramp_from_ms = now_ms.max(1);
                 });
                 if let Some(endpoint) = endpoint {
-                    self.note(&cluster.topology, endpoint, Turn::Returned, "");
+                    self.view().changes.note(&cluster.topology, endpoint, Turn::Returned, "");
                     tracing::info!(%role, system = %endpoint.system, address = %endpoint.address, "the endpoint is back");
                 }
             }
@@ -575,10 +534,7 @@ impl Director {
         self.accepted.increment(1);
         self.last_success.set(1.0);
         let generation = self.publisher.generation();
-        let mut view = self.view();
-        view.reload = Reload { at: SystemTime::now(), accepted: true, errors: None };
-        view.versions.taken(SystemTime::now(), generation, changes);
-        drop(view);
+        self.view().accepted(generation, changes);
         tracing::info!(generation, "the new configuration is served");
         Ok(generation)
     }
@@ -606,10 +562,7 @@ impl Director {
         self.rejected.increment(1);
         self.last_success.set(0.0);
         errors.log("the new configuration is rejected, the old one goes on serving");
-        let mut view = self.view();
-        view.reload = Reload { at: SystemTime::now(), accepted: false, errors: Some(errors.text.clone()) };
-        view.versions.rejected(SystemTime::now(), self.publisher.generation(), &errors.text);
-        drop(view);
+        self.view().rejected(self.publisher.generation(), &errors.text);
         Err(errors.text)
     }
 
@@ -634,13 +587,9 @@ impl Director {
     fn upkeep(&mut self) {
         self.count_unresolved();
         let leaving = self.registry.leaving().to_vec();
-        let clusters = self.publisher.clusters().iter();
-        let there: HashSet<u32> = clusters
-            .flat_map(|cluster| cluster.topology.endpoints.iter().map(|endpoint| endpoint.state.id))
-            .collect();
         let mut view = self.view();
         view.leaving = leaving;
-        view.changes.keep(|id| there.contains(&id));
+        view.changes.keep(|id| self.publisher.has(id));
         drop(view);
         let gone = self.sockets.as_mut().map(|sockets| sockets.gone()).unwrap_or_default();
         self.publisher.forget_departed(&gone);

@@ -94,6 +94,11 @@ impl Publisher {
         self.standings.get(&id).copied().unwrap_or(Standing::UNPROVEN)
     }
 
+    /// Whether there is an endpoint with this id.
+    pub fn has(&self, id: u32) -> bool {
+        self.places.contains_key(&id)
+    }
+
     /// Other topologies, with the standings of the endpoints that stay.
     pub fn replace(&mut self, topologies: Vec<Arc<Topology>>) {
         let standing = |id: u32| self.standings.get(&id).copied().unwrap_or(Standing::UNPROVEN);

@@ -16,7 +16,7 @@ pub(super) fn page(shown: &Shown, asked: &Asked<'_>, clocks: &Clocks) -> Made {
     let live = html! {
         @if let Some(text) = &group.description { p.lead { (text) } }
         section { h2 { "Site systems" } (servers(shown, group)) }
-        section { h2 { "Clients served from" } (served(shown, group)) }
+        section { h2 { "Clients served from" } (served(group)) }
         section { h2 { "Fallback" } (relationships(group)) (running(group, clocks)) }
         p { a href=(address(Topic::SiteSystems, &[("group", &group.name)])) { "Its site systems with their traffic" } }
     };

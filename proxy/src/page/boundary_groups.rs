@@ -24,7 +24,7 @@ pub(super) fn page(shown: &Shown, asked: &Asked<'_>, clocks: &Clocks) -> Made {
     let paging = Paging::new(groups.len(), asked.page());
     let live = html! {
         p.count role="status" { (parts::whole(groups.len() as u64)) " of " (crate::text::count(shown.status.boundary_groups.len(), "boundary group")) ". " (running(clocks)) }
-        @if groups.is_empty() { p.empty { "There is no such boundary group." } } @else { (table(shown, paging.cut(&groups), clocks)) }
+        @if groups.is_empty() { p.empty { "There is no such boundary group." } } @else { (table(paging.cut(&groups), clocks)) }
         (parts::pager(Topic::BoundaryGroups, &[("q", text)], paging, "boundary groups"))
     };
     let still = html! {
@@ -44,7 +44,7 @@ fn running(clocks: &Clocks) -> String {
     }
 }
 
-fn table(shown: &Shown, groups: &[&GroupStatus], clocks: &Clocks) -> Markup {
+fn table(groups: &[&GroupStatus], clocks: &Clocks) -> Markup {
     let head = [
         ("Boundary group", Align::Text),
         ("Site systems", Align::Text),
@@ -58,7 +58,7 @@ fn table(shown: &Shown, groups: &[&GroupStatus], clocks: &Clocks) -> Markup {
             tr data-key=(group.name) {
                 th scope="row" { (parts::group(&group.name)) @if let Some(text) = &group.description { " " span.quiet { (text) } } }
                 td.wide data-label="Site systems" { (servers(group)) }
-                td.wide data-label="Clients served from" { (served(shown, group)) }
+                td.wide data-label="Clients served from" { (served(group)) }
                 td.n data-label="Not answered" { (failed(group)) }
                 td.n data-label="Sent" { (sent(group)) }
                 td.wide data-label="Fallback" { (fallback(&of_group(clocks, &group.name), group)) }
@@ -76,8 +76,7 @@ fn servers(group: &GroupStatus) -> Markup {
 }
 
 /// Which tiers have answered the group's clients, with their shares.
-pub(super) fn served(shown: &Shown, group: &GroupStatus) -> Markup {
-    let _ = shown;
+pub(super) fn served(group: &GroupStatus) -> Markup {
     html! {
         @if group.requests.is_empty() { span.none { "no client has asked" } }
         @for asked in &group.requests {

@@ -35,7 +35,14 @@ pub(super) fn all(status: &Status) -> Vec<ListenerCertificate> {
 
 pub(super) fn page(shown: &Shown) -> Made {
     let all = all(&shown.status);
-    let head = [("Certificate for", Align::Text), ("Listener", Align::Text), ("State", Align::Text), ("Days left", Align::Number), ("Valid", Align::Text), ("File", Align::Text)];
+    let head = [
+        ("Certificate for", Align::Text),
+        ("Listener", Align::Text),
+        ("State", Align::Text),
+        ("Days left", Align::Number),
+        ("Valid", Align::Text),
+        ("File", Align::Text),
+    ];
     let rows = html! { @for one in &all { (row(shown, one)) } };
     let live = html! {
         @if all.is_empty() { p.empty { "No listener ends TLS: there is no certificate to watch." } }

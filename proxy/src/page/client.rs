@@ -83,13 +83,13 @@ pub struct ClientRequest {
 /// # Errors
 /// A sentence, when the text is no address.
 pub(super) fn facts(text: &str, sources: &Sources<'_>) -> Result<ClientFacts, String> {
-    let client: IpAddr = text
-        .parse()
-        .map_err(|_| format!("client {text:?} is not an address: write one such as 10.1.2.3"))?;
+    let client: IpAddr =
+        text.parse().map_err(|_| format!("client {text:?} is not an address: write one such as 10.1.2.3"))?;
     let client = client.to_canonical();
     let snapshot = sources.snapshot();
     let groups = snapshot.site.boundaries.groups_of(client);
-    let names: Vec<String> = groups.iter().map(|group| snapshot.site.group_names[usize::from(group.0)].clone()).collect();
+    let names: Vec<String> =
+        groups.iter().map(|group| snapshot.site.group_names[usize::from(group.0)].clone()).collect();
     let grouped = snapshot.clusters.iter().filter(|cluster| cluster.topology.grouped());
     let roles = grouped.map(|cluster| role(cluster, ContentLocation::new(&cluster.topology, groups))).collect();
     let now_ms = sources.now_ms();
@@ -114,9 +114,9 @@ fn role(cluster: &Cluster, location: ContentLocation<'_>) -> ClientRole {
 
 fn request(snapshot: &Snapshot, one: &Happened, now_ms: u64) -> ClientRequest {
     let cluster = snapshot.clusters.iter().find(|cluster| one.role != 0 && cluster.topology.hash == one.role);
-    let endpoint = cluster.zip(one.endpoint).and_then(|(cluster, id)| {
-        cluster.topology.endpoints.iter().find(|endpoint| endpoint.state.id == id)
-    });
+    let endpoint = cluster
+        .zip(one.endpoint)
+        .and_then(|(cluster, id)| cluster.topology.endpoints.iter().find(|endpoint| endpoint.state.id == id));
     ClientRequest {
         ago: now_ms.saturating_sub(one.at_ms) as f64 / 1000.0,
         role: cluster.map(|cluster| cluster.topology.label().into_owned()),

@@ -32,7 +32,13 @@ fn section(role: &RoleContent, text: &str) -> Markup {
         role.contents.first.iter().filter(|one| one.id.to_lowercase().contains(&lower)).collect();
     // What somebody misses comes first.
     rows.sort_by_key(|one| one.lacks.is_empty());
-    let head = [("Content", Align::Text), ("Site systems that have it", Align::Text), ("that lack it", Align::Text), ("Not asked", Align::Number), ("Last heard", Align::Number)];
+    let head = [
+        ("Content", Align::Text),
+        ("Site systems that have it", Align::Text),
+        ("that lack it", Align::Text),
+        ("Not asked", Align::Number),
+        ("Last heard", Align::Number),
+    ];
     let body = html! {
         @for one in &rows {
             tr data-key=(one.id) {
@@ -55,7 +61,13 @@ fn section(role: &RoleContent, text: &str) -> Markup {
 }
 
 fn servers(role: &RoleContent) -> Markup {
-    let head = [("Site system", Align::Text), ("Has", Align::Number), ("Lacks", Align::Number), ("Not asked", Align::Number), ("Alone", Align::Number)];
+    let head = [
+        ("Site system", Align::Text),
+        ("Has", Align::Number),
+        ("Lacks", Align::Number),
+        ("Not asked", Align::Number),
+        ("Alone", Align::Number),
+    ];
     let mut all: Vec<_> = role.servers.iter().collect();
     all.sort_by_key(|one| std::cmp::Reverse(one.lacks));
     let rows = html! {

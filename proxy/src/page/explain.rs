@@ -126,14 +126,22 @@ fn tier(place: usize, tier: &TierFacts, told: &Explanation) -> Markup {
 }
 
 fn servers(label: &str, servers: &[ServerFacts], told: &Explanation) -> Markup {
-    let head = [("Site system", Align::Text), ("Health", Align::Text), ("Boundary groups", Align::Text), ("Under way", Align::Number), ("Content", Align::Text), ("Can serve", Align::Text)];
+    let head = [
+        ("Site system", Align::Text),
+        ("Health", Align::Text),
+        ("Boundary groups", Align::Text),
+        ("Under way", Align::Number),
+        ("Content", Align::Text),
+        ("Can serve", Align::Text),
+    ];
     let rows = html! { @for server in servers.iter().take(super::filter::ROWS) { (self::server(server, told)) } };
     html! { (parts::table(label, &head, &rows)) @if servers.len() > super::filter::ROWS { p.quiet { (servers.len() - super::filter::ROWS) " more" } } }
 }
 
 fn server(server: &ServerFacts, told: &Explanation) -> Markup {
     let state = if server.ejected && server.health != "down" { State::Ejected } else { State::named(&server.health) };
-    let picked = told.pick.as_ref().is_some_and(|pick| pick.address == server.address && pick.site_system == server.site_system);
+    let picked =
+        told.pick.as_ref().is_some_and(|pick| pick.address == server.address && pick.site_system == server.site_system);
     html! {
         tr class=[picked.then_some("picked")] {
             th scope="row" { (parts::system(&server.site_system)) " " code.quiet { (server.address) } }

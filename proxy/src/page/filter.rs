@@ -81,7 +81,11 @@ mod tests {
 
     #[test]
     fn addresses_say_what_is_asked_for() {
-        let pairs = [("role".to_owned(), " DP ".to_owned()), ("page".to_owned(), "x".to_owned()), ("q".to_owned(), String::new())];
+        let pairs = [
+            ("role".to_owned(), " DP ".to_owned()),
+            ("page".to_owned(), "x".to_owned()),
+            ("q".to_owned(), String::new()),
+        ];
         let asked = Asked::new(&pairs);
         assert_eq!((asked.one("role"), asked.one("q"), asked.page()), (Some("DP"), None, 1));
         let address = address(Topic::SiteSystems, &[("group", "A & B"), ("role", ""), ("q", "<")]);

@@ -199,7 +199,12 @@ fn sites(shown: &Shown) -> Markup {
 }
 
 fn listeners(shown: &Shown) -> Markup {
-    let head = [("Listener", parts::Align::Text), ("Address", parts::Align::Text), ("Clients speak", parts::Align::Text), ("Roles", parts::Align::Text)];
+    let head = [
+        ("Listener", parts::Align::Text),
+        ("Address", parts::Align::Text),
+        ("Clients speak", parts::Align::Text),
+        ("Roles", parts::Align::Text),
+    ];
     let rows = html! {
         @for listener in &shown.status.listeners {
             tr {

@@ -6,7 +6,8 @@ use super::*;
 use crate::learned::clocks::{ClockStatus, OpenTier};
 use crate::learned::content::{ContentStatus, Listed, RoleContent};
 use crate::status::{
-    CertificateStatus, ChangeStatus, EndpointStatus, FailureStatus, GroupStatus, ListenerStatus, ReloadStatus, RoleStatus,
+    CertificateStatus, ChangeStatus, EndpointStatus, FailureStatus, GroupStatus, ListenerStatus, ReloadStatus,
+    RoleStatus,
 };
 
 /// A name as nobody should give one: it must come out as text wherever it stands.
@@ -105,7 +106,8 @@ fn hostile_names_are_text_on_every_page() {
     let rejected = VersionStatus { errors: Some(HOSTILE.to_owned()), ..VersionStatus::default() };
     let taken = VersionStatus { changes: vec![HOSTILE.to_owned()], ..VersionStatus::default() };
     let (name, group) = (asked(&[("name", HOSTILE)]), asked(&[("name", &format!("Group 1 {HOSTILE}"))]));
-    let filter = asked(&[("q", HOSTILE), ("role", HOSTILE), ("group", HOSTILE), ("health", HOSTILE), ("client", HOSTILE)]);
+    let filter =
+        asked(&[("q", HOSTILE), ("role", HOSTILE), ("group", HOSTILE), ("health", HOSTILE), ("client", HOSTILE)]);
     let of = |pairs: &'static [(String, String)]| Asked::new(pairs);
     let [name, group, filter] = [name, group, filter].map(|pairs| of(Box::leak(pairs.into_boxed_slice())));
     let pages = [
@@ -134,13 +136,20 @@ fn an_empty_site_says_what_there_is_not() {
     shown.status.roles.clear();
     shown.status.boundary_groups.clear();
     let overview = whole(Topic::Overview, &shown, &overview::page(&shown, &Clocks::default()));
-    for text in ["There are no site systems yet", "No role is served", "No health has changed", "No fallback clock runs"] {
+    for text in
+        ["There are no site systems yet", "No role is served", "No health has changed", "No fallback clock runs"]
+    {
         assert!(overview.contains(text), "{text}");
     }
     let none = Asked::new(&[]);
-    assert!(whole(Topic::SiteSystems, &shown, &site_systems::page(&shown, &none)).contains("There is no such site system"));
+    assert!(
+        whole(Topic::SiteSystems, &shown, &site_systems::page(&shown, &none)).contains("There is no such site system")
+    );
     assert!(whole(Topic::Certificates, &shown, &certificates::page(&shown)).contains("there is no certificate"));
-    assert!(whole(Topic::Content, &shown, &contents::page(&none, &Audit::default())).contains("No role of this site has content"));
+    assert!(
+        whole(Topic::Content, &shown, &contents::page(&none, &Audit::default()))
+            .contains("No role of this site has content")
+    );
 }
 
 #[test]
@@ -200,7 +209,11 @@ fn two_thousand_site_systems_are_a_small_page_that_is_made_fast() {
 fn every_page_names_only_files_of_its_own() {
     let shown = shown(vec![endpoint("a", "up")]);
     let html = whole(Topic::Overview, &shown, &overview::page(&shown, &Clocks::default()));
-    for part in html.split("src=\"").skip(1).chain(html.split("<link").skip(1).flat_map(|link| link.split("href=\"").skip(1).take(1))) {
+    for part in html
+        .split("src=\"")
+        .skip(1)
+        .chain(html.split("<link").skip(1).flat_map(|link| link.split("href=\"").skip(1).take(1)))
+    {
         let path = part.split('"').next().unwrap();
         assert!(asset(path).is_some(), "{path}");
     }

@@ -61,7 +61,11 @@ impl<'a> Wanted<'a> {
         let by_role = own.into_iter().flat_map(|group| &group.servers);
         // A role of one of several sites is `role@SITE` there.
         let name = |label: &'s str| label.split('@').next().unwrap_or(label);
-        Some(by_role.flat_map(|(role, systems)| systems.iter().map(move |system| (name(role), system.as_str()))).collect())
+        Some(
+            by_role
+                .flat_map(|(role, systems)| systems.iter().map(move |system| (name(role), system.as_str())))
+                .collect(),
+        )
     }
 }
 
@@ -123,7 +127,8 @@ fn form(shown: &Shown, wanted: &Wanted<'_>) -> Markup {
         all
     };
     let groups = shown.status.boundary_groups.iter().map(|group| group.name.as_str());
-    let states = std::iter::once(("unwell", "not well")).chain(State::ALL.iter().map(|state| (state.word(), state.word())));
+    let states =
+        std::iter::once(("unwell", "not well")).chain(State::ALL.iter().map(|state| (state.word(), state.word())));
     html! {
         form.filter method="get" action=(Topic::SiteSystems.path()) role="search" aria-label="Filter" {
             label { span { "Name or address" } input type="search" name="q" value=(wanted.text) autocomplete="off" spellcheck="false"; }

@@ -83,9 +83,10 @@ impl Look {
             }
         }
         look.roles.insert(NO_ROLE.to_owned(), of_role(NO_ROLE, None, metrics));
-        let open = status.listeners.iter().filter_map(|listener| {
-            metrics.find(&[("listener", &listener.name)])?.level("rolegate_connections")
-        });
+        let open = status
+            .listeners
+            .iter()
+            .filter_map(|listener| metrics.find(&[("listener", &listener.name)])?.level("rolegate_connections"));
         look.connections = open.sum();
         look
     }
