@@ -20,6 +20,7 @@ mod serve;
 mod show;
 mod signals;
 mod trial;
+mod upgrade;
 
 /// A load-balancing reverse proxy for the client-facing roles of Configuration Manager.
 #[derive(Debug, Parser)]
@@ -55,6 +56,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Replace the running rolegate by the program that is on the disk now, without losing a connection.
+    Upgrade(upgrade::Upgrade),
     /// Say why a request goes where it goes.
     Explain(explain::Explain),
     /// List the fallback clocks that run, or end them.
@@ -75,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::print(&args),
         Command::Roles { role, json } => roles::print(role.as_deref(), json),
         Command::Status { at, json } => status(at, json),
+        Command::Upgrade(args) => upgrade::run(&args),
         Command::Explain(args) => explain::print(&args),
         Command::Clocks(args) => learned::clocks(&args),
         Command::Content(args) => learned::content(&args),

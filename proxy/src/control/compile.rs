@@ -109,6 +109,10 @@ pub struct Fixed {
     pub access_log: Option<(String, u32)>,
     /// How long a shutdown waits.
     pub drain_timeout: Duration,
+    /// How long `/ready` says no before a shutdown begins.
+    pub shutdown_delay: Duration,
+    /// How long the old process of an upgrade goes on with what is under way.
+    pub upgrade_timeout: Duration,
     /// How much is remembered of what is learned while serving.
     pub capacity: Capacity,
 }
@@ -240,6 +244,8 @@ fn fixed(config: &Config, capacity: Capacity) -> Fixed {
         admin: *config.admin.address.get_ref(),
         access_log: config.access_log.as_ref().map(|log| (log.path.get_ref().clone(), *log.buffer.get_ref())),
         drain_timeout: finite(config.proxy.drain_timeout),
+        shutdown_delay: finite(config.proxy.shutdown_delay),
+        upgrade_timeout: finite(config.proxy.upgrade_timeout),
         capacity,
     }
 }

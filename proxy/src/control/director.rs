@@ -61,6 +61,17 @@ pub struct View {
     pub reload: Reload,
     /// The listeners that are served.
     pub listening: Vec<Listening>,
+    /// Why the last upgrade came to nothing, and when.
+    pub upgrade: Option<FailedUpgrade>,
+}
+
+/// An upgrade that came to nothing: this process goes on.
+#[derive(Clone, Debug)]
+pub struct FailedUpgrade {
+    /// When.
+    pub at: SystemTime,
+    /// Why.
+    pub error: String,
 }
 
 /// How the last reload went.
@@ -184,6 +195,7 @@ impl Director {
             leaving: Vec::new(),
             reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
             listening: Vec::new(),
+            upgrade: None,
         }));
         let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
         let handles = Handles {
@@ -503,7 +515,7 @@ impl Director {
         }
         if compiled.fixed != self.compiled.fixed {
             tracing::warn!(
-                "[proxy] threads and drain_timeout, [admin] address, [access_log], max_clocks and max_entries take effect \
+                "[proxy] threads, drain_timeout, shutdown_delay and upgrade_timeout, [admin] address, [access_log], max_clocks and max_entries take effect \
                  at the next start"
             );
         }
