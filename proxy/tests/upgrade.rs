@@ -139,8 +139,13 @@ impl Process {
     }
 
     fn status(&self) -> serde_json::Value {
-        let answer = ask(self.admin, "/status").unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+        self.try_status().unwrap()
+    }
+
+    /// None from one that hands its admin address over at that moment.
+    fn try_status(&self) -> Option<serde_json::Value> {
+        let answer = ask(self.admin, "/status").ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
     }
 
     /// The process that answers.
@@ -157,8 +162,12 @@ impl Process {
         let before = self.pid();
         self.signal(Signal::SIGUSR2);
         self.said("this process has taken over");
-        until("the old one answers no more", || self.pid() != before);
-        self.pids.push(self.pid());
+        let mut now = before;
+        until("the old one answers no more", || {
+            now = self.try_status().and_then(|status| i32::try_from(status["pid"].as_i64()?).ok()).unwrap_or(before);
+            now != before
+        });
+        self.pids.push(now);
     }
 
     fn command(&self, name: &str) -> std::process::Output {

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -15,6 +15,10 @@ use super::stock::Stock;
 
 /// How long a successor may take until it serves.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one that has given up may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(10);
 /// What systemd has told this process alone.
 const OWN: [&str; 4] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID"];
 
@@ -55,12 +59,23 @@ pub(super) fn begin(stock: &Stock) -> io::Result<oneshot::Receiver<Outcome>> {
     Ok(outcome)
 }
 
+/// Waits for a process that has given up: it says why before it ends.
+fn ends_by_itself(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let begun = Instant::now();
+    while begun.elapsed() < LAST_WORDS {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(None)
+}
+
 fn settle(mut child: Child, done: io::Result<()>) -> Outcome {
     let Err(error) = done else { return Ok(child.id()) };
     let late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-    // It may have ended already.
-    let _ = child.kill();
-    let status = child.wait();
+    let status = if late { Ok(None) } else { ends_by_itself(&mut child) };
+    let status = status.and_then(|ended| ended.map_or_else(|| child.kill().and_then(|()| child.wait()), Ok));
     Err(match (late, status) {
         (true, _) => format!("it did not serve within {} seconds", PATIENCE.as_secs()),
         (false, Ok(status)) => format!("it has ended before it served ({status})"),
