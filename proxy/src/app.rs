@@ -16,10 +16,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::access_log::{self, Reopen};
-use crate::admin::Admin;
+use crate::admin::{Admin, Threads};
 use crate::control::compile::{Compiled, Fixed};
 use crate::control::config::Source;
-use crate::control::director::{self, Director, Handles, Order};
+use crate::control::director::{self, Director, FailedUpgrade, Handles, Order};
 use crate::control::listening::Listening;
 use crate::control::origin::Origin;
 use crate::control::state_file;
@@ -33,11 +33,17 @@ use crate::model::snapshot::Snapshot;
 use crate::status::Status;
 use crate::steering::{self, Steered};
 
+pub mod inherited;
 mod sockets;
+mod stock;
+pub mod takeover;
 mod threads;
 mod unix;
 
+use inherited::Inherited;
 use sockets::{CHANGES, Hall};
+use stock::{Kept, Stock};
+use takeover::Outcome;
 use threads::{AdminSockets, Stoppable, Watched};
 use unix::SocketFile;
 
@@ -95,7 +101,11 @@ pub struct App {
     log: Option<JoinHandle<()>>,
     reopen: Reopen,
     metrics: Arc<Metrics>,
+    stock: Stock,
+    threads: Threads,
     drain_timeout: Duration,
+    shutdown_delay: Duration,
+    upgrade_timeout: Duration,
     draining: Arc<AtomicBool>,
     ended: watch::Receiver<Option<String>>,
 }
@@ -114,12 +124,21 @@ impl App {
     /// # Errors
     /// [`StartError`] says what to do.
     pub fn start(source: &Source, file: Option<PathBuf>) -> Result<Self, StartError> {
+        Self::start_with(source, file, Inherited::default())
+    }
+
+    /// As [`App::start`], with listening sockets that another process has bound.
+    ///
+    /// # Errors
+    /// [`StartError`] says what to do.
+    pub fn start_with(source: &Source, file: Option<PathBuf>, mut inherited: Inherited) -> Result<Self, StartError> {
         let (compiled, warnings) = director::read(source, false).map_err(|told| StartError::Configuration(told.text))?;
         warnings.iter().for_each(|warnings| warnings.log("the configuration has warnings"));
         let metrics = Arc::new(Metrics::new());
         let fixed = compiled.fixed.clone();
         let threads = usize::from(fixed.threads.unwrap_or_else(cores));
-        let admin_socket = bind_admin(fixed.admin)?;
+        let stock = Stock::default();
+        let admin_socket = admin_socket(fixed.admin, &mut inherited, &stock)?;
         let admin = admin_socket.local_addr().unwrap_or(fixed.admin);
         let (unix, socket_file) = bind_unix(&fixed)?.unzip();
         let epoch = Instant::now();
@@ -134,7 +153,7 @@ impl App {
         }
         let (log, log_thread) = open_access_log(&fixed, &handles, &metrics, (&watched, &reopen))?.unzip();
         let (doors, mut changes): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::channel(CHANGES)).unzip();
-        let hall = Hall::new(doors, keepalive, Arc::clone(&metrics));
+        let hall = Hall::new(doors, keepalive, Arc::clone(&metrics), (inherited, stock.clone()));
         director.listen(Box::new(hall)).map_err(StartError::Listen)?;
         let shared = Shared {
             snapshots: Arc::clone(&handles.snapshots),
@@ -173,7 +192,11 @@ impl App {
             log: log_thread,
             reopen,
             metrics,
+            stock,
+            threads: watched.threads(),
             drain_timeout: fixed.drain_timeout,
+            shutdown_delay: fixed.shutdown_delay,
+            upgrade_timeout: fixed.upgrade_timeout,
             draining: watched.draining(),
             ended,
         })
@@ -256,6 +279,46 @@ impl App {
         self.drain_timeout
     }
 
+    /// How long `/ready` says no before a shutdown begins.
+    pub fn shutdown_delay(&self) -> Duration {
+        self.shutdown_delay
+    }
+
+    /// From now on `/ready` says no, and everything else is as before: so that those who watch it leave before the shutdown.
+    pub fn announce_shutdown(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all threads give signs of life; answers within a moment.
+    pub async fn works(&self) -> bool {
+        self.threads.broken().await.is_empty()
+    }
+
+    /// Starts the program anew, from where it is on the disk now, with the listening sockets of this one. This one goes on until the
+    /// outcome says that the other serves.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn begin_upgrade(&self) -> io::Result<oneshot::Receiver<Outcome>> {
+        takeover::begin(&self.stock)
+    }
+
+    /// An upgrade came to nothing, and `/status` says why.
+    pub fn upgrade_failed(&self, error: String) {
+        #[allow(clippy::disallowed_methods, reason = "people read it")]
+        let at = std::time::SystemTime::now();
+        self.handles.view.lock().unwrap_or_else(PoisonError::into_inner).upgrade = Some(FailedUpgrade { at, error });
+    }
+
+    /// Another process serves: what waits ends little by little within `drain_timeout`, what is under way within `upgrade_timeout`.
+    /// Says what was cut.
+    pub fn hand_over(mut self) -> Drained {
+        self.draining.store(true, Ordering::Relaxed);
+        // Questions and changes are the other one's.
+        self.office.take().into_iter().for_each(Stoppable::stop);
+        self.end(Command::HandOver { idle: self.drain_timeout, all: self.upgrade_timeout })
+    }
+
     /// Data threads.
     pub fn threads(&self) -> usize {
         self.data.len()
@@ -281,7 +344,12 @@ impl App {
     /// As [`App::shutdown`], with another deadline.
     pub fn shutdown_within(mut self, deadline: Duration) -> Drained {
         self.draining.store(true, Ordering::Relaxed);
-        let _ = self.commands.send(Command::Drain(deadline));
+        self.end(Command::Drain(deadline))
+    }
+
+    fn end(&mut self, how: Command) -> Drained {
+        self.stock.close();
+        let _ = self.commands.send(how);
         let cut = self.data.drain(..).filter_map(|thread| thread.join().ok()?.ok()).sum();
         self.stop_others();
         Drained { cut }
@@ -304,6 +372,7 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.stock.close();
         let _ = self.commands.send(Command::Drain(Duration::ZERO));
         for thread in self.data.drain(..) {
             let _ = thread.join();
@@ -345,9 +414,14 @@ fn cores() -> u16 {
     std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)
 }
 
-fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
-    let bind = || {
-        let socket = std::net::TcpListener::bind(address)?;
+fn admin_socket(
+    address: SocketAddr,
+    inherited: &mut Inherited,
+    stock: &Stock,
+) -> Result<std::net::TcpListener, StartError> {
+    let mut bind = || {
+        let socket = inherited.take_admin(address).map_or_else(|| std::net::TcpListener::bind(address), Ok)?;
+        stock.put(Kept { id: None, name: String::new(), wanted: address, sockets: vec![socket.try_clone()?] });
         socket.set_nonblocking(true)?;
         // Connections have it from here: what is sent to those who do not read is held in the kernel too.
         SockRef::from(&socket).set_send_buffer_size(ADMIN_UNSENT)?;

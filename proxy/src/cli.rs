@@ -28,6 +28,7 @@ mod signals;
 mod status;
 mod steering;
 mod trial;
+mod upgrade;
 mod version;
 mod watch;
 
@@ -62,6 +63,8 @@ enum Command {
     Ready(ready::Probe),
     /// Say by the exit status whether every thread of a running rolegate works.
     Health(ready::Probe),
+    /// Replace the running rolegate by the program that is on the disk now, without losing a connection.
+    Upgrade(upgrade::Upgrade),
     /// Say why a request goes where it goes.
     Explain(explain::Explain),
     /// List the fallback clocks that run, or end them.
@@ -117,6 +120,7 @@ pub fn run() -> ExitCode {
         Command::Status(args) => status::print(&args),
         Command::Ready(args) => ready::ready(&args),
         Command::Health(args) => ready::health(&args),
+        Command::Upgrade(args) => upgrade::run(&args),
         Command::Explain(args) => explain::print(&args),
         Command::Clocks(args) => learned::clocks(&args),
         Command::Content(args) => learned::content(&args),

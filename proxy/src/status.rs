@@ -29,6 +29,12 @@ const OWN_CHANGES: usize = 8;
 pub struct Status {
     /// Version of rolegate.
     pub rolegate: String,
+    /// The process that answers.
+    #[serde(default)]
+    pub pid: u32,
+    /// Why the last upgrade came to nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub upgrade: Option<FailedUpgradeStatus>,
     /// Site code; of several sites, all codes.
     pub site: String,
     /// What people have written about it.
@@ -93,6 +99,15 @@ pub struct ReloadStatus {
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub errors: Option<String>,
+}
+
+/// An upgrade that came to nothing.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct FailedUpgradeStatus {
+    /// When.
+    pub at: f64,
+    /// Why.
+    pub error: String,
 }
 
 /// One listener.
@@ -310,6 +325,8 @@ impl Status {
         let draining = view.leaving.iter().filter(|leaving| leaving.state.in_flight() > 0);
         Self {
             rolegate: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            upgrade: view.upgrade.as_ref().map(|failed| FailedUpgradeStatus { at: seconds(failed.at), error: failed.error.clone() }),
             site: snapshot.site.code.clone(),
             description: snapshot.site.descriptions.of(Thing::Site, ""),
             snapshot: snapshot.version,

@@ -220,7 +220,7 @@ fn a_peer_cannot_write_the_log_full() {
 #[test]
 fn signals_without_a_meaning_end_nothing() {
     let mut process = Process::start();
-    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGIO, Signal::SIGPIPE] {
+    for signal in [Signal::SIGUSR1, Signal::SIGALRM, Signal::SIGIO, Signal::SIGPIPE] {
         process.signal(signal);
     }
     process.write(&configuration("/second"));

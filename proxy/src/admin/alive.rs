@@ -26,7 +26,7 @@ impl Threads {
     }
 
     /// The threads that do not work, one sentence each; answers within a moment.
-    pub(super) async fn broken(&self) -> Vec<String> {
+    pub async fn broken(&self) -> Vec<String> {
         let asked = Instant::now();
         loop {
             let now_ms = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -5,8 +5,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::sync::mpsc;
 
+use super::inherited::Inherited;
+use super::stock::{Kept, Stock};
 use crate::control::compile::Bound;
 use crate::control::listening::{Listening, Planned, Sockets};
 use crate::data::downstream::entrances::{Change, Renamed};
@@ -47,6 +50,9 @@ pub(super) struct Hall {
     threads: Vec<mpsc::Sender<Change>>,
     keepalive: Option<Duration>,
     metrics: Arc<Metrics>,
+    /// Sockets of another process, for the first listeners.
+    inherited: Inherited,
+    stock: Stock,
     served: Vec<Served>,
     left: Vec<Left>,
     prepared: Option<Prepared>,
@@ -54,12 +60,20 @@ pub(super) struct Hall {
 
 impl Hall {
     /// Serves nothing yet.
-    pub(super) fn new(threads: Vec<mpsc::Sender<Change>>, keepalive: Option<Duration>, metrics: Arc<Metrics>) -> Self {
-        Self { threads, keepalive, metrics, served: Vec::new(), left: Vec::new(), prepared: None }
+    pub(super) fn new(
+        threads: Vec<mpsc::Sender<Change>>,
+        keepalive: Option<Duration>,
+        metrics: Arc<Metrics>,
+        (inherited, stock): (Inherited, Stock),
+    ) -> Self {
+        Self { threads, keepalive, metrics, inherited, stock, served: Vec::new(), left: Vec::new(), prepared: None }
     }
 
     /// Sockets of a new listener, which nobody can connect to yet.
-    fn bind(&self, bound: &Bound) -> io::Result<Vec<TcpListener>> {
+    fn bind(&mut self, bound: &Bound) -> io::Result<Vec<TcpListener>> {
+        if let Some(sockets) = self.inherited.take(bound) {
+            return spread(sockets, self.threads.len(), self.keepalive);
+        }
         let ours = self.served.iter().map(|served| served.address);
         // A socket that closes takes in first what has connected.
         let mut ours = ours.chain(self.left.iter().map(|left| left.address));
@@ -70,7 +84,7 @@ impl Hall {
         listener::bind(bound.address, self.threads.len(), self.keepalive, share)
     }
 
-    fn bind_all(&self, planned: &[Planned]) -> Result<Vec<(ListenerId, Vec<TcpListener>)>, String> {
+    fn bind_all(&mut self, planned: &[Planned]) -> Result<Vec<(ListenerId, Vec<TcpListener>)>, String> {
         let (mut sockets, mut errors) = (Vec::new(), Vec::new());
         for one in planned.iter().filter(|one| one.takes.is_none()) {
             match self.bind(&one.bound) {
@@ -106,6 +120,7 @@ impl Hall {
         for change in changes {
             change.rename.push(Renamed { listener: old.id, door: door.clone() });
         }
+        self.stock.rename(old.id, one.id, &one.bound.name);
         let id = (old.id != one.id).then_some(old.id);
         self.left.push(Left { id, name: old.name, address: old.address, presence: old.presence });
         Served { id: one.id, name: one.bound.name.clone(), address: old.address, presence }
@@ -115,6 +130,11 @@ impl Hall {
         let address = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(one.bound.address);
         let presence = Arc::default();
         let door = self.door(one.id, &one.bound.name, &presence);
+        // Without one, a successor would have to bind what is still in use: it says so.
+        if let Ok(sockets) = sockets.iter().map(TcpListener::try_clone).collect() {
+            let (name, wanted) = (one.bound.name.clone(), one.bound.address);
+            self.stock.put(Kept { id: Some(one.id), name, wanted, sockets });
+        }
         let threads = changes.len();
         for (number, socket) in sockets.into_iter().enumerate() {
             changes[number % threads].open.push(Listener { door: door.clone(), socket });
@@ -125,6 +145,9 @@ impl Hall {
 
 impl Sockets for Hall {
     fn prepare(&mut self, planned: &[Planned]) -> Result<(), String> {
+        if self.stock.is_closed() {
+            return Err("this process is about to end".to_owned());
+        }
         let sockets = self.bind_all(planned)?;
         let room = self.threads.iter().map(|thread| thread.clone().try_reserve_owned());
         let room = room.collect::<Result<Vec<_>, _>>();
@@ -147,9 +170,14 @@ impl Sockets for Hall {
                 };
                 self.served.push(served);
             }
+            let gone: Vec<ListenerId> = before.iter().map(|served| served.id).collect();
+            self.stock.remove(&gone);
             for Served { id, name, address, presence } in before {
                 changes.iter_mut().for_each(|change| change.close.push(id));
                 self.left.push(Left { id: Some(id), name, address, presence });
+            }
+            for address in std::mem::take(&mut self.inherited).left() {
+                tracing::warn!(%address, "no listener has this address, of which a socket was handed over: it closes");
             }
             for (room, change) in room.into_iter().zip(changes) {
                 room.send(change);
@@ -170,6 +198,31 @@ impl Sockets for Hall {
         }
         gone.into_iter().filter_map(|left| left.id).collect()
     }
+}
+
+/// Sockets of another process for this number of threads: each thread has one, and each socket a thread.
+fn spread(mut sockets: Vec<TcpListener>, threads: usize, keepalive: Option<Duration>) -> io::Result<Vec<TcpListener>> {
+    for socket in &sockets {
+        socket.set_nonblocking(true)?;
+        SockRef::from(socket).set_tcp_nodelay(true)?;
+    }
+    let given = sockets.len();
+    let missing = threads.saturating_sub(given);
+    let (Some(first), 1..) = (sockets.first(), missing) else { return Ok(sockets) };
+    let more = match SockRef::from(first).reuse_port()? {
+        true => listener::bind(first.local_addr()?, missing, keepalive, Share::WithOurselves).ok(),
+        false => None,
+    };
+    match more {
+        Some(more) => sockets.extend(more),
+        // Several threads accept from one.
+        None => {
+            for number in 0..missing {
+                sockets.push(sockets[number % given].try_clone()?);
+            }
+        }
+    }
+    Ok(sockets)
 }
 
 fn cannot(bound: &Bound, cause: &io::Error) -> String {

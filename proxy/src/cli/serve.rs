@@ -2,12 +2,16 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use sd_notify::NotifyState;
+use tokio::sync::oneshot;
 
 use super::say;
 use super::signals::{Asked, Signals};
+use crate::app::inherited::Inherited;
+use crate::app::takeover::Outcome;
 use crate::app::{App, StartError};
 use crate::control::config::Source;
 use crate::control::listening::Listening;
@@ -25,8 +29,16 @@ const LOOK: Duration = Duration::from_secs(1);
 enum Why {
     /// It was asked to.
     Asked,
+    /// Another one serves.
+    Succeeded(u32),
     /// A thread of this name has ended, or has panicked: what it did is done by no other.
     Broken(String),
+}
+
+/// What happens besides signals.
+enum Event {
+    Broken(String),
+    Upgraded(Outcome),
 }
 
 /// Serves a configuration until the process is told to end.
@@ -35,8 +47,9 @@ pub(super) fn run(file: &Path, shape: Shape, signals: Option<Signals>) -> anyhow
     let log = ProcessLog::start(shape);
     process_log::log_panics();
     limits::raise();
+    let (inherited, predecessor) = Inherited::receive().context("listening sockets that were announced cannot be had")?;
     let source = Source::read(file)?;
-    let app = match App::start(&source, Some(file.to_owned())) {
+    let app = match App::start_with(&source, Some(file.to_owned()), inherited) {
         Ok(app) => app,
         // The errors of a configuration are many lines with their own layout.
         Err(StartError::Configuration(rendered)) => {
@@ -51,21 +64,23 @@ pub(super) fn run(file: &Path, shape: Shape, signals: Option<Signals>) -> anyhow
         tracing::info!(listener = %name, %address, "listening");
     }
     tracing::info!(address = %app.admin(), "admin: /status /metrics /ready /health");
-    tell_service_manager(NotifyState::Ready);
+    match predecessor {
+        Some(predecessor) => {
+            tell_service_manager(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
+            predecessor.relieve().context("the process that was to be taken over from is gone")?;
+            tracing::info!("this process has taken over");
+        }
+        None => tell_service_manager(&[NotifyState::Ready]),
+    }
     let why = watch(&app, &mut signals, &log)?;
-    tell_service_manager(NotifyState::Stopping);
-    let (deadline, status) = match why {
-        Why::Asked => {
-            tracing::info!(
-                "shutting down: no new connections, requests in flight may finish; a second signal ends at once"
-            );
-            (app.drain_timeout(), ExitCode::SUCCESS)
-        }
-        Why::Broken(thread) => {
-            tracing::error!(%thread, "a thread has ended, or has panicked: the process ends, so that it is started again");
-            (app.drain_timeout().min(BROKEN_DRAIN), ExitCode::from(BROKEN))
-        }
-    };
+    end(app, signals, why)
+}
+
+fn end(app: App, mut signals: Signals, why: Why) -> anyhow::Result<ExitCode> {
+    if let Why::Asked = why {
+        tell_service_manager(&[NotifyState::Stopping]);
+        delay(&app, &mut signals)?;
+    }
     std::thread::spawn(move || {
         while let Ok(Ok(asked)) = signals.next(std::future::pending::<()>()) {
             if asked == Asked::End {
@@ -73,7 +88,24 @@ pub(super) fn run(file: &Path, shape: Shape, signals: Option<Signals>) -> anyhow
             }
         }
     });
-    let drained = app.shutdown_within(deadline);
+    let (drained, status) = match why {
+        Why::Asked => {
+            tracing::info!(
+                "shutting down: no new connections, requests in flight may finish; a second signal ends at once"
+            );
+            (app.shutdown(), ExitCode::SUCCESS)
+        }
+        Why::Succeeded(pid) => {
+            tracing::info!(pid, "another process has taken over: requests in flight may finish here");
+            (app.hand_over(), ExitCode::SUCCESS)
+        }
+        Why::Broken(thread) => {
+            tracing::error!(%thread, "a thread has ended, or has panicked: the process ends, so that it is started again");
+            tell_service_manager(&[NotifyState::Stopping]);
+            let deadline = app.drain_timeout().min(BROKEN_DRAIN);
+            (app.shutdown_within(deadline), ExitCode::from(BROKEN))
+        }
+    };
     if drained.cut == 0 {
         tracing::info!("all requests are finished");
     } else {
@@ -82,34 +114,86 @@ pub(super) fn run(file: &Path, shape: Shape, signals: Option<Signals>) -> anyhow
     Ok(status)
 }
 
+/// Serves on for `shutdown_delay`, and says on `/ready` that it will not for long. A second signal ends the wait.
+fn delay(app: &App, signals: &mut Signals) -> anyhow::Result<()> {
+    let until = Instant::now() + app.shutdown_delay();
+    if app.shutdown_delay().is_zero() {
+        return Ok(());
+    }
+    tracing::info!(seconds = app.shutdown_delay().as_secs(), "/ready says that the end is near; a second signal ends the wait");
+    app.announce_shutdown();
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match signals.next(async move { tokio::time::sleep(left).await })? {
+            Ok(Asked::Reload) => app.reload_file(),
+            Ok(Asked::Upgrade) => tracing::warn!("no upgrade: the process is about to end"),
+            Ok(Asked::End) | Err(()) => return Ok(()),
+        }
+    }
+}
+
 /// A service manager that waits for it (`Type=notify` of systemd) asks for no reload before the process listens to signals.
-fn tell_service_manager(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn tell_service_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager cannot be told");
     }
 }
 
-/// Returns when the process is to end; SIGHUP reloads.
+/// Returns when the process is to end; SIGHUP reloads, SIGUSR2 has a new process take over.
 fn watch(app: &App, signals: &mut Signals, log: &ProcessLog) -> anyhow::Result<Why> {
-    let lost = app.telemetry_dropped("log");
+    let mut upgrade: Option<oneshot::Receiver<Outcome>> = None;
     loop {
-        let broken = async {
-            let mut look = tokio::time::interval(LOOK);
-            loop {
-                tokio::select! {
-                    thread = app.ended() => return thread,
-                    _ = look.tick() => lost.absolute(log.lost()),
-                }
-                if let Some(thread) = process_log::panicked() {
-                    return thread.to_owned();
-                }
-            }
-        };
-        match signals.next(broken)? {
+        match signals.next(events(app, log, &mut upgrade))? {
             Ok(Asked::Reload) => app.reload_file(),
             Ok(Asked::ReopenLog) => app.reopen_access_log(),
+            Ok(Asked::Upgrade) if upgrade.is_some() => tracing::warn!("an upgrade is under way already"),
+            Ok(Asked::Upgrade) => match app.begin_upgrade() {
+                Ok(begun) => {
+                    tracing::info!("a new process starts, to take over");
+                    upgrade = Some(begun);
+                }
+                Err(error) => fail(app, error.to_string()),
+            },
             Ok(Asked::End) => return Ok(Why::Asked),
-            Err(thread) => return Ok(Why::Broken(thread)),
+            Err(Event::Broken(thread)) => return Ok(Why::Broken(thread)),
+            Err(Event::Upgraded(Ok(pid))) => return Ok(Why::Succeeded(pid)),
+            Err(Event::Upgraded(Err(error))) => {
+                upgrade = None;
+                fail(app, error);
+            }
+        }
+    }
+}
+
+fn fail(app: &App, error: String) {
+    tracing::error!(%error, "the upgrade has failed: this process goes on");
+    app.upgrade_failed(error);
+}
+
+/// Waits until something happens that is no signal. Meanwhile counts what the log loses, and tells the watchdog of the service manager
+/// that all is well.
+async fn events(app: &App, log: &ProcessLog, upgrade: &mut Option<oneshot::Receiver<Outcome>>) -> Event {
+    let lost = app.telemetry_dropped("log");
+    let watchdog = sd_notify::watchdog_enabled();
+    let mut look = tokio::time::interval(watchdog.map_or(LOOK, |within| LOOK.min(within / 3)));
+    let upgraded = async {
+        match upgrade {
+            Some(upgrade) => upgrade.await.unwrap_or_else(|_| Err("the thread that waited for it has ended".to_owned())),
+            None => std::future::pending().await,
+        }
+    };
+    let mut upgraded = std::pin::pin!(upgraded);
+    loop {
+        tokio::select! {
+            thread = app.ended() => return Event::Broken(thread),
+            outcome = &mut upgraded => return Event::Upgraded(outcome),
+            _ = look.tick() => lost.absolute(log.lost()),
+        }
+        if let Some(thread) = process_log::panicked() {
+            return Event::Broken(thread.to_owned());
+        }
+        if watchdog.is_some() && app.works().await {
+            tell_service_manager(&[NotifyState::Watchdog]);
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Signals that end a process unless it has asked for them, and that rolegate has no use for: scripts send them to daemons that
 /// open their logs again or print something.
-const WITHOUT_MEANING: [SignalKind; 3] = [SignalKind::user_defined2(), SignalKind::alarm(), SignalKind::io()];
+const WITHOUT_MEANING: [SignalKind; 2] = [SignalKind::alarm(), SignalKind::io()];
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) enum Asked {
     Reload,
     /// SIGUSR1: open the access log again.
     ReopenLog,
+    /// SIGUSR2: start the program anew, and let it take over.
+    Upgrade,
     /// SIGTERM or SIGINT: drain and end.
     End,
 }
@@ -25,6 +27,7 @@ pub(super) struct Signals {
     runtime: Runtime,
     hangup: Signal,
     reopen: Signal,
+    upgrade: Signal,
     ends: Option<Ends>,
     _without_meaning: Vec<Signal>,
 }
@@ -62,14 +65,15 @@ impl Signals {
         let inside = runtime.enter();
         let hangup = signal(SignalKind::hangup())?;
         let reopen = signal(SignalKind::user_defined1())?;
+        let upgrade = signal(SignalKind::user_defined2())?;
         let without_meaning = WITHOUT_MEANING.into_iter().map(signal).collect::<io::Result<_>>()?;
         drop(inside);
-        Ok(Self { runtime, hangup, reopen, ends: None, _without_meaning: without_meaning })
+        Ok(Self { runtime, hangup, reopen, upgrade, ends: None, _without_meaning: without_meaning })
     }
 
     /// Waits for the next signal, or for something else to end the process.
     pub(super) fn next<T>(&mut self, other: impl Future<Output = T>) -> io::Result<Result<Asked, T>> {
-        let Self { runtime, hangup, reopen, ends, .. } = self;
+        let Self { runtime, hangup, reopen, upgrade, ends, .. } = self;
         runtime.block_on(async {
             let ends = match ends {
                 Some(known) => known,
@@ -79,6 +83,7 @@ impl Signals {
                 () = ends.next() => Ok(Ok(Asked::End)),
                 _ = hangup.recv() => Ok(Ok(Asked::Reload)),
                 _ = reopen.recv() => Ok(Ok(Asked::ReopenLog)),
+                _ = upgrade.recv() => Ok(Ok(Asked::Upgrade)),
                 ended = other => Ok(Err(ended)),
             }
         })

@@ -120,6 +120,10 @@ pub struct Fixed {
     pub drain_timeout: Duration,
     /// Path of the file in which drain, maintenance and weights survive a restart.
     pub state_file: Option<String>,
+    /// How long `/ready` says no before a shutdown begins.
+    pub shutdown_delay: Duration,
+    /// How long the old process of an upgrade goes on with what is under way.
+    pub upgrade_timeout: Duration,
     /// How much is remembered of what is learned while serving.
     pub capacity: Capacity,
 }
@@ -259,6 +263,8 @@ fn fixed(config: &Config, capacity: Capacity) -> Fixed {
         access_log: config.access_log.as_ref().map(|log| *log.buffer.get_ref()),
         drain_timeout: finite(config.proxy.drain_timeout),
         state_file: config.proxy.state_file.as_ref().map(|path| path.get_ref().clone()),
+        shutdown_delay: finite(config.proxy.shutdown_delay),
+        upgrade_timeout: finite(config.proxy.upgrade_timeout),
         capacity,
     }
 }

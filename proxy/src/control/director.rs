@@ -44,7 +44,7 @@ use crate::model::steering::Steer;
 
 mod steer;
 
-pub use super::view::View;
+pub use super::view::{FailedUpgrade, View};
 
 /// Changes that may wait for the Director; who sends more waits.
 const QUEUE: usize = 1024;
@@ -178,6 +178,7 @@ impl Director {
             changes: Changes::default(),
             versions: Versions::new(SystemTime::now()),
             listening: Vec::new(),
+            upgrade: None,
         }));
         let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
         let handles = Handles {
@@ -506,8 +507,8 @@ impl Director {
         }
         if compiled.fixed != self.compiled.fixed {
             tracing::warn!(
-                "[proxy] threads, drain_timeout and state_file, [admin] address and socket, a new [access_log] and its buffer, max_clocks and \
-                 max_entries take effect at the next start"
+                "[proxy] threads, drain_timeout, shutdown_delay, upgrade_timeout and state_file, [admin] address and socket, a new [access_log] and its buffer, \
+                 max_clocks and max_entries take effect at the next start"
             );
         }
         warnings.iter().for_each(|warnings| warnings.log("the new configuration has warnings"));

@@ -27,6 +27,17 @@ pub struct View {
     pub changes: Changes,
     /// Configurations that were served or rejected.
     pub versions: Versions,
+    /// Why the last upgrade came to nothing, and when.
+    pub upgrade: Option<FailedUpgrade>,
+}
+
+/// An upgrade that came to nothing: this process goes on.
+#[derive(Clone, Debug)]
+pub struct FailedUpgrade {
+    /// When.
+    pub at: SystemTime,
+    /// Why.
+    pub error: String,
 }
 
 impl View {

@@ -29,6 +29,14 @@ pub enum Command {
     Run,
     /// Accept nothing more and end when all connections have, or after this time.
     Drain(Duration),
+    /// Another process accepts: idle connections and tunnels end little by little within the first time, the others when their
+    /// requests have, or after the second.
+    HandOver {
+        /// For what waits.
+        idle: Duration,
+        /// For everything.
+        all: Duration,
+    },
 }
 
 /// How a data thread hears from the rest of the process.
@@ -59,13 +67,22 @@ pub fn run(
         let (mut entrances, mut ticking) = (Entrances::new(Rc::clone(&worker)), JoinSet::new());
         ticking.spawn_local(tick_loop(Rc::clone(&worker), Arc::clone(pulse)));
         let deadline = loop {
-            if let Command::Drain(deadline) = *commands.borrow_and_update() {
-                break deadline;
+            match *commands.borrow_and_update() {
+                Command::Run => {}
+                Command::Drain(deadline) => {
+                    worker.drain(deadline);
+                    break deadline;
+                }
+                Command::HandOver { idle, all } => {
+                    worker.hand_over(idle.min(all));
+                    break all;
+                }
             }
             tokio::select! {
                 changed = commands.changed() => {
                     // The sender is gone only when the process ends.
                     if changed.is_err() {
+                        worker.drain(Duration::ZERO);
                         break Duration::ZERO;
                     }
                 }
@@ -75,7 +92,6 @@ pub fn run(
                 Some(_) = ticking.join_next() => return Err(io::Error::other("its clock stands still")),
             }
         };
-        worker.drain(deadline);
         // What came before the end of the process was told of is to be closed too.
         while let Ok(change) = changes.try_recv() {
             entrances.change(change);
@@ -105,6 +121,7 @@ async fn tick_loop(worker: Rc<Worker>, pulse: Arc<Pulse>) {
         worker.ticker.tick();
         pulse.beat(worker.ticker.now_ms());
         worker.move_tunnels();
+        worker.move_idle();
         worker.look_at_connections();
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(REAP_EVERY) {

@@ -107,6 +107,12 @@ pub struct ProxySettings {
     /// The file in which drain, maintenance and weights survive a restart; absent = in the folder that systemd gives the
     /// service, if it does.
     pub state_file: Option<Spanned<String>>,
+    /// How long `/ready` says no before a shutdown begins.
+    #[serde(deserialize_with = "units::finite")]
+    pub shutdown_delay: HumanDuration,
+    /// How long, after an upgrade, the old process goes on with what is under way.
+    #[serde(deserialize_with = "units::finite")]
+    pub upgrade_timeout: HumanDuration,
     /// The file, and those that it names, are read again when they change.
     pub watch: bool,
     /// Addresses whose `Forwarded` / `X-Forwarded-For` is believed (CIDR).
@@ -158,6 +164,8 @@ impl Default for ProxySettings {
             threads: None,
             drain_timeout: HumanDuration::from_secs(30),
             state_file: None,
+            shutdown_delay: HumanDuration::from_secs(0),
+            upgrade_timeout: HumanDuration::from_secs(600),
             watch: true,
             trusted_proxies: Vec::new(),
             client_address_field: Spanned::new(0..0, "either".to_owned()),

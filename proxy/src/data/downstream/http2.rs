@@ -105,7 +105,7 @@ pub async fn serve(transport: Transport, early: BytesMut, client: &Client, socke
         } else if due && closing {
             return Poll::Ready(true);
         }
-        if !closing && ((due && !busy) || client.is_to_end()) {
+        if !closing && ((due && !busy) || client.worker.draining() || client.is_to_end()) {
             // Requests that are under way are finished; then the connection ends.
             connection.as_mut().graceful_shutdown();
             closing = true;

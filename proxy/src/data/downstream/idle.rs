@@ -67,7 +67,8 @@ impl Waiting {
         // In this order, so that the end of the process wakes it too.
         let ends = self.is_to_end();
         if self.timer.poll_elapsed(cx).is_ready() || ends {
-            if self.timer.gives_way() {
+            // Who goes to another process makes room for nobody.
+            if self.timer.gives_way() && !self.client.worker.draining() {
                 self.client.door.metrics.gave_way.increment(1);
             }
             self.transport.farewell(cx);

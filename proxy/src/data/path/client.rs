@@ -111,7 +111,7 @@ impl Client {
 
     /// Whether it is to end when nothing is under way on it.
     pub fn is_to_end(&self) -> bool {
-        self.worker.draining() || self.is_to_leave()
+        self.worker.ends_idle() || self.is_to_leave()
     }
 
     /// It ends before its first request: counted each time, said once in a while.

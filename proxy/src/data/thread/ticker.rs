@@ -172,12 +172,25 @@ impl Ticker {
     /// Tells some of the connections that have been idle for longest to give way to others, unless some were told before and are
     /// still there.
     pub fn make_room(&self) -> Room {
-        let now = self.tick_number();
         let mut timers = self.timers.borrow_mut();
+        if timers.iter().any(|(_, entry)| matches!(entry.of, Of::Idle { told: true, .. })) {
+            return Room::Soon;
+        }
+        let told = Self::tell_idle(&mut timers, self.tick_number(), |idle| idle / SHARE);
+        if told == 0 { Room::Never } else { Room::Soon }
+    }
+
+    /// Tells some of the connections that have been idle for longest to end, so many that none is left after this number of ticks.
+    pub fn dismiss(&self, ticks: u64) {
+        let ticks = usize::try_from(ticks).unwrap_or(usize::MAX).max(1);
+        Self::tell_idle(&mut self.timers.borrow_mut(), self.tick_number(), |idle| idle.div_ceil(ticks));
+    }
+
+    /// Tells those that have been idle for longest, of all that are idle as many as `share` says, one at least and few at a time.
+    fn tell_idle(timers: &mut Slab<Slot>, now: u32, share: impl FnOnce(usize) -> usize) -> usize {
         let (mut longest, mut idle) = (ArrayVec::<(u32, usize), MOST>::new(), 0);
         for (place, entry) in timers.iter() {
             match entry.of {
-                Of::Idle { told: true, .. } => return Room::Soon,
                 Of::Idle { since, told: false } if since.saturating_add(GRACE) <= now => {
                     idle += 1;
                     let at = longest.partition_point(|known| *known <= (since, place));
@@ -189,14 +202,15 @@ impl Ticker {
                 Of::Idle { .. } | Of::Work | Of::Tunnel { .. } => {}
             }
         }
-        for &(since, place) in longest.iter().take((idle / SHARE).max(1)) {
+        let share = share(idle).max(1);
+        for &(since, place) in longest.iter().take(share) {
             let entry = &mut timers[place];
             entry.of = Of::Idle { since, told: true };
             if let Some(waker) = entry.waker.take() {
                 waker.wake();
             }
         }
-        if longest.is_empty() { Room::Never } else { Room::Soon }
+        longest.len().min(share)
     }
 
     /// Wakes up to `most` of those that wait for something, idle connections and tunnels, from this place in the table on: what they

@@ -43,6 +43,17 @@ const LOOKED_AT: usize = 32;
 /// A drain is done this many ticks before its deadline.
 const MARGIN_TICKS: u64 = 10;
 
+/// Whether the process is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// It is not.
+    Stay,
+    /// Another one accepts: who is idle ends little by little.
+    Gently,
+    /// Who is idle ends now.
+    AtOnce,
+}
+
 /// What all data threads are given.
 #[derive(Clone, Debug)]
 pub struct Shared {
@@ -107,7 +118,7 @@ pub struct Worker {
     notes: mpsc::Sender<Note>,
     dice: RefCell<fastrand::Rng>,
     budgets: RefCell<Vec<RetryBudget>>,
-    draining: Cell<bool>,
+    leaving_how: Cell<Leave>,
     turn: Cell<usize>,
     threads: usize,
     possible_connections: usize,
@@ -154,7 +165,7 @@ impl Worker {
             looking: Cell::default(),
             dice: RefCell::new(fastrand::Rng::with_seed(seed)),
             budgets: RefCell::default(),
-            draining: Cell::new(false),
+            leaving_how: Cell::new(Leave::Stay),
         })
     }
 
@@ -285,15 +296,49 @@ impl Worker {
 
     /// Whether the process is shutting down.
     pub fn draining(&self) -> bool {
-        self.draining.get()
+        self.leaving_how.get() != Leave::Stay
+    }
+
+    /// Whether connections on which nothing is under way end now.
+    pub fn ends_idle(&self) -> bool {
+        self.leaving_how.get() == Leave::AtOnce
     }
 
     /// The process shuts down: idle connections close now, the others after their response, and tunnels little by little.
     pub fn drain(&self, deadline: Duration) {
+        self.leave_by(deadline, Leave::AtOnce);
+        self.ticker.wake_all();
+    }
+
+    /// Another process accepts: idle connections and tunnels end little by little, the others after their response.
+    pub fn hand_over(&self, deadline: Duration) {
+        self.leave_by(deadline, Leave::Gently);
+    }
+
+    fn leave_by(&self, deadline: Duration, how: Leave) {
         let deadline = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         self.drained_by_ms.set(self.ticker.now_ms().saturating_add(deadline));
-        self.draining.set(true);
-        self.ticker.wake_all();
+        self.leaving_how.set(how);
+    }
+
+    /// Ticks that are left of a drain, but for a few at its end.
+    fn ticks_left(&self) -> u64 {
+        let left_ms = self.drained_by_ms.get().saturating_sub(self.ticker.now_ms());
+        (left_ms / TICK.as_millis() as u64).saturating_sub(MARGIN_TICKS)
+    }
+
+    /// Called at every tick: when another process accepts, those that have been idle for longest come back to it.
+    pub fn move_idle(&self) {
+        if self.leaving_how.get() != Leave::Gently {
+            return;
+        }
+        match self.ticks_left() {
+            0 => {
+                self.leaving_how.set(Leave::AtOnce);
+                self.ticker.wake_all();
+            }
+            left => self.ticker.dismiss(left),
+        }
     }
 
     /// A number that grows by one: for what goes in turn.
@@ -319,7 +364,7 @@ impl Worker {
     /// of them come back at once.
     pub fn move_tunnels(&self) {
         let leaving = self.leaving.borrow();
-        let draining = self.draining.get();
+        let draining = self.draining();
         if !draining && leaving.is_empty() {
             return self.moves_due.set(0.0);
         }
@@ -327,8 +372,7 @@ impl Worker {
         let mut due = limit * TICK.as_secs_f64();
         if draining {
             // Whoever is left at the deadline is cut at once, which is worse than a higher rate.
-            let left_ms = self.drained_by_ms.get().saturating_sub(self.ticker.now_ms());
-            let ticks = (left_ms / TICK.as_millis() as u64).saturating_sub(MARGIN_TICKS).max(1);
+            let ticks = self.ticks_left().max(1);
             due = due.max(self.ticker.tunnels().0 as f64 / ticks as f64);
         }
         let due = self.moves_due.get() + due;
