@@ -61,6 +61,8 @@ pub struct View {
     pub reload: Reload,
     /// Addresses of the listeners, in their order.
     pub addresses: Vec<SocketAddr>,
+    /// The text of the configuration that is served.
+    pub text: Arc<str>,
 }
 
 /// How the last reload went.
@@ -154,7 +156,7 @@ pub fn read_with(source: &Source, files: &Files, color: bool) -> Result<(Compile
     let compiled = compile_with(&config, files, &mut problems);
     let text = (!problems.is_empty()).then(|| problems.render(&source.name, &source.text, color));
     match compiled {
-        Some(compiled) => Ok((compiled, text)),
+        Some(compiled) => Ok((Compiled { text: Arc::from(source.text.as_str()), ..compiled }, text)),
         None => Err(text.unwrap_or_default()),
     }
 }
@@ -182,6 +184,7 @@ impl Director {
             leaving: Vec::new(),
             reload: Reload { at: SystemTime::now(), accepted: true, errors: None },
             addresses: compiled.listeners.iter().map(|bound| bound.address).collect(),
+            text: Arc::clone(&compiled.text),
         }));
         let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
         let handles = Handles {
@@ -504,7 +507,11 @@ impl Director {
         self.publisher.publish();
         self.accepted.increment(1);
         self.last_success.set(1.0);
-        self.view().reload = Reload { at: SystemTime::now(), accepted: true, errors: None };
+        {
+            let mut view = self.view();
+            view.reload = Reload { at: SystemTime::now(), accepted: true, errors: None };
+            view.text = Arc::clone(&self.compiled.text);
+        }
         let generation = self.publisher.generation();
         tracing::info!(generation, "the new configuration is served");
         Ok(generation)
