@@ -30,7 +30,7 @@ site_systems = [\"mp2\"]
 async fn half_a_site() -> (SiteSystem, App) {
     let site = management_point("mp1").await;
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let toml = Toml::new(&["MP"]).site(&site, "MP").system("mp2", "MP", gone, "").role("MP", PROBE).add(GROUPS);
+    let toml = Toml::new(&["MP"]).site(&site, "MP").system("mp2", "MP", gone, "").role("MP", &format!("{PROBE}panic = \"refuse\"\n")).add(GROUPS);
     let app = toml.start();
     until_true("up", || health(&app, "mp1") == "up").await;
     until_true("down", || health(&app, "mp2") == "down").await;
