@@ -40,6 +40,24 @@ pub fn hidden(c: char) -> bool {
     turns || c != '\n' && c.is_control()
 }
 
+/// The text in lines that are not longer, as far as its words allow.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last =
+            lines.last_mut().filter(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width);
+        match last {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// `1 clock`, `2 clocks`.
 pub fn count(number: usize, what: &str) -> String {
     let end = if number == 1 { "" } else { "s" };

@@ -30,7 +30,7 @@ site_systems = [\"mp2\"]
 async fn half_a_site() -> (SiteSystem, App) {
     let site = management_point("mp1").await;
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let toml = Toml::new(&["MP"]).site(&site, "MP").system("mp2", "MP", gone, "").role("MP", PROBE).add(GROUPS);
+    let toml = Toml::new(&["MP"]).site(&site, "MP").system("mp2", "MP", gone, "").role("MP", &format!("{PROBE}panic = \"refuse\"\n")).add(GROUPS);
     let app = toml.start();
     until_true("up", || health(&app, "mp1") == "up").await;
     until_true("down", || health(&app, "mp2") == "down").await;
@@ -161,4 +161,25 @@ async fn a_watch_ends_with_its_reader() {
         (first, said, end_of(&mut watching).code())
     });
     assert_eq!(ended.await.unwrap(), (*b"site", String::new(), Some(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_compared_with_what_is_served() {
+    let site = management_point("mp1").await;
+    let toml = Toml::new(&["MP"]).site(&site, "MP").role("MP", PROBE).add(GROUPS).set("\"mp2\"", "\"mp1\"");
+    let app = toml.start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new.toml");
+    let told = async |toml: &Toml| {
+        std::fs::write(&file, &toml.0).unwrap();
+        let output = run(command(&app, &["diff", file.to_str().unwrap()])).await;
+        assert!(output.status.success(), "{output:?}");
+        text(&output.stdout)
+    };
+    assert_eq!(told(&toml).await, "nothing would change\n");
+    let other = toml.clone().set("10.2.0.0/16", "10.3.0.0/16");
+    let said = told(&other).await;
+    assert!(said.contains("~ boundary group Hamburg\n    boundaries: - 10.2.0.0-10.2.255.255  + 10.3.0.0-"), "{said}");
+    control_support::proxy::reload(&app, &other).await.unwrap();
+    assert_eq!(told(&other).await, "nothing would change\n");
 }

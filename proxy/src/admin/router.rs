@@ -37,6 +37,7 @@ fn groups() -> OpenApiRouter<Arc<Desk>> {
         .merge(routes::alive::routes())
         .merge(routes::metrics::routes())
         .merge(routes::status::routes())
+        .merge(routes::configuration::routes())
         .merge(routes::explain::routes())
         .merge(routes::learned::routes())
         .merge(routes::steering::routes())

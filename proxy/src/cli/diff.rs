@@ -9,11 +9,12 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::ask::{self, Where};
 use super::failure::Mistake;
 use super::say::{self, Channel};
 use crate::control::compile::compile;
 use crate::control::config::{Problems, Source, parse};
-use crate::control::describe::{Described, Facts, Kind, describe, text_of};
+use crate::control::describe::{Described, Facts, Kind, describe, roles_of, text_of};
 use crate::text::count;
 
 /// Elements of a list that are named; `--json` names all.
@@ -22,10 +23,14 @@ const ELEMENTS: usize = 8;
 /// The two configurations.
 #[derive(Args, Debug)]
 pub(super) struct Diff {
-    /// The configuration as it is.
-    old: PathBuf,
-    /// The configuration as it would be.
-    new: PathBuf,
+    /// The configuration as it would be; with a second one, the configuration as it is.
+    #[arg(value_name = "FILE")]
+    first: PathBuf,
+    /// The configuration as it would be. Without it, the running rolegate is asked for the one that it serves.
+    #[arg(value_name = "NEW")]
+    second: Option<PathBuf>,
+    #[command(flatten)]
+    at: Where,
     /// Exit with 1 when something would change.
     #[arg(long)]
     exit_code: bool,
@@ -65,8 +70,13 @@ struct Difference {
 
 /// Compares them, and says what would change.
 pub(super) fn print(args: &Diff) -> anyhow::Result<ExitCode> {
-    let (old, new) = (read(&args.old)?, read(&args.new)?);
-    let (Some(old), Some(new)) = (old, new) else { return Ok(ExitCode::FAILURE) };
+    let (old, new) = match &args.second {
+        Some(second) => (read(&args.first)?, read(second)?),
+        None => {
+            let new = read(&args.first)?;
+            (ask::read(&args.at, &ask::get(&args.at, "/configuration", &[])?)?, new)
+        }
+    };
     let differences = compare(&old, &new);
     match args.json {
         true => say::json(serde_json::to_string_pretty(&differences)?)?,
@@ -75,8 +85,8 @@ pub(super) fn print(args: &Diff) -> anyhow::Result<ExitCode> {
     Ok(if args.exit_code && !differences.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// `None`: it cannot be served, and standard error says why.
-fn read(file: &Path) -> anyhow::Result<Option<Described>> {
+/// One that cannot be served is an error, after its mistakes.
+fn read(file: &Path) -> anyhow::Result<Described> {
     let source = Source::read_once(file)?;
     let mut problems = Problems::new();
     let config = parse(&source.text, &mut problems);
@@ -86,7 +96,7 @@ fn read(file: &Path) -> anyhow::Result<Option<Described>> {
         let help = format!("`rolegate check {}` must accept it before it can be compared", source.name);
         return Err(Mistake::refused(format!("{} cannot be served", source.name)).help(help).into());
     };
-    Ok(Some(describe(&config, &compiled)))
+    Ok(describe(&config, roles_of(&compiled)))
 }
 
 fn compare(old: &Described, new: &Described) -> Vec<Difference> {

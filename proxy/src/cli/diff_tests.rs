@@ -32,7 +32,8 @@ fn described(text: &str) -> Described {
     let mut problems = Problems::new();
     let config = parse(text, &mut problems);
     let compiled = compile(&config, &mut problems);
-    describe(&config, &compiled.unwrap_or_else(|| panic!("{}", problems.render("", text, false))))
+    let compiled = compiled.unwrap_or_else(|| panic!("{}", problems.render("", text, false)));
+    describe(&config, roles_of(&compiled))
 }
 
 fn told(old: &str, new: &str) -> String {

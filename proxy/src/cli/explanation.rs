@@ -7,7 +7,7 @@ use super::show::ago;
 use crate::explain::{
     AnswerFacts, Assumed, ContentFacts, Explanation, KnownContent, PickFacts, ServerFacts, TierFacts,
 };
-use crate::text::span;
+use crate::text::{span, wrapped};
 
 /// Servers in no tier that are listed; `--json` has all.
 const OTHERS: usize = 10;
@@ -156,23 +156,6 @@ impl Page {
             word = "";
         }
     }
-}
-
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last =
-            lines.last_mut().filter(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width);
-        match last {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            None => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// One line of the list of servers.

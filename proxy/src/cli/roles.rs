@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets as looks};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets as looks};
 use serde_json::json;
 
 use super::failure::Mistake;
@@ -14,8 +14,9 @@ use crate::model::role::{Fallback, ProbeKind, Protocol, Role};
 
 /// Below the table.
 const NOTES: &str = "\
-* not confirmed by public documentation: a default to check, override it in [roles.NAME]
-`rolegate roles NAME` shows every field of a role; `[roles.NAME] preset = \"plain\"` makes one of your own.";
+* not confirmed by public documentation: check it, and override it in [roles.NAME]
+`rolegate roles NAME` shows every field of a role.
+`[roles.NAME] preset = \"plain\"` makes one of your own.";
 
 /// Prints all roles, or one with every field.
 pub(super) fn print(name: Option<&str>, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -57,6 +58,9 @@ fn overview(roles: &[Role]) -> Table {
     table.load_preset(looks::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(say::width().unwrap_or(160));
     table.set_header(["ROLE", "SHORT", "PATHS", "PORTS", "BALANCING", "PROBE"]);
+    if let Some(names) = table.column_mut(0) {
+        names.set_constraint(ColumnConstraint::ContentWidth);
+    }
     for role in roles {
         let assumed = |field: &str| if presets::assumptions(&role.name).contains(&field) { " *" } else { "" };
         let paths = if role.protocol == Protocol::Tcp { "(TCP)".to_owned() } else { role.paths.join(" ") };

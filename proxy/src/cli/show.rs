@@ -10,7 +10,7 @@ use crate::control::certificates::date;
 use crate::control::state_file::date as wall;
 use crate::status::{EndpointStatus, ListenerStatus, RoleStatus, SiteStatus, Status};
 use crate::steering::listing::OverrideStatus;
-use crate::text::{count, span};
+use crate::text::{count, span, wrapped};
 
 /// Characters of a failure that are shown.
 const CAUSE: usize = 72;
@@ -170,7 +170,9 @@ fn failures(roles: &[RoleStatus]) -> String {
     for endpoint in roles.iter().flat_map(|role| &role.endpoints) {
         let Some(failure) = &endpoint.last_failure else { continue };
         let (system, address, cause) = (&endpoint.site_system, &endpoint.address, one_line(&failure.cause));
-        let _ = writeln!(out, "last failure of {system} {address}, {} ago: {cause}", ago(failure.at));
+        let line = format!("last failure of {system} {address}, {} ago: {}", ago(failure.at), short(&cause));
+        let width = say::width().map_or(usize::from(WIDE), usize::from);
+        let _ = writeln!(out, "{}", wrapped(&line, width.saturating_sub(2)).join("\n  "));
     }
     out
 }

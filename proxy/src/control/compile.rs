@@ -94,6 +94,8 @@ pub struct Compiled {
     pub files: Named,
     /// Whether changes of these files are noticed.
     pub watch: WatchFiles,
+    /// What it was made of; empty when it was not read from a text.
+    pub text: Arc<str>,
 }
 
 /// Whether a change of a file is noticed by itself.
@@ -252,7 +254,8 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let files = files.named();
     let watch = if config.proxy.watch { WatchFiles::On } else { WatchFiles::Off };
     let (site, listeners) = (Arc::new(site), listeners.bound);
-    Some(Compiled { site, roles: plans, group_series, endpoint_series, listeners, fixed, dns, files, watch })
+    let text = Arc::default();
+    Some(Compiled { site, roles: plans, group_series, endpoint_series, listeners, fixed, dns, files, watch, text })
 }
 
 fn fixed(config: &Config, capacity: Capacity) -> Fixed {

@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::compile::Compiled;
 use super::config::{BoundaryEntry, Config, GroupEntry, RoleEntry, parse_boundary, role_key};
+use crate::model::role::Role;
 
 /// What is said of something: its settings by name. A list means its elements, in no order.
 pub type Facts = BTreeMap<String, Value>;
@@ -53,11 +55,12 @@ impl Kind {
 }
 
 /// All that a configuration says.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
+#[schema(value_type = HashMap<String, HashMap<String, HashMap<String, Value>>>)]
 pub struct Described(pub BTreeMap<Kind, BTreeMap<String, Facts>>);
 
-/// Describes a configuration that can be served.
-pub fn describe(config: &Config, compiled: &Compiled) -> Described {
+/// Describes a configuration that can be served. `roles` are those that it makes, with the sites that have their own.
+pub fn describe<'a>(config: &Config, roles: impl Iterator<Item = (&'a Role, Option<&'a str>)>) -> Described {
     let mut all = Described::default();
     sites(config, &mut all);
     for listener in &config.listeners {
@@ -67,9 +70,9 @@ pub fn describe(config: &Config, compiled: &Compiled) -> Described {
         roles_by_key(&mut facts);
         all.add(Kind::Listener, name, facts);
     }
-    for plan in &compiled.roles {
-        let name = plan.site.as_ref().map_or_else(|| plan.role.name.clone(), |site| format!("{}@{site}", plan.role.name));
-        let mut facts = flat(&*plan.role);
+    for (role, site) in roles {
+        let name = site.map_or_else(|| role.name.clone(), |site| format!("{}@{site}", role.name));
+        let mut facts = flat(role);
         for known in ["name", "short", "title"] {
             facts.remove(known);
         }
@@ -83,6 +86,11 @@ pub fn describe(config: &Config, compiled: &Compiled) -> Described {
     }
     settings(config, &mut all);
     all
+}
+
+/// The roles of a configuration that no process serves.
+pub fn roles_of(compiled: &Compiled) -> impl Iterator<Item = (&Role, Option<&str>)> {
+    compiled.roles.iter().map(|plan| (&*plan.role, plan.site.as_deref()))
 }
 
 impl Described {

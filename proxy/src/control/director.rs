@@ -148,7 +148,7 @@ pub fn read_with(source: &Source, files: &Files, color: bool) -> Result<(Compile
     let compiled = compile_with(&config, files, &mut problems);
     let told = Told::of(&problems, source, color);
     match compiled {
-        Some(compiled) => Ok((compiled, told)),
+        Some(compiled) => Ok((Compiled { text: Arc::from(source.text.as_str()), ..compiled }, told)),
         None => Err(told.unwrap_or_default()),
     }
 }
@@ -179,6 +179,7 @@ impl Director {
             versions: Versions::new(SystemTime::now()),
             listening: Vec::new(),
             upgrade: None,
+            text: Arc::clone(&compiled.text),
         }));
         let inbox = Inbox { health, resolved, orders, bell: Arc::default(), file_changed: Arc::default() };
         let handles = Handles {
@@ -535,7 +536,7 @@ impl Director {
         self.accepted.increment(1);
         self.last_success.set(1.0);
         let generation = self.publisher.generation();
-        self.view().accepted(generation, changes);
+        self.view().accepted(generation, Arc::clone(&self.compiled.text), changes);
         tracing::info!(generation, "the new configuration is served");
         Ok(generation)
     }

@@ -1,5 +1,6 @@
 //! What others may read of the Director's state.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rolegate_health::Checker;
@@ -23,6 +24,8 @@ pub struct View {
     pub reload: Reload,
     /// The listeners that are served.
     pub listening: Vec<Listening>,
+    /// The text of the configuration that is served.
+    pub text: Arc<str>,
     /// How the health of endpoints has changed.
     pub changes: Changes,
     /// Configurations that were served or rejected.
@@ -42,7 +45,8 @@ pub struct FailedUpgrade {
 
 impl View {
     /// A configuration is served: what it changes.
-    pub(super) fn accepted(&mut self, generation: u64, changes: Vec<String>) {
+    pub(super) fn accepted(&mut self, generation: u64, text: Arc<str>, changes: Vec<String>) {
+        self.text = text;
         self.reload = Reload { at: SystemTime::now(), accepted: true, errors: None };
         self.versions.taken(self.reload.at, generation, changes);
     }

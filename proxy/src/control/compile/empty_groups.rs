@@ -9,7 +9,8 @@ use crate::model::boundary::GroupId;
 pub(super) fn warn(config: &Config, plans: &[RolePlan], problems: &mut Problems) {
     let decided: Vec<&RolePlan> = plans.iter().filter(|plan| plan.grouped()).collect();
     // In the older model some servers are for everybody.
-    if decided.is_empty() || decided.iter().any(|plan| plan.distant) {
+    let for_all = |plan: &&RolePlan| plan.members.iter().any(|member| member.fallback_source);
+    if decided.is_empty() || decided.iter().any(for_all) {
         return;
     }
     for (id, group) in config.boundary_groups.iter().enumerate() {

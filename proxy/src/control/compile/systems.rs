@@ -54,6 +54,8 @@ pub struct MemberPlan {
 pub(super) struct Systems<'a> {
     /// Position by lower-cased name.
     pub(super) by_name: HashMap<String, u16>,
+    /// One has no name, and may be any that is looked for.
+    unnamed: bool,
     /// Positions of their sites, by their own.
     pub(super) sites: Vec<u16>,
     /// Where they are named.
@@ -73,6 +75,7 @@ pub(super) fn compile<'a>(
 ) -> Systems<'a> {
     let mut systems = Systems {
         by_name: HashMap::new(),
+        unnamed: false,
         sites: vec![0; config.site_systems.len()],
         written: HashMap::new(),
         members: Vec::new(),
@@ -83,6 +86,9 @@ pub(super) fn compile<'a>(
         let Some(name) = &system.name else {
             let at = config.tables.element("site_systems", index);
             problems.missing(at, "a site system has no name", "add name = \"...\" to this [[site_systems]]");
+            systems.unnamed = true;
+            // What it would hold is not missing.
+            problems.mark_holes();
             continue;
         };
         names.check(name, problems);
@@ -145,7 +151,7 @@ impl<'a> Systems<'a> {
     /// The position of a site system that a group names.
     pub(super) fn find(&self, name: &SpannedName, problems: &mut Problems) -> Option<u16> {
         let found = self.by_name.get(&name.get_ref().to_ascii_lowercase()).copied();
-        if found.is_none() {
+        if found.is_none() && !self.unnamed {
             let help = match nearest(name.get_ref(), self.by_name.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean {near:?}?"),
                 None => "add a [[site_systems]] with this name, or take it out here".to_owned(),

@@ -17,6 +17,7 @@ mod ranges;
 mod shape;
 mod syntax;
 mod tree;
+mod unclosed;
 mod words;
 
 /// More mistakes than this in one section or element are not looked for.
@@ -24,8 +25,10 @@ const ROUNDS: usize = 200;
 
 /// Reads a configuration. What is wrong is added to `problems` and left out of the result.
 pub fn parse(source: &str, problems: &mut Problems) -> Config {
-    let (mut tree, errors) = DeTable::parse_recoverable(source);
-    let faults = syntax::report(source, errors, problems);
+    let unclosed = unclosed::find(source);
+    let closed = syntax::without_lines(source, unclosed.iter().map(|list| list.lines.clone()));
+    let (mut tree, errors) = DeTable::parse_recoverable(&closed);
+    let faults = syntax::report(source, errors, &unclosed, problems);
     let repaired;
     if !faults.is_empty() {
         repaired = syntax::without_faults(source, &faults);

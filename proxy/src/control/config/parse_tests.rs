@@ -109,11 +109,11 @@ fn unknown_names() {
 fn wrong_types() {
     says(
         "[proxy]\nthreads = \"four\"\n",
-        &[(2, 11, "must be a whole number from 0 to 65535, not the text \"four\"", "quotes")],
+        &[(2, 11, "must be a whole number from 1 to 1024, not the text \"four\"", "quotes")],
     );
     says(
         "[proxy]\nthreads = 70000\n",
-        &[(2, 11, "`proxy.threads` must be a whole number from 0 to 65535, not the number 70000", "unit")],
+        &[(2, 11, "`proxy.threads` must be a whole number from 1 to 1024, not the number 70000", "unit")],
     );
     says("[proxy]\nname = 5\n", &[(2, 8, "`proxy.name` must be text, not the number 5", "name = \"...\"")]);
     says(
@@ -323,4 +323,26 @@ proptest! {
         parse(&source, &mut problems);
         prop_assert_eq!(toml::from_str::<Config>(&source).is_ok(), problems.is_empty(), "{}", problems.render("x", &source, false));
     }
+}
+
+#[test]
+fn one_bracket_that_is_not_closed_is_one_mistake_at_its_place() {
+    let rest = "[[site_systems]]\nname = \"mp1\"\nroles = [\"MP\"]\nweight = 50\n";
+    let help = "write ] after its last element";
+    let unclosed = format!("[[listeners]]\naddress = \"127.0.0.1:80\"\nroles = [\"MP\", \"DP\"\n\n{rest}");
+    says(&unclosed, &[(3, 9, "the list that begins here is not closed", help)]);
+    let several = format!("[[boundary_groups]]\nboundaries = [\n  \"10.0.0.0/8\",\nsite_systems = [\"mp1\"]\n{rest}");
+    says(&several, &[(2, 14, "the list that begins here is not closed", help)]);
+    // What else is wrong is told too.
+    let both = format!("[[listeners]]\nroles = [\"MP\"\n{rest}wieght = 1\n");
+    says(&both, &[(2, 9, "the list that begins here is not closed", help), (7, 1, "no key `wieght`", "`weight`")]);
+}
+
+#[test]
+fn other_formats_are_recognized() {
+    says("site: 1\n", &[(1, 1, "a name is followed by =, and not by a colon", "this is TOML")]);
+    says("{\"site\": 1}\n", &[(1, 1, "this is JSON", "this is TOML")]);
+    says("[site]\ncode = \u{201c}P01\u{201d}\n", &[(2, 8, "quotes of a text processor", "straight ones")]);
+    let brace = "[[boundary_groups]]\nneighbors = [{ group = \"x\" ]\n";
+    says(brace, &[(2, 28, "the table in braces is not closed", "write }")]);
 }

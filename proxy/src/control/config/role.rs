@@ -148,7 +148,7 @@ fn without_preset(name: &Spanned<String>, problems: &mut Problems) {
     }
     let own = "for a role of your own, add preset = \"plain\" below it, or the name of a role to start from";
     let help = match nearest(written, presets::known_names()) {
-        Some(near) => format!("did you mean [roles.{near}]? {own}"),
+        Some(near) => format!("did you mean {near:?}? {own}"),
         None => own.to_owned(),
     };
     problems.error(name.span(), format!("there is no role {}", quoted(written)), help);

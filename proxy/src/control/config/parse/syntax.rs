@@ -3,10 +3,12 @@
 //! A parser that recovers still loses what follows a broken line. So the broken lines are replaced by spaces and the text
 //! is parsed again: the rest of the file is checked too, and nothing has moved.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::de::{DeTable, Error};
 
+use super::unclosed::Unclosed;
 use crate::control::config::problem::Problems;
 
 /// Taking lines out may break others (a list whose opening is gone), so it is done again, but not for ever.
@@ -36,11 +38,22 @@ impl Faults {
     }
 }
 
-/// Adds the first mistake of every line to `problems`.
-pub(super) fn report(source: &str, mut errors: Vec<Error>, problems: &mut Problems) -> Faults {
+/// The text with spaces in place of these lines.
+pub(super) fn without_lines(source: &str, lines: impl Iterator<Item = Range<usize>>) -> Cow<'_, str> {
+    let lines: Vec<Range<usize>> = lines.collect();
+    if lines.is_empty() { Cow::Borrowed(source) } else { Cow::Owned(blank(source, &lines)) }
+}
+
+/// Adds the first mistake of every line to `problems`, and each list that is not closed. `errors` are those of the text without
+/// these.
+pub(super) fn report(source: &str, mut errors: Vec<Error>, unclosed: &[Unclosed], problems: &mut Problems) -> Faults {
     let lines = Lines::new(source);
     errors.sort_by_key(|error| error.span().unwrap_or_default().start);
     let mut faults = Faults::default();
+    for list in unclosed {
+        problems.error(list.at..list.at + 1, "the list that begins here is not closed", "write ] after its last element");
+        faults.lines.push(list.lines.clone());
+    }
     let mut last = None;
     for error in errors {
         if faults.lines.len() >= MOST {
@@ -51,8 +64,11 @@ pub(super) fn report(source: &str, mut errors: Vec<Error>, problems: &mut Proble
         if last.as_ref() == Some(&line) {
             continue;
         }
-        let (message, help) = words(error.message(), span.is_empty());
-        problems.error(whole_word(source, span), message, help);
+        let at = whole_word(source, span.clone());
+        let written = source.get(at.clone()).unwrap_or_default();
+        let (message, help) = other_format(written, source.get(line.start..).unwrap_or_default())
+            .unwrap_or_else(|| words(error.message(), span.is_empty()));
+        problems.error(at, message, help);
         faults.add(error.message(), &lines, line.clone());
         last = Some(line);
     }
@@ -157,6 +173,20 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// What is right elsewhere: YAML, JSON, or a text processor.
+fn other_format(written: &str, line: &str) -> Option<(String, String)> {
+    let (what, help) = if written.starts_with(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']) {
+        ("these are quotes of a text processor", "write straight ones: \"P01\"")
+    } else if written.ends_with(':') && !written.starts_with('"') {
+        ("a name is followed by =, and not by a colon", "write key = value, and [section] on a line of its own: this is TOML")
+    } else if line.trim_start().starts_with('{') {
+        ("this is JSON", "write [section] on a line of its own, and key = value below it: this is TOML")
+    } else {
+        return None;
+    };
+    Some((what.to_owned(), help.to_owned()))
+}
+
 fn words(message: &str, nothing_there: bool) -> (String, String) {
     let (what, help) = match message {
         m if m.starts_with("string values must be quoted") && nothing_there => {
@@ -182,6 +212,9 @@ fn words(message: &str, nothing_there: bool) -> (String, String) {
         m if m.starts_with("unclosed array") => ("the list is not closed", "write ] after its last element"),
         m if m.starts_with("unclosed inline table") => {
             ("the table in braces is not closed", "write } after its last value")
+        }
+        m if m.starts_with("invalid inline table element") => {
+            ("the table in braces is not closed", "write } after its last value, or a comma before the next one")
         }
         m if m.starts_with("missing comma between array elements") => {
             ("a comma is missing between two elements of a list", "write a comma before this, or close the list with ]")
