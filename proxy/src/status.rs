@@ -102,7 +102,7 @@ pub struct ReloadStatus {
 }
 
 /// An upgrade that came to nothing.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct FailedUpgradeStatus {
     /// When.
     pub at: f64,

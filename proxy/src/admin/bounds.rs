@@ -56,7 +56,8 @@ mod tests {
         let with =
             |ids: &[&[u8]]| ids.iter().map(|id| (ID, HeaderValue::from_bytes(id).unwrap())).collect::<HeaderMap>();
         assert!(fits(&with(&[b"4bf92f35-77b3"])));
-        for wrong in [&[][..], &[b"".as_slice()], &[b"a b"], &[b"\xff"], &[&[b'x'; LONGEST_ID + 1]]] {
+        let wrong: [&[&[u8]]; 5] = [&[], &[b""], &[b"a b"], &[b"\xff"], &[&[b'x'; LONGEST_ID + 1]]];
+        for wrong in wrong {
             assert!(!fits(&with(wrong)), "{wrong:?}");
         }
         let mut two = with(&[b"a"]);

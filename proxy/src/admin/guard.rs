@@ -34,30 +34,30 @@ enum Refusal {
 
 /// The layer before all addresses.
 pub(super) async fn guard(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Answer {
+    match refusal(&desk, &request) {
+        Some(refused) => refused,
+        None => next.run(request).await,
+    }
+}
+
+fn refusal(desk: &Desk, request: &Request) -> Option<Answer> {
     let snapshot = desk.admin.handles.snapshots.current();
     let rules = &snapshot.site.admin;
-    let refused = match check(&request, &rules.host_names) {
-        Ok(()) => match request.extensions().get() {
-            Some(peer) => authority::may_ask(rules, request.headers(), peer, request.uri().path()).err(),
-            None => return failed(),
-        },
-        Err(Refusal::Host) => {
-            return text(
-                StatusCode::MISDIRECTED_REQUEST,
-                "this is not a name of the admin listener: ask by its address or as localhost, or add the name to \
-                 [admin] host_names\n",
-            );
+    match check(request, &rules.host_names) {
+        Ok(()) => {
+            let Some(peer) = request.extensions().get() else { return Some(failed()) };
+            let may = authority::may_ask(rules, request.headers(), peer, request.uri().path());
+            may.err().map(authority::Refusal::answer)
         }
-        Err(Refusal::Origin) => {
-            return text(
-                StatusCode::FORBIDDEN,
-                "a page from elsewhere has sent this: the admin listener answers its own pages, and programs\n",
-            );
-        }
-    };
-    match refused {
-        Some(refusal) => refusal.answer(),
-        None => next.run(request).await,
+        Err(Refusal::Host) => Some(text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this is not a name of the admin listener: ask by its address or as localhost, or add the name to \
+             [admin] host_names\n",
+        )),
+        Err(Refusal::Origin) => Some(text(
+            StatusCode::FORBIDDEN,
+            "a page from elsewhere has sent this: the admin listener answers its own pages, and programs\n",
+        )),
     }
 }
 

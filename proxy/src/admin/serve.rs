@@ -107,11 +107,14 @@ pub async fn serve(doors: Doors, admin: Admin) {
 async fn receive(guest: Guest, desk: Arc<Desk>, router: Router) {
     match guest {
         Guest::Tcp(stream, from) => {
-            let rules = Arc::clone(&desk.admin.handles.snapshots.current().site);
-            let Some(tls) = &rules.admin.tls else {
+            // As the configuration says now: a renewed certificate is shown at once.
+            let snapshot = desk.admin.handles.snapshots.current();
+            let tls = snapshot.site.admin.tls.as_ref().map(|tls| Arc::clone(&tls.config));
+            drop(snapshot);
+            let Some(tls) = tls else {
                 return connection(stream, Peer::Tcp { from, certificate: None }, router).await;
             };
-            let accepting = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
+            let accepting = TlsAcceptor::from(tls).accept(stream);
             // One that breaks off, or speaks another language, needs no word.
             let Ok(Ok(stream)) = timeout(HEADER_TIMEOUT, accepting).await else { return };
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(subject);
@@ -128,8 +131,10 @@ async fn receive(guest: Guest, desk: Arc<Desk>, router: Router) {
 /// Whom a certificate is for, in words.
 fn subject(certificate: &CertificateDer<'static>) -> Arc<str> {
     let read = X509Certificate::from_der(certificate).ok();
-    let subject = read.map(|(_, certificate)| certificate.subject().to_string()).filter(|subject| !subject.is_empty());
-    subject.map_or_else(|| Arc::from("without a subject"), Arc::from)
+    let subject = read.map(|(_, certificate)| certificate.subject().to_string()).unwrap_or_default();
+    // It stands in the log, where a line is one event.
+    let printed: String = subject.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    if printed.is_empty() { Arc::from("without a subject") } else { Arc::from(printed) }
 }
 
 async fn connection<S>(stream: S, from: Peer, router: Router)

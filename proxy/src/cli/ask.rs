@@ -199,7 +199,7 @@ fn trust(at: &Where) -> anyhow::Result<ClientConfig> {
 }
 
 fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    let read = CertificateDer::pem_file_iter(file).and_then(|all| all.collect());
     read.with_context(|| format!("cannot read the certificates {}", file.display()))
 }
 

@@ -126,6 +126,7 @@ fn delay(app: &App, signals: &mut Signals) -> anyhow::Result<()> {
         let left = until.saturating_duration_since(Instant::now());
         match signals.next(async move { tokio::time::sleep(left).await })? {
             Ok(Asked::Reload) => app.reload_file(),
+            Ok(Asked::ReopenLog) => app.reopen_access_log(),
             Ok(Asked::Upgrade) => tracing::warn!("no upgrade: the process is about to end"),
             Ok(Asked::End) | Err(()) => return Ok(()),
         }

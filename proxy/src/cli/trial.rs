@@ -1,8 +1,9 @@
 //! What `run` opens at its start besides the files that are compiled, tried without leaving a trace.
 
+use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use toml::Spanned;
@@ -17,7 +18,7 @@ use crate::data::downstream::listener;
 /// What helps when the configuration is right, but not here.
 const ELSEWHERE: &str = "if it is meant for another machine or user, check it with --elsewhere";
 
-/// Tries all addresses and the access log. What this machine or this user cannot open is a problem.
+/// Tries all addresses, the Unix socket and the access log. What this machine or this user cannot open is a problem.
 pub(super) fn attempt(config: &Config, file: &Path, problems: &mut Problems) {
     let listeners = config.listeners.iter().filter_map(|listener| listener.address.as_ref());
     for address in listeners.chain([&config.admin.address]) {
@@ -28,6 +29,9 @@ pub(super) fn attempt(config: &Config, file: &Path, problems: &mut Problems) {
     }
     if let Some(path) = &config.proxy.state_file {
         keeping(path, problems);
+    }
+    if let Some(socket) = &config.admin.socket {
+        placing(socket, problems);
     }
     if let Some(log) = &config.access_log {
         match is_same(log.path.get_ref(), file) {
@@ -89,6 +93,19 @@ fn keeping(path: &Spanned<String>, problems: &mut Problems) {
         let help = format!("name a file in a folder that is there and that this user may write to; {ELSEWHERE}");
         problems.warning(path.span(), what, help);
     }
+}
+
+/// The folder of a Unix socket must be there, and nothing else in its place.
+fn placing(path: &Spanned<String>, problems: &mut Problems) {
+    let place = Path::new(path.get_ref());
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let what = match fs::symlink_metadata(place) {
+        Ok(found) if !found.file_type().is_socket() => format!("{:?} is there, and is no socket", path.get_ref()),
+        Err(_) if !folder.is_dir() => format!("the folder of the Unix socket {:?} is not there", path.get_ref()),
+        Ok(_) | Err(_) => return,
+    };
+    let help = format!("name a file in a folder that is there and that this user may write to; {ELSEWHERE}");
+    problems.error(path.span(), what, help);
 }
 
 fn appending(path: &Spanned<String>, problems: &mut Problems) {

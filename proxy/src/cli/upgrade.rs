@@ -26,7 +26,7 @@ pub(super) struct Upgrade {
 
 /// Has the running rolegate replaced, and waits until it is.
 pub(super) fn run(args: &Upgrade) -> anyhow::Result<ExitCode> {
-    let before = status(args.at)?;
+    let before = status(&args.at)?;
     let pid = i32::try_from(before.pid).ok().filter(|pid| *pid > 1);
     let Some(pid) = pid.filter(|pid| is_rolegate(*pid)) else {
         bail!("the rolegate at {} is no process of this machine that can be replaced", args.at.admin);
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Upgrade) -> anyhow::Result<ExitCode> {
     while begun.elapsed() < PATIENCE {
         std::thread::sleep(LOOK);
         // The one hands its admin address to the other, which may answer a moment later.
-        let Ok(now) = status(args.at) else { continue };
+        let Ok(now) = status(&args.at) else { continue };
         if now.pid != before.pid {
             say::out(format!("process {} has taken over from {pid}: rolegate {}", now.pid, now.rolegate))?;
             return Ok(ExitCode::SUCCESS);
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Upgrade) -> anyhow::Result<ExitCode> {
     bail!("process {pid} has not been replaced within {} seconds; its log says more", PATIENCE.as_secs())
 }
 
-fn status(at: Where) -> anyhow::Result<Status> {
+fn status(at: &Where) -> anyhow::Result<Status> {
     ask::read(at, &ask::get(at, "/status", &[])?)
 }
 

@@ -90,7 +90,10 @@ fn apply(asked: &str) -> Result<Levels, Refused> {
 
 /// A word that is no level would silently be the name of a target.
 fn check(asked: &str) -> Result<(), String> {
-    let level = |text: &str| text.trim().parse::<LevelFilter>().is_ok() && text.trim().parse::<usize>().is_err();
+    // Numbers, and nothing at all, are levels too, which are not meant.
+    let level = |text: &str| {
+        text.trim().starts_with(|c: char| c.is_ascii_alphabetic()) && text.trim().parse::<LevelFilter>().is_ok()
+    };
     let whole = |part: &str| part.rsplit_once('=').map_or_else(|| level(part), |(_, word)| level(word));
     if asked.len() <= LONGEST && asked.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && asked.split(',').all(whole)
     {
