@@ -123,7 +123,7 @@ async function live(browser, site) {
   const at = await page.evaluate(() => scrollY);
   await site.lose("DP3");
   const row = page.getByRole("row").filter({ hasText: "DP3" });
-  await row.getByText("down", { exact: true }).waitFor({ timeout: 15_000 });
+  await row.locator(".state.down").waitFor({ timeout: 15_000 });
   check(await page.evaluate(() => globalThis.mark?.isConnected), where, "the page was loaded again");
   check((await page.evaluate(() => document.activeElement.textContent)) === "DP3", where, "the focus is lost");
   check((await page.evaluate(() => scrollY)) === at, where, "it is scrolled to another place");
@@ -221,6 +221,7 @@ async function main() {
       console.log(`== ${state}`);
       try {
         await start(site);
+        if (state !== "empty" && state !== "large") site.keepAsking();
         await look(browser, site, state);
         if (state === "healthy") {
           await keyboard(browser, site);

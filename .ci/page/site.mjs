@@ -150,12 +150,21 @@ export class Site {
     }
   }
 
+  /** Goes on asking until the site ends, so that there is something under way. */
+  async keepAsking() {
+    while (!this.over) {
+      await this.traffic(1).catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+
   async lose(name) {
     await ended(this.systems.get(name), "SIGKILL");
     this.systems.delete(name);
   }
 
   async end() {
+    this.over = true;
     await Promise.all([this.proxy, ...this.systems.values()].filter(Boolean).map((child) => ended(child)));
     this.server?.close();
   }

@@ -14,6 +14,7 @@ use crate::model::cluster::Cluster;
 use crate::model::location::ContentLocation;
 use crate::model::recent::{Happened, KEPT};
 use crate::model::snapshot::Snapshot;
+use crate::model::tier::TierKind;
 use crate::text::span;
 
 /// What is known of one client.
@@ -106,7 +107,12 @@ fn role(cluster: &Cluster, location: ContentLocation<'_>) -> ClientRole {
         let mut systems: Vec<String> = members.map(|&index| cluster.endpoint(index).system.to_string()).collect();
         systems.sort_unstable();
         systems.dedup();
-        ClientTier { kind: tier.kind.as_str().to_owned(), minutes: tier.offset, site_systems: systems }
+        let minutes = match tier.kind {
+            TierKind::Current | TierKind::Slow | TierKind::Site => 0,
+            TierKind::Neighbor | TierKind::Default => tier.offset,
+            TierKind::FallbackSource => location.last_offset(),
+        };
+        ClientTier { kind: tier.kind.as_str().to_owned(), minutes, site_systems: systems }
     });
     let tiers = tiers.filter(|tier| !tier.site_systems.is_empty()).collect();
     ClientRole { role: cluster.topology.label().into_owned(), tiers }

@@ -81,5 +81,5 @@ fn servers(role: &RoleContent) -> Markup {
             }
         }
     };
-    html! { @if role.contents.total > 0 { h3 { "By site system" } (parts::table("Content by site system", &head, &rows)) @if all.len() > super::filter::ROWS { p.quiet { (all.len() - super::filter::ROWS) " more site systems" } } } }
+    html! { @if role.contents.total > 0 { h3 { "By site system" } (parts::table(&format!("Content of {} by site system", role.title), &head, &rows)) @if all.len() > super::filter::ROWS { p.quiet { (all.len() - super::filter::ROWS) " more site systems" } } } }
 }

@@ -69,7 +69,7 @@ fn explanation(told: &Explanation) -> Markup {
             @if let Some(why_not) = &told.why_not { p.whynot { b { "Why not " (why_not.site_system) "? " } (why_not.sentence) } }
             (facts(told))
             @for (place, tier) in told.tiers.iter().enumerate() { (self::tier(place, tier, told)) }
-            @if !told.others.is_empty() { h3 { "In no tier of the client" } (servers("Other site systems", &told.others, told)) }
+            @if !told.others.is_empty() { h2 { "In no tier of the client" } (servers("Other site systems", &told.others, told)) }
         }
     }
 }
@@ -117,7 +117,7 @@ fn tier(place: usize, tier: &TierFacts, told: &Explanation) -> Markup {
     let kind = tier.kind.replace('_', " ");
     let title = format!("Tier {}: {kind}", place + 1);
     html! {
-        h3 { (title) " "
+        h2 { (title) " "
             @if tier.open { (parts::marked(State::Up, "open")) } @else { (parts::marked(State::Unproven, "closed")) }
             @if tier.minutes > 0 { span.when { ", at " (tier.minutes) " min of the fallback clock" @if let Some(opens) = tier.opens_in { ", in " (span(opens)) } } }
         }

@@ -171,7 +171,7 @@ fn fallback(clocks: &Clocks) -> Markup {
                     @for clock in open.take(LISTED) {
                         li {
                             (parts::names(&clock.boundary_groups, 2, parts::group)) " " span.quiet { (clock.role) }
-                            @for tier in &clock.open { " " (parts::marked(State::Degraded, &format!("{} open", tier.kind.replace('_', " ")))) " since " (crate::text::span(tier.open_for)) }
+                            @for tier in &clock.open { " " (parts::marked(State::Degraded, &format!("{} open", tier.kind.replace('_', " ")))) " for " (crate::text::span(tier.open_for)) }
                         }
                     }
                 }

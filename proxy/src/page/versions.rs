@@ -70,7 +70,7 @@ fn entry(shown: &Shown, version: &VersionStatus) -> Markup {
             }
             @if let Some(errors) = &version.errors {
                 p { "Configuration " (version.generation) " went on serving." }
-                pre tabindex="0" role="region" aria-label="Errors" { (errors) }
+                pre tabindex="0" role="region" aria-label=(format!("Errors of {}", parts::moment(version.at))) { (errors) }
             } @else if version.outcome == "started" { p { "The process started with it." } }
             @else if version.changes.is_empty() { p { "It says the same as the one before." } }
             @else { ul { @for change in &version.changes { li { (change) } } } }
