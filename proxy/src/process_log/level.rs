@@ -1,7 +1,8 @@
 //! How much is logged, which can be changed while the process runs.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::reload::Handle;
@@ -19,7 +20,7 @@ static LOG: OnceLock<Log> = OnceLock::new();
 struct Log {
     set: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
     at_start: String,
-    now: Mutex<String>,
+    now: ArcSwap<String>,
 }
 
 /// How much is logged.
@@ -51,14 +52,13 @@ pub(super) fn keep<S: 'static>(handle: Handle<EnvFilter, S>, at_start: Option<&s
     let at_start = at_start.unwrap_or(LEVEL).trim().to_owned();
     let set = move |filter| handle.reload(filter).map_err(|error| error.to_string());
     // There is one log, and it is started once.
-    let _ = LOG.set(Log { set: Box::new(set), now: Mutex::new(at_start.clone()), at_start });
+    let _ = LOG.set(Log { set: Box::new(set), now: ArcSwap::from_pointee(at_start.clone()), at_start });
 }
 
 /// How much is logged; `None` when the program that runs the proxy has a log of its own.
 pub fn levels() -> Option<Levels> {
     let log = LOG.get()?;
-    let now = log.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Some(Levels { now, at_start: log.at_start.clone() })
+    Some(Levels { now: log.now.load().to_string(), at_start: log.at_start.clone() })
 }
 
 /// Logs so much from now on: a level, or what `RUST_LOG` may say.
@@ -82,10 +82,9 @@ pub fn reset() -> Result<Levels, Refused> {
 fn apply(asked: &str) -> Result<Levels, Refused> {
     let log = LOG.get().ok_or(Refused::NotOurs)?;
     let filter = filter(asked).map_err(Refused::Wrong)?;
-    let mut now = log.now.lock().unwrap_or_else(PoisonError::into_inner);
     (log.set)(filter).map_err(Refused::Wrong)?;
-    asked.trim().clone_into(&mut now);
-    Ok(Levels { now: now.clone(), at_start: log.at_start.clone() })
+    log.now.store(Arc::new(asked.trim().to_owned()));
+    Ok(Levels { now: asked.trim().to_owned(), at_start: log.at_start.clone() })
 }
 
 /// A word that is no level would silently be the name of a target.
