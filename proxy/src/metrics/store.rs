@@ -186,19 +186,19 @@ impl Scope {
     fn write(&self, family: usize, shown: Shown, out: &mut String) -> usize {
         let series = locked(&self.series);
         let begin = series.partition_point(|one| one.family < family);
-        for one in series[begin..].iter().take_while(|one| one.family == family) {
+        let own = series[begin..].iter().take_while(|one| one.family == family);
+        for one in own.filter(|_| shown != Shown::Hidden) {
             let line = Line { name: FAMILIES[family].0, labels: &self.labels, label: one.label };
-            match (shown, &one.value) {
-                (Shown::Hidden, _) => {}
-                (_, Value::Counter(value)) => {
+            match &one.value {
+                Value::Counter(value) => {
                     let count = value.load(Relaxed);
                     if count > 0 || shown == Shown::Whole {
                         line.write(out, "", count);
                     }
                 }
-                (_, Value::Gauge(value)) => line.write(out, "", f64::from_bits(value.load(Relaxed))),
-                (Shown::Whole, Value::Histogram(buckets)) => line.write_histogram(out, buckets),
-                (Shown::Counted | Shown::Summary, Value::Histogram(buckets)) => line.write_summary(out, buckets),
+                Value::Gauge(value) => line.write(out, "", f64::from_bits(value.load(Relaxed))),
+                Value::Histogram(buckets) if shown == Shown::Whole => line.write_histogram(out, buckets),
+                Value::Histogram(buckets) => line.write_summary(out, buckets),
             }
         }
         next(&series, Some(family))
