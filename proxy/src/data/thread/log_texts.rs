@@ -133,6 +133,7 @@ pub enum Drawn {
 
 /// Lines of requests that are over, for those that come.
 #[derive(Debug, Default)]
+#[allow(clippy::vec_box, reason = "boxes come and go: what is in them is not moved")]
 pub struct SpareLines(RefCell<Vec<Box<Line>>>);
 
 /// Lines that are kept by a data thread.
