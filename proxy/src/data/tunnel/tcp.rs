@@ -172,12 +172,12 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Ti
             }
         }
     }
-    nobody(&decision, line, last);
+    untaken(&decision, line, last);
     None
 }
 
 /// No server takes it: counted, and told to the log.
-fn nobody(decision: &Decision<'_>, mut line: Option<Box<TunnelLine>>, last: Option<Error>) {
+fn untaken(decision: &Decision<'_>, mut line: Option<Box<TunnelLine>>, last: Option<Error>) {
     if let Some(error) = last {
         decision.cluster.topology.metrics.error(error).increment(1);
         line.iter_mut().for_each(|line| line.refused(error));
