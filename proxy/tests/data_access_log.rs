@@ -96,7 +96,10 @@ async fn combined_is_as_apache_writes_it() {
     assert_eq!(client.ask("GET /q HTTP/1.1\r\nHost: h\r\nUser-Agent: a\"b\\\r\n\r\n").await.status(), 200);
     let lines = logs.lines("c.log", 2).await;
     let (before, after) = lines[0].split_once(" +0000] ").unwrap();
-    assert!(before.starts_with("127.0.0.1 - - [") && before.len() == "127.0.0.1 - - [10/Oct/2026:13:55:36".len(), "{before}");
+    assert!(
+        before.starts_with("127.0.0.1 - - [") && before.len() == "127.0.0.1 - - [10/Oct/2026:13:55:36".len(),
+        "{before}"
+    );
     let rest = "\"GET /SMS_MP/.sms_aut?MPLIST&token=*** HTTP/1.1\" 200 5 \"http://***@h/?sig=***\" \"SMS CCM 5.0 (x)\"";
     assert_eq!(after, rest);
     assert!(lines[1].ends_with("\"GET /q HTTP/1.1\" 200 5 \"-\" \"a\\\"b\\\\\""), "{}", lines[1]);
@@ -245,7 +248,9 @@ async fn why_a_tunnel_has_ended() {
     let silent = Peer::serve(|mut talk| async move { talk.wait().await }).await;
     let lines = "timeouts = { tunnel_idle = \"100ms\" }";
     let setup = Setup::new([silent.address]).held("client-notification").role(lines);
-    let proxy = setup.more(&logs.section("3.log", "format = \"w3c\"\nfields = [\"x-ended\", \"x-kind\", \"cs-method\"]")).start();
+    let proxy = setup
+        .more(&logs.section("3.log", "format = \"w3c\"\nfields = [\"x-ended\", \"x-kind\", \"cs-method\"]"))
+        .start();
     proxy.open().await.ends().await;
     assert_eq!(logs.lines("3.log", 5).await[4], "idle tcp -");
     let proxy = Setup::new([silent.address]).held("client-notification").more(&logs.section("4.log", "")).start();
@@ -285,7 +290,11 @@ async fn of_a_sample_errors_are_logged_all_the_same() {
         client.ask(&get(target)).await;
     }
     assert_eq!(logs.lines("j.log", 2).await, ["{\"target\":\"/nowhere?1\"}", "{\"target\":\"/nowhere?2\"}"]);
-    reload(&proxy, &setup.clone().more(&logs.section("j.log", "sample = 0\nsample_errors = false\nfields = [\"target\"]"))).await;
+    reload(
+        &proxy,
+        &setup.clone().more(&logs.section("j.log", "sample = 0\nsample_errors = false\nfields = [\"target\"]")),
+    )
+    .await;
     client.ask(&get("/nowhere?3")).await;
     reload(&proxy, &setup.clone().more(&logs.section("j.log", "sample = 1\nfields = [\"target\"]"))).await;
     client.ask(&get("/ok/4")).await;
@@ -295,7 +304,8 @@ async fn of_a_sample_errors_are_logged_all_the_same() {
 #[tokio::test]
 async fn a_part_of_all_requests_is_drawn() {
     let (server, logs) = (Peer::saying(ok("hello")).await, Folder::new());
-    let proxy = Setup::new([server.address]).more(&logs.section("j.log", "sample = 0.25\nfields = [\"target\"]")).start();
+    let proxy =
+        Setup::new([server.address]).more(&logs.section("j.log", "sample = 0.25\nfields = [\"target\"]")).start();
     let mut client = proxy.open().await;
     for number in 0..2000 {
         client.ask(&get(&format!("/{number}"))).await;
@@ -312,7 +322,9 @@ async fn a_part_of_all_requests_is_drawn() {
 async fn requests_have_numbers_if_they_are_to() {
     let (server, logs) = (Peer::saying(ok("hello")).await, Folder::new());
     let lines = "request_id_field = \"X-Request-ID\"";
-    let setup = Setup::new([server.address]).role("paths = [\"/ok\"]").more(&logs.section("j.log", "fields = [\"request_id\"]"));
+    let setup = Setup::new([server.address])
+        .role("paths = [\"/ok\"]")
+        .more(&logs.section("j.log", "fields = [\"request_id\"]"));
     let proxy = setup.clone().proxy(lines).start();
     let ask = |path: &str, id: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n{id}\r\n");
     let mut client = proxy.open().await;

@@ -407,7 +407,8 @@ fn each_event_and_each_mistake_is_one_line() {
     assert_eq!((&start["version"], &start["threads"]), (&env!("CARGO_PKG_VERSION").into(), &1.into()), "{start}");
     assert!(start["file"].as_str().unwrap().ends_with("rolegate.toml"), "{start}");
     process.said("admin:").unwrap();
-    process.write(&configuration("/first").replace("preset", "prset").replace("code = \"P01\"", "code = \"\\u001b[2J\""));
+    process
+        .write(&configuration("/first").replace("preset", "prset").replace("code = \"P01\"", "code = \"\\u001b[2J\""));
     process.signal(Signal::SIGHUP);
     let summary = process.said("is rejected").map(line).unwrap();
     assert_eq!((&summary["errors"], &summary["level"]), (&2.into(), &"ERROR".into()), "{summary}");

@@ -18,12 +18,7 @@ pub(super) fn write(out: &mut Vec<u8>, facts: &Facts<'_>, settings: &LogSettings
         match value {
             Value::Number(number) => push_number(out, number),
             Value::Names(names) => list(out, names),
-            Value::Absent
-            | Value::Text(_)
-            | Value::Target(_)
-            | Value::Query(_)
-            | Value::Ip(_)
-            | Value::Socket(_) => {
+            Value::Absent | Value::Text(_) | Value::Target(_) | Value::Query(_) | Value::Ip(_) | Value::Socket(_) => {
                 out.push(b'"');
                 value.pieces(mask, |piece| escape::json(out, piece));
                 out.push(b'"');

@@ -46,9 +46,8 @@ fn sent() -> impl Strategy<Value = Sent> {
     let byte = prop_oneof![Just(b'\t'), 0x20..=0x7e_u8, 0x80..=0xff_u8, Just(b'"'), Just(b'\\'), Just(b'#')];
     let value = proptest::collection::vec(byte, 0..24);
     let values = [value.clone(), value.clone(), value.clone(), value.clone(), value];
-    ("[!#$%&'*+.^_`|~A-Za-z0-9-]{1,12}", "/[!-\"$->@-~]{0,24}(\\?[!-\"$-~]{0,24})?", values).prop_map(
-        |(method, target, values)| Sent { method, target, values },
-    )
+    ("[!#$%&'*+.^_`|~A-Za-z0-9-]{1,12}", "/[!-\"$->@-~]{0,24}(\\?[!-\"$-~]{0,24})?", values)
+        .prop_map(|(method, target, values)| Sent { method, target, values })
 }
 
 fn record(snapshot: &Arc<Snapshot>, sent: &Sent) -> Option<Record> {
@@ -117,7 +116,10 @@ fn names_of_the_configuration_are_escaped_too() {
     assert!(w3c.starts_with("2026-09-21 14:13:20 ") && w3c.ends_with(" 1999\n"), "{w3c}");
     assert!(w3c.contains(" HQ%2C+\"first\"+%231+%E2%80%AE "), "{w3c}");
     let combined = line(&record, LogFormat::Combined);
-    assert_eq!(combined, format!("10.1.2.3 - - [21/Sep/2026:14:13:20 +0000] \"GET /x HTTP/1.1\" 404 {} \"-\" \"-\"\n", u64::MAX));
+    assert_eq!(
+        combined,
+        format!("10.1.2.3 - - [21/Sep/2026:14:13:20 +0000] \"GET /x HTTP/1.1\" 404 {} \"-\" \"-\"\n", u64::MAX)
+    );
 }
 
 #[test]

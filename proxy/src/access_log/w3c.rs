@@ -33,12 +33,9 @@ pub(super) fn write(out: &mut Vec<u8>, facts: &Facts<'_>, settings: &LogSettings
         match value {
             Value::Number(number) => push_number(out, number),
             Value::Names(names) => list(out, names),
-            Value::Absent
-            | Value::Text(_)
-            | Value::Target(_)
-            | Value::Query(_)
-            | Value::Ip(_)
-            | Value::Socket(_) => value.pieces(mask, |piece| escape::w3c(out, piece)),
+            Value::Absent | Value::Text(_) | Value::Target(_) | Value::Query(_) | Value::Ip(_) | Value::Socket(_) => {
+                value.pieces(mask, |piece| escape::w3c(out, piece))
+            }
         }
         if out.len() == begin {
             out.push(b'-');

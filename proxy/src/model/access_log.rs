@@ -182,8 +182,7 @@ const USUAL_W3C: [F; 26] = [
 ];
 
 /// What a line of `combined` is made of.
-const COMBINED: [F; 8] =
-    [F::Client, F::Ts, F::Method, F::Target, F::Status, F::BytesDown, F::Referer, F::UserAgent];
+const COMBINED: [F; 8] = [F::Client, F::Ts, F::Method, F::Target, F::Status, F::BytesDown, F::Referer, F::UserAgent];
 
 /// A set of fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

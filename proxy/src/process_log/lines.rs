@@ -88,7 +88,8 @@ mod tests {
     #[test]
     fn colors_of_the_formatter_stay_at_a_terminal() {
         let event = "\x1b[2mtime\x1b[0m \x1b[33m WARN\x1b[0m a\x1b[2J\x1b[8mb\x1b[1;31mc\x1b]0;d\x07\x1b\n";
-        let shown = "\x1b[2mtime\x1b[0m \x1b[33m WARN\x1b[0m a\\u{1b}[2J\\u{1b}[8mb\\u{1b}[1;31mc\\u{1b}]0;d\\u{7}\\u{1b}\n";
+        let shown =
+            "\x1b[2mtime\x1b[0m \x1b[33m WARN\x1b[0m a\\u{1b}[2J\\u{1b}[8mb\\u{1b}[1;31mc\\u{1b}]0;d\\u{7}\\u{1b}\n";
         assert_eq!(text(event, Breaks::Indented), shown);
         assert!(!text(event, Breaks::Escaped).contains('\x1b'));
     }

@@ -163,14 +163,20 @@ mod tests {
         is_refused("format = \"W3\"", &["\"W3\" is no format", "did you mean \"w3c\"?"]);
         is_refused("format = \"syslog\"", &["write \"json\", \"combined\" or \"w3c\""]);
         is_refused("fields = [\"sc-status\"]", &["no field of the format \"json\"", "did you mean \"status\"?"]);
-        is_refused("fields = [\"taget\", \"role\", \"role\"]", &["did you mean \"target\"?", "\"role\" is there twice"]);
+        is_refused(
+            "fields = [\"taget\", \"role\", \"role\"]",
+            &["did you mean \"target\"?", "\"role\" is there twice"],
+        );
         is_refused("fields = [\"zzzzzzzz\"]", &["write one of ts, snapshot"]);
         is_refused("format = \"w3c\"\nfields = [\"user_agent\"]", &["did you mean \"cs(User-Agent)\"?"]);
         is_refused("fields = []", &["lines without fields"]);
         is_refused("format = \"combined\"\nfields = [\"ts\"]", &["are fixed"]);
         is_refused("sample = 1.5", &["1.5 is no part", "from 0 to 1"]);
         is_refused("sample = -1.0", &["-1 is no part"]);
-        assert_eq!(said("sample = 0.0\nsample_errors = false").unwrap().sampling, Sampling { up_to: 0, errors: Always::Drawn });
+        assert_eq!(
+            said("sample = 0.0\nsample_errors = false").unwrap().sampling,
+            Sampling { up_to: 0, errors: Always::Drawn }
+        );
     }
 
     #[test]

@@ -133,6 +133,7 @@ pub enum Drawn {
 
 /// Lines of requests that are over, for those that come.
 #[derive(Debug, Default)]
+#[allow(clippy::vec_box, reason = "boxes come and go: what is in them is not moved")]
 pub struct SpareLines(RefCell<Vec<Box<Line>>>);
 
 /// Lines that are kept by a data thread.
@@ -171,8 +172,20 @@ mod tests {
         let fields = Fields::of(&[("host", "mp1"), ("user-agent", "ccm"), ("referer", "x"), ("ccmclientid", "GUID:1")]);
         let own = Own { request_id: Some(b"42"), server_name: Some("mp1.lab.test") };
         texts.fill(LogFields::of(LogField::ALL), &Uri::from_static("/a?b"), &fields, &own);
-        let all = [Text::Target, Text::Host, Text::UserAgent, Text::Referer, Text::ClientId, Text::TraceParent, Text::RequestId, Text::ServerName];
-        let shown = |texts: &Texts| all.map(|text| texts.get(text).map(|text| String::from_utf8(text.into()).unwrap())).map(Option::unwrap_or_default);
+        let all = [
+            Text::Target,
+            Text::Host,
+            Text::UserAgent,
+            Text::Referer,
+            Text::ClientId,
+            Text::TraceParent,
+            Text::RequestId,
+            Text::ServerName,
+        ];
+        let shown = |texts: &Texts| {
+            all.map(|text| texts.get(text).map(|text| String::from_utf8(text.into()).unwrap()))
+                .map(Option::unwrap_or_default)
+        };
         assert_eq!(shown(&texts), ["/a?b", "mp1", "ccm", "x", "GUID:1", "", "42", "mp1.lab.test"]);
         // Others want less, and nothing is left of what was there.
         texts.fill(LogFields::of(&[LogField::Referer]), &Uri::from_static("http://h/c"), &fields, &own);

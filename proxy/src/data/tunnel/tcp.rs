@@ -122,8 +122,7 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Ti
     line.iter_mut().for_each(|line| line.locate(&decision));
     let metrics = &decision.cluster.topology.metrics;
     let attempts = decision.cluster.topology.role.retry.attempts as usize + 1;
-    let mut tried = Tried::new();
-    let mut last = None;
+    let (mut tried, mut last) = (Tried::new(), None);
     while tried.len() < attempts.min(tried.capacity()) {
         let now_ms = worker.ticker.now_ms();
         let (pick, trial) = match decision.pick(&tried, now_ms, worker.dice()) {
@@ -174,10 +173,15 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Ti
             }
         }
     }
+    untaken(&decision, line, last);
+    None
+}
+
+/// No server takes it: counted, and told to the log.
+fn untaken(decision: &Decision<'_>, mut line: Option<Box<TunnelLine>>, last: Option<Error>) {
     if let Some(error) = last {
-        metrics.error(error).increment(1);
+        decision.cluster.topology.metrics.error(error).increment(1);
         line.iter_mut().for_each(|line| line.refused(error));
     }
     decision.group_metrics(None).into_iter().for_each(GroupMetrics::failed);
-    None
 }
