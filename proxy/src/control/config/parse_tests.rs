@@ -37,7 +37,7 @@ fn the_sample_has_no_problem() {
         effective_role(name, Some(overrides), &mut problems).unwrap();
     }
     for system in &config.site_systems {
-        for entry in &system.roles {
+        for entry in system.roles() {
             if let RoleEntry::Table(entry) = entry.get_ref() {
                 let role = effective_role(entry.role.as_ref().unwrap(), None, &mut problems).unwrap();
                 on_site_system(&role, entry, &mut problems);
