@@ -216,12 +216,7 @@ impl Error {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::ClientGone => "http_request_error",
-            Self::NoServer
-            | Self::TakenOut
-            | Self::NoneWell
-            | Self::NotYet
-            | Self::Searching
-            | Self::UploadLost => {
+            Self::NoServer | Self::TakenOut | Self::NoneWell | Self::NotYet | Self::Searching | Self::UploadLost => {
                 "destination_unavailable"
             }
             Self::Overloaded => "connection_limit_reached",

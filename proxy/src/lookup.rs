@@ -34,7 +34,8 @@ pub fn site_system(snapshot: &Snapshot, name: &str) -> Result<Arc<str>, String> 
 pub fn steered_system(snapshot: &Snapshot, name: &str) -> Result<Arc<str>, String> {
     let systems = || snapshot.clusters.iter().flat_map(|cluster| &cluster.topology.systems);
     let gone = || snapshot.steering.of_system(name).first().map(|own| Arc::clone(&own.site_system));
-    let by_name = systems().find(|system| system.name.eq_ignore_ascii_case(name)).map(|system| Arc::clone(&system.name));
+    let by_name =
+        systems().find(|system| system.name.eq_ignore_ascii_case(name)).map(|system| Arc::clone(&system.name));
     if let Some(known) = by_name.or_else(gone) {
         return Ok(known);
     }

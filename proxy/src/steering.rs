@@ -181,7 +181,8 @@ fn warnings(snapshot: &Snapshot, change: &Change, now: u64) -> Vec<String> {
             let about = |own: &&Override| {
                 let same_role = place.role.is_none() || own.role.is_none() || own.role == place.role;
                 let takes_out = own.wish.kind() != Kind::Weight && place.kind != Kind::Weight;
-                own.place() != *place && same_role && takes_out && own.holds(now)
+                let other = (own.wish.kind(), &own.role) != (place.kind, &place.role);
+                other && same_role && takes_out && own.holds(now)
             };
             warnings.extend(others.filter(about).map(|own| {
                 let is = own.wish.kind().adjective();
@@ -194,7 +195,8 @@ fn warnings(snapshot: &Snapshot, change: &Change, now: u64) -> Vec<String> {
 
 /// Roles whose clients have their data at one server.
 fn of_weight(snapshot: &Snapshot, new: &Override) -> Vec<String> {
-    let device = consequences::clusters_of(snapshot, new).filter(|cluster| cluster.topology.role.balance == Balance::Device);
+    let device =
+        consequences::clusters_of(snapshot, new).filter(|cluster| cluster.topology.role.balance == Balance::Device);
     let text = |cluster: &Arc<Cluster>| {
         let role = &cluster.topology.role.name;
         format!("the weight does not count for {role}: enrolled devices would lose the server that they keep")
@@ -243,7 +245,9 @@ pub async fn steer(handles: &Handles, asked: &Asked, command: &Command) -> Resul
 fn kept(kept: &Kept) -> Option<String> {
     match kept {
         Kept::Saved => None,
-        Kept::NoFile => Some("this does not survive a restart: [proxy] state_file names a file that keeps it".to_owned()),
+        Kept::NoFile => {
+            Some("this does not survive a restart: [proxy] state_file names a file that keeps it".to_owned())
+        }
         Kept::Failed(why) => Some(format!("this would not survive a restart now, and is tried again: {why}")),
     }
 }

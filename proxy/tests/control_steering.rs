@@ -32,7 +32,9 @@ impl Lab {
         let sites = [management_point("mp1").await, management_point("mp2").await];
         let toml = Toml::new(&["MP"]).role("MP", "probe = { kind = \"none\" }").site(&sites[0], "MP");
         let state = folder.path().join("steering.json");
-        let toml = toml.site(&sites[1], "MP").set("[admin]\n", &format!("state_file = {state:?}\n[admin]\ntoken_file = {token:?}\n"));
+        let toml = toml
+            .site(&sites[1], "MP")
+            .set("[admin]\n", &format!("state_file = {state:?}\n[admin]\ntoken_file = {token:?}\n"));
         Self { app: toml.start(), _sites: sites, folder }
     }
 
@@ -72,7 +74,8 @@ impl Lab {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_listener_steers_and_shows_it() {
     let lab = Lab::new().await;
-    for target in ["/drain?server=mp1", "/undrain?server=mp1", "/maintenance?server=mp1", "/weight?server=mp1&weight=5"] {
+    for target in ["/drain?server=mp1", "/undrain?server=mp1", "/maintenance?server=mp1", "/weight?server=mp1&weight=5"]
+    {
         let answer = Client::connect(lab.app.admin()).await.send("POST", target).await.unwrap();
         assert_eq!(answer.status, 401, "{target} without the token");
     }
@@ -81,7 +84,10 @@ async fn the_admin_listener_steers_and_shows_it() {
     let own = &done.overrides[0];
     let written = &own.written;
     assert_eq!((written.kind.as_str(), written.role.as_deref()), ("drain", Some("management-point")));
-    assert_eq!((written.by.as_str(), written.comment.as_deref(), own.state.as_str()), ("anna", Some("new disks"), "holds"));
+    assert_eq!(
+        (written.by.as_str(), written.comment.as_deref(), own.state.as_str()),
+        ("anna", Some("new disks"), "holds")
+    );
     assert!(written.from.starts_with("127.0.0.1:"), "{written:?}");
     for _ in 0..10 {
         assert_eq!(control_support::client::get(http(&lab.app), MPCERT).await.server(), Some("mp2"));
@@ -90,7 +96,7 @@ async fn the_admin_listener_steers_and_shows_it() {
     assert_eq!(status.overrides, done.overrides);
     let mp1 = endpoint(&status, "mp1").unwrap();
     assert_eq!((mp1.steered.as_str(), mp1.available), ("drain", false));
-    let explained = admin(&lab.app, "/explain?client=127.0.0.1&why_not=mp1&target=/SMS_MP/.sms_aut?MPCERT").await;
+    let explained = admin(&lab.app, "/explain?client=127.0.0.1&why-not=mp1&target=/SMS_MP/.sms_aut?MPCERT").await;
     assert!(explained.text().contains("drained by anna since"), "{}", explained.text());
     let listing = lab.listing("/steering").await;
     assert_eq!((listing.overrides.len(), listing.under_way.len()), (1, 1));
@@ -99,7 +105,7 @@ async fn the_admin_listener_steers_and_shows_it() {
     for (target, part) in [
         ("/drain", "server is missing"),
         ("/drain?server=mp9", "did you mean \"mp"),
-        ("/drain?server=mp1&role=DP", "distribution"),
+        ("/drain?server=mp1&role=DP", "there is no role \"DP\""),
         ("/drain?server=mp1&x=1", "there is no parameter \"x\""),
         ("/undrain?server=mp2", "mp2 is not drained"),
         ("/maintenance?server=mp1&end=yesterday", "is not a time"),

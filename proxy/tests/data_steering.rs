@@ -20,12 +20,8 @@ const DOWNLOADS: usize = 200;
 const HALF: usize = 20_000;
 
 async fn steer(proxy: &Proxy, server: &str, command: Command) -> Steered {
-    let asked = Asked {
-        server: server.to_owned(),
-        by: Some("anna".to_owned()),
-        from: "a test".to_owned(),
-        ..Asked::default()
-    };
+    let asked =
+        Asked { server: server.to_owned(), by: Some("anna".to_owned()), from: "a test".to_owned(), ..Asked::default() };
     proxy.app().steer(&asked, &command).await.unwrap()
 }
 
@@ -160,7 +156,8 @@ async fn a_role_without_a_server_answers_503_and_the_answer_has_warned() {
     answer.is_own(503, "destination_unavailable");
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(text.contains("drained or in maintenance"), "{text}");
-    let ready = Wire::connect(proxy.app().admin()).await.ask(&get("/ready")).await;
+    let question = "GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    let ready = Wire::connect(proxy.app().admin()).await.ask(question).await;
     let text = String::from_utf8_lossy(&ready.body).into_owned();
     assert!(ready.status() == 503 && text == "all are drained or in maintenance: web\n", "{text}");
     steer(&proxy, "srv0.lab.test", Command::Undrain).await;
@@ -171,11 +168,13 @@ async fn a_role_without_a_server_answers_503_and_the_answer_has_warned() {
 async fn maintenance_ends_by_itself() {
     let (one, two) = (named("one").await, named("two").await);
     let proxy = Setup::new([one.address, two.address]).start();
-    let window = Window { lasts: Some("2s".to_owned()), ..Window::default() };
+    let window = Window { lasts: Some("3s".to_owned()), ..Window::default() };
     let done = steer(&proxy, "srv0.lab.test", Command::Maintenance(window)).await;
     assert!(done.sentence.contains("is in maintenance until"), "{}", done.sentence);
-    for _ in 0..20 {
-        assert_eq!(body(&proxy.get("/").await), "two");
+    for _ in 0..5 {
+        let served = body(&proxy.get("/").await);
+        // On a machine that stands still it may be over.
+        assert!(served == "two" || proxy.endpoints()[0].steered.is_empty(), "{served}");
     }
     until("it is over", || proxy.endpoints()[0].steered.is_empty()).await;
     assert!(proxy.app().status().overrides.is_empty());

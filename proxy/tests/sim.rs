@@ -100,7 +100,12 @@ impl Storm {
         // Sometimes about one that is gone, as news that came late.
         let id = if self.dice.u8(..10) == 0 { self.dice.u32(..1000) } else { ids[self.dice.usize(..ids.len())] };
         let health = [Health::Up, Health::Degraded, Health::Down, Health::Unproven][self.dice.usize(..4)];
-        let new = Standing { health, ejected: self.dice.u8(..6) == 0, ramp_from_ms: self.dice.u64(..3), ..Standing::UNPROVEN };
+        let new = Standing {
+            health,
+            ejected: self.dice.u8(..6) == 0,
+            ramp_from_ms: self.dice.u64(..3),
+            ..Standing::UNPROVEN
+        };
         let known = self.world.publisher.stand(id, |standing| *standing = new);
         assert_eq!(known, ids.contains(&id), "endpoint {id}");
         assert_eq!(self.world.publisher.standing(id) == new, known || new == Standing::UNPROVEN);

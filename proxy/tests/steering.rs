@@ -166,7 +166,8 @@ fn a_name_in_host_does_not_force_it() {
 #[test]
 fn a_last_known_good_update_point_moves_at_once() {
     let text = systems(2, "SUP", "fallback_rule = \"last-known-good\"");
-    let groups = "[[boundary_groups]]\nname = \"HQ\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"dp0\", \"dp1\"]\n";
+    let groups =
+        "[[boundary_groups]]\nname = \"HQ\"\nboundaries = [\"10.1.0.0/16\"]\nsite_systems = [\"dp0\", \"dp1\"]\n";
     let mut world = world(&(text + groups));
     let get = |world: &World| {
         let snapshot = world.snapshot();
@@ -253,7 +254,10 @@ fn who_is_left_without_a_server_is_told() {
     };
     assert_eq!(warned(&world, "dp0"), Vec::<String>::new());
     let branch = warned(&world, "dp2");
-    assert!(branch.len() == 1 && branch[0].contains("distribution-point") && branch[0].contains("Branch"), "{branch:?}");
+    assert!(
+        branch.len() == 1 && branch[0].contains("distribution-point") && branch[0].contains("Branch"),
+        "{branch:?}"
+    );
     assert!(!branch[0].contains("HQ"));
     world.stand(1, DOWN);
     world.publisher.publish();
@@ -271,7 +275,9 @@ fn names_and_wishes_that_are_not_there_are_refused_with_a_suggestion() {
     };
     assert!(refused(&world, &asked("dp9"), &Command::Drain).contains("did you mean \"dp"));
     let role = |role: &str| Asked { role: Some(role.to_owned()), ..asked("dp0") };
-    assert!(refused(&world, &role("distribution-pint"), &Command::Drain).contains("did you mean \"distribution-point\""));
+    assert!(
+        refused(&world, &role("distribution-pint"), &Command::Drain).contains("did you mean \"distribution-point\"")
+    );
     assert!(refused(&world, &asked("dp0"), &Command::Weight("0".to_owned())).contains("rolegate drain"));
     assert_eq!(refused(&world, &asked("dp0"), &Command::Undrain), "dp0 is not drained");
     let both = refused(&world, &asked("dp9"), &Command::Weight("x".to_owned()));

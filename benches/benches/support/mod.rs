@@ -75,8 +75,9 @@ impl World {
         let endpoints = publisher.clusters().iter().flat_map(|cluster| cluster.topology.endpoints.iter());
         let ids: Vec<u32> = endpoints.map(|endpoint| endpoint.state.id).collect();
         for id in ids {
-            publisher
-                .stand(id, |standing| *standing = Standing { health: Health::Up, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN });
+            publisher.stand(id, |standing| {
+                *standing = Standing { health: Health::Up, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN }
+            });
         }
         publisher.publish();
         Self { compiled, registry, publisher }

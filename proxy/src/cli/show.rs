@@ -325,7 +325,8 @@ mod tests {
         let weight = Written { kind: "weight".to_owned(), weight: Some("50%".to_owned()), ..drain.clone() };
         let list = [drain, weight].map(|written| OverrideStatus { written, state: "holds".to_owned() });
         let text = overrides(&list).to_string();
-        for part in ["OVERRIDE OF", "dp1", "drain", "weight 50%", "anna", "1970-01-01T00:00:00Z", "holds", "new disks"] {
+        for part in ["OVERRIDE OF", "dp1", "drain", "weight 50%", "anna", "1970-01-01T00:00:00Z", "holds", "new disks"]
+        {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
     }

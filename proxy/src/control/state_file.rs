@@ -163,7 +163,10 @@ fn read(path: &Path) -> Result<Steering, Unread> {
     file.take(LARGEST).read_to_string(&mut text).map_err(|error| because(&error))?;
     let contents: Contents = serde_json::from_str(&text).map_err(|error| because(&error))?;
     if contents.version != VERSION {
-        return Err(Unread::Because(format!("it is of version {}, and this rolegate reads {VERSION}", contents.version)));
+        return Err(Unread::Because(format!(
+            "it is of version {}, and this rolegate reads {VERSION}",
+            contents.version
+        )));
     }
     let mut steering = Steering::default();
     for written in contents.overrides {

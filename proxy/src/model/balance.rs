@@ -149,7 +149,9 @@ impl NoPick {
     /// Whether servers of later tiers could serve: then the fallback clock counts.
     pub fn is_search(self) -> bool {
         match self {
-            Self::NoServer | Self::TakenOut | Self::NoneWell | Self::Lacking | Self::AllTried | Self::Overloaded => true,
+            Self::NoServer | Self::TakenOut | Self::NoneWell | Self::Lacking | Self::AllTried | Self::Overloaded => {
+                true
+            }
             Self::DownloadFull | Self::UploadLost => false,
         }
     }

@@ -193,7 +193,8 @@ impl Cluster {
         let everyone = if topology.by_site.is_empty() { &topology.own.everyone[..] } else { &[] };
         let serve = topology.role.panic == Panic::Serve;
         let all = standing.iter().map(Standing::class);
-        let panicking = serve && (all_out(all) || all_out(everyone.iter().map(|&index| standing[index as usize].class())));
+        let panicking =
+            serve && (all_out(all) || all_out(everyone.iter().map(|&index| standing[index as usize].class())));
         Self { topology, standing: standing.into_boxed_slice(), panicking, nobody }
     }
 

@@ -186,10 +186,7 @@ impl<'a> Decision<'a> {
             keys.names(topology.system_hash(system));
         }
         let uploads = role.upload_affinity && facts.method == "BITS_POST";
-        let stay = match uploads {
-            true => upload(cluster, site, live, facts, now),
-            false => keys.stay(cluster, live, facts, now),
-        };
+        let stay = if uploads { upload(cluster, site, live, facts, now) } else { keys.stay(cluster, live, facts, now) };
         let continues = content.is_some() && continues(facts.fields.and_then(|fields| fields.get(Known::Range)));
         let stay = stay.and_then(|stay| stay.unless_taken_out(cluster, continues));
         let keeps = stay.is_some() && role.fallback_rule == FallbackRule::LastKnownGood;

@@ -22,7 +22,8 @@ pub struct OverrideStatus {
 /// # Errors
 /// Every mistake in it, one sentence each.
 pub fn asked(snapshot: &Snapshot, system: Option<&str>, role: Option<&str>) -> Result<Listing, Vec<String>> {
-    let system = system.map(|name| lookup::steered_system(snapshot, name)).transpose().map_err(|mistake| vec![mistake])?;
+    let system =
+        system.map(|name| lookup::steered_system(snapshot, name)).transpose().map_err(|mistake| vec![mistake])?;
     let role = match (&system, role) {
         (Some(system), Some(role)) => Some(lookup::role_of(snapshot, system, role)),
         (None, Some(role)) => Some(lookup::role(snapshot, role).map(|own| own.topology.role.name.as_str().into())),
@@ -88,7 +89,8 @@ pub fn of(snapshot: &Snapshot, system: Option<&str>, role: Option<&str>) -> List
     };
     let about = |own: &Override| role.is_none_or(|role| own.covers(role));
     let overrides = snapshot.steering.all().filter(|one| own(&one.site_system) && about(one));
-    let clusters = snapshot.clusters.iter().filter(|cluster| role.is_none_or(|role| cluster.topology.role.name == role));
+    let clusters =
+        snapshot.clusters.iter().filter(|cluster| role.is_none_or(|role| cluster.topology.role.name == role));
     let endpoints = clusters.flat_map(|cluster| {
         let role = cluster.topology.label();
         let endpoints = cluster.topology.endpoints.iter();

@@ -115,7 +115,8 @@ mod tests {
         ] {
             assert_eq!(moment(text, NOW).as_ref(), Ok(&expected), "{text}");
         }
-        for wrong in ["", "22:00", "2026-03-01", "2026-03-01T22:00:00", "2026-13-01T22:00:00Z", "5", "ü", "äöüäöü"] {
+        for wrong in ["", "22:00", "2026-03-01", "2026-03-01T22:00:00", "2026-13-01T22:00:00Z", "5", "ü", "äöüäöü"]
+        {
             assert!(moment(wrong, NOW).is_err(), "{wrong}");
         }
     }

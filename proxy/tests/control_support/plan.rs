@@ -51,7 +51,12 @@ pub type ExpectedTier = (u32, TierKind, BTreeSet<usize>);
 
 fn standing() -> impl Strategy<Value = Standing> {
     let health = prop_oneof![3 => Just(Health::Up), 1 => Just(Health::Degraded), 1 => Just(Health::Unproven), 2 => Just(Health::Down)];
-    let of = |(health, ejected): (Health, u8)| Standing { health, ejected: ejected == 0, ramp_from_ms: 0, ..Standing::UNPROVEN };
+    let of = |(health, ejected): (Health, u8)| Standing {
+        health,
+        ejected: ejected == 0,
+        ramp_from_ms: 0,
+        ..Standing::UNPROVEN
+    };
     (health, 0_u8..8).prop_map(of)
 }
 

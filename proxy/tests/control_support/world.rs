@@ -34,7 +34,8 @@ pub fn compiled(text: &str) -> Compiled {
 
 pub const UP: Standing = Standing { health: Health::Up, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN };
 pub const DOWN: Standing = Standing { health: Health::Down, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN };
-pub const DEGRADED: Standing = Standing { health: Health::Degraded, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN };
+pub const DEGRADED: Standing =
+    Standing { health: Health::Degraded, ejected: false, ramp_from_ms: 0, ..Standing::UNPROVEN };
 pub const EJECTED: Standing = Standing { health: Health::Up, ejected: true, ramp_from_ms: 0, ..Standing::UNPROVEN };
 
 impl World {
