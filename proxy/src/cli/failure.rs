@@ -72,7 +72,9 @@ pub(super) fn tell_usage(error: &clap::Error) -> ExitCode {
         _ => {
             let rendered = error.render().to_string();
             let rendered = match error.kind() {
-                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => format!("error: a command is missing\n\n{rendered}"),
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                    format!("error: a command is missing\n\n{rendered}")
+                }
                 _ => rendered,
             };
             let told = rendered.replace("\n  tip: ", "\nhelp: ");

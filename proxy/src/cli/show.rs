@@ -205,7 +205,9 @@ fn endpoint_row(title: &str, endpoint: &EndpointStatus, history: usize) -> [Stri
         endpoint.since.map(ago).unwrap_or_default(),
         endpoint.in_flight.to_string(),
         endpoint.history.chars().skip(skip).collect(),
-        failure.map(|failure| format!("{} ago: {}", ago(failure.at), short(&one_line(&failure.cause)))).unwrap_or_default(),
+        failure
+            .map(|failure| format!("{} ago: {}", ago(failure.at), short(&one_line(&failure.cause))))
+            .unwrap_or_default(),
     ]
 }
 
