@@ -44,11 +44,11 @@ pub struct Cli {
 enum Command {
     /// Write a first configuration.
     Init(init::Init),
-    /// Check a configuration and print every mistake in it, and what `run` could not open here.
+    /// Print every mistake in a configuration, and what `run` could not open here.
     Check(check::Check),
     /// Say what would change from one configuration to another.
     Diff(diff::Diff),
-    /// Serve a configuration until SIGTERM or Ctrl-C; SIGHUP or a change of the file reloads it.
+    /// Serve a configuration until SIGTERM or Ctrl-C.
     Run {
         /// The configuration.
         #[arg(default_value = "rolegate.toml")]
@@ -59,9 +59,9 @@ enum Command {
     },
     /// Ask a running rolegate how it is.
     Status(status::StatusArgs),
-    /// Say by the exit status whether a running rolegate can serve every role.
+    /// Say whether a running rolegate can serve every role, by the exit status.
     Ready(ready::Probe),
-    /// Say by the exit status whether every thread of a running rolegate works.
+    /// Say whether every thread of it works, by the exit status.
     Health(ready::Probe),
     /// Replace the running rolegate by the program that is on the disk now, without losing a connection.
     Upgrade(upgrade::Upgrade),

@@ -435,7 +435,8 @@ fn who_asks_for_json_gets_errors_as_json_too() {
 fn nothing_that_is_named_steers_a_terminal() {
     let written = Written::new("127.0.0.1:0", "address = \"127.0.0.1:0\"");
     let hostile = "evil\\u202e";
-    let more = format!("[[boundary_groups]]\nname = \"{hostile}\"\nboundaries = [\"10.0.0.0/8\"]\nsite_systems = [\"mp1\"]\n");
+    let more =
+        format!("[[boundary_groups]]\nname = \"{hostile}\"\nboundaries = [\"10.0.0.0/8\"]\nsite_systems = [\"mp1\"]\n");
     let path = written.path("rolegate.toml");
     let before = fs::read_to_string(&path).unwrap();
     fs::write(&path, format!("{before}{more}")).unwrap();
@@ -444,11 +445,21 @@ fn nothing_that_is_named_steers_a_terminal() {
         let output = rolegate(arguments).current_dir(written.folder.path()).output().unwrap();
         [text(&output.stdout), text(&output.stderr)].concat()
     };
-    let explained = run(&["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/SMS_MP/.sms_aut?\u{1b}[2J"]);
+    let explained =
+        run(&["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/SMS_MP/.sms_aut?\u{1b}[2J"]);
     let all = [
         explained,
         run(&["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/SMS_MP/.sms_aut?MPLIST"]),
-        run(&["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/SMS_MP/.sms_aut?MPLIST", "--json"]),
+        run(&[
+            "explain",
+            "--client",
+            "10.0.0.1",
+            "--file",
+            "rolegate.toml",
+            "GET",
+            "/SMS_MP/.sms_aut?MPLIST",
+            "--json",
+        ]),
         run(&["diff", "old.toml", "rolegate.toml"]),
         run(&["diff", "old.toml", "rolegate.toml", "--json"]),
         run(&["check", "a\u{1b}[2Jb\u{9b}31m"]),
@@ -470,7 +481,8 @@ fn output_fits_the_columns_that_there_are() {
             &["explain", "--client", "10.0.0.1", "--file", "rolegate.toml", "GET", "/SMS_MP/.sms_aut?MPLIST"],
         ] {
             let mut command = rolegate(arguments);
-            let output = command.current_dir(written.folder.path()).env("COLUMNS", columns.to_string()).output().unwrap();
+            let output =
+                command.current_dir(written.folder.path()).env("COLUMNS", columns.to_string()).output().unwrap();
             let said = text(&output.stdout);
             let longest = said.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
             assert!(output.status.success() && longest <= columns, "{longest} columns in\n{said}");
@@ -509,7 +521,10 @@ fn differences_are_an_exit_status_when_that_is_asked_for() {
     };
     let output = diff(&["rolegate.toml", "new.toml"]);
     assert!(output.status.success(), "{output:?}");
-    assert!(text(&output.stdout).contains("- site system mp1: address 127.0.0.1; roles management-point\n"), "{output:?}");
+    assert!(
+        text(&output.stdout).contains("- site system mp1: address 127.0.0.1; roles management-point\n"),
+        "{output:?}"
+    );
     assert_eq!(diff(&["rolegate.toml", "new.toml", "--exit-code"]).status.code(), Some(1));
     assert_eq!(diff(&["rolegate.toml", "rolegate.toml", "--exit-code"]).status.code(), Some(0));
     let broken = diff(&["rolegate.toml", "broken.toml", "--json"]);
@@ -525,8 +540,11 @@ fn manual_pages_and_completions_know_every_command() {
     assert!(rolegate(&["man", pages.to_str().unwrap()]).status().unwrap().success());
     let help = text(&rolegate(&["--help"]).output().unwrap().stdout);
     let (_, commands) = help.split_once("Commands:\n").unwrap();
-    let commands: Vec<&str> =
-        commands.lines().take_while(|line| !line.is_empty()).map(|line| line.split_whitespace().next().unwrap()).collect();
+    let commands: Vec<&str> = commands
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
     assert!(commands.len() > 10, "{help}");
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = text(&rolegate(&["completions", shell]).output().unwrap().stdout);

@@ -30,7 +30,11 @@ site_systems = [\"mp2\"]
 async fn half_a_site() -> (SiteSystem, App) {
     let site = management_point("mp1").await;
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let toml = Toml::new(&["MP"]).site(&site, "MP").system("mp2", "MP", gone, "").role("MP", &format!("{PROBE}panic = \"refuse\"\n")).add(GROUPS);
+    let toml = Toml::new(&["MP"])
+        .site(&site, "MP")
+        .system("mp2", "MP", gone, "")
+        .role("MP", &format!("{PROBE}panic = \"refuse\"\n"))
+        .add(GROUPS);
     let app = toml.start();
     until_true("up", || health(&app, "mp1") == "up").await;
     until_true("down", || health(&app, "mp2") == "down").await;
@@ -133,7 +137,8 @@ async fn a_watch_tells_rates_until_it_is_interrupted() {
     let seen = tokio::task::spawn_blocking(move || {
         let rated = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            line.contains("mp1") && words.iter().rev().nth(1).is_some_and(|rate| rate.parse::<f64>().is_ok_and(|r| r > 0.0))
+            line.contains("mp1")
+                && words.iter().rev().nth(1).is_some_and(|rate| rate.parse::<f64>().is_ok_and(|r| r > 0.0))
         };
         let line = lines.by_ref().map(Result::unwrap).find(|line| rated(line)).unwrap();
         (line, lines)

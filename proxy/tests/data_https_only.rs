@@ -15,7 +15,9 @@ async fn echo() -> Peer {
 async fn plain_http_to_a_listener_with_tls_is_answered_with_a_sentence() {
     let (server, pki) = (echo().await, Pki::new());
     let proxy = Setup::new([server.address]).listener(&pki.terminates("")).start();
-    for request in [get("/"), "CCM_POST /ccm_system/request HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n".to_owned()] {
+    for request in
+        [get("/"), "CCM_POST /ccm_system/request HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n".to_owned()]
+    {
         let mut client = proxy.open().await;
         let answer = client.ask(&request).await;
         assert_eq!(answer.status(), 400);

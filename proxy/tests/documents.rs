@@ -581,7 +581,10 @@ fn ranges_in_messages_are_those_of_the_reference() {
                 let said: String = said.collect();
                 let range = format!("from {least} to {most}");
                 let possible = row[1].starts_with("number, 0 or") && wrong == "0";
-                assert!(possible || said.contains(&range), "{key} = {wrong} below {heading:?} must say {range}:\n{said}");
+                assert!(
+                    possible || said.contains(&range),
+                    "{key} = {wrong} below {heading:?} must say {range}:\n{said}"
+                );
             }
         }
     }

@@ -171,7 +171,8 @@ fn render(differences: &[Difference]) -> String {
         match difference.what {
             // Most settings of it are defaults: what it is for is enough.
             What::Added | What::Removed => {
-                let said: Vec<String> = difference.changes.iter().filter_map(|change| in_short(difference, change)).collect();
+                let said: Vec<String> =
+                    difference.changes.iter().filter_map(|change| in_short(difference, change)).collect();
                 let _ = writeln!(out, "{}{}", if said.is_empty() { "" } else { ": " }, said.join("; "));
             }
             What::Changed => {
@@ -185,7 +186,11 @@ fn render(differences: &[Difference]) -> String {
     }
     let of = |what: What| differences.iter().filter(|difference| difference.what == what).count();
     let (added, removed, changed) = (of(What::Added), of(What::Removed), of(What::Changed));
-    let _ = writeln!(out, "\n{}: {added} added, {removed} removed, {changed} changed", count(differences.len(), "difference"));
+    let _ = writeln!(
+        out,
+        "\n{}: {added} added, {removed} removed, {changed} changed",
+        count(differences.len(), "difference")
+    );
     out
 }
 

@@ -59,7 +59,9 @@ pub(super) fn print(args: &Explain) -> anyhow::Result<ExitCode> {
             // They have their own layout.
             Err(Mistakes(rendered)) => {
                 if json {
-                    say::json(json!({ "error": "the configuration cannot be served", "help": "rolegate check --json" }))?;
+                    say::json(
+                        json!({ "error": "the configuration cannot be served", "help": "rolegate check --json" }),
+                    )?;
                 }
                 say::colored_err(rendered);
                 return Ok(ExitCode::FAILURE);

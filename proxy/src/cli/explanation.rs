@@ -139,8 +139,7 @@ impl Page {
 
     fn answered(&mut self, answer: &AnswerFacts) {
         let status = answer.status.map_or("the connection is closed".to_owned(), |status| status.to_string());
-        let mut sentences =
-            vec![format!("{status} {}: {}", answer.reason, answer.details), answer.sentence.clone()];
+        let mut sentences = vec![format!("{status} {}: {}", answer.reason, answer.details), answer.sentence.clone()];
         sentences.extend(answer.retry_after.map(|(from, to)| {
             let range = if from == to { span(from as f64) } else { format!("{from} to {to} s") };
             format!("the client is told to come back after {range} (Retry-After)")

@@ -16,7 +16,10 @@ const USAGE: u8 = 2;
 
 /// Below the help of every command.
 pub(super) const EXIT_STATUS: &str = "\
-Exit status: 0 it is done, or so; 1 it is refused, wrong or not ready, and standard error says why; 2 the command line is wrong.";
+Exit status:
+  0  It is done, or it is so
+  1  It is refused, wrong or not so: standard error says why
+  2  The command line is wrong";
 
 /// What went wrong, and what helps. It may stand before the cause of an error, as its context.
 #[derive(Debug)]
@@ -69,7 +72,9 @@ pub(super) fn tell_usage(error: &clap::Error) -> ExitCode {
         _ => {
             let rendered = error.render().to_string();
             let rendered = match error.kind() {
-                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => format!("error: a command is missing\n\n{rendered}"),
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                    format!("error: a command is missing\n\n{rendered}")
+                }
                 _ => rendered,
             };
             let told = rendered.replace("\n  tip: ", "\nhelp: ");

@@ -97,18 +97,20 @@ pub(super) fn print(args: &Init) -> anyhow::Result<ExitCode> {
     let mut problems = Problems::new();
     let config = parse(&text, &mut problems);
     if compile(&config, &mut problems).is_none() {
-        let mistakes: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.message, problem.help)).collect();
+        let mistakes: Vec<String> =
+            problems.iter().map(|problem| format!("{}: {}", problem.message, problem.help)).collect();
         return Err(Mistake::usage(mistakes.join("\n")).into());
     }
     let name = args.output.as_ref().map(|file| file.display().to_string());
     if let Some(file) = &args.output {
-        let mut to = OpenOptions::new().write(true).create_new(true).open(file).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => anyhow::Error::from(
-                Mistake::refused(format!("{} is there already", file.display()))
-                    .help("name another file: nothing is overwritten"),
-            ),
-            _ => anyhow::Error::from(error).context(format!("cannot write {}", file.display())),
-        })?;
+        let mut to =
+            OpenOptions::new().write(true).create_new(true).open(file).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => anyhow::Error::from(
+                    Mistake::refused(format!("{} is there already", file.display()))
+                        .help("name another file: nothing is overwritten"),
+                ),
+                _ => anyhow::Error::from(error).context(format!("cannot write {}", file.display())),
+            })?;
         to.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))?;
     }
     match &name {

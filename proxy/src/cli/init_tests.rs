@@ -39,8 +39,20 @@ fn with_examples(text: &str) -> String {
 }
 
 const FLAGS: [&str; 15] = [
-    "--site-code", "S01", "--mp", "mp1.contoso.com", "--dp", "dp1.contoso.com", "--dp", "mp1.contoso.com", "--sup",
-    "10.1.0.9", "--site-system", "x=FSP,client-notification", "--boundary-group", "HQ=10.1.0.0/16, 2001:db8::/64",
+    "--site-code",
+    "S01",
+    "--mp",
+    "mp1.contoso.com",
+    "--dp",
+    "dp1.contoso.com",
+    "--dp",
+    "mp1.contoso.com",
+    "--sup",
+    "10.1.0.9",
+    "--site-system",
+    "x=FSP,client-notification",
+    "--boundary-group",
+    "HQ=10.1.0.0/16, 2001:db8::/64",
     "--boundary-group=Branch=10.2.0.0/16@dp1.contoso.com",
 ];
 

@@ -116,8 +116,9 @@ impl Channel {
 /// Columns of the output: what `COLUMNS` says, else the terminal; `None` where there is no bound.
 pub(super) fn width() -> Option<u16> {
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse::<u16>().ok());
-    let columns = said.filter(|columns| *columns > 0).or_else(|| Table::new().width())?;
-    Some(columns.max(NARROWEST))
+    let columns = said.filter(|columns| *columns > 0).or_else(|| Table::new().width());
+    // Some terminals do not know.
+    columns.filter(|columns| *columns > 0).map(|columns| columns.max(NARROWEST))
 }
 
 /// JSON may hold what steers a terminal, as long as it is in a string; it means the same when it is written as numbers.

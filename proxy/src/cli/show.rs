@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::say;
 use crate::control::certificates::date;
@@ -20,6 +20,8 @@ const HISTORY: usize = 20;
 const WIDE: u16 = 120;
 /// How many of the last probes are shown where there is less room.
 const NARROW_HISTORY: usize = 8;
+/// Characters of an address that is not broken in two.
+const WHOLE: usize = 24;
 
 /// The status as text.
 pub(super) fn render(status: &Status) -> String {
@@ -93,6 +95,14 @@ pub(super) fn table(header: &[&str]) -> Table {
     table
 }
 
+/// An address that is broken in two cannot be copied. A very long one leaves no room for anything else.
+pub(super) fn keep_whole<'a>(table: &mut Table, column: usize, texts: impl Iterator<Item = &'a String>) {
+    let longest = texts.map(|text| text.chars().count()).max().unwrap_or_default();
+    if let Some(column) = table.column_mut(column).filter(|_| longest <= WHOLE) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+}
+
 fn listeners(listeners: &[ListenerStatus]) -> Table {
     let mut table = table(&["LISTENER", "ADDRESS", "CLIENTS SPEAK", "CLIENT CERTIFICATES", "ROLES"]);
     for listener in listeners {
@@ -107,6 +117,7 @@ fn listeners(listeners: &[ListenerStatus]) -> Table {
             listener.roles.join(", "),
         ]);
     }
+    keep_whole(&mut table, 1, listeners.iter().map(|listener| &listener.address));
     table
 }
 
@@ -161,6 +172,7 @@ fn endpoints(roles: &[RoleStatus], narrow: bool) -> Table {
             table.add_row(row);
         }
     }
+    keep_whole(&mut table, 2, roles.iter().flat_map(|role| &role.endpoints).map(|endpoint| &endpoint.address));
     table
 }
 
@@ -207,7 +219,9 @@ fn endpoint_row(title: &str, endpoint: &EndpointStatus, history: usize) -> [Stri
         endpoint.since.map(ago).unwrap_or_default(),
         endpoint.in_flight.to_string(),
         endpoint.history.chars().skip(skip).collect(),
-        failure.map(|failure| format!("{} ago: {}", ago(failure.at), short(&one_line(&failure.cause)))).unwrap_or_default(),
+        failure
+            .map(|failure| format!("{} ago: {}", ago(failure.at), short(&one_line(&failure.cause))))
+            .unwrap_or_default(),
     ]
 }
 

@@ -72,7 +72,8 @@ impl Filter {
         let systems: Vec<String> =
             status.roles.iter().flat_map(|role| &role.endpoints).map(|endpoint| endpoint.site_system.clone()).collect();
         status.draining.retain(|leaving| {
-            systems.contains(&leaving.site_system) || self.site_system.as_deref().is_some_and(|name| same(name, &leaving.site_system))
+            systems.contains(&leaving.site_system)
+                || self.site_system.as_deref().is_some_and(|name| same(name, &leaving.site_system))
         });
         Ok(status)
     }
@@ -191,7 +192,8 @@ mod tests {
     /// `role/site system` of all that are left, and the boundary groups.
     fn left(filter: Filter) -> (Vec<String>, Vec<String>) {
         let status = filter.apply(status()).unwrap();
-        let of = |role: &RoleStatus| role.endpoints.iter().map(|e| format!("{}/{}", role.name, e.site_system)).collect();
+        let of =
+            |role: &RoleStatus| role.endpoints.iter().map(|e| format!("{}/{}", role.name, e.site_system)).collect();
         let endpoints: Vec<Vec<String>> = status.roles.iter().map(of).collect();
         (endpoints.concat(), status.boundary_groups.iter().map(|group| group.name.clone()).collect())
     }

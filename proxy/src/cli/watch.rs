@@ -184,6 +184,7 @@ fn render(status: &Status, sample: &Sample, before: Option<&Sample>) -> String {
         table.add_row(endpoint_row(role, endpoint, sample, before, seconds));
     }
     right(&mut table, 5..=7);
+    show::keep_whole(&mut table, 2, rows.iter().take(ROWS).map(|(_, endpoint)| &endpoint.address));
     let _ = writeln!(out, "\n{table}");
     if rows.len() > ROWS {
         let _ = writeln!(out, "and {} more: filters show them", rows.len() - ROWS);

@@ -177,7 +177,8 @@ fn groups(config: &Config, all: &mut Described) {
             Value::from(match system.get_ref() {
                 GroupEntry::Name(name) => name.clone(),
                 GroupEntry::Table(table) => {
-                    let of = |written: &Option<toml::Spanned<String>>| written.as_ref().map(|text| text.get_ref().clone());
+                    let of =
+                        |written: &Option<toml::Spanned<String>>| written.as_ref().map(|text| text.get_ref().clone());
                     let name = of(&table.name).unwrap_or_default();
                     match of(&table.connection).filter(|connection| connection != "fast") {
                         Some(connection) => format!("{name} ({connection})"),

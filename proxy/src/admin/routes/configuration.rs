@@ -22,7 +22,7 @@ pub(in crate::admin) fn routes() -> OpenApiRouter<Arc<Desk>> {
     get, path = "/configuration", tag = "site", responses((status = 200, body = Described), Questioned)
 )]
 async fn configuration(State(desk): AtDesk) -> Answer {
-    desk.long(|admin| json(&served(&admin))).await
+    desk.long(|admin| json(&served(admin))).await
 }
 
 fn served(admin: &Admin) -> Described {

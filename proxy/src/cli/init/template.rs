@@ -132,7 +132,9 @@ impl Site {
     }
 
     fn systems(&self, out: &mut String) {
-        out.push_str("\n# The servers behind. A name is asked of DNS; when it leads to rolegate itself, add an address.\n");
+        out.push_str(
+            "\n# The servers behind. A name is asked of DNS; when it leads to rolegate itself, add an address.\n",
+        );
         for system in &self.systems {
             let roles = list(system.roles.iter().map(String::as_str));
             let _ = writeln!(out, "[[site_systems]]\nname = {}\nroles = {roles}\n", quoted(&system.name));
@@ -152,10 +154,14 @@ impl Site {
             let own = list(group.systems.iter().map(String::as_str));
             let systems = if group.systems.is_empty() { &all } else { &own };
             let name = quoted(&group.name);
-            let _ = write!(out, "[[boundary_groups]]\nname = {name}\nboundaries = {boundaries}\nsite_systems = {systems}\n");
+            let _ = write!(
+                out,
+                "[[boundary_groups]]\nname = {name}\nboundaries = {boundaries}\nsite_systems = {systems}\n"
+            );
             if place > 0 {
                 let first = quoted(&self.groups[0].name);
-                let _ = writeln!(out, "# Minutes until its clients may use the servers of another group, role by role:");
+                let _ =
+                    writeln!(out, "# Minutes until its clients may use the servers of another group, role by role:");
                 let _ = writeln!(out, "#neighbors = [{{ group = {first}, fallback = {{ DP = 10 }} }}]");
             }
             out.push('\n');

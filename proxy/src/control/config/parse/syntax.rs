@@ -51,7 +51,11 @@ pub(super) fn report(source: &str, mut errors: Vec<Error>, unclosed: &[Unclosed]
     errors.sort_by_key(|error| error.span().unwrap_or_default().start);
     let mut faults = Faults::default();
     for list in unclosed {
-        problems.error(list.at..list.at + 1, "the list that begins here is not closed", "write ] after its last element");
+        problems.error(
+            list.at..list.at + 1,
+            "the list that begins here is not closed",
+            "write ] after its last element",
+        );
         faults.lines.push(list.lines.clone());
     }
     let mut last = None;
@@ -178,7 +182,10 @@ fn other_format(written: &str, line: &str) -> Option<(String, String)> {
     let (what, help) = if written.starts_with(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']) {
         ("these are quotes of a text processor", "write straight ones: \"P01\"")
     } else if written.ends_with(':') && !written.starts_with('"') {
-        ("a name is followed by =, and not by a colon", "write key = value, and [section] on a line of its own: this is TOML")
+        (
+            "a name is followed by =, and not by a colon",
+            "write key = value, and [section] on a line of its own: this is TOML",
+        )
     } else if line.trim_start().starts_with('{') {
         ("this is JSON", "write [section] on a line of its own, and key = value below it: this is TOML")
     } else {
