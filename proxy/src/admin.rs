@@ -1,9 +1,8 @@
-//! The admin listener: metrics, readiness, health, status, explanations and what is known. On loopback, on a thread of its own,
-//! so that it answers also when the control thread does not. Anyone who reaches it may ask; what changes state needs a token, see
-//! `authority`.
+//! The admin listener: metrics, readiness, health, status, explanations and what is known, on a thread of its own, so that it
+//! answers also when the control thread does not.
 //!
-//! `router` puts the groups of `routes` together; `desk` says who is answered when; `change` is the way of what changes
-//! something.
+//! `router` puts the groups of `routes` together; `guard` and `authority` say who may ask and who may change something; `desk`
+//! says who is answered when; `change` is the way of what changes something.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -19,6 +18,7 @@ mod authority;
 mod change;
 mod described;
 mod desk;
+mod guard;
 mod parameters;
 mod peer;
 mod router;
@@ -28,7 +28,7 @@ mod serve;
 
 pub use alive::Threads;
 pub use change::Changed;
-pub use serve::serve;
+pub use serve::{Doors, serve};
 
 /// What the admin listener shows.
 #[derive(Clone, Debug)]

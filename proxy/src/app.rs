@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
@@ -30,8 +31,10 @@ use crate::model::snapshot::Snapshot;
 use crate::status::Status;
 
 mod threads;
+mod unix;
 
-use threads::{Stoppable, Watched};
+use threads::{AdminSockets, Stoppable, Watched};
+use unix::SocketFile;
 
 /// Bytes that the kernel holds for one admin connection; it takes twice as much.
 const ADMIN_UNSENT: usize = 128 << 10;
@@ -51,6 +54,9 @@ pub enum StartError {
     /// The access log cannot be opened.
     #[error("cannot open the access log {path}: {cause}")]
     AccessLog { path: String, cause: io::Error },
+    /// The Unix socket of the admin listener cannot be made.
+    #[error("cannot make the Unix socket {path} ([admin] socket): {cause}")]
+    Socket { path: String, cause: io::Error },
     /// A thread or a runtime could not be made.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -77,6 +83,8 @@ pub struct App {
     data: Vec<JoinHandle<io::Result<usize>>>,
     control: Option<Stoppable>,
     office: Option<Stoppable>,
+    /// Removed when all threads have ended.
+    _socket_file: Option<SocketFile>,
     log: Option<JoinHandle<()>>,
     metrics: Arc<Metrics>,
     drain_timeout: Duration,
@@ -108,6 +116,7 @@ impl App {
         let mut sockets = bind(&compiled, threads)?;
         let admin_socket = bind_admin(fixed.admin)?;
         let admin = admin_socket.local_addr().unwrap_or(fixed.admin);
+        let (unix, socket_file) = bind_unix(&fixed)?.unzip();
         let epoch = Instant::now();
         let (mut watched, ended) = Watched::new(epoch);
         let (log, log_thread) = open_access_log(&fixed, &metrics, &watched)?.unzip();
@@ -145,7 +154,7 @@ impl App {
             draining: watched.draining(),
             threads: watched.threads(),
         };
-        let office = watched.start_admin(shown, admin_socket, works)?;
+        let office = watched.start_admin(shown, AdminSockets { tcp: admin_socket, unix }, works)?;
         Ok(Self {
             handles,
             listeners,
@@ -154,6 +163,7 @@ impl App {
             data,
             control: Some(control),
             office: Some(office),
+            _socket_file: socket_file,
             log: log_thread,
             metrics,
             drain_timeout: fixed.drain_timeout,
@@ -335,4 +345,10 @@ fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> 
         Ok(socket)
     };
     bind().map_err(|cause| StartError::Bind { what: "[admin] address".to_owned(), address, cause })
+}
+
+/// The Unix socket of the admin listener, where there is one.
+fn bind_unix(fixed: &Fixed) -> Result<Option<(UnixListener, SocketFile)>, StartError> {
+    let Some(path) = &fixed.admin_socket else { return Ok(None) };
+    unix::bind(Path::new(path)).map(Some).map_err(|cause| StartError::Socket { path: path.clone(), cause })
 }

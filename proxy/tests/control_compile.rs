@@ -377,7 +377,7 @@ fn the_token_of_the_admin_listener() {
     }
     let (records, compiled) = look(&file(b"\t0123456789abcdef\r\n", 0o400).replace(['«', '»'], ""));
     assert_eq!(records, []);
-    assert_eq!(compiled.unwrap().site.admin_token, Some(Sha256::digest("0123456789abcdef").into()));
+    assert_eq!(compiled.unwrap().site.admin.token, Some(Sha256::digest("0123456789abcdef").into()));
 }
 
 #[test]

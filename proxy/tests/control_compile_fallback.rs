@@ -77,7 +77,7 @@ fn what_is_remembered_and_for_how_long() {
     );
     assert_eq!((site.content.missing_ttl.as_secs(), site.content.known_ttl.as_secs()), (300, 86_400));
     assert_eq!((site.content.discover.len(), site.content.discover_interval.as_secs()), (0, 3600));
-    assert_eq!((site.upload_idle.as_secs(), site.decision_header, site.admin_token), (86_400, false, None));
+    assert_eq!((site.upload_idle.as_secs(), site.decision_header, site.admin.token), (86_400, false, None));
     assert_eq!(compiled.fixed.capacity, Capacity::default());
 
     let text = with(

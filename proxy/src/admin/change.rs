@@ -7,10 +7,11 @@ use http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Admin;
 use super::answer::{Answer, answered};
-use super::desk::Desk;
+use super::authority::{self, Who};
+use super::desk::{Desk, failed};
 use super::peer::Peer;
-use super::{Admin, authority};
 
 /// What was changed.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
@@ -24,16 +25,18 @@ pub struct Changed {
 /// The right to change something. A handler that takes it is called for requests that have it, and for no others.
 #[derive(Debug)]
 pub(super) struct Change {
-    from: Option<Peer>,
+    who: Who,
+    from: Peer,
 }
 
 impl FromRequestParts<Arc<Desk>> for Change {
     type Rejection = Answer;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Answer> {
-        authority::check(&desk.admin.handles.snapshots.current().site, &parts.headers)
-            .map_err(authority::Refusal::answer)?;
-        Ok(Self { from: parts.extensions.get().copied() })
+        let Some(from) = parts.extensions.get::<Peer>().cloned() else { return Err(failed()) };
+        let rules = &desk.admin.handles.snapshots.current().site.admin;
+        let who = authority::may_change(rules, &parts.headers, &from).map_err(authority::Refusal::answer)?;
+        Ok(Self { who, from })
     }
 }
 
@@ -57,8 +60,7 @@ impl Change {
 
     /// A line in the log of the process.
     fn record(&self, what: &str) {
-        let from = self.from.map(|peer| peer.to_string()).unwrap_or_default();
-        tracing::info!(from, "changed: {what}");
+        tracing::info!(who = %self.who, from = %self.from, "changed: {what}");
     }
 }
 

@@ -4,10 +4,10 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::get;
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::answer::{Answer, of_kind, text};
 use super::described;
 use super::desk::{Desk, failed};
+use super::guard::guard;
 use super::routes;
 
 /// Where the description is.
@@ -38,13 +39,17 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
     let (router, openapi) = groups().split_for_parts();
     let there_is = there_is(&openapi);
     let description = Bytes::from(openapi.to_pretty_json().unwrap_or_default());
-    router
+    let addresses = router
         .route(DESCRIPTION, get(async move || of_kind("application/json", description)))
         .fallback(async move || text(StatusCode::NOT_FOUND, there_is))
+        .with_state(Arc::clone(&desk));
+    // Around the router and not on its routes, which say last of all which methods they take.
+    Router::new()
+        .fallback_service(addresses)
         .layer(map_response(not_allowed))
         .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| failed()))
-        .layer(map_response(not_kept))
-        .with_state(desk)
+        .layer(from_fn_with_state(desk, guard))
+        .layer(map_response(secured))
 }
 
 /// What there is to read, in a sentence.
@@ -55,9 +60,20 @@ fn there_is(openapi: &OpenApi) -> String {
     format!("there is {}\n", pages.join(", "))
 }
 
-/// No answer is kept by anyone.
-async fn not_kept(mut answer: Answer) -> Answer {
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+/// What a browser must not do with an answer, whatever it is: keep it, guess what it is, show it inside of another page.
+async fn secured(mut answer: Answer) -> Answer {
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    // A page has its own, which says this too.
+    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    answer.headers_mut().entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     answer
 }
 

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::StartError;
-use crate::admin::{self, Admin, Threads};
+use crate::admin::{self, Admin, Doors, Threads};
 use crate::control::director::Director;
 use crate::data::downstream::listener::Listener;
 use crate::data::run::{self, Command};
@@ -110,7 +110,7 @@ impl Watched {
     pub(super) fn start_admin(
         &self,
         admin: Admin,
-        socket: std::net::TcpListener,
+        sockets: AdminSockets,
         works: oneshot::Receiver<()>,
     ) -> Result<Stoppable, StartError> {
         Stoppable::start(self.alive(ADMIN), async move |mut stopped| {
@@ -118,15 +118,28 @@ impl Watched {
                 begun = works => if begun.is_err() { return },
                 _ = &mut stopped => return,
             }
-            let listener = match TcpListener::from_std(socket) {
-                Ok(listener) => listener,
+            let doors = match sockets.open() {
+                Ok(doors) => doors,
                 Err(error) => return tracing::error!(%error, "the admin listener cannot be used"),
             };
             tokio::select! {
-                () = admin::serve(listener, admin) => tracing::error!("the admin listener has ended"),
+                () = admin::serve(doors, admin) => tracing::error!("the admin listener has ended"),
                 _ = stopped => {}
             }
         })
+    }
+}
+
+/// The sockets of the admin listener, which do not block.
+pub(super) struct AdminSockets {
+    pub(super) tcp: std::net::TcpListener,
+    pub(super) unix: Option<std::os::unix::net::UnixListener>,
+}
+
+impl AdminSockets {
+    /// For the thread that calls it.
+    fn open(self) -> io::Result<Doors> {
+        Ok(Doors { tcp: TcpListener::from_std(self.tcp)?, unix: self.unix.map(UnixListener::from_std).transpose()? })
     }
 }
 

@@ -14,7 +14,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,13 +36,19 @@ pub(super) struct Where {
     /// A PEM file with the authorities that its certificate is verified with, for https; without it, the public ones.
     #[arg(long, value_name = "PATH")]
     cacert: Option<PathBuf>,
+    /// A PEM file with a client certificate that [admin] client_authorities trusts, for https.
+    #[arg(long, value_name = "PATH", requires = "key")]
+    cert: Option<PathBuf>,
+    /// A PEM file with its key.
+    #[arg(long, value_name = "PATH", requires = "cert")]
+    key: Option<PathBuf>,
     /// A file with the token of [admin] token_file: changes need it, and questions from another machine.
     #[arg(long, value_name = "PATH", env = "ROLEGATE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 }
 
 impl Where {
-    /// The token. Over the Unix socket none is needed.
+    /// The token, if a file is named.
     fn token(&self) -> anyhow::Result<Option<String>> {
         let Some(file) = &self.token_file else { return Ok(None) };
         let token = std::fs::read(file).with_context(|| format!("cannot read the token in {}", file.display()))?;
@@ -55,7 +61,7 @@ impl Where {
 
 /// Asks a question.
 pub(super) fn get(at: &Where, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
-    // From this machine none is needed, and who may only ask cannot read it.
+    // From this machine none is needed, and one who may only ask cannot read it.
     let token = at.token().ok().flatten();
     answered(send(at, Method::GET, &target(path, query), token.as_deref())?)
 }
@@ -72,11 +78,12 @@ pub(super) fn change(
     path: &str,
     query: &[(&str, String)],
 ) -> anyhow::Result<(StatusCode, String)> {
+    // Over the Unix socket, and with a client certificate, none is needed.
     let token = match &at.admin {
         Address::Unix(_) => at.token().ok().flatten(),
         Address::Http(_) | Address::Https(_) => at.token()?,
     };
-    if token.is_none() && matches!(at.admin, Address::Http(_)) {
+    if token.is_none() && at.cert.is_none() && !matches!(at.admin, Address::Unix(_)) {
         bail!("changes need a token: --token-file or ROLEGATE_TOKEN_FILE names the file that [admin] token_file names");
     }
     send(at, method, &target(path, query), token.as_deref())
@@ -131,7 +138,7 @@ async fn connect(at: &Where, request: Builder) -> anyhow::Result<(StatusCode, St
             exchange(stream, request.header(header::HOST, host.to_string())).await
         }
         Address::Https(host) => {
-            let connector = TlsConnector::from(Arc::new(trust(at.cacert.as_deref())?));
+            let connector = TlsConnector::from(Arc::new(trust(at)?));
             let name = ServerName::try_from(host.name.clone())?;
             let stream = TcpStream::connect((host.name.as_str(), host.port)).await?;
             let stream = connector.connect(name, stream).await?;
@@ -143,18 +150,26 @@ async fn connect(at: &Where, request: Builder) -> anyhow::Result<(StatusCode, St
     }
 }
 
-/// Whose certificates are believed.
-fn trust(file: Option<&Path>) -> anyhow::Result<ClientConfig> {
+/// Whose certificates are believed, and what is shown.
+fn trust(at: &Where) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(file) = file {
+    if let Some(file) = &at.cacert {
         roots = RootCertStore::empty();
-        let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            roots.add(certificate.with_context(|| format!("{} is not PEM", file.display()))?)?;
+        for certificate in certificates(file)? {
+            roots.add(certificate).with_context(|| format!("{} has no authority in it", file.display()))?;
         }
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth())
+    let builder = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots);
+    let (Some(certificate), Some(key)) = (&at.cert, &at.key) else { return Ok(builder.with_no_client_auth()) };
+    let private =
+        PrivateKeyDer::from_pem_file(key).with_context(|| format!("cannot read the key {}", key.display()))?;
+    Ok(builder.with_client_auth_cert(certificates(certificate)?, private)?)
+}
+
+fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    read.with_context(|| format!("cannot read the certificates {}", file.display()))
 }
 
 async fn exchange<S>(stream: S, request: Builder) -> anyhow::Result<(StatusCode, String)>

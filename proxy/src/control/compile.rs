@@ -33,6 +33,7 @@ const LONGEST_NAME: usize = 255;
 type SpannedName = toml::Spanned<String>;
 
 mod ad_sites;
+mod admin;
 mod certificates;
 mod circles;
 mod clients;
@@ -105,6 +106,8 @@ pub struct Fixed {
     pub threads: Option<u16>,
     /// Address of the admin listener.
     pub admin: std::net::SocketAddr,
+    /// Path of its Unix socket.
+    pub admin_socket: Option<String>,
     /// Path and length of the queue of the access log.
     pub access_log: Option<(String, u32)>,
     /// How long a shutdown waits.
@@ -184,8 +187,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let capacity = remembered::capacity(config, problems);
     let trusted_proxies = networks(&config.proxy.trusted_proxies, problems);
     let client_address_field = client_address_field(config, problems);
-    admin(config, problems);
-    let admin_token = token::hash(config, files, problems);
+    let admin = admin::compile(config, files, problems);
     proxy_name(config, problems);
     check_threads(config, problems);
     check_numbers(config, problems);
@@ -223,7 +225,7 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         content,
         upload_idle: finite(config.affinity.upload_idle),
         decision_header: config.proxy.decision_header,
-        admin_token,
+        admin,
     };
     let plans = groups.plan(&roles, &systems, &sites, &split);
     let group_series = group_series::compile(config, &plans, problems);
@@ -238,6 +240,7 @@ fn fixed(config: &Config, capacity: Capacity) -> Fixed {
     Fixed {
         threads: config.proxy.threads.as_ref().map(|threads| *threads.get_ref()),
         admin: *config.admin.address.get_ref(),
+        admin_socket: config.admin.socket.as_ref().map(|path| path.get_ref().clone()),
         access_log: config.access_log.as_ref().map(|log| (log.path.get_ref().clone(), *log.buffer.get_ref())),
         drain_timeout: finite(config.proxy.drain_timeout),
         capacity,
@@ -291,17 +294,6 @@ fn networks(list: &[SpannedName], problems: &mut Problems) -> Vec<IpNet> {
         }
     }
     nets
-}
-
-fn admin(config: &Config, problems: &mut Problems) {
-    let address = &config.admin.address;
-    if !address.get_ref().ip().is_loopback() && !config.admin.allow_remote {
-        problems.error(
-            address.span(),
-            format!("the admin address {} can be reached from other machines", address.get_ref()),
-            "use 127.0.0.1 or [::1], or set allow_remote = true below [admin] if that is meant",
-        );
-    }
 }
 
 /// It stands in `Via` and `Proxy-Status`, where only tokens may stand.

@@ -467,7 +467,7 @@ impl Director {
         }
         if compiled.fixed != self.compiled.fixed {
             tracing::warn!(
-                "[proxy] threads and drain_timeout, [admin] address, [access_log], max_clocks and max_entries take effect \
+                "[proxy] threads and drain_timeout, [admin] address and socket, [access_log], max_clocks and max_entries take effect \
                  at the next start"
             );
         }

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use http::HeaderName;
 use ipnet::IpNet;
 
+use super::admin::AdminRules;
 use super::boundary::{BoundaryTable, GroupId};
 use super::boundary_range::AddressRange;
 use super::cluster::Cluster;
@@ -72,8 +73,8 @@ pub struct Site {
     pub upload_idle: Duration,
     /// Responses say in a field of their own how their server was chosen.
     pub decision_header: bool,
-    /// SHA-256 of the token that changes of state need; `None` refuses them all.
-    pub admin_token: Option<[u8; 32]>,
+    /// Who is answered by the admin listener.
+    pub admin: AdminRules,
 }
 
 /// The field in which a trusted proxy says who the client is.

@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::PATIENCE;
 
 pub struct Client {
-    address: SocketAddr,
+    host: String,
     sender: SendRequest<Full<Bytes>>,
 }
 
@@ -36,21 +36,26 @@ impl Answer {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap(), address).await
+        Self::connect_as(address, &address.to_string()).await
+    }
+
+    /// Asks for another host than the address.
+    pub async fn connect_as(address: SocketAddr, host: &str) -> Self {
+        Self::over(TcpStream::connect(address).await.unwrap(), host).await
     }
 
     /// From one of the loopback addresses.
     pub async fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(source.into(), 0)).unwrap();
-        Self::over(socket.connect(address).await.unwrap(), address).await
+        Self::over(socket.connect(address).await.unwrap(), &address.to_string()).await
     }
 
-    async fn over(stream: TcpStream, address: SocketAddr) -> Self {
+    async fn over(stream: TcpStream, host: &str) -> Self {
         stream.set_nodelay(true).unwrap();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self { address, sender }
+        Self { host: host.to_owned(), sender }
     }
 
     /// One request on the connection.
@@ -60,7 +65,7 @@ impl Client {
 
     /// As [`Client::send`], with more fields.
     pub async fn send_with(&mut self, method: &str, target: &str, more: &[(&str, &str)]) -> Result<Answer, String> {
-        let request = Request::builder().method(method).uri(target).header("host", self.address.to_string());
+        let request = Request::builder().method(method).uri(target).header("host", &self.host);
         let request = more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(Full::default()).unwrap();
         let whole = async {

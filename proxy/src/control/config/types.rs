@@ -172,8 +172,18 @@ pub struct Admin {
     pub address: Spanned<SocketAddr>,
     /// Must be set to let `address` be anything but loopback.
     pub allow_remote: bool,
-    /// A file with the token that changes of state need; absent = they are refused.
+    /// A file with the token that changes need, and questions from other machines; absent = there is none.
     pub token_file: Option<Spanned<String>>,
+    /// Names by which it may be asked, besides its addresses and `localhost`.
+    pub host_names: Vec<Spanned<String>>,
+    /// PEM file with its certificate and those of the authorities, in this order; absent = no TLS.
+    pub certificate: Option<Spanned<String>>,
+    /// PEM file with its key.
+    pub key: Option<Spanned<String>>,
+    /// PEM file with the authorities of client certificates, which count as the token does.
+    pub client_authorities: Option<Spanned<String>>,
+    /// Path of a Unix socket that answers as the address does.
+    pub socket: Option<Spanned<String>>,
 }
 
 impl Default for Admin {
@@ -182,6 +192,11 @@ impl Default for Admin {
             address: Spanned::new(0..0, SocketAddr::from(([127, 0, 0, 1], 9180))),
             allow_remote: false,
             token_file: None,
+            host_names: Vec::new(),
+            certificate: None,
+            key: None,
+            client_authorities: None,
+            socket: None,
         }
     }
 }
