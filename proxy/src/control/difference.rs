@@ -264,5 +264,6 @@ fn settings(old: &Compiled, new: &Compiled, told: &mut Vec<String>) {
     changed(a.client_address_field != b.client_address_field, "client_address_field");
     changed(a.fallback != b.fallback, "settings of fallback");
     changed(a.content != b.content, "settings of content");
-    changed(a.admin_token != b.admin_token, "the token for changes");
+    changed(a.admin.token != b.admin.token, "the token of the admin listener");
+    changed(a.admin.host_names != b.admin.host_names, "host_names of the admin listener");
 }

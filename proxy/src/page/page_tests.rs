@@ -119,7 +119,7 @@ fn hostile_names_are_text_on_every_page() {
         (Topic::BoundaryGroup, boundary_group::page(&shown, &group, &clocks)),
         (Topic::Content, contents::page(&of(&[]), &audit)),
         (Topic::Versions, versions::page(&shown, &[rejected, taken])),
-        (Topic::Certificates, certificates::page(&shown)),
+        (Topic::Certificates, certificates::page(&shown, &[])),
         (Topic::Explain, explain::page(&filter, Some(&Err(vec![HOSTILE.to_owned()])))),
         (Topic::Client, client::page(&filter, Some(&Err(HOSTILE.to_owned())))),
     ];
@@ -145,7 +145,7 @@ fn an_empty_site_says_what_there_is_not() {
     assert!(
         whole(Topic::SiteSystems, &shown, &site_systems::page(&shown, &none)).contains("There is no such site system")
     );
-    assert!(whole(Topic::Certificates, &shown, &certificates::page(&shown)).contains("there is no certificate"));
+    assert!(whole(Topic::Certificates, &shown, &certificates::page(&shown, &[])).contains("there is no certificate"));
     assert!(
         whole(Topic::Content, &shown, &contents::page(&none, &Audit::default()))
             .contains("No role of this site has content")
