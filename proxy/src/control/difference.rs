@@ -69,7 +69,7 @@ fn roles(old: &Compiled, new: &Compiled, told: &mut Vec<String>) {
     let all = |compiled: &Compiled| -> BTreeMap<String, Role> {
         compiled.roles.iter().map(|plan| (plan.role.name.clone(), Role::clone(&plan.role))).collect()
     };
-    each("role", &all(old), &all(new), told, |old, new| keys_of_role(old, new));
+    each("role", &all(old), &all(new), told, keys_of_role);
 }
 
 /// The keys in which two roles differ.
