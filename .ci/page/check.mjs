@@ -88,7 +88,7 @@ async function look(browser, site, state) {
         const begun = Date.now();
         const answer = await page.goto(site.origin + path, { waitUntil: "load" });
         const took = Date.now() - begun;
-        const missing = answer.status() === 404 && state === "empty";
+        const missing = [400, 404].includes(answer.status()) && state === "empty";
         check(answer.ok() || missing, where, `status ${answer.status()}`);
         check(took < 3000, where, `took ${took} ms`);
         const bytes = (await answer.body()).length;

@@ -145,7 +145,8 @@ export class Site {
     ];
     for (let round = 0; round < rounds; round++) {
       for (const target of targets) {
-        await fetch(`http://${listeners[0].address}${target}`).then((answer) => answer.arrayBuffer()).catch(() => {});
+        const method = target.endsWith("2") ? "PROPFIND" : "GET";
+        await fetch(`http://${listeners[0].address}${target}`, { method }).then((answer) => answer.arrayBuffer()).catch(() => {});
       }
     }
   }

@@ -201,7 +201,7 @@ fn make(topic: Topic, asked: &Asked<'_>, shown: &Shown, sources: &Sources<'_>) -
         Topic::BoundaryGroup => boundary_group::page(shown, asked, &sources.clocks()),
         Topic::Content => contents::page(asked, &sources.audit(None)),
         Topic::Versions => versions::page(shown, &versions::all(sources.view())),
-        Topic::Certificates => certificates::page(shown),
+        Topic::Certificates => certificates::page(shown, &certificates::of_admin(&sources.snapshot().site.admin)),
         Topic::Explain => {
             let question = explain::question(asked);
             let answer = question.map(|pairs| {
@@ -224,7 +224,8 @@ pub fn versions(handles: &Handles) -> Vec<VersionStatus> {
 
 /// The JSON of `/certificates`.
 pub fn certificates(handles: &Handles) -> Vec<ListenerCertificate> {
-    certificates::all(&Status::new(&handles.snapshots.current(), &handles.view))
+    let snapshot = handles.snapshots.current();
+    certificates::all(&Status::new(&snapshot, &handles.view), &certificates::of_admin(&snapshot.site.admin))
 }
 
 /// The JSON of `/client`.

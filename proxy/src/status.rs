@@ -411,7 +411,8 @@ fn sites(site: &Site) -> Vec<SiteStatus> {
     site.sites.list.iter().enumerate().map(of).collect()
 }
 
-fn certificate(certificate: &ServerCertificate, now: i64) -> CertificateStatus {
+/// What is told of a certificate, at a time in seconds since 1970.
+pub(crate) fn certificate(certificate: &ServerCertificate, now: i64) -> CertificateStatus {
     CertificateStatus {
         names: certificate.names.to_vec(),
         file: certificate.file.clone(),

@@ -69,7 +69,7 @@ fn roles(old: &Compiled, new: &Compiled, told: &mut Vec<String>) {
     let all = |compiled: &Compiled| -> BTreeMap<String, Role> {
         compiled.roles.iter().map(|plan| (plan.role.name.clone(), Role::clone(&plan.role))).collect()
     };
-    each("role", &all(old), &all(new), told, |old, new| keys_of_role(old, new));
+    each("role", &all(old), &all(new), told, keys_of_role);
 }
 
 /// The keys in which two roles differ.
@@ -264,5 +264,6 @@ fn settings(old: &Compiled, new: &Compiled, told: &mut Vec<String>) {
     changed(a.client_address_field != b.client_address_field, "client_address_field");
     changed(a.fallback != b.fallback, "settings of fallback");
     changed(a.content != b.content, "settings of content");
-    changed(a.admin.token != b.admin.token, "the token of [admin]");
+    changed(a.admin.token != b.admin.token, "the token of the admin listener");
+    changed(a.admin.host_names != b.admin.host_names, "host_names of the admin listener");
 }

@@ -6,35 +6,47 @@ use utoipa::ToSchema;
 
 use super::parts::{self, Align, State};
 use super::{Made, Shown};
+use crate::model::admin::AdminRules;
 use crate::status::{CertificateStatus, ListenerStatus, Status};
 
 /// Fewer days than this are worth a word.
 const SOON: i64 = 30;
+/// What the admin listener is called here.
+const ADMIN: &str = "[admin]";
 
 /// One certificate with its listener.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ListenerCertificate {
-    /// The listener.
+    /// The listener; `[admin]` for the admin listener.
     pub listener: String,
     /// The certificate.
     #[serde(flatten)]
     pub certificate: CertificateStatus,
 }
 
+/// Those of the admin listener.
+pub(super) fn of_admin(rules: &AdminRules) -> Vec<CertificateStatus> {
+    let now = crate::status::seconds(std::time::SystemTime::now()) as i64;
+    let own = rules.tls.iter().flat_map(|tls| &tls.certificates);
+    own.map(|certificate| crate::status::certificate(certificate, now)).collect()
+}
+
 /// All of them, the next to end first.
-pub(super) fn all(status: &Status) -> Vec<ListenerCertificate> {
+pub(super) fn all(status: &Status, admin: &[CertificateStatus]) -> Vec<ListenerCertificate> {
     let of = |listener: &ListenerStatus| {
         let name = listener.name.clone();
         let each = listener.certificates.clone().into_iter();
         each.map(move |certificate| ListenerCertificate { listener: name.clone(), certificate })
     };
-    let mut all: Vec<ListenerCertificate> = status.listeners.iter().flat_map(of).collect();
+    let admin = admin.iter().cloned();
+    let admin = admin.map(|certificate| ListenerCertificate { listener: ADMIN.to_owned(), certificate });
+    let mut all: Vec<ListenerCertificate> = status.listeners.iter().flat_map(of).chain(admin).collect();
     all.sort_by(|a, b| a.certificate.not_after.total_cmp(&b.certificate.not_after));
     all
 }
 
-pub(super) fn page(shown: &Shown) -> Made {
-    let all = all(&shown.status);
+pub(super) fn page(shown: &Shown, admin: &[CertificateStatus]) -> Made {
+    let all = all(&shown.status, admin);
     let head = [
         ("Certificate for", Align::Text),
         ("Listener", Align::Text),

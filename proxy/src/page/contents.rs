@@ -53,7 +53,7 @@ fn section(role: &RoleContent, text: &str) -> Markup {
     html! {
         section {
             h2 { (role.title) }
-            p.count { (parts::whole(role.contents.total as u64)) " contents are known, " (parts::whole(role.single.total as u64)) " of them at one site system only." @if role.contents.left_out() > 0 { " The first " (role.contents.first.len()) " are listed." } }
+            p.count { (crate::text::count(role.contents.total, "content")) " known, " (parts::whole(role.single.total as u64)) " of them at one site system only." @if role.contents.left_out() > 0 { " The first " (role.contents.first.len()) " are listed." } }
             @if rows.is_empty() { p.empty { "No such content has been asked for." } } @else { (parts::table(&format!("Content of {}", role.title), &head, &body)) }
             (servers(role))
         }

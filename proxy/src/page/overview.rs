@@ -170,7 +170,7 @@ fn fallback(clocks: &Clocks) -> Markup {
                 ul.plain {
                     @for clock in open.take(LISTED) {
                         li {
-                            (parts::names(&clock.boundary_groups, 2, parts::group)) " " span.quiet { (clock.role) }
+                            (parts::names(&clock.boundary_groups, 2, parts::group)) " " span.quiet { (clock.role) @if let Some(content) = &clock.content { " " code { (content) } } }
                             @for tier in &clock.open { " " (parts::marked(State::Degraded, &format!("{} open", tier.kind.replace('_', " ")))) " for " (crate::text::span(tier.open_for)) }
                         }
                     }
