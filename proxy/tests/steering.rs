@@ -314,7 +314,7 @@ fn weights_shift_the_share_of_new_downloads() {
         &world.compiled,
         &world.addresses,
         &mut world.registry,
-        (&list, 100),
+        (&*list, 100),
     );
     world.publisher.replace(assembled.topologies);
     world.publisher.publish();
