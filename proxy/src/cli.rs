@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use self::ask::Where;
 use self::signals::Signals;
+use crate::process_log::Shape;
 use crate::status::Status;
 
 mod ask;
@@ -36,6 +37,9 @@ enum Command {
         /// The configuration.
         #[arg(default_value = "rolegate.toml")]
         file: PathBuf,
+        /// How the log on standard error is written.
+        #[arg(long, value_enum, default_value_t, env = "ROLEGATE_LOG_FORMAT")]
+        log_format: Shape,
     },
     /// Check a configuration and print every mistake in it, and what `run` could not open here.
     Check(check::Check),
@@ -71,7 +75,9 @@ pub fn run() -> ExitCode {
     // Before the command line is read, which takes a moment.
     let signals = Signals::catch_for_run();
     let done = match Cli::parse().command {
-        Command::Run { file } => signals.map_err(Into::into).and_then(|signals| serve::run(&file, signals)),
+        Command::Run { file, log_format } => {
+            signals.map_err(Into::into).and_then(|signals| serve::run(&file, log_format, signals))
+        }
         Command::Check(args) => check::print(&args),
         Command::Roles { role, json } => roles::print(role.as_deref(), json),
         Command::Status { at, json } => status(at, json),

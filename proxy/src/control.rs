@@ -15,4 +15,5 @@ pub mod registry;
 pub mod resolve;
 pub mod settle;
 pub mod survey;
+pub mod told;
 pub mod watch;

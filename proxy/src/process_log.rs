@@ -12,6 +12,10 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+mod lines;
+
+use lines::Breaks;
+
 /// What a level without a target is for. Not for libraries: they write a line for what a peer sends, and a peer may send it
 /// without end.
 const OURS: [&str; 2] = ["rolegate", "rolegate_health"];
@@ -36,6 +40,16 @@ static OF_CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 /// A client that knows how to cause one could cause very many.
 const TOLD: u64 = 100;
 
+/// How a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shape {
+    /// Text, for people.
+    #[default]
+    Text,
+    /// A JSON object.
+    Json,
+}
+
 /// The log of the process. Dropping it writes what waits, but does not wait for ever.
 #[derive(Debug)]
 pub struct ProcessLog {
@@ -52,18 +66,23 @@ struct Tally {
 
 impl ProcessLog {
     /// Sends the log of all threads to standard error.
-    pub fn start() -> Self {
-        let (lines, log) = to(io::stderr());
+    pub fn start(shape: Shape) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let (lines, log) = to(io::stderr(), Breaks::of(shape, terminal));
         let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|asked| !asked.trim().is_empty());
         let filter = EnvFilter::try_new(directives(asked.as_deref().unwrap_or(LEVEL)));
         let filter = filter.unwrap_or_else(|_| EnvFilter::new(directives(LEVEL)));
-        tracing_subscriber::fmt()
+        let text = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_target(false)
             .with_writer(lines)
-            .with_ansi(io::stderr().is_terminal())
-            .log_internal_errors(false)
-            .init();
+            .log_internal_errors(false);
+        match shape {
+            Shape::Text => text.with_ansi(terminal).init(),
+            Shape::Json => {
+                text.json().flatten_event(true).with_current_span(false).with_span_list(false).with_ansi(false).init();
+            }
+        }
         log
     }
 
@@ -106,13 +125,13 @@ fn directives(asked: &str) -> String {
     asked.split(',').map(|text| directive(text.trim())).collect::<Vec<_>>().join(",")
 }
 
-fn to(out: impl Write + Send + 'static) -> (Lines, ProcessLog) {
+fn to(out: impl Write + Send + 'static, breaks: Breaks) -> (Lines, ProcessLog) {
     let tally = Arc::new(Tally::default());
     let outlet = Outlet { out, tally: Arc::clone(&tally), told: 0, torn: false };
     // The bound in bytes is reached first.
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING / EACH + 1).thread_name("log");
     let (queue, writer) = builder.finish(outlet);
-    (Lines { queue, tally: Arc::clone(&tally) }, ProcessLog { tally, _writer: writer })
+    (Lines { queue, tally: Arc::clone(&tally), breaks }, ProcessLog { tally, _writer: writer })
 }
 
 /// Where threads put their lines.
@@ -120,6 +139,7 @@ fn to(out: impl Write + Send + 'static) -> (Lines, ProcessLog) {
 struct Lines {
     queue: NonBlocking,
     tally: Arc<Tally>,
+    breaks: Breaks,
 }
 
 impl Lines {
@@ -137,12 +157,13 @@ impl Lines {
 
 impl Write for Lines {
     /// One line: the formatter writes each in one piece.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let line = lines::one(event, self.breaks);
         match line.get(..LONGEST) {
             Some(first) if line.len() > LONGEST => self.put(&[first, CUT].concat()),
-            Some(_) | None => self.put(line),
+            Some(_) | None => self.put(&line),
         }
-        Ok(line.len())
+        Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -293,7 +314,7 @@ mod tests {
     fn a_reader_that_stands_still_stops_nobody_and_costs_bounded_memory() {
         let disk = Disk::default();
         disk.with(|state| (state.room, state.shut) = (1 << 30, true));
-        let (mut lines, log) = to(disk.clone());
+        let (mut lines, log) = to(disk.clone(), Breaks::of(Shape::Text, false));
         let line = [&[b'x'; 1000][..], b"\n"].concat();
         let count = 2 * WAITING / line.len();
         for _ in 0..count {
@@ -312,7 +333,7 @@ mod tests {
     fn a_line_without_end_is_cut() {
         let disk = Disk::default();
         disk.with(|state| state.room = 1 << 30);
-        let (mut lines, log) = to(disk.clone());
+        let (mut lines, log) = to(disk.clone(), Breaks::of(Shape::Text, false));
         lines.write_all(&vec![b'x'; 10 * LONGEST]).unwrap();
         lines.write_all(b"next\n").unwrap();
         drop(log);

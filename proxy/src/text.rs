@@ -24,6 +24,12 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{end}")
 }
 
+/// Whether a character moves the cursor, or changes the order in which others are shown.
+pub fn is_hidden(char: char) -> bool {
+    let turns = matches!(u32::from(char), 0x200e | 0x200f | 0x2028..=0x202e | 0x2066..=0x2069 | 0xfeff);
+    char.is_control() || turns
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

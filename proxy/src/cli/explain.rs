@@ -102,7 +102,7 @@ fn of_file(file: &Path, args: &Explain) -> anyhow::Result<Result<Explanation, Mi
     let source = Source::read_once(file)?;
     let (compiled, _) = match director::read(&source, std::io::stderr().is_terminal()) {
         Ok(read) => read,
-        Err(rendered) => return Ok(Err(Mistakes(rendered))),
+        Err(told) => return Ok(Err(Mistakes(told.text))),
     };
     let (snapshot, assumed) = assume(&compiled, &source.name);
     match question.explain(&snapshot, None, 0, fastrand::u64(..)) {

@@ -11,7 +11,7 @@ use super::signals::{Asked, Signals};
 use crate::app::App;
 use crate::control::config::Source;
 use crate::limits;
-use crate::process_log::{self, ProcessLog};
+use crate::process_log::{self, ProcessLog, Shape};
 
 /// The status of a process that has ended because a part of it did (`EX_SOFTWARE` of `sysexits.h`): systemd starts it again.
 const BROKEN: u8 = 70;
@@ -29,9 +29,9 @@ enum Why {
 }
 
 /// Serves a configuration until the process is told to end.
-pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitCode> {
+pub(super) fn run(file: &Path, shape: Shape, signals: Option<Signals>) -> anyhow::Result<ExitCode> {
     let mut signals = signals.map_or_else(Signals::catch, Ok)?;
-    let log = ProcessLog::start();
+    let log = ProcessLog::start(shape);
     process_log::log_panics();
     limits::raise();
     let source = Source::read(file)?;
@@ -43,6 +43,8 @@ pub(super) fn run(file: &Path, signals: Option<Signals>) -> anyhow::Result<ExitC
             return Ok(ExitCode::FAILURE);
         }
     };
+    let (version, threads) = (env!("CARGO_PKG_VERSION"), app.threads());
+    tracing::info!(version, file = %file.display(), threads, pid = std::process::id(), "rolegate starts");
     for (name, address) in app.listeners() {
         tracing::info!(listener = %name, %address, "listening");
     }
@@ -103,6 +105,7 @@ fn watch(app: &App, signals: &mut Signals, log: &ProcessLog) -> anyhow::Result<W
         };
         match signals.next(broken)? {
             Ok(Asked::Reload) => app.reload_file(),
+            Ok(Asked::ReopenLog) => app.reopen_access_log(),
             Ok(Asked::End) => return Ok(Why::Asked),
             Err(thread) => return Ok(Why::Broken(thread)),
         }

@@ -28,6 +28,7 @@ use super::registry::{Leaving, Registry};
 use super::resolve::{Names, Resolved};
 use super::settle::Settling;
 use super::survey::{NOTES, Survey};
+use super::told::Told;
 use crate::metrics::Metrics;
 use crate::model::audience::audiences;
 use crate::model::live::Live;
@@ -140,7 +141,7 @@ impl std::fmt::Debug for Director {
 ///
 /// # Errors
 /// Every mistake in the file, with its place.
-pub fn read(source: &Source, color: bool) -> Result<(Compiled, Option<String>), String> {
+pub fn read(source: &Source, color: bool) -> Result<(Compiled, Option<Told>), Told> {
     read_with(source, &Files::new(), color)
 }
 
@@ -148,14 +149,14 @@ pub fn read(source: &Source, color: bool) -> Result<(Compiled, Option<String>), 
 ///
 /// # Errors
 /// Every mistake in the file, with its place.
-pub fn read_with(source: &Source, files: &Files, color: bool) -> Result<(Compiled, Option<String>), String> {
+pub fn read_with(source: &Source, files: &Files, color: bool) -> Result<(Compiled, Option<Told>), Told> {
     let mut problems = Problems::new();
     let config = parse(&source.text, &mut problems);
     let compiled = compile_with(&config, files, &mut problems);
-    let text = (!problems.is_empty()).then(|| problems.render(&source.name, &source.text, color));
+    let told = Told::of(&problems, source, color);
     match compiled {
-        Some(compiled) => Ok((compiled, text)),
-        None => Err(text.unwrap_or_default()),
+        Some(compiled) => Ok((compiled, told)),
+        None => Err(told.unwrap_or_default()),
     }
 }
 
@@ -482,13 +483,11 @@ impl Director {
         }
         if compiled.fixed != self.compiled.fixed {
             tracing::warn!(
-                "[proxy] threads and drain_timeout, [admin] address, [access_log], max_clocks and max_entries take effect \
-                 at the next start"
+                "[proxy] threads and drain_timeout, [admin] address, a new [access_log] and its buffer, max_clocks and \
+                 max_entries take effect at the next start"
             );
         }
-        if let Some(warnings) = warnings {
-            tracing::warn!("{warnings}");
-        }
+        warnings.iter().for_each(|warnings| warnings.log("the new configuration has warnings"));
         certificates::keep_sessions(&self.compiled.site, &mut compiled.site);
         certificates::warn(&compiled.site, now);
         doubts::warn(&compiled);
@@ -528,12 +527,13 @@ impl Director {
         }
     }
 
-    fn reject(&self, errors: String) -> Result<u64, String> {
+    fn reject(&self, errors: impl Into<Told>) -> Result<u64, String> {
+        let errors = errors.into();
         self.rejected.increment(1);
         self.last_success.set(0.0);
-        tracing::error!("the new configuration is rejected, the old one goes on serving\n{errors}");
-        self.view().reload = Reload { at: SystemTime::now(), accepted: false, errors: Some(errors.clone()) };
-        Err(errors)
+        errors.log("the new configuration is rejected, the old one goes on serving");
+        self.view().reload = Reload { at: SystemTime::now(), accepted: false, errors: Some(errors.text.clone()) };
+        Err(errors.text)
     }
 
     fn ask_for_names(&mut self) {
