@@ -11,10 +11,16 @@ use super::line::{Grain, Line};
 struct Object<'l> {
     ts: &'l str,
     client: &'l str,
-    method: Cow<'l, str>,
-    target: Cow<'l, str>,
+    /// Only of what is no request: a tunnel.
+    kind: Option<&'l str>,
+    #[serde(default)]
+    method: Option<Cow<'l, str>>,
+    #[serde(default)]
+    target: Option<Cow<'l, str>>,
     host: Option<Cow<'l, str>>,
-    status: u16,
+    user_agent: Option<Cow<'l, str>>,
+    #[serde(default)]
+    status: Option<u16>,
     #[serde(default)]
     bytes_up: u64,
     #[serde(default)]
@@ -23,24 +29,32 @@ struct Object<'l> {
     total_us: u64,
 }
 
-pub(super) fn line(line: &str) -> Result<Line<'_>, String> {
+/// The request of a line, unless it is about a tunnel.
+pub(super) fn line(line: &str) -> Result<Option<Line<'_>>, String> {
     let object: Object<'_> =
         serde_json::from_str(line).map_err(|error| format!("it is no line of an access log: {error}"))?;
     let over = humantime::parse_rfc3339(object.ts).map_err(|_| format!("'{}' is no date and time", object.ts))?;
-    let (host, target) = origin_form(object.target, object.host);
-    Ok(Line {
+    if object.kind.is_some() {
+        return Ok(None);
+    }
+    let lacks = |what| format!("it is no line of an access log: missing field `{what}`");
+    let method = object.method.ok_or_else(|| lacks("method"))?;
+    let target = object.target.ok_or_else(|| lacks("target"))?;
+    let status = object.status.ok_or_else(|| lacks("status"))?;
+    let (host, target) = origin_form(target, object.host);
+    Ok(Some(Line {
         over,
         grain: Grain::Exact,
         took_us: object.total_us,
         client: object.client,
-        method: object.method,
+        method,
         target,
         host,
-        agent: None,
-        status: Some(object.status),
+        agent: object.user_agent,
+        status: Some(status),
         body: object.bytes_up,
         received: Some(object.bytes_down),
-    })
+    }))
 }
 
 /// Of an address with a host, as HTTP/2 has them, the host and the path.

@@ -284,7 +284,10 @@ impl Reader {
             return Err("it has bytes that no text has".to_owned());
         }
         let line = if text.starts_with('{') { json::line(text) } else { columns.line(text) };
-        self.request(&line?)
+        match line? {
+            Some(line) => self.request(&line),
+            None => Ok(()),
+        }
     }
 
     fn request(&mut self, line: &Line<'_>) -> Result<(), String> {

@@ -73,6 +73,13 @@ impl Column {
     }
 }
 
+impl Values<'_> {
+    /// Whether there is neither a question nor an answer: rolegate writes such lines for tunnels.
+    fn is_no_request(&self) -> bool {
+        self.method.is_none() && self.stem.is_none() && self.status.is_none()
+    }
+}
+
 impl Columns {
     /// Reads a line that begins with `#`.
     pub(super) fn directive(&mut self, line: &str) -> Result<(), String> {
@@ -98,12 +105,15 @@ impl Columns {
         Ok(())
     }
 
-    /// Reads a line of values.
-    pub(super) fn line<'l>(&self, line: &'l str) -> Result<Line<'l>, String> {
+    /// Reads a line of values: its request, unless it is about a connection without one.
+    pub(super) fn line<'l>(&self, line: &'l str) -> Result<Option<Line<'l>>, String> {
         if self.columns.is_empty() {
             return Err("there is no #Fields line before it that can be used".to_owned());
         }
         let values = self.values(line)?;
+        if self.columns.contains(&Column::Status) && values.is_no_request() {
+            return Ok(None);
+        }
         let date = values.date.or(self.date.as_deref()).ok_or("it has no date, and no #Date line is before it")?;
         let time = values.time.ok_or("it has no time")?;
         let over = humantime::parse_rfc3339(&format!("{date}T{time}Z"));
@@ -111,7 +121,7 @@ impl Columns {
         let method = values.method.ok_or("it has no method")?;
         let stem = values.stem.ok_or("it has no path")?;
         let sent = number(values.client_bytes, "cs-bytes")?.filter(|_| WITH_BODY.contains(&method));
-        Ok(Line {
+        Ok(Some(Line {
             over,
             grain: if time.contains('.') { Grain::Exact } else { Grain::Second },
             took_us: number::<u64>(values.taken, "time-taken")?.unwrap_or_default().saturating_mul(1000),
@@ -123,7 +133,7 @@ impl Columns {
             status: number(values.status, "sc-status")?,
             body: sent.unwrap_or_default(),
             received: number(values.server_bytes, "sc-bytes")?,
-        })
+        }))
     }
 
     fn values<'l>(&self, line: &'l str) -> Result<Values<'l>, String> {

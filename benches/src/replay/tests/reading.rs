@@ -80,6 +80,17 @@ fn a_log_of_ours_has_bodies_hosts_and_ranges() {
 }
 
 #[test]
+fn tunnels_are_no_requests() {
+    let json = r#"{"ts":"2026-03-01T08:15:30Z","kind":"tcp","client":"10.0.0.1","ended":"client_closed","bytes_up":7}
+{"ts":"2026-03-01T08:15:31Z","client":"10.0.0.1","method":"GET","target":"/","user_agent":"ccm","status":200}"#;
+    let w3c = format!("{HEAD}2026-03-01 08:15:30 10.0.0.1 - - - 7\n2026-03-01 08:15:31 10.0.0.1 GET / 200 0\n");
+    for text in [json, &w3c] {
+        let log = read(text);
+        assert_eq!((log.len(), log.counts().broken), (1, 0), "{:?}", log.counts());
+    }
+}
+
+#[test]
 fn logs_that_were_rolled_are_one() {
     let line = |second: u32| format!("{HEAD}2026-03-01 08:15:{second} 10.0.0.1 GET / 200 0\n");
     let log = read_with(&[line(30).as_bytes(), line(32).as_bytes()], ALL).unwrap();
