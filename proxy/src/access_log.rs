@@ -1,102 +1,111 @@
-//! Writes the access log: one JSON object per line, on a thread of its own.
+//! Writes the access log, on a thread of its own: a line for each request and each tunnel.
+//!
+//! The writer follows the configuration that is served: where the log is, its format and its fields change with a reload.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use arrayvec::{ArrayString, ArrayVec};
 use crossbeam_channel::RecvTimeoutError;
 use metrics::Counter;
-use serde::Serialize;
 
 use crate::data::thread::access_log::{Record, Records, Sink, queue};
-use crate::wire::address::{ip_text, socket_text};
+use crate::model::access_log::{LogFormat, LogSettings};
+use crate::model::snapshot::{Snapshot, Snapshots};
 
+mod combined;
+mod escape;
+mod json;
+mod lines;
 mod outlet;
+mod values;
+mod w3c;
 
-use outlet::Outlet;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
-/// Longest time of a line, in bytes.
-const LONGEST_TIME: usize = 40;
-
-/// Names of boundary groups in a line; `boundary_groups` says how many there are.
-const MOST_GROUPS: usize = 4;
+use lines::Lines;
+use outlet::{Outlet, Put};
 
 /// How long a line may wait in the writer's buffer when nothing follows it.
 const FLUSH: Duration = Duration::from_millis(200);
+/// What a new log may be used for: its owner alone reads it.
+const MODE: u32 = 0o600;
+/// Standard output.
+const STDOUT: &str = "-";
 
-/// One line: `ts` is RFC 3339 in UTC, other times are microseconds.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    ts: &'a str,
-    snapshot: u64,
-    listener: &'a str,
-    peer: &'a str,
-    client: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<&'static str>,
-    http: &'static str,
-    method: &'a str,
-    target: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    site: Option<&'a str>,
-    boundary_groups: u16,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    boundary_group_names: &'a [&'a str],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tier: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    site_system: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    endpoint: Option<&'a str>,
-    attempts: u32,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-    bytes_up: u64,
-    bytes_down: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_byte_us: Option<u64>,
-    total_us: u64,
+/// Asks the writer to open its file again.
+#[derive(Clone, Debug, Default)]
+pub struct Reopen(Arc<AtomicBool>);
+
+impl Reopen {
+    /// Asks. It is done a moment later.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> bool {
+        // A read that changes nothing costs no other core anything.
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
-/// Opens the log and starts its writer, which ends when the last sink is gone; `alive` is dropped with it. `lost` counts lines
-/// that could not be written.
+/// What the writer is started with.
+#[derive(Debug)]
+pub struct Start {
+    /// Where the configuration is that says how lines are written.
+    pub snapshots: Arc<Snapshots>,
+    /// Records that may wait.
+    pub buffer: usize,
+    /// Counts lines that could not be written.
+    pub lost: Counter,
+    /// By this it is asked to open its file again.
+    pub reopen: Reopen,
+}
+
+/// Opens the log and starts its writer, which ends when the last sink is gone; `alive` is dropped with it.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn start(
-    path: &str,
-    buffer: usize,
-    lost: Counter,
-    alive: impl Send + 'static,
-) -> io::Result<(Sink, JoinHandle<()>)> {
-    // Not by way of `io::stdout`, which has a buffer of its own.
-    let out = if path == "-" { File::from(io::stdout().as_fd().try_clone_to_owned()?) } else { open(path)? };
-    let (sink, records) = queue(buffer);
-    let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+pub fn start(start: Start, alive: impl Send + 'static) -> io::Result<(Sink, JoinHandle<()>)> {
+    let snapshot = start.snapshots.current();
+    let settings = snapshot.site.access_log.clone().ok_or(io::ErrorKind::NotFound)?;
+    let out = open(&settings.path)?;
+    let (sink, records) = queue(start.buffer);
+    let writer = Writer {
+        out: Outlet::new(out, start.lost),
+        snapshots: start.snapshots,
+        reopen: start.reopen,
+        header_due: settings.format == LogFormat::W3c,
+        settings,
+        snapshot,
+        lines: Lines::default(),
+    };
+    let thread = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
         let _alive = alive;
-        write(&records, Outlet::new(out, lost));
+        writer.run(&records);
     })?;
-    Ok((sink, writer))
+    Ok((sink, thread))
 }
 
 fn open(path: &str) -> io::Result<File> {
+    if path == STDOUT {
+        // Not by way of `io::stdout`, which has a buffer of its own.
+        return Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?));
+    }
     let mut options = OpenOptions::new();
     match std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
         // Opened for writing alone, a pipe makes the process wait until it has a reader, and fails when that goes.
         true => options.read(true).write(true),
-        false => options.create(true).append(true),
+        false => options.create(true).append(true).mode(MODE),
     };
     options.open(path)
 }
@@ -106,7 +115,7 @@ fn open(path: &str) -> io::Result<File> {
 /// # Errors
 /// Why it could not.
 pub fn can_open(path: &str) -> io::Result<()> {
-    if path == "-" { Ok(()) } else { can_append(Path::new(path)) }
+    if path == STDOUT { Ok(()) } else { can_append(Path::new(path)) }
 }
 
 fn can_append(path: &Path) -> io::Result<()> {
@@ -159,76 +168,92 @@ fn allowed(path: &Path, _: Access) -> io::Result<()> {
     std::fs::metadata(path).map(drop)
 }
 
-fn write(records: &Records, mut out: Outlet<impl Write>) {
-    let mut lines = Lines::default();
-    loop {
-        match records.next(FLUSH) {
-            Ok(record) => out.put(lines.write(&record)),
-            Err(RecvTimeoutError::Timeout) => out.flush(),
-            Err(RecvTimeoutError::Disconnected) => return out.end(),
+/// The thread that writes.
+struct Writer {
+    out: Outlet<File>,
+    snapshots: Arc<Snapshots>,
+    reopen: Reopen,
+    snapshot: Arc<Snapshot>,
+    /// As the log is written now.
+    settings: Arc<LogSettings>,
+    lines: Lines,
+    /// The lines that follow need a new header.
+    header_due: bool,
+}
+
+impl Writer {
+    fn run(mut self, records: &Records) {
+        loop {
+            match records.next(FLUSH) {
+                Ok(record) => {
+                    self.follow();
+                    self.write(&record);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.follow();
+                    self.out.flush();
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.out.end(),
+            }
         }
     }
-}
 
-/// The client's groups, in the order of the configuration. They are looked up here, and not on the data thread.
-fn group_names(record: &Record) -> ArrayVec<&str, MOST_GROUPS> {
-    let site = &record.snapshot.site;
-    let groups = if record.groups == 0 { &[] } else { site.boundaries.groups_of(record.client) };
-    groups.iter().take(MOST_GROUPS).map(|group| site.group_names[usize::from(group.0)].as_str()).collect()
-}
-
-/// Makes lines, each in the memory of the one before.
-#[derive(Default)]
-struct Lines {
-    line: Vec<u8>,
-    /// The last second, as it is written.
-    second: Option<(u64, String)>,
-}
-
-impl Lines {
-    fn write(&mut self, record: &Record) -> &[u8] {
-        let at = record.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if self.second.as_ref().is_none_or(|(second, _)| *second != at.as_secs()) {
-            let text = humantime::format_rfc3339_seconds(record.at).to_string();
-            self.second = Some((at.as_secs(), text));
+    fn write(&mut self, record: &Record) {
+        if self.header_due {
+            let header = self.lines.header(&self.settings, record.at);
+            self.header_due = self.out.put(header) == Put::Lost;
         }
-        let second = self.second.as_ref().map_or("", |(_, text)| text.trim_end_matches('Z'));
-        let mut ts = ArrayString::<LONGEST_TIME>::new();
-        // It fits: what is written are digits, and a year of no more than five.
-        let _ = write!(ts, "{second}.{:06}Z", at.subsec_micros());
-        let topology = record.role.map(|role| &record.snapshot.cluster(role).topology);
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let endpoint = record.endpoint.map(socket_text);
-        let line = Line {
-            ts: &ts,
-            snapshot: record.snapshot.version,
-            listener: &record.snapshot.site.listeners[usize::from(record.listener)].name,
-            peer: &socket_text(record.peer),
-            client: &ip_text(record.client),
-            tls: record.tls,
-            http: if record.http2 { "2" } else { "1.1" },
-            method: record.method.as_str(),
-            target: &record.target,
-            host: record.host.as_deref(),
-            role: topology.map(|topology| topology.role.name.as_str()),
-            site: topology.and_then(|topology| topology.site.as_deref()),
-            boundary_groups: record.groups,
-            boundary_group_names: &group_names(record),
-            tier: record.tier.map(crate::model::tier::TierKind::as_str),
-            site_system: record.site_system.as_deref(),
-            endpoint: endpoint.as_deref(),
-            attempts: record.attempts,
-            status: record.status.as_u16(),
-            error: record.error.map(crate::error::Error::reason),
-            bytes_up: record.received,
-            bytes_down: record.sent,
-            first_byte_us: record.first_byte.map(micros),
-            total_us: micros(record.total),
-        };
-        self.line.clear();
-        // Into memory, and of what JSON can say.
-        let _ = serde_json::to_writer(&mut self.line, &line);
-        self.line.push(b'\n');
-        &self.line
+        // What is secret today is so for all lines.
+        if let Some(line) = self.lines.line(record, &self.settings, &self.snapshot.site.mask) {
+            self.out.put(line);
+        }
+    }
+
+    /// Does what a reload, or a signal, has asked for.
+    fn follow(&mut self) {
+        if let Some(newer) = self.snapshots.newer_than(&self.snapshot) {
+            self.snapshot = newer;
+            // Without a log there are no records, and it may come back.
+            if let Some(next) = self.snapshot.site.access_log.clone()
+                && next != self.settings
+            {
+                self.change(&next);
+            }
+        }
+        if self.reopen.take() && &*self.settings.path != STDOUT {
+            let settings = Arc::clone(&self.settings);
+            if self.moves_to(&settings.path) {
+                tracing::info!(path = &*settings.path, "the access log was opened again");
+            }
+        }
+    }
+
+    fn change(&mut self, next: &Arc<LogSettings>) {
+        let other_lines = next.format != self.settings.format || next.fields != self.settings.fields;
+        let mut settings = LogSettings::clone(next);
+        let moved = next.path != self.settings.path && self.moves_to(&next.path);
+        if moved {
+            tracing::info!(path = &*next.path, "the access log is written here from now on");
+        } else {
+            // One that could not be opened is tried again when the configuration changes again.
+            settings.path.clone_from(&self.settings.path);
+        }
+        self.settings = Arc::new(settings);
+        self.header_due = self.settings.format == LogFormat::W3c && (moved || other_lines || self.header_due);
+    }
+
+    /// Goes on in the file with this name, unless it cannot be opened.
+    fn moves_to(&mut self, path: &str) -> bool {
+        match open(path) {
+            Ok(file) => {
+                self.out.replace(file);
+                self.header_due = self.settings.format == LogFormat::W3c;
+                true
+            }
+            Err(error) => {
+                tracing::error!(path, %error, "the access log cannot be opened: it goes on in the file that is open");
+                false
+            }
+        }
     }
 }

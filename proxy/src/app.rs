@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use crate::access_log;
+use crate::access_log::{self, Reopen};
 use crate::admin::Admin;
 use crate::control::compile::{Compiled, Fixed};
 use crate::control::config::Source;
@@ -78,6 +78,7 @@ pub struct App {
     control: Option<Stoppable>,
     office: Option<Stoppable>,
     log: Option<JoinHandle<()>>,
+    reopen: Reopen,
     metrics: Arc<Metrics>,
     drain_timeout: Duration,
     draining: Arc<AtomicBool>,
@@ -98,10 +99,9 @@ impl App {
     /// # Errors
     /// [`StartError`] says what to do.
     pub fn start(source: &Source, file: Option<PathBuf>) -> Result<Self, StartError> {
-        let (compiled, warnings) = director::read(source, false).map_err(StartError::Configuration)?;
-        if let Some(warnings) = warnings {
-            tracing::warn!("{warnings}");
-        }
+        let (compiled, warnings) =
+            director::read(source, false).map_err(|told| StartError::Configuration(told.text))?;
+        warnings.iter().for_each(|warnings| warnings.log("the configuration has warnings"));
         let metrics = Arc::new(Metrics::new());
         let fixed = compiled.fixed.clone();
         let threads = usize::from(fixed.threads.unwrap_or_else(cores));
@@ -110,11 +110,12 @@ impl App {
         let admin = admin_socket.local_addr().unwrap_or(fixed.admin);
         let epoch = Instant::now();
         let (mut watched, ended) = Watched::new(epoch);
-        let (log, log_thread) = open_access_log(&fixed, &metrics, &watched)?.unzip();
         let listeners = addresses(&compiled, &sockets);
         let possible_connections = possible_connections(&compiled, threads);
         let origin = Some(Origin::new(file, source));
         let (director, handles) = Director::new(compiled, origin, Arc::clone(&metrics), epoch);
+        let reopen = Reopen::default();
+        let (log, log_thread) = open_access_log(&fixed, &handles, &metrics, (&watched, &reopen))?.unzip();
         handles.view.lock().unwrap_or_else(PoisonError::into_inner).addresses =
             listeners.iter().map(|(_, address)| *address).collect();
         let shared = Shared {
@@ -155,6 +156,7 @@ impl App {
             control: Some(control),
             office: Some(office),
             log: log_thread,
+            reopen,
             metrics,
             drain_timeout: fixed.drain_timeout,
             draining: watched.draining(),
@@ -242,6 +244,11 @@ impl App {
         let _ = self.handles.orders.try_send(Order::ReloadFile);
     }
 
+    /// Opens the file of the access log again: it was moved away to make room.
+    pub fn reopen_access_log(&self) {
+        self.reopen.ask();
+    }
+
     /// Stops accepting, lets requests finish until the configured deadline, and says what was cut.
     pub fn shutdown(self) -> Drained {
         let deadline = self.drain_timeout;
@@ -284,13 +291,21 @@ impl Drop for App {
 
 fn open_access_log(
     fixed: &Fixed,
+    handles: &Handles,
     metrics: &Metrics,
-    watched: &Watched,
+    (watched, reopen): (&Watched, &Reopen),
 ) -> Result<Option<(Sink, JoinHandle<()>)>, StartError> {
-    let Some((path, buffer)) = &fixed.access_log else { return Ok(None) };
-    let opened =
-        access_log::start(path, *buffer as usize, ThreadMetrics::new(metrics).log_dropped, watched.alive("access-log"));
-    opened.map(Some).map_err(|cause| StartError::AccessLog { path: path.clone(), cause })
+    let Some(buffer) = fixed.access_log else { return Ok(None) };
+    let start = access_log::Start {
+        snapshots: Arc::clone(&handles.snapshots),
+        buffer: buffer as usize,
+        lost: ThreadMetrics::new(metrics).log_dropped,
+        reopen: reopen.clone(),
+    };
+    let settings = handles.snapshots.current().site.access_log.clone();
+    let path = settings.map_or_else(String::new, |settings| settings.path.to_string());
+    let opened = access_log::start(start, watched.alive("access-log"));
+    opened.map(Some).map_err(|cause| StartError::AccessLog { path, cause })
 }
 
 /// Client connections of a data thread that there are descriptors for. A warning says when the configuration allows more.

@@ -14,7 +14,8 @@ use crate::model::description::Thing;
 use crate::model::facts::Facts;
 use crate::model::role::Role;
 use crate::model::snapshot::Snapshot;
-use crate::wire::fields::Fields;
+use crate::wire::fields::{Field, Fields};
+use crate::wire::known::{Known, KnownSet};
 
 mod assumed;
 mod known;
@@ -30,6 +31,9 @@ pub use outcome::{AnswerFacts, PickFacts};
 pub use question::Question;
 pub use servers::{ServerFacts, TierFacts};
 pub use why_not::{Answer, WhyNot};
+
+/// Fields that nobody is shown.
+const SECRET: KnownSet = KnownSet::of(&[Known::Authorization, Known::ProxyAuthorization, Known::Cookie]);
 
 /// Everything about one request. What has no meaning for it is absent.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -185,12 +189,15 @@ impl Explanation {
         let bare = Facts { host: None, method: "", path: "", query: None, fields: None, ..*facts };
         let facts = if listener.tcp.is_some() { &bare } else { facts };
         told.request.method = facts.method.to_owned();
-        told.request.target = facts.path.to_owned();
-        told.request.target.extend(facts.query.map(|query| format!("?{query}")));
+        let query = facts.query.map(|query| format!("?{query}")).unwrap_or_default();
+        told.request.target = snapshot.site.mask.masked(&format!("{}{query}", facts.path));
         told.request.host = facts.host.map(str::to_owned);
         let fields = facts.fields.into_iter().flat_map(Fields::iter);
-        let text = |value| String::from_utf8_lossy(value).into_owned();
-        told.request.fields = fields.map(|field| (field.name.to_owned(), text(field.value))).collect();
+        let shown = |field: Field<'_>| match field.is_in(SECRET) {
+            true => "***".to_owned(),
+            false => String::from_utf8_lossy(field.value).into_owned(),
+        };
+        told.request.fields = fields.map(|field| (field.name.to_owned(), shown(field))).collect();
         let decided = match listener.tcp {
             Some(role) => Decision::for_cluster(snapshot, role, facts, now_ms),
             None => Decision::new(snapshot, facts, now_ms),

@@ -1,5 +1,6 @@
 //! Plain values: what the proxy knows and how it decides. No I/O, no runtime, no clock, no dice: those are passed in.
 
+pub mod access_log;
 pub mod audience;
 pub mod balance;
 pub mod boundary;

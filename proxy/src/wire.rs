@@ -12,4 +12,5 @@ pub mod list;
 pub mod names;
 pub mod proxy_header;
 pub mod request;
+pub mod secrets;
 pub mod trailers;

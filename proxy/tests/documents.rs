@@ -22,6 +22,7 @@ use rolegate::control::config::{
 };
 use rolegate::error::Error;
 use rolegate::metrics::{FAMILIES, Kind};
+use rolegate::model::access_log::{LogField, LogFormat};
 use rolegate::model::entry::{CertificateField, ClientCertificates, Security};
 use rolegate::model::presets;
 use rolegate::model::role::Role;
@@ -160,7 +161,11 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         ("#### `[listeners.tls]`", "client_crl_files", format!("{:?}", tls.client_crl_files)),
         ("### `[admin]`", "address", text(&admin.address.get_ref().to_string())),
         ("### `[admin]`", "allow_remote", admin.allow_remote.to_string()),
+        ("### `[proxy]`", "request_id_field", text(proxy.request_id_field.get_ref())),
         ("### `[access_log]`", "path", text(log.path.get_ref())),
+        ("### `[access_log]`", "format", text(log.format.get_ref())),
+        ("### `[access_log]`", "sample", log.sample.get_ref().to_string()),
+        ("### `[access_log]`", "sample_errors", log.sample_errors.to_string()),
         ("### `[access_log]`", "buffer", log.buffer.get_ref().to_string()),
         ("### `[dns]`", "servers", format!("{:?}", dns.servers)),
         ("### `[dns]`", "min_ttl", time(dns.min_ttl)),
@@ -186,6 +191,28 @@ fn defaults_in_the_reference_are_those_of_the_code() {
         let row = rows.iter().find(|row| code(&row[0]) == key).unwrap();
         assert_eq!(code(&row[2]), default, "{key} below {heading:?}");
     }
+}
+
+#[test]
+fn the_fields_of_the_access_log_are_those_of_the_code() {
+    let rows = table(&document("docs/operations.md"), "### Fields of the access log");
+    for (column, format) in [(0, LogFormat::Json), (1, LogFormat::W3c)] {
+        let names = |usual: bool| -> Vec<String> {
+            let cells = rows.iter().flat_map(|row| row[column].split(", "));
+            let cells = cells.filter(|cell| !cell.is_empty() && (!usual || cell.starts_with("**")));
+            cells.map(|cell| code(cell).to_owned()).collect()
+        };
+        let of = |fields: &[LogField]| -> Vec<String> {
+            fields.iter().filter_map(|field| field.name(format)).map(str::to_owned).collect()
+        };
+        assert_eq!(sorted(names(false)), sorted(of(LogField::ALL)), "{format:?}");
+        assert_eq!(sorted(names(true)), sorted(of(format.usual())), "the usual ones of {format:?}");
+    }
+    let reference = document("docs/configuration.md");
+    let masked = reference.split("these parameters are masked: ").nth(1).unwrap().split(". A user").next().unwrap();
+    let written: Vec<&str> = masked.split(',').map(|name| code(name.trim())).collect();
+    let log = AccessLog::default();
+    assert_eq!(written, log.mask.iter().map(|name| name.get_ref().as_str()).collect::<Vec<_>>());
 }
 
 #[test]

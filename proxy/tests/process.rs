@@ -172,7 +172,7 @@ fn a_log_whose_reader_has_gone_stops_nothing() {
 fn a_log_whose_reader_stands_still_stops_nothing() {
     let mut process = Process::start();
     // More than a pipe holds: each rejection is told of with all its errors.
-    let wrong = format!("wrong = [{}]\n", "1, ".repeat(5000));
+    let wrong: String = (0..100).map(|number| format!("wrong{number} = 1\n")).collect();
     for number in 0..40 {
         process.write(&format!("{wrong}# {number}\n"));
         process.signal(Signal::SIGHUP);
@@ -376,5 +376,47 @@ fn few_open_files_are_shared_out_and_no_server_is_blamed() {
     // Those that say nothing give way to one that asks.
     assert_eq!(process.status("/"), 200);
     drop(flood);
+    process.ends();
+}
+
+#[test]
+fn sigusr1_opens_the_access_log_again() {
+    let logs = tempfile::tempdir().unwrap();
+    let (path, moved) = (logs.path().join("access.log"), logs.path().join("access.log.1"));
+    let mut process = Process::spawn(&format!("{}[access_log]\npath = {path:?}\n", configuration("/first")));
+    process.find_addresses();
+    assert_eq!(process.status("/first"), 502);
+    process.until("a line", |_| fs::read_to_string(&path).unwrap().lines().count() == 1);
+    fs::rename(&path, &moved).unwrap();
+    process.signal(Signal::SIGUSR1);
+    process.until("a new file", |_| path.exists());
+    assert_eq!(process.status("/first"), 502);
+    process.until("a line in it", |_| fs::read_to_string(&path).unwrap().lines().count() == 1);
+    assert_eq!(fs::read_to_string(&moved).unwrap().lines().count(), 1);
+    process.ends();
+}
+
+#[test]
+fn each_event_and_each_mistake_is_one_line() {
+    let mut process = Process::spawn_with(&configuration("/first"), |command| {
+        command.env("ROLEGATE_LOG_FORMAT", "json");
+    });
+    let line = |line: String| -> serde_json::Value { serde_json::from_str(&line).unwrap() };
+    let start = process.said("rolegate starts").map(line).unwrap();
+    assert_eq!((&start["version"], &start["threads"]), (&env!("CARGO_PKG_VERSION").into(), &1.into()), "{start}");
+    assert!(start["file"].as_str().unwrap().ends_with("rolegate.toml"), "{start}");
+    process.said("admin:").unwrap();
+    process
+        .write(&configuration("/first").replace("preset", "prset").replace("code = \"P01\"", "code = \"\\u001b[2J\""));
+    process.signal(Signal::SIGHUP);
+    let summary = process.said("is rejected").map(line).unwrap();
+    assert_eq!((&summary["errors"], &summary["level"]), (&2.into(), &"ERROR".into()), "{summary}");
+    for (place, part) in [(":2:", "code"), (":12:", "prset")] {
+        let text = process.said(place).unwrap();
+        assert!(!text.contains('\x1b'), "{text:?}");
+        let mistake = line(text);
+        assert!(mistake["message"].as_str().unwrap().contains(part), "{mistake}");
+        assert!(!mistake["help"].as_str().unwrap().is_empty(), "{mistake}");
+    }
     process.ends();
 }

@@ -22,8 +22,19 @@ pub(super) struct Outlet<W> {
     /// Lines that are not written, and how much of the first one is.
     pending: Vec<u8>,
     written: usize,
+    /// What is pending begins in the middle of a line.
+    torn: bool,
     lost: Counter,
     failing: Option<Failing>,
+}
+
+/// What became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It is written, sooner or later.
+    Taken,
+    /// There was no room for it. It is counted.
+    Lost,
 }
 
 /// Since when nothing can be written.
@@ -35,19 +46,38 @@ struct Failing {
 
 impl<W: Write> Outlet<W> {
     pub(super) fn new(out: W, lost: Counter) -> Self {
-        Self { out, pending: Vec::with_capacity(PIECE), written: 0, lost, failing: None }
+        Self { out, pending: Vec::with_capacity(PIECE), written: 0, torn: false, lost, failing: None }
     }
 
     /// Takes a line, and writes it sooner or later.
-    pub(super) fn put(&mut self, line: &[u8]) {
+    pub(super) fn put(&mut self, line: &[u8]) -> Put {
         if self.kept() + line.len() > PIECE {
             self.flush();
         }
         if self.kept() > 0 && self.kept() + line.len() > KEPT {
             self.lose(1);
-            return;
+            return Put::Lost;
         }
         self.pending.extend_from_slice(line);
+        Put::Taken
+    }
+
+    /// Goes on in another file. What is pending is written to the old one if that takes it, and to the new one if not; the rest of
+    /// a line of which the old one has a part is lost.
+    pub(super) fn replace(&mut self, out: W) {
+        if let Err(error) = self.write() {
+            self.failed(&error);
+        }
+        if self.torn {
+            let rest = self.pending.iter().position(|byte| *byte == b'\n').map_or(self.pending.len(), |at| at + 1);
+            self.pending.drain(..rest);
+            self.torn = false;
+            self.lose(1);
+        }
+        self.out = out;
+        if let Some(failing) = &mut self.failing {
+            failing.again = Instant::now();
+        }
     }
 
     fn kept(&self) -> usize {
@@ -76,12 +106,17 @@ impl<W: Write> Outlet<W> {
         }
         self.pending.clear();
         self.written = 0;
+        self.torn = false;
         Ok(())
     }
 
     fn failed(&mut self, error: &io::Error) {
         // The place of what was written is needed for what comes.
-        self.pending.drain(..std::mem::take(&mut self.written));
+        let written = std::mem::take(&mut self.written);
+        if written > 0 {
+            self.torn = self.pending[written - 1] != b'\n';
+        }
+        self.pending.drain(..written);
         let now = Instant::now();
         let failing = self.failing.get_or_insert(Failing { again: now, tell: now, lost: 0 });
         failing.again = now + AGAIN;
@@ -169,7 +204,7 @@ mod tests {
 
         /// Puts lines with these numbers.
         fn put(&mut self, numbers: std::ops::Range<u64>) {
-            numbers.for_each(|number| self.outlet.put(format!("{number:0>99}\n").as_bytes()));
+            numbers.for_each(|number| _ = self.outlet.put(format!("{number:0>99}\n").as_bytes()));
         }
 
         async fn flush(&mut self) {
@@ -229,6 +264,36 @@ mod tests {
         log.put(1..2);
         log.outlet.end();
         assert_eq!(log.disk.text().len(), long.len() + 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_another_file_no_line_is_torn() {
+        let mut log = Log::new();
+        log.disk.make_room(150);
+        log.put(0..4);
+        log.flush().await;
+        let next = Disk::default();
+        next.make_room(1 << 30);
+        log.outlet.replace(next.clone());
+        log.put(4..5);
+        log.outlet.end();
+        assert_eq!(log.disk.text().len(), 150, "the first line, and half of the second");
+        assert_eq!(log.lost.load(Relaxed), 1, "the second");
+        let numbers: Vec<u64> = next.text().lines().map(|line| line.parse().unwrap()).collect();
+        assert_eq!(numbers, [2, 3, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_pending_goes_to_the_file_that_it_was_meant_for() {
+        let mut log = Log::new();
+        log.disk.make_room(1000);
+        log.put(0..2);
+        let next = Disk::default();
+        next.make_room(1000);
+        log.outlet.replace(next.clone());
+        log.put(2..3);
+        log.outlet.end();
+        assert_eq!((log.disk.text().len(), next.text().len(), log.lost.load(Relaxed)), (200, 100, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,14 +7,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Signals that end a process unless it has asked for them, and that rolegate has no use for: scripts send them to daemons that
 /// open their logs again or print something.
-const WITHOUT_MEANING: [SignalKind; 4] =
-    [SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm(), SignalKind::io()];
+const WITHOUT_MEANING: [SignalKind; 3] = [SignalKind::user_defined2(), SignalKind::alarm(), SignalKind::io()];
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// SIGHUP: read the configuration again.
     Reload,
+    /// SIGUSR1: open the access log again.
+    ReopenLog,
     /// SIGTERM or SIGINT: drain and end.
     End,
 }
@@ -23,6 +24,7 @@ pub(super) enum Asked {
 pub(super) struct Signals {
     runtime: Runtime,
     hangup: Signal,
+    reopen: Signal,
     ends: Option<Ends>,
     _without_meaning: Vec<Signal>,
 }
@@ -59,14 +61,15 @@ impl Signals {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let inside = runtime.enter();
         let hangup = signal(SignalKind::hangup())?;
+        let reopen = signal(SignalKind::user_defined1())?;
         let without_meaning = WITHOUT_MEANING.into_iter().map(signal).collect::<io::Result<_>>()?;
         drop(inside);
-        Ok(Self { runtime, hangup, ends: None, _without_meaning: without_meaning })
+        Ok(Self { runtime, hangup, reopen, ends: None, _without_meaning: without_meaning })
     }
 
     /// Waits for the next signal, or for something else to end the process.
     pub(super) fn next<T>(&mut self, other: impl Future<Output = T>) -> io::Result<Result<Asked, T>> {
-        let Self { runtime, hangup, ends, .. } = self;
+        let Self { runtime, hangup, reopen, ends, .. } = self;
         runtime.block_on(async {
             let ends = match ends {
                 Some(known) => known,
@@ -75,6 +78,7 @@ impl Signals {
             tokio::select! {
                 () = ends.next() => Ok(Ok(Asked::End)),
                 _ = hangup.recv() => Ok(Ok(Asked::Reload)),
+                _ = reopen.recv() => Ok(Ok(Asked::ReopenLog)),
                 ended = other => Ok(Err(ended)),
             }
         })

@@ -32,6 +32,7 @@ const LONGEST_NAME: usize = 255;
 /// A name with the place where it was written.
 type SpannedName = toml::Spanned<String>;
 
+mod access_log;
 mod ad_sites;
 mod certificates;
 mod circles;
@@ -105,8 +106,8 @@ pub struct Fixed {
     pub threads: Option<u16>,
     /// Address of the admin listener.
     pub admin: std::net::SocketAddr,
-    /// Path and length of the queue of the access log.
-    pub access_log: Option<(String, u32)>,
+    /// Length of the queue of the access log, if there is one.
+    pub access_log: Option<u32>,
     /// How long a shutdown waits.
     pub drain_timeout: Duration,
     /// How much is remembered of what is learned while serving.
@@ -184,6 +185,8 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
     let capacity = remembered::capacity(config, problems);
     let trusted_proxies = networks(&config.proxy.trusted_proxies, problems);
     let client_address_field = client_address_field(config, problems);
+    let request_id_field = access_log::request_id_field(config, problems);
+    let access_log = access_log::compile(config, problems);
     admin(config, problems);
     let admin_token = token::hash(config, files, problems);
     proxy_name(config, problems);
@@ -215,6 +218,9 @@ pub fn compile_with(config: &Config, files: &Files, problems: &mut Problems) -> 
         group_names: groups.names.clone().into_boxed_slice(),
         trusted_proxies: trusted_proxies.into_boxed_slice(),
         client_address_field,
+        request_id_field,
+        access_log: access_log.map(Arc::new),
+        mask: access_log::mask(config),
         limits: limits(config),
         group_hashes: groups.names.iter().map(|name| hash_ignore_case(0, name.as_bytes())).collect(),
         subnets: subnets.list.into_boxed_slice(),
@@ -238,7 +244,7 @@ fn fixed(config: &Config, capacity: Capacity) -> Fixed {
     Fixed {
         threads: config.proxy.threads.as_ref().map(|threads| *threads.get_ref()),
         admin: *config.admin.address.get_ref(),
-        access_log: config.access_log.as_ref().map(|log| (log.path.get_ref().clone(), *log.buffer.get_ref())),
+        access_log: config.access_log.as_ref().map(|log| *log.buffer.get_ref()),
         drain_timeout: finite(config.proxy.drain_timeout),
         capacity,
     }

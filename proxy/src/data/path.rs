@@ -11,6 +11,7 @@ pub mod lawful;
 pub mod message;
 pub mod outcome;
 pub mod patience;
+pub mod request_id;
 pub mod respond;
 pub mod response_body;
 pub mod serve;

@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod complaints;
 pub mod executor;
 pub mod held;
+pub mod log_texts;
 pub mod memory;
 pub mod misses;
 pub mod pulse;

@@ -1,4 +1,5 @@
 //! Bytes both ways.
 
+pub mod line;
 pub mod tcp;
 pub mod ways;

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use http::HeaderName;
 use ipnet::IpNet;
 
+use super::access_log::LogSettings;
 use super::boundary::{BoundaryTable, GroupId};
 use super::boundary_range::AddressRange;
 use super::cluster::Cluster;
@@ -17,6 +18,7 @@ use super::live::{Live, Ticks};
 use super::route::{ClusterId, RouteTable};
 use super::sites::Sites;
 use crate::wire::head::Spelling;
+use crate::wire::secrets::Mask;
 
 /// One version of the world. Never changed after it was published.
 #[derive(Debug)]
@@ -62,6 +64,12 @@ pub struct Site {
     pub trusted_proxies: Box<[IpNet]>,
     /// Where they say it.
     pub client_address_field: ClientAddressField,
+    /// The field with the number of a request, if requests have one.
+    pub request_id_field: Option<HeaderName>,
+    /// What the access log says, if there is one.
+    pub access_log: Option<Arc<LogSettings>>,
+    /// What no log shows of a target.
+    pub mask: Mask,
     /// Bounds of client connections.
     pub limits: Limits,
     /// How fallback times are counted.

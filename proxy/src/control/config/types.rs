@@ -16,10 +16,12 @@ use toml::Spanned;
 use super::series::SeriesLimit;
 use super::units::{self, DurationOrOff, FallbackTime, HumanDuration, HumanSize};
 
+mod access_log;
 mod groups;
 mod listeners;
 mod memory;
 
+pub use access_log::AccessLog;
 pub use groups::{BoundaryEntry, BoundaryGroup, DefaultBoundaryGroup, GroupEntry, GroupSiteSystem, Neighbor};
 pub use listeners::{CertificateEntry, Listener, ListenerTls, Tls};
 pub use memory::{AffinityTable, ContentTable, FallbackTable};
@@ -104,6 +106,8 @@ pub struct ProxySettings {
     /// The field in which they say who the client is: `either` (`x-forwarded-for`, or `forwarded` where that is missing), one of
     /// the two alone, or another one with one address.
     pub client_address_field: Spanned<String>,
+    /// The field with a number of each request: taken from a trusted proxy, or made here; or `off`.
+    pub request_id_field: Spanned<String>,
     /// The name in `Via` and `Proxy-Status`.
     pub name: Spanned<String>,
     /// Time a client may take to send a request's head.
@@ -146,6 +150,7 @@ impl Default for ProxySettings {
             watch: true,
             trusted_proxies: Vec::new(),
             client_address_field: Spanned::new(0..0, "either".to_owned()),
+            request_id_field: Spanned::new(0..0, "off".to_owned()),
             name: Spanned::new(0..0, "rolegate".to_owned()),
             request_header_timeout: HumanDuration::from_secs(10),
             client_keepalive_timeout: HumanDuration::from_secs(75),
@@ -183,22 +188,6 @@ impl Default for Admin {
             allow_remote: false,
             token_file: None,
         }
-    }
-}
-
-/// `[access_log]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AccessLog {
-    /// A file that lines are appended to, or `-` for standard output.
-    pub path: Spanned<String>,
-    /// Lines that may wait for the writer; when full, lines are dropped and counted.
-    pub buffer: Spanned<u32>,
-}
-
-impl Default for AccessLog {
-    fn default() -> Self {
-        Self { path: Spanned::new(0..0, "-".to_owned()), buffer: Spanned::new(0..0, 65_536) }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::data::path::client::Client;
 use crate::data::thread::ticker::{Overdue, Timer};
 use crate::data::transport::proxy_protocol;
 use crate::data::transport::stream::Transport;
+use crate::data::tunnel::line::Told;
 use crate::data::tunnel::tcp::{self, Asked, Opened, Tunnel};
 use crate::data::upstream::connect::Dial;
 use crate::model::entry::{Security, Terminated};
@@ -78,7 +79,7 @@ async fn before_the_first_request(mut stream: TcpStream, client: &mut Client) ->
     let proof = if transport.peer_certificate().is_some() { Proof::Certificate } else { Proof::Nothing };
     let from = Dial { peer: client.peer, to, worker: &client.worker, proof, raw: false };
     let subject = client.admission.as_ref().and_then(|admission| admission.subject());
-    let asked = Asked { listener: client.listener, host: None, subject };
+    let asked = Asked { listener: client.listener, host: None, subject, told: Told::of(&client.worker, &transport) };
     let opened = tcp::open(&from, role, &asked, timer).await;
     Ok(opened.map_or(Begun::Nobody, |opened| Begun::Tunnel(transport, opened)))
 }
@@ -166,7 +167,8 @@ async fn pass(
     let to = stream.local_addr().ok();
     // What the client shows goes to the site system in its own handshake.
     let from = Dial { peer: client.peer, to, worker: &client.worker, proof: Proof::Nothing, raw: true };
-    let asked = Asked { listener: client.listener, host: name, subject: None };
+    let asked =
+        Asked { listener: client.listener, host: name, subject: None, told: Told::passed(&client.worker, name) };
     let opened = tcp::open(&from, route.cluster, &asked, timer).await;
     let Some(opened) = opened else { return Ok(Begun::Nobody) };
     Ok(Begun::Tunnel(Transport::Plain(stream), Opened { early: hello.bytes, ..opened }))

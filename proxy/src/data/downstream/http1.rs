@@ -370,7 +370,8 @@ async fn run_tunnel(mut stream: Transport, early: BytesMut, pending: PendingTunn
         timer.belongs_to(endpoint.state.id);
     }
     timer.cap(client.left());
-    let open = Open::new(exchange.role_metrics().clone(), exchange.group_metrics().cloned());
+    // The line of its request is written when it is over.
+    let open = Open::new(exchange.role_metrics().clone(), exchange.group_metrics().cloned(), None);
     let leaves = || client.is_to_leave();
     ways::run((&mut stream, &mut upstream), early.into(), (&timer, idle), open, leaves).await;
     exchange.end(End::Complete);

@@ -3,15 +3,14 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use crate::data::path::session::Session;
-use crate::data::thread::access_log::Record;
+use crate::data::thread::access_log::{Kind, Place, Record};
 use crate::data::thread::held::Held;
+use crate::data::thread::log_texts::{Drawn, Line};
 use crate::data::upstream::http1::Upstream;
 use crate::data::upstream::leftover;
 use crate::data::upstream::pin::Pinned;
@@ -27,7 +26,6 @@ use crate::model::location::{ContentLocation, Tier};
 use crate::model::route::ClusterId;
 use crate::model::tier::TierKind;
 use crate::wire::head::RequestHead;
-use crate::wire::known::Known;
 
 /// One request and its response.
 #[derive(Debug)]
@@ -71,19 +69,11 @@ pub struct Exchange {
     /// Bytes of these that never came into our memory.
     spliced: u64,
     /// What the access log needs of the request, only when there is one.
-    line: Option<Box<RequestLine>>,
+    line: Option<Box<Line>>,
     held: Option<HeldConnection>,
     over: bool,
     /// The place of a tunnel at its endpoint.
     tunnel: Option<Lease>,
-}
-
-#[derive(Debug)]
-struct RequestLine {
-    method: Method,
-    target: Uri,
-    host: Option<Bytes>,
-    first_byte: Option<Duration>,
 }
 
 /// The connection that a response is read from, and where it goes afterwards.
@@ -123,16 +113,10 @@ impl Exchange {
     pub fn begin(session: &Rc<Session>, head: &RequestHead, body: &RequestBody) -> Box<Self> {
         session.begin_request(hyper::body::Body::is_end_stream(body));
         let snapshot = session.worker.snapshot();
-        let line = session.worker.log.is_some().then(|| {
-            Box::new(RequestLine {
-                method: head.method.clone(),
-                target: head.uri.clone(),
-                host: head.fields.share(Known::Host),
-                first_byte: None,
-            })
-        });
+        let client = session.client(&head.fields, &snapshot);
+        let line = session.begin_line(head, &snapshot);
         Box::new(Self {
-            client: session.client(&head.fields, &snapshot),
+            client,
             session: Rc::clone(session),
             snapshot,
             started: Instant::now(),
@@ -378,36 +362,42 @@ impl Exchange {
     }
 
     fn log(&mut self) {
-        let Some(line) = self.line.take() else { return };
+        let Some(mut line) = self.line.take() else { return };
         let worker = &self.session.worker;
         let Some(log) = &worker.log else { return };
+        if line.drawn == Drawn::IfError && self.error.is_none() && !self.status.is_server_error() {
+            return worker.spare_lines.put(line);
+        }
         let endpoint = self.endpoint();
+        let secured = self.session.secured.as_ref();
         let record = Record {
             #[allow(clippy::disallowed_methods, reason = "people read it in the log")]
             at: std::time::SystemTime::now(),
-            listener: self.session.listener,
+            kind: if self.session.is_http2() { Kind::Http2 } else { Kind::Http1 },
+            place: Place::Of { listener: self.session.listener, role: self.role },
             snapshot: self.snapshot.share(),
             peer: self.session.peer,
-            tls: self.session.secured.as_ref().and_then(|secured| secured.version),
-            http2: self.session.is_http2(),
+            server: self.session.to,
+            tls: secured.and_then(|secured| secured.version),
+            cipher: secured.and_then(|secured| secured.cipher),
             client: self.client,
-            method: line.method,
-            target: written(&line.target),
-            host: line.host.and_then(|host| std::str::from_utf8(&host).ok().map(Into::into)),
-            role: self.role,
+            method: Some(line.method.clone()),
+            texts: std::mem::take(&mut line.texts),
             groups: self.groups,
             tier: self.tier,
             endpoint: endpoint.map(|endpoint| endpoint.address),
-            site_system: endpoint.map(|endpoint| std::sync::Arc::clone(&endpoint.system)),
+            site_system: endpoint.map(|endpoint| Arc::clone(&endpoint.system)),
             attempts: self.attempts,
-            status: self.status,
+            status: Some(self.status),
             error: self.error,
+            ended: None,
             received: self.session.upload.bytes.get(),
             sent: self.sent,
             first_byte: line.first_byte,
             total: self.started.elapsed(),
         };
-        if log.put(record).is_err() {
+        worker.spare_lines.put(line);
+        if log.put(Box::new(record)).is_err() {
             worker.metrics.log_dropped.increment(1);
         }
     }
@@ -416,14 +406,6 @@ impl Exchange {
 /// The group, if what its clients ask is counted.
 fn counted(group: GroupId, topology: &Topology) -> Option<GroupId> {
     topology.group_metrics(group).map(|_| group)
-}
-
-/// A target as it was sent.
-fn written(target: &Uri) -> Box<str> {
-    match target.path_and_query().filter(|_| target.scheme().is_none()) {
-        Some(path) => path.as_str().into(),
-        None => target.to_string().into(),
-    }
 }
 
 /// The future of a request is dropped when its client goes away before the response head: the exchange ends here.

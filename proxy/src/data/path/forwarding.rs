@@ -3,12 +3,14 @@
 //! Forwarding fields of the client are kept only when they come from a trusted proxy. Every other field is passed on as it is.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
 
+use crate::data::path::request_id;
 use crate::data::transport::stream::Transport;
 use crate::model::entry::CertificateField;
 use crate::model::field_set::FieldSet;
@@ -27,6 +29,10 @@ pub struct Secured {
     pub certificate: Option<CertificateDer<'static>>,
     /// As it is written in logs.
     pub version: Option<&'static str>,
+    /// The cipher suite, by its IANA name.
+    pub cipher: Option<&'static str>,
+    /// The server name that the client has asked for.
+    pub server_name: Option<Arc<str>>,
 }
 
 impl Secured {
@@ -34,9 +40,12 @@ impl Secured {
     pub fn of(transport: &Transport) -> Option<Self> {
         match transport {
             Transport::Plain(_) => None,
-            Transport::Tls(_) => {
-                Some(Self { certificate: transport.peer_certificate(), version: transport.tls_version() })
-            }
+            Transport::Tls(_) => Some(Self {
+                certificate: transport.peer_certificate(),
+                version: transport.tls_version(),
+                cipher: transport.tls_cipher(),
+                server_name: transport.server_name().map(Arc::from),
+            }),
         }
     }
 }
@@ -94,6 +103,8 @@ pub struct ForwardingValues {
     proto: &'static str,
     /// The client's certificate, where site systems are told.
     certificate: Option<(Known, HeaderValue)>,
+    /// The number of the last request, and the field that it is in, if requests have one.
+    request_id: Option<(HeaderName, HeaderValue)>,
     /// `Forwarded` for the last seen `Host`: a client connection almost always has one.
     forwarded: Option<(Option<HeaderValue>, HeaderValue)>,
 }
@@ -126,8 +137,22 @@ impl ForwardingValues {
             via,
             proto,
             certificate,
+            request_id: None,
             forwarded: None,
         }
+    }
+
+    /// Gives a request its number: that of a trusted proxy, or a new one of these dice.
+    pub fn identify(&mut self, fields: &Fields, name: Option<&HeaderName>, dice: impl FnMut() -> u64) {
+        self.request_id = name.map(|name| {
+            let told = self.trusted.is_some().then(|| fields.named(name.as_str()).next()).flatten();
+            (name.clone(), request_id::told(told).unwrap_or_else(|| request_id::made(dice)))
+        });
+    }
+
+    /// The number of the last request, and the field that it is in.
+    pub fn request_id(&self) -> Option<&(HeaderName, HeaderValue)> {
+        self.request_id.as_ref()
     }
 
     /// The client's address: the peer's or, from a trusted peer, the last address in its field that is not itself a trusted
@@ -174,7 +199,8 @@ impl ForwardingValues {
 
     fn is_unwanted(&self, name: &str, role: &FieldSet) -> bool {
         let told_in = self.told_in.as_ref().is_some_and(|told_in| is_like(name, told_in.as_str()));
-        is_reserved(name) || role.contains(name) || told_in
+        let id = self.request_id.as_ref().is_some_and(|(field, _)| is_like(name, field.as_str()));
+        is_reserved(name) || role.contains(name) || told_in || id
     }
 
     /// Whether this is the field in which a trusted proxy says who the client is, or one that goes with it.
@@ -202,6 +228,9 @@ impl ForwardingValues {
         }
         if let Some((name, value)) = &self.certificate {
             put(Field::known(*name, value));
+        }
+        if let Some((name, value)) = &self.request_id {
+            put(Field::named(name, value));
         }
         // `Via` is a record, not a claim: what others wrote stays.
         if tells.via {
@@ -324,6 +353,7 @@ mod tests {
             via: HeaderValue::from_static("1.1 rolegate"),
             proto: "http",
             certificate: None,
+            request_id: None,
             forwarded: None,
         }
     }

@@ -54,7 +54,8 @@ pub async fn handle(session: Rc<Session>, request: ClientRequest) -> ClientRespo
         Err(error) => {
             let role = exchange.role.map(|role| &*exchange.snapshot.cluster(role).topology.role);
             let after = exchange.retry_after.unwrap_or_else(|| outcome::retry_after(session.worker.dice()));
-            let answer = respond::error(error, &exchange.snapshot.site.proxy_name, role, after);
+            let mut answer = respond::error(error, &exchange.snapshot.site.proxy_name, role, after);
+            session.name_request(&mut answer.head.fields);
             exchange.status = error.status();
             exchange.end(End::Cut(error));
             answer

@@ -12,6 +12,7 @@ use http::HeaderMap;
 use crate::data::path::admission::{self, Admission};
 use crate::data::path::client::Client;
 use crate::data::path::forwarding::{ForwardingValues, Secured};
+use crate::data::thread::log_texts::{Line, Own};
 use crate::data::thread::ticker::Timer;
 use crate::data::upstream::pin::{PinEnd, Pins};
 use crate::data::upstream::worker::Worker;
@@ -20,7 +21,7 @@ use crate::model::role::{Role, Tells};
 use crate::model::snapshot::{Limits, Snapshot};
 use crate::model::tls::Proof;
 use crate::wire::fields::{Field, Fields};
-use crate::wire::head::ResponseHead;
+use crate::wire::head::{RequestHead, ResponseHead};
 
 /// How far an exchange is. The deadline means something else in each phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,7 +276,28 @@ impl Session {
     /// The client's address, for boundary groups.
     pub fn client(&self, fields: &Fields, snapshot: &Snapshot) -> IpAddr {
         self.renew_forwarding(snapshot);
-        self.forwarding.borrow_mut().1.client(fields, &snapshot.site)
+        let values = &mut self.forwarding.borrow_mut().1;
+        values.identify(fields, snapshot.site.request_id_field.as_ref(), || self.worker.dice());
+        values.client(fields, &snapshot.site)
+    }
+
+    /// What the access log needs of a request, if it may be logged. Its client is known.
+    pub fn begin_line(&self, head: &RequestHead, snapshot: &Snapshot) -> Option<Box<Line>> {
+        let settings = self.worker.log.as_ref().and(snapshot.site.access_log.as_ref())?;
+        let drawn = self.worker.drawn(settings.sampling)?;
+        let mut line = self.worker.spare_lines.take(&head.method, drawn);
+        let forwarding = self.forwarding.borrow();
+        let request_id = forwarding.1.request_id().map(|(_, id)| id.as_bytes());
+        let server_name = self.secured.as_ref().and_then(|secured| secured.server_name.as_deref());
+        line.texts.fill(settings.has, &head.uri, &head.fields, &Own { request_id, server_name });
+        Some(line)
+    }
+
+    /// Says in an answer of ours which request it is for, where requests have numbers.
+    pub fn name_request(&self, fields: &mut Fields) {
+        if let Some((name, id)) = self.forwarding.borrow().1.request_id() {
+            fields.append(name.clone(), id.clone());
+        }
     }
 
     /// Takes out of the head of a request what the client may not say.

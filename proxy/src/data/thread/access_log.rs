@@ -8,47 +8,123 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use http::{Method, StatusCode};
 
+use crate::data::thread::log_texts::Texts;
 use crate::error::Error;
+use crate::model::role::Role;
 use crate::model::route::ClusterId;
 use crate::model::snapshot::Snapshot;
 use crate::model::tier::TierKind;
 
-/// Bytes of targets, hosts and methods that wait. Clients choose how long they are.
-const WAITING: usize = 32 << 20;
+/// Bytes of records that wait. Clients choose how long their texts are.
+const WAITING: usize = 48 << 20;
 
-/// One finished exchange. Everything here is moved, copied or counted, nothing is formatted on the data thread. Texts are copies:
-/// a part of a connection's buffer would hold all of it.
+/// One exchange or tunnel that is over. Everything here is moved, copied or counted, nothing is formatted on the data thread.
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub struct Record {
     pub at: SystemTime,
-    pub listener: u16,
+    pub kind: Kind,
     pub snapshot: Arc<Snapshot>,
+    pub place: Place,
     pub peer: SocketAddr,
+    /// Where the client has connected to.
+    pub server: Option<SocketAddr>,
     pub tls: Option<&'static str>,
-    pub http2: bool,
+    pub cipher: Option<&'static str>,
     pub client: IpAddr,
-    pub method: Method,
-    pub target: Box<str>,
-    pub host: Option<Box<str>>,
-    pub role: Option<ClusterId>,
+    pub method: Option<Method>,
+    pub texts: Texts,
     pub groups: u16,
     pub tier: Option<TierKind>,
     pub endpoint: Option<SocketAddr>,
     pub site_system: Option<Arc<str>>,
     pub attempts: u32,
-    pub status: StatusCode,
+    pub status: Option<StatusCode>,
     pub error: Option<Error>,
+    pub ended: Option<Ended>,
     pub received: u64,
     pub sent: u64,
     pub first_byte: Option<Duration>,
     pub total: Duration,
 }
 
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A request over HTTP/1.0 or HTTP/1.1.
+    Http1,
+    /// A request over HTTP/2.
+    Http2,
+    /// A connection of a TCP role.
+    Tcp,
+    /// TLS that is passed through.
+    Passthrough,
+}
+
+/// Where it came in, and whose it is.
+#[derive(Debug)]
+pub enum Place {
+    /// By positions in the record's snapshot.
+    Of {
+        /// Of the listener.
+        listener: u16,
+        /// The role, once it is known.
+        role: Option<ClusterId>,
+    },
+    /// By names: a tunnel outlives its snapshot.
+    Named(Box<Named>),
+}
+
+/// Names of a place.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Named {
+    pub listener: Arc<str>,
+    pub role: Option<Arc<Role>>,
+    pub site: Option<Arc<str>>,
+}
+
+/// Why a tunnel has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// No server took it.
+    Refused,
+    /// The client closed it first.
+    ClientClosed,
+    /// The server closed it first.
+    ServerClosed,
+    /// The client's connection broke.
+    ClientBroke,
+    /// The server's connection broke.
+    ServerBroke,
+    /// Nothing moved for too long.
+    Idle,
+    /// Its client was to go elsewhere.
+    Moved,
+    /// It was cut: the process ends, or the connection has been there for long enough.
+    Cut,
+}
+
+impl Ended {
+    /// As it is written in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::ClientClosed => "client_closed",
+            Self::ServerClosed => "server_closed",
+            Self::ClientBroke => "client_broke",
+            Self::ServerBroke => "server_broke",
+            Self::Idle => "idle",
+            Self::Moved => "moved",
+            Self::Cut => "cut",
+        }
+    }
+}
+
 impl Record {
     /// What it takes besides its place in the queue.
     fn bytes(&self) -> usize {
-        self.target.len() + self.host.as_ref().map_or(0, |host| host.len()) + self.method.as_str().len()
+        size_of::<Self>() + self.texts.bytes() + self.method.as_ref().map_or(0, |method| method.as_str().len())
     }
 }
 
@@ -77,14 +153,14 @@ impl Room {
 /// Where records go; bounded in number and in bytes.
 #[derive(Clone, Debug)]
 pub struct Sink {
-    queue: Sender<Record>,
+    queue: Sender<Box<Record>>,
     room: Arc<Room>,
 }
 
 /// Where they come out.
 #[derive(Debug)]
 pub struct Records {
-    queue: Receiver<Record>,
+    queue: Receiver<Box<Record>>,
     room: Arc<Room>,
 }
 
@@ -100,7 +176,7 @@ impl Sink {
     ///
     /// # Errors
     /// [`Full`]: the record is lost.
-    pub fn put(&self, record: Record) -> Result<(), Full> {
+    pub fn put(&self, record: Box<Record>) -> Result<(), Full> {
         let bytes = record.bytes();
         self.room.take(bytes)?;
         self.queue.try_send(record).map_err(|_| {
@@ -115,7 +191,7 @@ impl Records {
     ///
     /// # Errors
     /// None came, or none will come any more.
-    pub fn next(&self, within: Duration) -> Result<Record, RecvTimeoutError> {
+    pub fn next(&self, within: Duration) -> Result<Box<Record>, RecvTimeoutError> {
         let record = self.queue.recv_timeout(within)?;
         self.room.give_back(record.bytes());
         Ok(record)

@@ -88,6 +88,28 @@ impl Transport {
         }
     }
 
+    /// The cipher suite of TLS, by its IANA name.
+    pub fn tls_cipher(&self) -> Option<&'static str> {
+        let Self::Tls(stream) = self else { return None };
+        let name = stream.get_ref().1.negotiated_cipher_suite()?.suite().as_str()?;
+        // The library gives those of TLS 1.3 names of its own.
+        Some(match name {
+            "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+            "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+            "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+            name => name,
+        })
+    }
+
+    /// The server name that the client has asked for.
+    pub fn server_name(&self) -> Option<&str> {
+        let Self::Tls(stream) = self else { return None };
+        match &**stream {
+            TlsStream::Server(stream) => stream.get_ref().1.server_name(),
+            TlsStream::Client(_) => None,
+        }
+    }
+
     /// Whether ALPN agreed on HTTP/2.
     pub fn speaks_http2(&self) -> bool {
         match self {

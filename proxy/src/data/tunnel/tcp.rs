@@ -9,6 +9,7 @@ use crate::data::path::client::Client;
 use crate::data::path::outcome::start_clock;
 use crate::data::thread::ticker::Timer;
 use crate::data::transport::stream::Transport;
+use crate::data::tunnel::line::{Told, TunnelLine};
 use crate::data::tunnel::ways::{Open, Ways};
 use crate::data::upstream::connect::{self, Dial};
 use crate::error::Error;
@@ -36,6 +37,8 @@ pub struct Opened {
     pub metrics: RoleMetrics,
     /// Handles of its client's boundary group, where such are counted.
     pub group: Option<GroupMetrics>,
+    /// What the access log will be told, if it will.
+    pub line: Option<Box<TunnelLine>>,
     /// What the client has sent already.
     pub early: Vec<u8>,
 }
@@ -49,6 +52,8 @@ pub struct Asked<'a> {
     pub host: Option<&'a str>,
     /// Who its certificate is for.
     pub subject: Option<u64>,
+    /// What the access log is told of its client.
+    pub told: Told<'a>,
 }
 
 /// The task of a tunnel.
@@ -67,12 +72,12 @@ pub struct Tunnel {
 impl Tunnel {
     /// Joins both connections.
     pub fn new(downstream: Transport, opened: Opened, client: Client) -> Self {
-        let Opened { server, lease, timer, idle, metrics, group, early } = opened;
-        metrics.tunnel_up.increment(early.len() as u64);
+        let Opened { server, lease, timer, idle, metrics, group, line, early } = opened;
         timer.belongs_to(lease.state().id);
         timer.set(idle);
         timer.cap(client.left());
-        let open = Open::new(metrics, group);
+        let open = Open::new(metrics, group, line);
+        open.went_up(early.len() as u64);
         Self { downstream, upstream: server, ways: Ways::new(early, idle), timer, open, _lease: lease, client }
     }
 }
@@ -87,13 +92,14 @@ impl Future for Tunnel {
     }
 }
 
-fn count_refusal(from: &Dial<'_>, snapshot: &Snapshot, refusal: Refusal) {
+fn count_refusal(from: &Dial<'_>, snapshot: &Snapshot, refusal: Refusal) -> Error {
     let (role, error) = match refusal {
         Refusal::NotAtSite(..) | Refusal::DotSegment | Refusal::NoRoute => (None, Error::NoRoute),
         Refusal::Method(role) | Refusal::NotNamed(role) => (Some(role), Error::NotNamed),
     };
     let metrics = role.map_or(&from.worker.no_role, |role| &snapshot.cluster(role).topology.metrics);
     metrics.error(error).increment(1);
+    error
 }
 
 /// Opens a connection to the first server that takes one. When none does, the connection closes and the client comes back
@@ -101,19 +107,21 @@ fn count_refusal(from: &Dial<'_>, snapshot: &Snapshot, refusal: Refusal) {
 pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Timer) -> Option<Opened> {
     let Dial { peer, worker, .. } = *from;
     let snapshot = worker.snapshot();
-    let Asked { listener, host, subject } = *asked;
+    let Asked { listener, host, subject, told } = *asked;
+    let mut line = TunnelLine::begin(from, &snapshot, listener, &told);
     let facts = Facts { listener, host, method: "", path: "", query: None, client: peer.ip(), fields: None, subject };
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
         Ok(decision) => decision,
         Err(refusal) => {
-            count_refusal(from, &snapshot, refusal);
+            let error = count_refusal(from, &snapshot, refusal);
+            line.iter_mut().for_each(|line| line.refused(error));
             return None;
         }
     };
+    line.iter_mut().for_each(|line| line.locate(&decision));
     let metrics = &decision.cluster.topology.metrics;
     let attempts = decision.cluster.topology.role.retry.attempts as usize + 1;
-    let mut tried = Tried::new();
-    let mut last = None;
+    let (mut tried, mut last) = (Tried::new(), None);
     while tried.len() < attempts.min(tried.capacity()) {
         let now_ms = worker.ticker.now_ms();
         let (pick, trial) = match decision.pick(&tried, now_ms, worker.dice()) {
@@ -138,6 +146,7 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Ti
         }
         tried.push(pick.endpoint);
         let endpoint = decision.cluster.endpoint(pick.endpoint);
+        line.iter_mut().for_each(|line| line.tries(&pick, endpoint));
         let lease = Lease::take(&endpoint.state);
         let connected = timer.within(endpoint.role.timeouts.connect, connect::stream(endpoint, from)).await;
         match connected.unwrap_or(Err(Error::ConnectTimeout)) {
@@ -151,7 +160,7 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Ti
                 let group = decision.group_metrics(Some(&pick)).cloned();
                 group.iter().for_each(|group| group.answered(pick.tier.kind));
                 let metrics = metrics.clone();
-                return Some(Opened { server, lease, timer, idle, metrics, group, early: Vec::new() });
+                return Some(Opened { server, lease, timer, idle, metrics, group, line, early: Vec::new() });
             }
             Err(error) => {
                 trial.into_iter().for_each(Trial::failed);
@@ -163,9 +172,15 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Ti
             }
         }
     }
+    untaken(&decision, line, last);
+    None
+}
+
+/// No server takes it: counted, and told to the log.
+fn untaken(decision: &Decision<'_>, mut line: Option<Box<TunnelLine>>, last: Option<Error>) {
     if let Some(error) = last {
-        metrics.error(error).increment(1);
+        decision.cluster.topology.metrics.error(error).increment(1);
+        line.iter_mut().for_each(|line| line.refused(error));
     }
     decision.group_metrics(None).into_iter().for_each(GroupMetrics::failed);
-    None
 }

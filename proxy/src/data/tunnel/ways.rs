@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::data::thread::access_log::Ended;
 use crate::data::thread::ticker::Timer;
+use crate::data::tunnel::line::TunnelLine;
 use crate::metrics::{GroupMetrics, RoleMetrics};
 
 /// How long an endpoint may take from its 101 to handing over the connection.
@@ -59,19 +61,23 @@ impl Ways {
         B: AsyncRead + AsyncWrite + Unpin,
     {
         let mut moved = false;
-        let metrics = &open.role;
-        let above = self.up.poll(cx, client, server, |bytes| metrics.tunnel_up.increment(bytes), &mut moved);
+        let above = self.up.poll(cx, client, server, |bytes| open.went_up(bytes), &mut moved);
         let below = self.down.poll(cx, server, client, |bytes| open.went_down(bytes), &mut moved);
         let told = timer.moved();
         if moved || told != self.leaving {
             self.leaving = told;
             timer.set(if told { QUIET } else { self.idle });
         }
+        open.half_closed(self.up.ended, self.down.ended);
         match (above, below) {
             // A half that was reset will never answer.
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) | (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
-                return Poll::Ready(());
+            (Poll::Ready(Err(Broken::Reading)), _) | (_, Poll::Ready(Err(Broken::Writing))) => {
+                return open.over(Some(Ended::ClientBroke));
             }
+            (Poll::Ready(Err(Broken::Writing)), _) | (_, Poll::Ready(Err(Broken::Reading))) => {
+                return open.over(Some(Ended::ServerBroke));
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return open.over(None),
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
         let elapsed = timer.poll_elapsed(cx).is_ready();
@@ -83,9 +89,14 @@ impl Ways {
         }
         if elapsed && self.leaving {
             let _ = (Pin::new(client).poll_shutdown(cx), Pin::new(server).poll_shutdown(cx));
-            metrics.tunnels_moved.increment(1);
+            open.role.tunnels_moved.increment(1);
         }
-        if elapsed { Poll::Ready(()) } else { Poll::Pending }
+        match (elapsed, self.leaving) {
+            (true, true) => open.over(Some(Ended::Moved)),
+            (true, false) if timer.cap_passed() => open.over(Some(Ended::Cut)),
+            (true, false) => open.over(Some(Ended::Idle)),
+            (false, _) => Poll::Pending,
+        }
     }
 }
 
@@ -100,7 +111,7 @@ pub async fn run<A, B>(
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    open.role.tunnel_up.increment(early.len() as u64);
+    open.went_up(early.len() as u64);
     let mut ways = Ways::new(early, idle);
     timer.set(idle);
     poll_fn(|cx: &mut Context<'_>| {
@@ -108,6 +119,15 @@ pub async fn run<A, B>(
         ways.poll(cx, client, server, timer, &open)
     })
     .await;
+}
+
+/// Which connection of a direction is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    /// The one that is read from.
+    Reading,
+    /// The one that is written to.
+    Writing,
 }
 
 /// One direction.
@@ -140,21 +160,21 @@ impl Way {
         to: &mut (impl AsyncWrite + Unpin),
         count: impl Fn(u64),
         moved: &mut bool,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Broken>> {
         loop {
             if self.over {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_kept(cx, to, moved))?;
+            ready!(self.poll_kept(cx, to, moved)).map_err(|_| Broken::Writing)?;
             if self.ended {
-                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| Broken::Writing)?;
                 self.over = true;
                 continue;
             }
             let read = self.poll_read(cx, from, to)?;
             // TLS keeps what the socket does not take until it is flushed.
             if read.is_pending() && self.flushing {
-                ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|_| Broken::Writing)?;
                 self.flushing = false;
             }
             let bytes = ready!(read);
@@ -195,21 +215,20 @@ impl Way {
         cx: &mut Context<'_>,
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
-    ) -> io::Result<Poll<usize>> {
+    ) -> Result<Poll<usize>, Broken> {
         BUFFER.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             match Pin::new(from).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(result) => result?,
+                Poll::Ready(result) => result.map_err(|_| Broken::Reading)?,
             }
             let read = buffer.filled();
             self.ended = read.is_empty();
             let mut written = 0;
             while written < read.len() {
                 match Pin::new(&mut *to).poll_write(cx, &read[written..]) {
-                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(0) | Err(_)) => return Err(Broken::Writing),
                     Poll::Ready(Ok(count)) => written += count,
-                    Poll::Ready(Err(error)) => return Err(error),
                     Poll::Pending => break,
                 }
             }
@@ -225,13 +244,23 @@ impl Way {
 pub struct Open {
     role: RoleMetrics,
     group: Option<GroupMetrics>,
+    /// What the access log is told when it is over.
+    line: Option<Box<TunnelLine>>,
 }
 
 impl Open {
     /// One more, of a client of this boundary group.
-    pub fn new(role: RoleMetrics, group: Option<GroupMetrics>) -> Self {
+    pub fn new(role: RoleMetrics, group: Option<GroupMetrics>, line: Option<Box<TunnelLine>>) -> Self {
         role.tunnels.increment(1.0);
-        Self { role, group }
+        Self { role, group, line }
+    }
+
+    /// Bytes that the client has sent.
+    pub fn went_up(&self, bytes: u64) {
+        self.role.tunnel_up.increment(bytes);
+        if let Some(line) = &self.line {
+            line.went_up(bytes);
+        }
     }
 
     fn went_down(&self, bytes: u64) {
@@ -239,6 +268,26 @@ impl Open {
         if let Some(group) = &self.group {
             group.sent(bytes);
         }
+        if let Some(line) = &self.line {
+            line.went_down(bytes);
+        }
+    }
+
+    /// Whether the client, and whether the server, has sent all.
+    fn half_closed(&self, client: bool, server: bool) {
+        let Some(line) = &self.line else { return };
+        if client {
+            line.half_closed(Ended::ClientClosed);
+        } else if server {
+            line.half_closed(Ended::ServerClosed);
+        }
+    }
+
+    fn over(&self, why: Option<Ended>) -> Poll<()> {
+        if let Some(line) = &self.line {
+            line.ends(why);
+        }
+        Poll::Ready(())
     }
 }
 

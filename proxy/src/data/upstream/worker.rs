@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::data::thread::access_log::Sink;
 use crate::data::thread::complaints::Complaints;
 use crate::data::thread::held::Held;
+use crate::data::thread::log_texts::{Drawn, SpareLines};
 use crate::data::thread::misses::Misses;
 use crate::data::thread::search::Searches;
 use crate::data::thread::spare::SpareFields;
@@ -22,6 +23,7 @@ use crate::data::upstream::http1::Reading;
 use crate::data::upstream::pool::{Pool, Sender};
 use crate::error::{Error, Retry};
 use crate::metrics::{RoleMetrics, ThreadMetrics};
+use crate::model::access_log::{Always, Sampling};
 use crate::model::endpoint::Endpoint;
 use crate::model::mix::{mix, network_of};
 use crate::model::note::Note;
@@ -76,6 +78,8 @@ pub struct Worker {
     pub pipes: Pipes,
     /// See [`Shared::log`].
     pub log: Option<Sink>,
+    /// Memory for what the log needs of requests.
+    pub spare_lines: SpareLines,
     /// See [`Shared::metrics`].
     pub metrics: ThreadMetrics,
     /// See [`Shared::no_role`].
@@ -125,6 +129,7 @@ impl Worker {
             reading: Reading::default(),
             pipes: Pipes::probe(),
             log: shared.log,
+            spare_lines: SpareLines::default(),
             metrics: shared.metrics,
             no_role: shared.no_role,
             connections: Cell::new(0),
@@ -198,6 +203,14 @@ impl Worker {
     /// A random number.
     pub fn dice(&self) -> u64 {
         self.dice.borrow_mut().u64(..)
+    }
+
+    /// Whether something that begins now is logged, as far as the dice say it.
+    pub fn drawn(&self, sampling: Sampling) -> Option<Drawn> {
+        if sampling.up_to == u64::MAX || self.dice() < sampling.up_to {
+            return Some(Drawn::Yes);
+        }
+        (sampling.errors == Always::Logged).then_some(Drawn::IfError)
     }
 
     /// Counts a request for the retry budget of its role.
