@@ -21,6 +21,7 @@ use crate::model::access_log::{LogFormat, LogSettings};
 use crate::model::snapshot::{Snapshot, Snapshots};
 
 mod combined;
+mod digits;
 mod escape;
 mod json;
 mod lines;

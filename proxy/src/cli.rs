@@ -15,6 +15,7 @@ mod diff;
 mod explain;
 mod explanation;
 mod failure;
+mod filter;
 mod init;
 mod learned;
 mod process;

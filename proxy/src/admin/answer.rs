@@ -157,6 +157,11 @@ pub(super) fn of_kind(kind: &'static str, body: impl Into<Body>) -> Answer {
     answer
 }
 
+/// What is said when the work of an answer broke off.
+pub(super) fn failed() -> Answer {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made\n")
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -9,8 +9,8 @@ use comfy_table::CellAlignment;
 use tokio::runtime::Runtime;
 
 use super::ask::{self, Where};
+use super::filter::{Filter, is_unwell};
 use super::say::{Channel, Reader};
-use super::status::{Filter, is_unwell};
 use super::{say, show};
 use crate::status::{EndpointStatus, RoleStatus, Status};
 

@@ -28,6 +28,7 @@ impl Detail {
             Self::Few if endpoint && WITH_ALL.contains(name) => Shown::Hidden,
             Self::None | Self::Few => match kind {
                 Kind::Counter if endpoint || group => Shown::Counted,
+                Kind::Gauge if *name == "rolegate_endpoint_steered" => Shown::Counted,
                 Kind::Histogram if endpoint => Shown::Summary,
                 Kind::Counter | Kind::Gauge | Kind::Histogram => Shown::Whole,
             },
@@ -36,7 +37,8 @@ impl Detail {
 }
 
 /// Of endpoints, what only [`Detail::All`] shows: the rest says it too, if less exactly.
-const WITH_ALL: [&str; 4] = [
+const WITH_ALL: [&str; 5] = [
+    "rolegate_endpoint_weight",
     "rolegate_endpoint_connects_total",
     "rolegate_endpoint_reuses_total",
     "rolegate_endpoint_state_changes_total",
