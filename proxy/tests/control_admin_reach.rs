@@ -9,7 +9,6 @@ use std::process::{Command, Output};
 
 use control_support::client::Client;
 use control_support::proxy::{Toml, reload, shutdown};
-use rolegate::admin::Changed;
 use rolegate::app::App;
 use rolegate::status::Status;
 use rolegate_bench::pki::{Authority, Wanted};
