@@ -50,7 +50,7 @@ const WITH_ALL: [&str; 5] = [
 pub(super) enum Shown {
     /// No series.
     Hidden,
-    /// Series that have counted something.
+    /// Series that are not zero.
     Counted,
     /// Histograms without their buckets, once they have counted something.
     Summary,

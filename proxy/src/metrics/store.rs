@@ -196,7 +196,12 @@ impl Scope {
                         line.write(out, "", count);
                     }
                 }
-                Value::Gauge(value) => line.write(out, "", f64::from_bits(value.load(Relaxed))),
+                Value::Gauge(value) => {
+                    let value = f64::from_bits(value.load(Relaxed));
+                    if value != 0.0 || shown == Shown::Whole {
+                        line.write(out, "", value);
+                    }
+                }
                 Value::Histogram(buckets) if shown == Shown::Whole => line.write_histogram(out, buckets),
                 Value::Histogram(buckets) => line.write_summary(out, buckets),
             }
