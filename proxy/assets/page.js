@@ -72,7 +72,10 @@
       if (!answer.ok && answer.status !== 404) throw new Error(`status ${answer.status}`);
       const part = document.createElement("template");
       part.innerHTML = await answer.text();
+      const focused = document.activeElement;
       change(live, part.content);
+      // A row that has moved to another place has lost it.
+      if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
       heard = Date.now();
       if (late) loud();
       late = false;

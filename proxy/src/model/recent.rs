@@ -83,8 +83,10 @@ impl Recent {
     pub fn of(&self, client: IpAddr) -> Vec<Happened> {
         let [high, low] = address(client);
         let bucket = self.bucket(high, low);
-        let mut found: Vec<Happened> = (0..KEPT)
-            .filter_map(|place| {
+        let next = self.next[bucket].load(Relaxed);
+        let mut found: Vec<Happened> = (1..=KEPT as u32)
+            .filter_map(|back| {
+                let place = next.wrapping_sub(back) as usize % KEPT;
                 let mut words = [0; WORDS - 1];
                 let slot = self.slot(bucket, place);
                 words.iter_mut().zip(slot).for_each(|(value, word)| *value = word.load(Relaxed));
@@ -92,6 +94,7 @@ impl Recent {
                 (whole && words[..2] == [high, low] && words[2] > 0).then(|| Happened::unpack(&words))
             })
             .collect();
+        // Of the same moment of a clock that ticks ten times a second, they are in order already.
         found.sort_by_key(|happened| std::cmp::Reverse(happened.at_ms));
         found
     }
@@ -187,6 +190,9 @@ mod tests {
         recent.put(clients[1], &none);
         assert_eq!(recent.of(clients[1]), [none]);
         assert_eq!(recent.of(clients[2]), kept, "the same address in IPv6");
+        let bytes = |sent| Happened { sent, ..happened(30) };
+        (0..10).for_each(|sent| recent.put(clients[0], &bytes(sent)));
+        assert_eq!(recent.of(clients[0]), (2..10).rev().map(bytes).collect::<Vec<_>>(), "all at the same moment");
     }
 
     #[test]
