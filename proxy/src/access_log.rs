@@ -25,6 +25,7 @@ mod escape;
 mod json;
 mod lines;
 mod outlet;
+mod parts;
 mod values;
 mod w3c;
 
