@@ -21,11 +21,11 @@ use crate::model::access_log::{LogFormat, LogSettings};
 use crate::model::snapshot::{Snapshot, Snapshots};
 
 mod combined;
-mod digits;
 mod escape;
 mod json;
 mod lines;
 mod outlet;
+mod parts;
 mod values;
 mod w3c;
 

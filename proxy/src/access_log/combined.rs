@@ -1,7 +1,7 @@
 //! The format that Apache and nginx call `combined`.
 
-use super::digits::{push_number, second};
 use super::escape;
+use super::parts::{push_number, second};
 use super::values::{Facts, Value};
 use crate::model::access_log::{LogField, LogFormat};
 use crate::wire::secrets::Mask;

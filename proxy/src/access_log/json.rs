@@ -1,7 +1,7 @@
 //! A line that is a JSON object.
 
-use super::digits::push_number;
 use super::escape;
+use super::parts::push_number;
 use super::values::{Facts, Value};
 use crate::model::access_log::{LogFormat, LogSettings};
 use crate::wire::secrets::Mask;

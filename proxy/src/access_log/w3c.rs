@@ -1,7 +1,7 @@
 //! W3C extended log format, with the names and the ways of IIS.
 
-use super::digits::{push_number, second};
 use super::escape;
+use super::parts::{push_number, second};
 use super::values::{Facts, Value};
 use crate::model::access_log::{LogFormat, LogSettings};
 use crate::wire::secrets::Mask;

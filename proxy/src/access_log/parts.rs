@@ -1,4 +1,4 @@
-//! Numbers and times, as all formats write them.
+//! Parts of lines that several formats share.
 
 /// Date and time of day in a time of RFC 3339, to the second.
 pub(super) fn second(ts: &str) -> (&str, &str) {
