@@ -20,7 +20,7 @@ use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
 use super::doubts::{self, Circles};
 use super::ledger::Ledger;
-use super::listening::{self, Listening, Planned, Sockets};
+use super::listening::{self, FailedUpgrade, Listening, Sockets};
 use super::origin::{Look, Origin};
 use super::probing;
 use super::publish::Publisher;
@@ -63,15 +63,6 @@ pub struct View {
     pub listening: Vec<Listening>,
     /// Why the last upgrade came to nothing, and when.
     pub upgrade: Option<FailedUpgrade>,
-}
-
-/// An upgrade that came to nothing: this process goes on.
-#[derive(Clone, Debug)]
-pub struct FailedUpgrade {
-    /// When.
-    pub at: SystemTime,
-    /// Why.
-    pub error: String,
 }
 
 /// How the last reload went.
@@ -247,10 +238,7 @@ impl Director {
     /// # Errors
     /// Each socket that cannot be bound, and why.
     pub fn listen(&mut self, mut sockets: Box<dyn Sockets>) -> Result<Vec<Listening>, String> {
-        let own = self.compiled.site.listeners.iter().zip(&self.compiled.listeners);
-        let planned: Vec<Planned> =
-            own.map(|(listener, bound)| Planned { id: listener.id, bound: bound.clone(), takes: None }).collect();
-        sockets.prepare(&planned)?;
+        sockets.prepare(&listening::first(&self.compiled))?;
         let listening = sockets.commit();
         self.view().listening.clone_from(&listening);
         self.sockets = Some(sockets);
@@ -503,7 +491,7 @@ impl Director {
             Err(errors) => return self.reject(errors),
         };
         let planned = listening::plan(&self.compiled, &compiled, self.publisher.departed());
-        identify(&mut compiled, &planned);
+        listening::identify(&mut compiled, &planned);
         let now = SystemTime::now();
         if let Some((text, held)) = certificates::refusal(&self.compiled.site, &compiled.site, now) {
             self.held = held;
@@ -603,14 +591,5 @@ impl Director {
         } else if self.origin.is_due() {
             self.settle();
         }
-    }
-}
-
-/// Each listener is known by what it was known by before.
-fn identify(compiled: &mut Compiled, planned: &[Planned]) {
-    // Nobody else has it before it is published.
-    let Some(site) = Arc::get_mut(&mut compiled.site) else { return };
-    for (listener, planned) in site.listeners.iter_mut().zip(planned) {
-        listener.id = planned.id;
     }
 }

@@ -101,8 +101,7 @@ fn count_refusal(from: &Dial<'_>, snapshot: &Snapshot, refusal: Refusal) {
 pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Timer) -> Option<Opened> {
     let Dial { peer, worker, .. } = *from;
     let snapshot = worker.snapshot_with(asked.listener);
-    let Asked { listener, host, subject } = *asked;
-    let listener = snapshot.site.place(listener)?;
+    let (listener, host, subject) = (snapshot.site.place(asked.listener)?, asked.host, asked.subject);
     let facts = Facts { listener, host, method: "", path: "", query: None, client: peer.ip(), fields: None, subject };
     let decision = match Decision::for_cluster(&snapshot, role, &facts, worker.ticker.now_ms()) {
         Ok(decision) => decision,
