@@ -9,6 +9,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderName, HeaderValue};
 use rolegate::data::path::forwarding::ForwardingValues;
 use rolegate::model::role::Tells;
+use rolegate::model::snapshot::ListenerId;
 use rolegate::wire::fields::Fields;
 use rolegate::wire::head::put;
 use rolegate::wire::hop_by_hop::strip_hop_by_hop;
@@ -45,7 +46,7 @@ fn headers(criterion: &mut Criterion) {
             fields.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let size = lines.len();
-        let mut forwarding = ForwardingValues::new("10.1.2.3".parse().unwrap(), (None, false), &snapshot, 0);
+        let mut forwarding = ForwardingValues::new("10.1.2.3".parse().unwrap(), (None, false), &snapshot, ListenerId(0));
         criterion.bench_function(&format!("headers/strip/{scenario}/{size}"), |bencher| {
             bencher.iter_batched_ref(|| fields.clone(), |own| black_box(strip_hop_by_hop(own)), BatchSize::SmallInput);
         });
