@@ -46,7 +46,8 @@ fn headers(criterion: &mut Criterion) {
             fields.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let size = lines.len();
-        let mut forwarding = ForwardingValues::new("10.1.2.3".parse().unwrap(), (None, false), &snapshot, ListenerId(0));
+        let mut forwarding =
+            ForwardingValues::new("10.1.2.3".parse().unwrap(), (None, false), &snapshot, ListenerId(0));
         criterion.bench_function(&format!("headers/strip/{scenario}/{size}"), |bencher| {
             bencher.iter_batched_ref(|| fields.clone(), |own| black_box(strip_hop_by_hop(own)), BatchSize::SmallInput);
         });

@@ -19,8 +19,8 @@ use crate::access_log::{self, Reopen};
 use crate::admin::{Admin, Threads};
 use crate::control::compile::{Compiled, Fixed};
 use crate::control::config::Source;
-use crate::control::director::{self, Director, FailedUpgrade, Handles, Order};
-use crate::control::listening::Listening;
+use crate::control::director::{self, Director, Handles, Order, Reload};
+use crate::control::listening::{FailedUpgrade, Listening};
 use crate::control::origin::Origin;
 use crate::control::state_file;
 use crate::data::run::{Command, Told};
@@ -322,6 +322,11 @@ impl App {
     /// Data threads.
     pub fn threads(&self) -> usize {
         self.data.len()
+    }
+
+    /// How the last reload went.
+    pub fn last_reload(&self) -> Reload {
+        self.handles.view.lock().unwrap_or_else(PoisonError::into_inner).reload.clone()
     }
 
     /// Reads the configuration file and those that it names again.

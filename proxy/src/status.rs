@@ -326,7 +326,10 @@ impl Status {
         Self {
             rolegate: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            upgrade: view.upgrade.as_ref().map(|failed| FailedUpgradeStatus { at: seconds(failed.at), error: failed.error.clone() }),
+            upgrade: view
+                .upgrade
+                .as_ref()
+                .map(|failed| FailedUpgradeStatus { at: seconds(failed.at), error: failed.error.clone() }),
             site: snapshot.site.code.clone(),
             description: snapshot.site.descriptions.of(Thing::Site, ""),
             snapshot: snapshot.version,

@@ -34,6 +34,21 @@ async fn echo() -> Peer {
     Peer::answering(|request, _| ok(request.target())).await
 }
 
+/// Answers when it is let.
+async fn gated(gate: &Arc<Semaphore>) -> Peer {
+    let gate = Arc::clone(gate);
+    let serve = move |mut talk: Talk| {
+        let gate = Arc::clone(&gate);
+        async move {
+            while let Some(request) = talk.request().await {
+                let _ = gate.acquire().await;
+                talk.say(ok(request.target())).await;
+            }
+        }
+    };
+    Peer::serve(serve).await
+}
+
 async fn ask(at: SocketAddr, target: &str) -> u16 {
     Wire::connect(at).await.ask(&get(target)).await.status()
 }
@@ -119,17 +134,7 @@ async fn a_hundred_reloads_with_changed_listeners_lose_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_of_a_listener_that_moves_are_finished() {
     let gate = Arc::new(Semaphore::new(0));
-    let opens = Arc::clone(&gate);
-    let serve = move |mut talk: Talk| {
-        let opens = Arc::clone(&opens);
-        async move {
-            while let Some(request) = talk.request().await {
-                let _ = opens.acquire().await;
-                talk.say(ok(request.target())).await;
-            }
-        }
-    };
-    let server = Peer::serve(serve).await;
+    let server = gated(&gate).await;
     let other = listener("other", "127.0.0.1:0", "");
     let proxy = Proxy::start(&site(&server, &[listener("http", "127.0.0.1:0", ""), other.clone()]));
     let before = proxy.at("http");
@@ -152,6 +157,49 @@ async fn requests_of_a_listener_that_moves_are_finished() {
     }
     silent.wait_for_the_end().await;
     assert_eq!(ask(proxy.at("http"), "/after").await, 200);
+}
+
+/// What ends a listener.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Moved,
+    Shutdown,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_the_kernel_is_served_before_a_listener_closes() {
+    for end in [End::Moved, End::Shutdown] {
+        let gate = Arc::new(Semaphore::new(0));
+        let server = gated(&gate).await;
+        let one = Setup::new([server.address]).proxy("max_connections = 1");
+        let proxy = one.start();
+        let mut busy = proxy.open().await;
+        busy.say(get("/busy")).await;
+        until("it is under way", || server.count() == 1).await;
+        // One is in the hands of the data thread, the others in the queue of the kernel.
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let mut client = proxy.open().await;
+            client.say(get("/waiting")).await;
+            waiting.push(client);
+        }
+        match end {
+            End::Moved => {
+                let text =
+                    one.text().replace("\"http\"\naddress = \"127.0.0.1:0\"", "\"http\"\naddress = \"127.0.0.2:0\"");
+                reload(&proxy, text).await.unwrap();
+            }
+            End::Shutdown => {
+                let app = proxy.into_app();
+                tokio::task::spawn_blocking(move || app.shutdown());
+            }
+        }
+        gate.add_permits(1000);
+        for client in [&mut busy].into_iter().chain(&mut waiting) {
+            assert_eq!(client.response("GET").await.status(), 200, "{end:?}");
+            client.wait_for_the_end().await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

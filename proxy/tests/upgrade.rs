@@ -115,7 +115,8 @@ impl Process {
         let pid = i32::try_from(child.id()).unwrap();
         let (log, pids) = (BufReader::new(reader), vec![pid]);
         let mut process = Self { child, folder, log, http: nowhere, tunnel: nowhere, admin: nowhere, pids };
-        let address = |line: String| line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        let address =
+            |line: String| line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         process.http = address(process.said("listening")).parse().unwrap();
         process.tunnel = address(process.said("listening")).parse().unwrap();
         process.admin = address(process.said("admin:")).parse().unwrap();
@@ -357,6 +358,31 @@ fn the_service_manager_hears_which_process_is_the_main_one() {
 }
 
 #[test]
+fn the_service_manager_hears_of_a_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut message = [0; 256];
+        let length = socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let server = Server::start();
+    let text = server.configuration(1, "watch = false");
+    let process = Process::start_with(&text, |command| _ = command.env("NOTIFY_SOCKET", &path));
+    assert!(heard().starts_with("READY=1"));
+    for (text, result) in [(text.as_str(), "was read again"), ("broken =", "is rejected")] {
+        process.write(text);
+        process.signal(Signal::SIGHUP);
+        let begun = heard();
+        assert!(begun.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{begun}");
+        let ended = heard();
+        assert!(ended.starts_with("READY=1\nSTATUS=") && ended.contains(result), "{ended}");
+    }
+}
+
+#[test]
 fn before_the_end_ready_says_no_and_everything_goes_on() {
     let server = Server::start();
     let mut process = Process::start(&server.configuration(1, "shutdown_delay = \"1h\""));
@@ -381,7 +407,8 @@ fn sockets_that_another_has_bound_are_used() {
     let (http, admin) = (bound(), bound());
     let places = [http.local_addr().unwrap(), admin.local_addr().unwrap()];
     // As systemd does it: at descriptor 3 and after it, and for this process alone.
-    let script = "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:admin exec \"$0\" \"$@\"";
+    let script =
+        "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:admin exec \"$0\" \"$@\"";
     let mut process = Process::start_with(&server.configuration(3, ""), |command| {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).arg(command.get_program()).args(command.get_args());

@@ -9,8 +9,8 @@ use std::time::Duration;
 use listenfd::ListenFd;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_type};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType,
-    recv, recvmsg, send, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    SocketType, recv, recvmsg, send, sendmsg,
 };
 use serde::{Deserialize, Serialize};
 
@@ -132,7 +132,9 @@ impl Inherited {
 
     /// The socket of the admin listener.
     pub(super) fn take_admin(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let fits = |given: &Given| given.wanted.map_or(given.name.is_none(), |wanted| wanted == address && given.name.is_none());
+        let fits = |given: &Given| {
+            given.wanted.map_or(given.name.is_none(), |wanted| wanted == address && given.name.is_none())
+        };
         let place = self.given.iter().position(|given| fits(given) || given.is_at(address))?;
         self.given.swap_remove(place).sockets.pop()
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use sd_notify::NotifyState;
@@ -14,6 +14,7 @@ use crate::app::inherited::Inherited;
 use crate::app::takeover::Outcome;
 use crate::app::{App, StartError};
 use crate::control::config::Source;
+use crate::control::director::Reload;
 use crate::control::listening::Listening;
 use crate::limits;
 use crate::process_log::{self, ProcessLog, Shape};
@@ -24,6 +25,9 @@ const BROKEN: u8 = 70;
 const BROKEN_DRAIN: Duration = Duration::from_secs(5);
 /// How often is looked whether all parts of the process are well.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The same of whether a reload is over.
+const LOOK_AT_RELOAD: Duration = Duration::from_millis(20);
 
 /// Why the process ends.
 enum Why {
@@ -39,6 +43,7 @@ enum Why {
 enum Event {
     Broken(String),
     Upgraded(Outcome),
+    Reloaded(Reload),
 }
 
 /// Serves a configuration until the process is told to end.
@@ -47,7 +52,8 @@ pub(super) fn run(file: &Path, shape: Shape, signals: Option<Signals>) -> anyhow
     let log = ProcessLog::start(shape);
     process_log::log_panics();
     limits::raise();
-    let (inherited, predecessor) = Inherited::receive().context("listening sockets that were announced cannot be had")?;
+    let (inherited, predecessor) =
+        Inherited::receive().context("listening sockets that were announced cannot be had")?;
     let source = Source::read(file)?;
     let app = match App::start_with(&source, Some(file.to_owned()), inherited) {
         Ok(app) => app,
@@ -120,7 +126,10 @@ fn delay(app: &App, signals: &mut Signals) -> anyhow::Result<()> {
     if app.shutdown_delay().is_zero() {
         return Ok(());
     }
-    tracing::info!(seconds = app.shutdown_delay().as_secs(), "/ready says that the end is near; a second signal ends the wait");
+    tracing::info!(
+        seconds = app.shutdown_delay().as_secs(),
+        "/ready says that the end is near; a second signal ends the wait"
+    );
     app.announce_shutdown();
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -143,9 +152,14 @@ fn tell_service_manager(states: &[NotifyState<'_>]) {
 /// Returns when the process is to end; SIGHUP reloads, SIGUSR2 has a new process take over.
 fn watch(app: &App, signals: &mut Signals, log: &ProcessLog) -> anyhow::Result<Why> {
     let mut upgrade: Option<oneshot::Receiver<Outcome>> = None;
+    let mut reloading: Option<SystemTime> = None;
     loop {
-        match signals.next(events(app, log, &mut upgrade))? {
-            Ok(Asked::Reload) => app.reload_file(),
+        match signals.next(events(app, log, &mut upgrade, reloading))? {
+            Ok(Asked::Reload) => {
+                reloading = Some(app.last_reload().at);
+                tell_of_reload();
+                app.reload_file();
+            }
             Ok(Asked::ReopenLog) => app.reopen_access_log(),
             Ok(Asked::Upgrade) if upgrade.is_some() => tracing::warn!("an upgrade is under way already"),
             Ok(Asked::Upgrade) => match app.begin_upgrade() {
@@ -157,12 +171,28 @@ fn watch(app: &App, signals: &mut Signals, log: &ProcessLog) -> anyhow::Result<W
             },
             Ok(Asked::End) => return Ok(Why::Asked),
             Err(Event::Broken(thread)) => return Ok(Why::Broken(thread)),
+            Err(Event::Reloaded(reload)) => {
+                reloading = None;
+                let text = match reload.accepted {
+                    true => "the configuration was read again",
+                    false => "the new configuration is rejected, the old one goes on serving: see the log",
+                };
+                tell_service_manager(&[NotifyState::Ready, NotifyState::Status(text)]);
+            }
             Err(Event::Upgraded(Ok(pid))) => return Ok(Why::Succeeded(pid)),
             Err(Event::Upgraded(Err(error))) => {
                 upgrade = None;
                 fail(app, error);
             }
         }
+    }
+}
+
+/// systemd wants to know when the reload began (`Type=notify-reload`).
+fn tell_of_reload() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell_service_manager(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the service manager cannot be told of the reload"),
     }
 }
 
@@ -173,13 +203,21 @@ fn fail(app: &App, error: String) {
 
 /// Waits until something happens that is no signal. Meanwhile counts what the log loses, and tells the watchdog of the service manager
 /// that all is well.
-async fn events(app: &App, log: &ProcessLog, upgrade: &mut Option<oneshot::Receiver<Outcome>>) -> Event {
+async fn events(
+    app: &App,
+    log: &ProcessLog,
+    upgrade: &mut Option<oneshot::Receiver<Outcome>>,
+    reloading: Option<SystemTime>,
+) -> Event {
     let lost = app.telemetry_dropped("log");
     let watchdog = sd_notify::watchdog_enabled();
-    let mut look = tokio::time::interval(watchdog.map_or(LOOK, |within| LOOK.min(within / 3)));
+    let often = if reloading.is_some() { LOOK_AT_RELOAD } else { LOOK };
+    let mut look = tokio::time::interval(watchdog.map_or(often, |within| often.min(within / 3)));
     let upgraded = async {
         match upgrade {
-            Some(upgrade) => upgrade.await.unwrap_or_else(|_| Err("the thread that waited for it has ended".to_owned())),
+            Some(upgrade) => {
+                upgrade.await.unwrap_or_else(|_| Err("the thread that waited for it has ended".to_owned()))
+            }
             None => std::future::pending().await,
         }
     };
@@ -192,6 +230,12 @@ async fn events(app: &App, log: &ProcessLog, upgrade: &mut Option<oneshot::Recei
         }
         if let Some(thread) = process_log::panicked() {
             return Event::Broken(thread.to_owned());
+        }
+        if let Some(before) = reloading {
+            let reload = app.last_reload();
+            if reload.at != before {
+                return Event::Reloaded(reload);
+            }
         }
         if watchdog.is_some() && app.works().await {
             tell_service_manager(&[NotifyState::Watchdog]);

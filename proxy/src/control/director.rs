@@ -21,7 +21,7 @@ use super::compile::{Compiled, Files, Place, compile_with};
 use super::config::{Problems, Source, parse};
 use super::doubts::{self, Circles};
 use super::ledger::Ledger;
-use super::listening::{Listening, Planned, Sockets};
+use super::listening::{self, Listening, Sockets};
 use super::origin::Origin;
 use super::probing;
 use super::publish::Publisher;
@@ -33,7 +33,6 @@ use super::survey::{NOTES, Survey};
 use super::told::Told;
 use super::transitions;
 use super::versions::Versions;
-use super::view::Reload;
 use crate::metrics::Metrics;
 use crate::model::audience::audiences;
 use crate::model::live::Live;
@@ -44,7 +43,7 @@ use crate::model::steering::Steer;
 mod reload;
 mod steer;
 
-pub use super::view::{FailedUpgrade, View};
+pub use super::view::{Reload, View};
 
 /// Changes that may wait for the Director; who sends more waits.
 const QUEUE: usize = 1024;
@@ -233,10 +232,7 @@ impl Director {
     /// # Errors
     /// Each socket that cannot be bound, and why.
     pub fn listen(&mut self, mut sockets: Box<dyn Sockets>) -> Result<Vec<Listening>, String> {
-        let own = self.compiled.site.listeners.iter().zip(&self.compiled.listeners);
-        let planned: Vec<Planned> =
-            own.map(|(listener, bound)| Planned { id: listener.id, bound: bound.clone(), takes: None }).collect();
-        sockets.prepare(&planned)?;
+        sockets.prepare(&listening::first(&self.compiled))?;
         let listening = sockets.commit();
         self.view().listening.clone_from(&listening);
         self.sockets = Some(sockets);

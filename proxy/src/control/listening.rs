@@ -1,6 +1,8 @@
 //! What becomes of the listeners at a reload: which stay, which come, which leave.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::compile::{Bound, Compiled};
 use crate::model::snapshot::ListenerId;
@@ -14,6 +16,15 @@ pub struct Listening {
     pub name: String,
     /// Where it is: port 0 has become a real one.
     pub address: SocketAddr,
+}
+
+/// An upgrade that came to nothing: this process goes on.
+#[derive(Clone, Debug)]
+pub struct FailedUpgrade {
+    /// When.
+    pub at: SystemTime,
+    /// Why.
+    pub error: String,
 }
 
 /// A listener of a new configuration.
@@ -53,12 +64,12 @@ pub fn plan(old: &Compiled, new: &Compiled, departed: impl Iterator<Item = Liste
 fn assign(known: &[(ListenerId, &Bound)], wanted: &[Bound], mut used: Vec<ListenerId>) -> Vec<Planned> {
     let mut heirs: Vec<Option<usize>> = vec![None; wanted.len()];
     for same_name in [true, false] {
-        for place in 0..wanted.len() {
+        for (place, bound) in wanted.iter().enumerate() {
             if heirs[place].is_some() {
                 continue;
             }
             let free = known.iter().enumerate().find(|(at, (_, old))| {
-                let fits = old.address == wanted[place].address && (!same_name || old.name == wanted[place].name);
+                let fits = old.address == bound.address && (!same_name || old.name == bound.name);
                 fits && !heirs.contains(&Some(*at))
             });
             heirs[place] = free.map(|(at, _)| at);
@@ -76,6 +87,21 @@ fn assign(known: &[(ListenerId, &Bound)], wanted: &[Bound], mut used: Vec<Listen
         Planned { id, bound: bound.clone(), takes: heir.map(|(id, _)| id) }
     });
     each.collect()
+}
+
+/// All of them come.
+pub fn first(compiled: &Compiled) -> Vec<Planned> {
+    let own = compiled.site.listeners.iter().zip(&compiled.listeners);
+    own.map(|(listener, bound)| Planned { id: listener.id, bound: bound.clone(), takes: None }).collect()
+}
+
+/// Each listener is known by what it was known by before.
+pub fn identify(compiled: &mut Compiled, planned: &[Planned]) {
+    // Nobody else has it before it is published.
+    let Some(site) = Arc::get_mut(&mut compiled.site) else { return };
+    for (listener, planned) in site.listeners.iter_mut().zip(planned) {
+        listener.id = planned.id;
+    }
 }
 
 /// Listeners of before that are not there any more.
@@ -121,6 +147,9 @@ mod tests {
     #[test]
     fn names_tell_those_apart_whose_port_is_any() {
         let known = [(3, bound("a", 0)), (1, bound("b", 0))];
-        assert_eq!(plan(&known, &[bound("b", 0), bound("c", 0), bound("d", 0)]), [(1, Some(1)), (3, Some(3)), (0, None)]);
+        assert_eq!(
+            plan(&known, &[bound("b", 0), bound("c", 0), bound("d", 0)]),
+            [(1, Some(1)), (3, Some(3)), (0, None)]
+        );
     }
 }

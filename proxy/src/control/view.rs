@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use rolegate_health::Checker;
 
 use super::changes::Changes;
-use super::listening::Listening;
+use super::listening::{FailedUpgrade, Listening};
 use super::registry::Leaving;
 use super::resolve::Names;
 use super::versions::Versions;
@@ -32,15 +32,6 @@ pub struct View {
     pub versions: Versions,
     /// Why the last upgrade came to nothing, and when.
     pub upgrade: Option<FailedUpgrade>,
-}
-
-/// An upgrade that came to nothing: this process goes on.
-#[derive(Clone, Debug)]
-pub struct FailedUpgrade {
-    /// When.
-    pub at: SystemTime,
-    /// Why.
-    pub error: String,
 }
 
 impl View {

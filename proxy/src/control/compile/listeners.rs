@@ -191,7 +191,10 @@ fn serve(
             return None;
         }
         let tcp = Some(cluster(*position));
-        return Some((protocol, ListenerRoutes { id: ListenerId(0), name, routes: RouteTable::default(), tcp, entry: entry? }));
+        return Some((
+            protocol,
+            ListenerRoutes { id: ListenerId(0), name, routes: RouteTable::default(), tcp, entry: entry? },
+        ));
     }
     if passes && !all_have_tls(found, roles, systems, problems) {
         return None;

@@ -6,11 +6,11 @@ use std::time::SystemTime;
 use super::{Director, read_with};
 use crate::control::assemble::assemble_steered;
 use crate::control::certificates;
-use crate::control::compile::{Compiled, Files};
+use crate::control::compile::Files;
 use crate::control::config::Source;
 use crate::control::difference::difference;
 use crate::control::doubts;
-use crate::control::listening::{self, Planned};
+use crate::control::listening;
 use crate::control::origin::Look;
 use crate::control::settle::Settling;
 use crate::control::told::Told;
@@ -60,7 +60,7 @@ impl Director {
             Err(errors) => return self.reject(errors),
         };
         let planned = listening::plan(&self.compiled, &compiled, self.publisher.departed());
-        identify(&mut compiled, &planned);
+        listening::identify(&mut compiled, &planned);
         let now = SystemTime::now();
         if let Some((text, held)) = certificates::refusal(&self.compiled.site, &compiled.site, now) {
             self.held = held;
@@ -112,14 +112,5 @@ impl Director {
         errors.log("the new configuration is rejected, the old one goes on serving");
         self.view().rejected(self.publisher.generation(), &errors.text);
         Err(errors.text)
-    }
-}
-
-/// Each listener is known by what it was known by before.
-fn identify(compiled: &mut Compiled, planned: &[Planned]) {
-    // Nobody else has it before it is published.
-    let Some(site) = Arc::get_mut(&mut compiled.site) else { return };
-    for (listener, planned) in site.listeners.iter_mut().zip(planned) {
-        listener.id = planned.id;
     }
 }

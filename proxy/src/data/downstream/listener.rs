@@ -1,8 +1,8 @@
 //! Bound sockets, and how one data thread accepts from one of them.
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -217,7 +217,8 @@ impl Entrance {
                     self.start(stream, peer, worker);
                 }
                 // A client that has gone meanwhile.
-                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                }
                 Err(_) => return,
             }
         }
