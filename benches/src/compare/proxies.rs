@@ -222,7 +222,7 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
     if options.with_rolegate {
         let folders: Vec<_> = beside.into_iter().chain(find::path()).collect();
         let path = options.rolegate.clone().or_else(|| find::program("rolegate", &folders)).ok_or(
-            "rolegate's program was not found: cargo build --profile dist, or say where it is with --rolegate",
+            "rolegate's program was not found: cargo build --release, or say where it is with --rolegate",
         )?;
         let rolegate = Program::new(Kind::Rolegate, path)?;
         let copies = (0..options.same).map(Kind::Same);
@@ -275,9 +275,9 @@ fn unfit(peer: Peer, program: &Program) -> Option<String> {
 fn hasty(program: &Program) -> Option<String> {
     let folder = program.path.parent()?;
     let made_here = folder.join(".cargo-lock").exists();
-    (made_here && !folder.ends_with("dist")).then(|| {
+    (made_here && !folder.ends_with("release")).then(|| {
         format!(
-            "{} ({}) was compiled for trying, and is slower than what users get: cargo build --profile dist.",
+            "{} ({}) was compiled for trying, and is slower than what users get: cargo build --release.",
             program.name(),
             program.path.display()
         )
@@ -313,8 +313,8 @@ mod tests {
             let path = folder.join("rolegate");
             Program { kind: Kind::Rolegate, path, version: String::new(), build: Build::default() }
         };
-        let (trying, released) = (in_folder("release"), in_folder("dist"));
-        assert!(hasty(&trying).is_some_and(|why| why.contains("--profile dist")));
+        let (trying, released) = (in_folder("lab"), in_folder("release"));
+        assert!(hasty(&trying).is_some_and(|why| why.contains("--release")));
         assert_eq!(hasty(&released), None);
         let installed = Program { path: "/usr/bin/rolegate".into(), ..released };
         assert_eq!(hasty(&installed), None);

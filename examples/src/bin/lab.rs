@@ -1,4 +1,4 @@
-//! `cargo run --release --bin lab`: a whole site in one process, with everything going wrong that can.
+//! `cargo run --profile lab --bin lab`: a whole site in one process, with everything going wrong that can.
 
 // What a closed pipe makes of these is a panic; `rolegate_bench::say` knows better.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
