@@ -10,9 +10,9 @@ use tower_http::request_id::RequestId;
 use utoipa::ToSchema;
 
 use super::Admin;
-use super::answer::{Answer, answered};
+use super::answer::{Answer, answered, failed};
 use super::authority::{self, Who};
-use super::desk::{Desk, failed};
+use super::desk::Desk;
 use super::peer::Peer;
 use crate::process_log::AUDIT;
 

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Admin;
-use super::answer::{Answer, Turn, text};
+use super::answer::{Answer, Turn, failed, text};
 use super::scrape::Scrapes;
 
 /// Long answers that are made or read at once, besides those of `/metrics`.
@@ -51,9 +51,4 @@ impl Desk {
         answer.extensions_mut().insert(Turn::new(permit));
         answer
     }
-}
-
-/// What is said when the work of an answer broke off.
-pub(super) fn failed() -> Answer {
-    text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made\n")
 }

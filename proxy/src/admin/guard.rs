@@ -11,9 +11,9 @@ use axum::middleware::Next;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, StatusCode};
 
-use super::answer::{Answer, text};
+use super::answer::{Answer, failed, text};
 use super::authority;
-use super::desk::{Desk, failed};
+use super::desk::Desk;
 use super::peer::Peer;
 
 /// Where a browser says that a request comes from (Fetch Metadata Request Headers).

@@ -14,8 +14,7 @@ use http::{HeaderMap, Method};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use super::answer::Answer;
-use super::desk::failed;
+use super::answer::{Answer, failed};
 
 /// Shorter answers are not worth it, in bytes.
 const SHORTEST: u64 = 1024;

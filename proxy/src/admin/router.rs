@@ -17,10 +17,10 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::answer::{Answer, of_kind, text};
+use super::answer::{Answer, failed, of_kind, text};
 use super::bounds::{ID, Ids, LONGEST_BODY, bound};
 use super::described;
-use super::desk::{Desk, failed};
+use super::desk::Desk;
 use super::guard::guard;
 use super::gzip::compress;
 use super::routes;

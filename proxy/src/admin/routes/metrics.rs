@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::admin::Admin;
-use crate::admin::answer::{Answer, of_kind};
-use crate::admin::desk::{AtDesk, Desk, failed};
+use crate::admin::answer::{Answer, failed, of_kind};
+use crate::admin::desk::{AtDesk, Desk};
 use crate::admin::gzip::{Packing, marked};
 use crate::admin::scrape::body;
 
