@@ -31,6 +31,7 @@ mod explain;
 mod filter;
 mod frame;
 mod numbers;
+mod overrides;
 mod overview;
 mod parts;
 mod roles;

@@ -156,7 +156,8 @@ async fn an_explanation_of_a_client_in_very_many_groups_is_quick() {
     for number in 0..300_u32 {
         let others = (0..100_u32).map(|other| {
             let place = number * 100 + other;
-            format!("\"172.{}.{}.{}\"", 16 + place / 65536, place / 256 % 256, place % 256)
+            let first = format!("172.{}.{}.{}", 16 + place / 32768, place / 128 % 256, place % 128 * 2);
+            format!("\"{first}/31\"")
         });
         let boundaries = others.chain(["\"10.0.0.0/8\"".to_owned()]).collect::<Vec<_>>().join(", ");
         toml = toml.add(&format!(

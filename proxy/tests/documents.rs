@@ -518,7 +518,7 @@ fn write_files(folder: &Path) {
     write("site-ca.crl", site.crl(&[]).as_bytes());
     pair("mp", &server("mp1.contoso.com"));
     pair("admin", &server("rolegate.contoso.com"));
-    write("operators.pem", Authority::new("Operators").certificate_pem().as_bytes());
+    write("operators.pem", branch.certificate_pem().as_bytes());
     pair("rolegate", &site.client("rolegate"));
     pair("branch-client", &branch.client("rolegate"));
     write("internet.pfx", &pkcs12(&server("internet.contoso.com"), "secret"));

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::boundary_groups::{of_group, served, state};
 use super::filter::{Asked, ROWS, address};
-use super::parts::{self, Align, State};
+use super::parts::{self, Align};
 use super::{Made, Shown, Topic};
 use crate::learned::clocks::Clocks;
 use crate::status::GroupStatus;
@@ -38,7 +38,7 @@ fn servers(shown: &Shown, group: &GroupStatus) -> Markup {
                 th scope="row" { (role) }
                 td data-label="Site system" { (parts::system(system)) }
                 @if let Some(endpoint) = endpoint(role, system) {
-                    td data-label="Health" { (parts::badge(State::of(endpoint))) }
+                    td data-label="Health" { (parts::health(endpoint)) }
                     td.n data-label="For" { (parts::lasting(shown.now, endpoint.since)) }
                 } @else { td data-label="Health" { (parts::none()) } td.n data-label="For" { (parts::none()) } }
             }

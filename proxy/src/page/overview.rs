@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::filter::address;
+use super::overrides;
 use super::parts::{self, State};
 use super::roles;
 use super::{Made, Shown, Topic};
@@ -20,6 +21,7 @@ pub(super) fn page(shown: &Shown, clocks: &Clocks) -> Made {
         (warnings(shown))
         (numbers(shown))
         (roles::section(shown))
+        (overrides::section(shown, None))
         (unwell(shown))
         div.columns {
             (recent(shown))
@@ -131,7 +133,7 @@ fn unwell(shown: &Shown) -> Markup {
             tr data-key=(format!("{} {} {}", role.name, endpoint.site_system, endpoint.address)) {
                 th scope="row" { (parts::system(&endpoint.site_system)) }
                 td data-label="Role" { (role.title) }
-                td data-label="Health" { (parts::badge(*state)) }
+                td data-label="Health" { (parts::health(endpoint)) }
                 td.n data-label="For" { (parts::lasting(shown.now, endpoint.since)) }
                 td data-label="Last probes" { (parts::history(&endpoint.history)) }
                 td.wide data-label="Last failure" { (parts::failure(shown.now, endpoint.last_failure.as_ref())) }

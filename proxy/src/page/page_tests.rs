@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use super::*;
+use crate::control::state_file::Written;
 use crate::learned::clocks::{ClockStatus, OpenTier};
 use crate::learned::content::{ContentStatus, Listed, RoleContent};
 use crate::status::{
     CertificateStatus, ChangeStatus, EndpointStatus, FailureStatus, GroupStatus, ListenerStatus, ReloadStatus,
     RoleStatus,
 };
+use crate::steering::listing::OverrideStatus;
 
 /// A name as nobody should give one: it must come out as text wherever it stands.
 const HOSTILE: &str = "<script>alert('1')</script>\"&";
@@ -84,6 +86,9 @@ fn hostile_names_are_text_on_every_page() {
         cause: Some(HOSTILE.to_owned()),
         ..ChangeStatus::default()
     }];
+    let own = Written { site_system: HOSTILE.to_owned(), by: HOSTILE.to_owned(), ..Written::default() };
+    shown.status.overrides = vec![OverrideStatus { written: own, state: "holds".to_owned() }];
+    shown.status.roles[0].endpoints[0].steered = "drain".to_owned();
     shown.status.listeners = vec![ListenerStatus {
         name: HOSTILE.to_owned(),
         certificates: vec![CertificateStatus { names: vec![HOSTILE.to_owned()], days_left: 3, ..Default::default() }],

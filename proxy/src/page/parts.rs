@@ -62,6 +62,18 @@ pub(super) fn badge(state: State) -> Markup {
     marked(state, state.word())
 }
 
+/// The state of an endpoint, and what people have decided about it.
+pub(super) fn health(endpoint: &EndpointStatus) -> Markup {
+    let steered = match endpoint.steered.as_str() {
+        "drain" => "drained",
+        other => other,
+    };
+    html! {
+        (badge(State::of(endpoint)))
+        @if !steered.is_empty() { " " span.steered { span aria-hidden="true" { "‖" } " " (steered) } }
+    }
+}
+
 /// The colour and shape of a state, with another word.
 pub(super) fn marked(state: State, word: &str) -> Markup {
     html! { span class={ "state " (state.word()) } { span aria-hidden="true" { (state.shape()) } " " (word) } }

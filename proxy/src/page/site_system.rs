@@ -4,8 +4,7 @@ use maud::{Markup, html};
 
 use super::filter::{Asked, address};
 use super::overview::endpoints;
-use super::parts::{self, State};
-use super::{Made, Shown, Topic, site_systems};
+use super::{Made, Shown, Topic, overrides, parts, site_systems};
 use crate::learned::content::Audit;
 use crate::status::{EndpointStatus, RoleStatus};
 
@@ -18,6 +17,7 @@ pub(super) fn page(shown: &Shown, asked: &Asked<'_>, audit: impl Fn(&str) -> Aud
     let live = html! {
         @if let Some(text) = &first.description { p.lead { (text) } }
         section { h2 { "Roles" } (site_systems::table(shown, &rows)) }
+        (overrides::section(shown, Some(name)))
         @for (role, endpoint) in &rows { (changes(shown, role, endpoint)) }
         (groups(shown, name))
         (content(&audit(name)))
@@ -30,7 +30,7 @@ fn changes(shown: &Shown, role: &RoleStatus, endpoint: &EndpointStatus) -> Marku
     html! {
         section {
             h2 { (role.title) " at " (endpoint.address) }
-            p { (parts::badge(State::of(endpoint))) " for " (parts::lasting(shown.now, endpoint.since)) ". "
+            p { (parts::health(endpoint)) " for " (parts::lasting(shown.now, endpoint.since)) ". "
                 (parts::whole(endpoint.probes.0)) " probes passed, " (parts::whole(endpoint.probes.1)) " did not. Last failure: " (parts::failure(shown.now, endpoint.last_failure.as_ref())) }
             @if endpoint.changes.is_empty() { p.empty { "Its health has not changed." } }
             @else { (parts::changes(shown.now, &endpoint.changes, false)) }

@@ -108,7 +108,7 @@ fn row(shown: &Shown, role: &RoleStatus, endpoint: &EndpointStatus) -> Markup {
             th scope="row" { (parts::system(&endpoint.site_system)) }
             td data-label="Role" { (role.title) }
             td data-label="Address" { code { (endpoint.address) } }
-            td data-label="Health" { (parts::badge(State::of(endpoint))) }
+            td data-label="Health" { (parts::health(endpoint)) }
             td.n data-label="For" { (parts::lasting(shown.now, endpoint.since)) }
             td.n data-label="Requests/s" { (parts::rate(rates.requests())) }
             td.n data-label="Errors/s" { (parts::rate(rates.errors())) }

@@ -10,7 +10,6 @@ use utoipa_axum::routes;
 use crate::admin::Admin;
 use crate::admin::answer::{Answer, failed, of_kind};
 use crate::admin::desk::{AtDesk, Desk};
-
 use crate::admin::gzip::{Packing, marked};
 use crate::admin::scrape::body;
 use crate::figures;
