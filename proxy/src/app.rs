@@ -132,7 +132,8 @@ impl App {
     /// # Errors
     /// [`StartError`] says what to do.
     pub fn start_with(source: &Source, file: Option<PathBuf>, mut inherited: Inherited) -> Result<Self, StartError> {
-        let (compiled, warnings) = director::read(source, false).map_err(|told| StartError::Configuration(told.text))?;
+        let (compiled, warnings) =
+            director::read(source, false).map_err(|told| StartError::Configuration(told.text))?;
         warnings.iter().for_each(|warnings| warnings.log("the configuration has warnings"));
         let metrics = Arc::new(Metrics::new());
         let fixed = compiled.fixed.clone();

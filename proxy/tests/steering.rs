@@ -408,5 +408,9 @@ fn a_site_system_without_roles_is_left_out_with_a_warning() {
     let (compiled, warnings) = rolegate::control::director::read(&source(&text), false).unwrap();
     assert_eq!(compiled.roles[0].members.len(), 2);
     let warnings = warnings.unwrap();
-    assert!(warnings.text.contains("site system \"dp2\" holds no role") && warnings.text.contains("rolegate drain"), "{}", warnings.text);
+    assert!(
+        warnings.text.contains("site system \"dp2\" holds no role") && warnings.text.contains("rolegate drain"),
+        "{}",
+        warnings.text
+    );
 }

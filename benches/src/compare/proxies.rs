@@ -221,9 +221,11 @@ pub(super) fn find(options: &Options) -> Result<Found, String> {
     let beside = options.helper.parent().map(Path::to_owned);
     if options.with_rolegate {
         let folders: Vec<_> = beside.into_iter().chain(find::path()).collect();
-        let path = options.rolegate.clone().or_else(|| find::program("rolegate", &folders)).ok_or(
-            "rolegate's program was not found: cargo build --release, or say where it is with --rolegate",
-        )?;
+        let path = options
+            .rolegate
+            .clone()
+            .or_else(|| find::program("rolegate", &folders))
+            .ok_or("rolegate's program was not found: cargo build --release, or say where it is with --rolegate")?;
         let rolegate = Program::new(Kind::Rolegate, path)?;
         let copies = (0..options.same).map(Kind::Same);
         let kinds = [Kind::Rolegate, Kind::Control].into_iter().chain(copies);

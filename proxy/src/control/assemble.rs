@@ -17,8 +17,8 @@ use crate::model::endpoint::Endpoint;
 use crate::model::mix::hash_ignore_case;
 use crate::model::role::{Balance, ProbeKind, ProxyProtocol, Role};
 use crate::model::route::ClusterId;
-use crate::model::system_addresses::SystemAddresses;
 use crate::model::steering::Steering;
+use crate::model::system_addresses::SystemAddresses;
 use crate::model::tls::Tls;
 
 /// Addresses by name; a name without an entry has never been resolved.

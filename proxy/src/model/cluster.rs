@@ -14,8 +14,8 @@ use super::called::Names;
 use super::endpoint::Endpoint;
 use super::role::{Locality, Panic, Role};
 use super::route::ClusterId;
-use super::system_addresses::SystemAddresses;
 use super::steering::Steer;
+use super::system_addresses::SystemAddresses;
 use super::tier::TierKind;
 use crate::metrics::{GroupMetrics, RoleMetrics};
 

@@ -195,7 +195,8 @@ async fn pass(
     let to = stream.local_addr().ok();
     // What the client shows goes to the site system in its own handshake.
     let from = Dial { peer: client.peer, to, worker: &client.worker, proof: Proof::Nothing, raw: true };
-    let asked = Asked { listener: client.listener(), host: name, subject: None, told: Told::passed(&client.worker, name) };
+    let asked =
+        Asked { listener: client.listener(), host: name, subject: None, told: Told::passed(&client.worker, name) };
     let opened = tcp::open(&from, route.cluster, &asked, timer).await;
     let Some(opened) = opened else { return Ok(Begun::Nobody) };
     Ok(Begun::Tunnel(Transport::Plain(stream), Opened { early: hello.bytes, ..opened }))
