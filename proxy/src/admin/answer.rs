@@ -150,11 +150,6 @@ pub(super) fn text(status: StatusCode, body: impl Into<Body>) -> Answer {
     answer
 }
 
-/// What is said when the work of an answer broke off.
-pub(super) fn failed() -> Answer {
-    text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made\n")
-}
-
 /// 200 with a body of this media type.
 pub(super) fn of_kind(kind: &'static str, body: impl Into<Body>) -> Answer {
     let mut answer = Response::new(body.into());

@@ -129,7 +129,7 @@ fn unwell(shown: &Shown) -> Markup {
         ("Last failure", parts::Align::Text),
     ];
     let rows = html! {
-        @for (state, role, endpoint) in unwell.iter().take(LISTED) {
+        @for (_, role, endpoint) in unwell.iter().take(LISTED) {
             tr data-key=(format!("{} {} {}", role.name, endpoint.site_system, endpoint.address)) {
                 th scope="row" { (parts::system(&endpoint.site_system)) }
                 td data-label="Role" { (role.title) }
