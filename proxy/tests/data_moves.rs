@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rolegate::control::config::Source;
-use support::{Peer, Pki, Proxy, Setup, Wire, get, ok, pki, until, within};
+use support::{Peer, Pki, Proxy, Setup, Wire, ok, pki, until, within};
 use tokio::io::AsyncReadExt;
 
 /// Says its name, and then what it hears.
@@ -91,7 +91,7 @@ async fn a_server_that_leaves_gives_its_tunnels_away_little_by_little() {
         let mut stay = tunnels(&proxy, 1, 20, "one").await;
         let mut leave = tunnels(&proxy, 2, 20, "two").await;
         // Looked at when somebody asks for them.
-        Wire::connect(proxy.app().admin()).await.ask(&get("/metrics")).await;
+        Wire::connect(proxy.app().admin()).await.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         let places = || proxy.metric("rolegate_endpoint_inflight", &["srv1.lab.test"]);
         assert_eq!(places(), 20.0);
         reload(&proxy, &site(&[&one], 0).threads(threads)).await;

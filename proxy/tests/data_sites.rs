@@ -148,7 +148,7 @@ async fn every_site_has_to_be_ready() {
     proxy.until_well(8).await;
     let ready = || async {
         let mut admin = support::Wire::connect(proxy.app().admin()).await;
-        let answer = admin.ask("GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let answer = admin.ask("GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         (answer.status(), answer.text())
     };
     assert_eq!(ready().await.0, 200);

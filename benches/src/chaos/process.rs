@@ -232,7 +232,7 @@ impl Admin {
             None => TcpStream::connect(self.address).await?,
         };
         let mut reader = Reader::new(stream);
-        reader.stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: admin\r\n\r\n").as_bytes()).await?;
+        reader.stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
         let head = reader.head().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let (mut body, mut text) = (head.response_body(), Vec::new());
         while let Some(piece) = reader.piece(&mut body, usize::MAX).await? {

@@ -54,8 +54,17 @@ pub(super) async fn until_ready(to: SocketAddr, target: &str, mut ended: impl Fn
 
 /// A `GET` on a connection of its own: the status and the rest of the answer.
 pub(super) async fn get(to: SocketAddr, target: &str) -> io::Result<(u16, String)> {
+    ask(to, HOST, target).await
+}
+
+/// The same of an admin listener, which has no name.
+pub(super) async fn admin(to: SocketAddr, target: &str) -> io::Result<(u16, String)> {
+    ask(to, "localhost", target).await
+}
+
+async fn ask(to: SocketAddr, host: &str, target: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(to).await?;
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;

@@ -169,7 +169,7 @@ impl Run<'_> {
         if !proxy.kind.is_rolegate() || self.stage.options.set == Set::Plain {
             return;
         }
-        let doubt = match probe::get(proxy.admin, "/metrics").await {
+        let doubt = match probe::admin(proxy.admin, "/metrics").await {
             Ok((200, metrics)) => {
                 let before = std::mem::replace(&mut proxy.dropped, dropped_records(&metrics));
                 match proxy.dropped.saturating_sub(before) {

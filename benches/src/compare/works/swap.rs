@@ -97,7 +97,7 @@ fn replace(folder: &Path, text: &str) -> io::Result<()> {
 
 /// How many configurations were accepted since the start.
 async fn swaps(proxy: &Running) -> anyhow::Result<u64> {
-    let (_, metrics) = probe::get(proxy.admin, "/metrics").await?;
+    let (_, metrics) = probe::admin(proxy.admin, "/metrics").await?;
     Ok(accepted(&metrics))
 }
 
