@@ -55,8 +55,8 @@ fn the_site_and_the_process() {
     for address in ["0.0.0.0:9180", "10.0.0.1:9180", "[::]:9180"] {
         let text = with(&format!("[admin]\naddress = «\"{address}\"»\n"));
         error(&text, "can be reached from other machines", "allow_remote = true");
-        let allowed = with(&format!("[admin]\naddress = \"{address}\"\nallow_remote = true\n"));
-        assert_eq!(look(&allowed).0, []);
+        let allowed = with(&format!("[admin]\naddress = «\"{address}\"»\nallow_remote = true\n"));
+        warning(&allowed, "other machines are answered /health and /ready alone", "set token_file");
     }
     for threads in ["0", "1025", "65535"] {
         error(&with(&format!("[proxy]\nthreads = «{threads}»\n")), "data threads", "from 1 to 1024");
