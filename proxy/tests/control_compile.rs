@@ -67,8 +67,9 @@ fn the_site_and_the_process() {
 fn listeners() {
     error(&format!("«»{SITE}{MP1}"), "there is no listener", "[[listeners]]");
     let second = |rest: &str| with(&format!("[[listeners]]\n{rest}"));
-    error(&second("name = «\"x\"»\nroles = [\"MP\"]\n"), "a listener has no address", "address = ");
-    error(&second("roles = [«\"MP\"»]\n"), "a listener has no address", "address = ");
+    let unplaced = |rest: &str| with(&format!("«[[listeners]]»\n{rest}"));
+    error(&unplaced("name = \"x\"\nroles = [\"MP\"]\n"), "a listener has no address", "address = ");
+    error(&unplaced("roles = [\"MP\"]\n"), "a listener has no address", "address = ");
     error(
         &second("name = «\"HTTP\"»\naddress = \"0.0.0.0:81\"\nroles = [\"MP\"]\n"),
         "another listener",
@@ -138,7 +139,8 @@ fn a_mistake_in_a_role_is_reported_once_whoever_uses_it() {
 #[test]
 fn site_systems() {
     let second = |rest: &str| with(&format!("[[site_systems]]\n{rest}"));
-    error(&second("address = \"10.0.0.2\"\nroles = [«\"MP\"»]\n"), "a site system has no name", "name = ");
+    let unnamed = with("«[[site_systems]]»\naddress = \"10.0.0.2\"\nroles = [\"MP\"]\n");
+    error(&unnamed, "a site system has no name", "name = ");
     error(
         &second("name = «\"MP1\"»\naddress = \"10.0.0.2\"\nroles = [\"MP\"]\n"),
         "another site system",
@@ -212,7 +214,8 @@ fn tls() {
 #[test]
 fn boundary_groups() {
     let second = |rest: &str| with_group(&format!("[[boundary_groups]]\n{rest}"));
-    error(&second("site_systems = [«\"mp1\"»]\n"), "a boundary group has no name", "name = ");
+    let unnamed = with_group("«[[boundary_groups]]»\nsite_systems = [\"mp1\"]\n");
+    error(&unnamed, "a boundary group has no name", "name = ");
     error(&second("name = «\"BERLIN\"»\n"), "another boundary group", "case do not differ");
     error(&second("name = «\"Default\"»\n"), "means the site default boundary group", "[default_boundary_group]");
     error(
@@ -302,8 +305,7 @@ fn neighbors() {
             "neighbors = [{neighbors}]\n[[boundary_groups]]\nname = \"Wien\"\nsite_systems = [\"mp1\"]\n"
         ))
     };
-    let unnamed = first("{ fallback = { MP = 0 } }").replace("\"Berlin\"", "«\"Berlin\"»");
-    error(&unnamed, "a neighbor of this group is not named", "{ group = ");
+    error(&first("«{ fallback = { MP = 0 } }»"), "a neighbor of this group is not named", "{ group = ");
     error(&first("{ group = «\"berlin\"» }"), "cannot be its own neighbor", "take it out");
     error(&first("{ group = \"Wien\" }, { group = «\"wien\"» }"), "\"wien\" is a neighbor twice", "one relationship");
     error(&first("{ group = «\"Wein\"» }"), "there is no boundary group \"Wein\"", "did you mean \"wien\"");
@@ -418,7 +420,8 @@ fn warnings_do_not_reject() {
     warning(&unserved, "no listener serves Distribution point, which \"mp1\" holds", "[[listeners]]");
     assert!(look(&unserved.replace(['«', '»'], "")).1.is_some());
 
-    let ungrouped = with_group("").replace("site_systems = [\"mp1\"]", "").replace("\"Berlin\"", "«\"Berlin\"»");
+    let ungrouped =
+        with_group("").replace("site_systems = [\"mp1\"]", "").replace("[[boundary_groups]]", "«[[boundary_groups]]»");
     assert_eq!(look(&ungrouped.replace(['«', '»'], "")).0, [], "groups only put management points in order");
     let ungrouped = ungrouped.replace("[\"MP\"]", "[\"DP\"]");
     warning(&ungrouped, "no boundary group names a site system with the role Distribution point", "add them");

@@ -53,7 +53,7 @@ fn several_sites_compile() {
 
 #[test]
 fn codes() {
-    error(&format!("«»[[sites]]\ndescription = \"x\"\n{P01}{P02}{}", rest()), "the site code is missing", "[[sites]]");
+    error(&format!("«[[sites]]»\ndescription = \"x\"\n{P01}{P02}{}", rest()), "the site code is missing", "[[sites]]");
     error(&format!("[[sites]]\ncode = «\"P1\"»\n{P01}{P02}{}", rest()), "is not a site code", "three letters");
     let twice = format!("{P01}{P02}[[sites]]\ncode = \"p02\"\n{}", rest());
     both(&twice, [("\"p02\"", "the code of two sites"), ("\"P02\"", "used again further down")]);

@@ -62,7 +62,7 @@ impl Point {
 /// A site of distribution points called `dp0`, `dp1` and so on, in one group unless `rest` has others.
 fn site(points: &[std::net::SocketAddr], role: &str, rest: &str) -> String {
     let mut text = format!(
-        "[site]\ncode = \"P01\"\n[proxy]\nthreads = 1\n[admin]\naddress = \"127.0.0.1:0\"\n\
+        "[site]\ncode = \"P01\"\n[proxy]\nthreads = 1\nendpoint_metrics = \"all\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
          [[listeners]]\nname = \"http\"\naddress = \"127.0.0.1:0\"\nroles = [\"DP\"]\n\
          [roles.DP]\nprobe = {{ kind = \"none\" }}\n{role}\n"
     );

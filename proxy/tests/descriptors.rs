@@ -67,7 +67,7 @@ async fn idle_connections_leave_descriptors_to_others() {
     let command = format!("ulimit -n {OPEN_FILES}; exec {} run {}", env!("CARGO_BIN_EXE_rolegate"), file.display());
     let child = Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let process = Running(child);
-    until("it serves", || async { tokio::net::TcpStream::connect(admin).await.ok() }).await;
+    until("it serves", || async { tokio::net::TcpStream::connect(listener).await.ok() }).await;
 
     // As many clients as there is room for, each at all of the servers after a while.
     let mut clients = Vec::new();

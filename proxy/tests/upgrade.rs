@@ -205,7 +205,7 @@ fn connect(at: SocketAddr) -> std::io::Result<TcpStream> {
 /// One answer on a connection of its own.
 fn ask(at: SocketAddr, target: &str) -> std::io::Result<String> {
     let mut stream = connect(at)?;
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)

@@ -12,9 +12,16 @@ use crate::control::config::nearest;
 use crate::model::presets;
 use crate::model::role::{Fallback, ProbeKind, Protocol, Role};
 
+/// What the table says of each role.
+const COLUMNS: [&str; 6] = ["ROLE", "SHORT", "PATHS", "PORTS", "BALANCING", "PROBE"];
+/// Columns of a narrow table,
+const NARROW: usize = 4;
+/// which is that of a terminal with less than so many.
+const WIDE: usize = 110;
+
 /// Below the table.
 const NOTES: &str = "\
-* not confirmed by public documentation: check it, and override it in [roles.NAME]
+* not confirmed by public documentation: check it; [roles.NAME] overrides it
 `rolegate roles NAME` shows every field of a role.
 `[roles.NAME] preset = \"plain\"` makes one of your own.";
 
@@ -57,7 +64,8 @@ fn overview(roles: &[Role]) -> Table {
     let mut table = Table::new();
     table.load_preset(looks::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(say::width().unwrap_or(160));
-    table.set_header(["ROLE", "SHORT", "PATHS", "PORTS", "BALANCING", "PROBE"]);
+    let columns = if say::width().is_some_and(|width| width < WIDE) { NARROW } else { COLUMNS.len() };
+    table.set_header(&COLUMNS[..columns]);
     if let Some(names) = table.column_mut(0) {
         names.set_constraint(ColumnConstraint::ContentWidth);
     }
@@ -65,14 +73,15 @@ fn overview(roles: &[Role]) -> Table {
         let assumed = |field: &str| if presets::assumptions(&role.name).contains(&field) { " *" } else { "" };
         let paths = if role.protocol == Protocol::Tcp { "(TCP)".to_owned() } else { role.paths.join(" ") };
         let ports = if role.tls { role.tls_port.to_string() } else { role.port.to_string() };
-        table.add_row([
+        let row = [
             role.name.clone(),
             role.short.clone(),
             format!("{paths}{}", assumed("paths")),
             ports,
             word(&role.balance),
             format!("{}{}", probe(role), assumed("probe.target")),
-        ]);
+        ];
+        table.add_row(&row[..columns]);
     }
     table
 }

@@ -30,7 +30,9 @@ pub(super) fn find(source: &str) -> Vec<Unclosed> {
         if open.stack.is_empty() {
             first = at;
         }
-        if !open.stack.is_empty() || quote.is_some() || !is_header(line) {
+        // Outside of a list only a header begins so; one that is not closed is another mistake.
+        let header = open.stack.is_empty() && quote.is_none() && line.trim_start().starts_with('[');
+        if !header {
             quote = open.read(line, at, quote);
         }
         at += line.len();
