@@ -17,7 +17,7 @@ const COLUMNS: [&str; 6] = ["ROLE", "SHORT", "PATHS", "PORTS", "BALANCING", "PRO
 /// Columns of a narrow table,
 const NARROW: usize = 4;
 /// which is that of a terminal with less than so many.
-const WIDE: usize = 110;
+const WIDE: u16 = 110;
 
 /// Below the table.
 const NOTES: &str = "\
