@@ -207,13 +207,13 @@ async fn a_listener_that_cannot_be_bound_changes_nothing() {
     let server = echo().await;
     let http = listener("http", "127.0.0.1:0", "");
     let proxy = Proxy::start(&site(&server, std::slice::from_ref(&http)));
-    let before = (proxy.app().listeners(), proxy.app().snapshot().version);
+    let before = (proxy.app().listeners(), proxy.app().snapshot().generation);
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = other.local_addr().unwrap();
     let wanted = [listener("good", "127.0.0.3:0", ""), listener("taken", &taken.to_string(), ""), http];
     let error = reload(&proxy, site(&server, &wanted)).await.unwrap_err().to_string();
     assert!(error.contains(&format!("cannot listen on {taken} (listener \"taken\")")), "{error}");
-    assert_eq!((proxy.app().listeners(), proxy.app().snapshot().version), before);
+    assert_eq!((proxy.app().listeners(), proxy.app().snapshot().generation), before);
     assert_eq!(ask(proxy.at("http"), "/").await, 200);
     assert_eq!(proxy.app().status().reload.errors.as_deref(), Some(error.as_str()));
     // When the address is free, so it is at the next reload.

@@ -412,7 +412,7 @@ fn each_event_and_each_mistake_is_one_line() {
     process.signal(Signal::SIGHUP);
     let summary = process.said("is rejected").map(line).unwrap();
     assert!(summary["errors"].as_u64() >= Some(2) && summary["level"] == "ERROR", "{summary}");
-    for (place, part) in [(":2:", "code"), (":12:", "prset")] {
+    for (place, part) in [("toml:2:", "code"), ("toml:12:", "prset")] {
         let text = process.said(place).unwrap();
         assert!(!text.contains('\x1b'), "{text:?}");
         let mistake = line(text);

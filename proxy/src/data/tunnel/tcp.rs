@@ -17,7 +17,7 @@ use crate::metrics::{GroupMetrics, RoleMetrics};
 use crate::model::balance::Tried;
 use crate::model::content::Said;
 use crate::model::decision::{Decision, Refusal};
-use crate::model::endpoint::{Lease, Trial};
+use crate::model::endpoint::{Endpoint, Lease, Trial};
 use crate::model::facts::Facts;
 use crate::model::learn::Unserved;
 use crate::model::route::ClusterId;
@@ -165,16 +165,21 @@ pub async fn open(from: &Dial<'_>, role: ClusterId, asked: &Asked<'_>, timer: Ti
             }
             Err(error) => {
                 trial.into_iter().for_each(Trial::failed);
-                if error.blames_endpoint() {
-                    endpoint.metrics.failure(error).increment(1);
-                    worker.failed_for(endpoint, (peer.ip(), from.proof), error);
-                }
+                blame(from, endpoint, error);
                 last = Some(error);
             }
         }
     }
     untaken(&decision, line, last);
     None
+}
+
+/// A server has not taken it.
+fn blame(from: &Dial<'_>, endpoint: &Endpoint, error: Error) {
+    if error.blames_endpoint() {
+        endpoint.metrics.failure(error).increment(1);
+        from.worker.failed_for(endpoint, (from.peer.ip(), from.proof), error);
+    }
 }
 
 /// No server takes it: counted, and told to the log.
