@@ -15,6 +15,7 @@ use crate::model::cluster::Cluster;
 use crate::model::role::Balance;
 use crate::model::snapshot::Snapshot;
 use crate::model::steering::{Kind, Override, Place, Share, Wish, subject};
+use crate::process_log::AUDIT;
 
 pub mod consequences;
 pub mod listing;
@@ -258,15 +259,15 @@ fn log(change: &Change, outcome: &Outcome, (by, from): (&str, &str), warnings: &
     match change {
         Change::Set(new) => {
             let (what, subject, comment) = (words::describe(new), new.subject(), new.comment.as_deref().unwrap_or(""));
-            tracing::warn!(audit = "steer", by, from, subject, what, comment, before, "a site system is steered");
+            tracing::warn!(target: AUDIT, audit = "steer", by, from, subject, what, comment, before, "a site system is steered");
         }
         Change::Undo(place) => {
             let (what, subject) = (place.kind.as_str(), subject(&place.site_system, place.role.as_deref()));
-            tracing::warn!(audit = "steer", by, from, subject, what, before, "an override is undone");
+            tracing::warn!(target: AUDIT, audit = "steer", by, from, subject, what, before, "an override is undone");
         }
     }
     for warning in warnings {
-        tracing::warn!(audit = "steer", by, from, "{warning}");
+        tracing::warn!(target: AUDIT, audit = "steer", by, from, "{warning}");
     }
 }
 
